@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: ISC
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include <tender/error.hpp>
+#include <tender/manifest.hpp>
+#include <tender/options.hpp>
+
+/// Opens the devices that the manifest declares and the command line names, and completes the manifest.
+namespace mirage::tender {
+
+enum class NetKind : std::uint8_t { tap, socket };
+
+/// One attached device. The descriptor lives as long as the tender.
+struct AttachedDevice {
+  unsigned index = 0;  // in the manifest
+  int descriptor = -1;
+  bool is_net = false;
+  NetKind kind = NetKind::tap;
+  bool vnet_header = false;  // frames carry a virtio_net_hdr of 10 bytes, offloads are on
+  std::uint16_t mtu = 0;
+  std::uint16_t block_size = 0;
+  std::uint64_t capacity = 0;  // bytes
+  bool read_only = false;      // the file could only be opened for reading: writes must be refused
+};
+
+struct AttachedDevices {
+  std::array<AttachedDevice, mirage::target::solo5::manifest_limit> storage;
+  std::size_t count = 0;
+  [[nodiscard]] std::span<const AttachedDevice> all() const { return {storage.data(), count}; }
+};
+
+/// Attaches every device: each declared device must be named on the command line and the other way round. Network
+/// devices get a random local MAC address when none is given. `want_vnet`: use vnet headers and offloads on taps where
+/// the host can. Descriptors are non-blocking for networks.
+Result<AttachedDevices> attach_devices(Manifest& manifest, const Options& options, bool want_vnet);
+
+}  // namespace mirage::tender
