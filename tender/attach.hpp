@@ -25,7 +25,6 @@ struct AttachedDevice {
   std::uint16_t mtu = 0;
   std::uint16_t block_size = 0;
   std::uint64_t capacity = 0;  // bytes
-  bool read_only = false;      // the file could only be opened for reading: writes must be refused
 };
 
 struct AttachedDevices {

@@ -21,7 +21,7 @@ Result<> open_standard_descriptors();
 /// no capabilities. Else drops capabilities only. Files must be open before.
 Result<> drop_privileges();
 
-/// No new privileges by exec, no core dump of guest memory, no new processes, no growing of files above `file_size`.
+/// No new privileges by exec, no core dump, no new processes.
 Result<> restrict_process();
 
 }  // namespace mirage::tender

@@ -59,13 +59,11 @@ class SeccompFilter {
   void emit(std::uint16_t code, std::uint32_t k, std::uint8_t jt = 0, std::uint8_t jf = 0);
   void condition(const Condition& condition);
   void load(unsigned argument, bool high);
-  void fail_unless(std::uint16_t jump, std::uint32_t k);
+  void range(const Condition& condition);
 
   std::array<sock_filter, 4096> code_;
   std::size_t size_ = 0;
   bool overflow_ = false;
-  std::array<std::size_t, 64> misses_;
-  std::size_t miss_count_ = 0;
 };
 
 }  // namespace mirage::tender

@@ -78,6 +78,10 @@ struct ManifestNote {
   ManifestEntry entries[count + 1];
 };
 
+/// Not defined: a call in a constant expression is the compiler's error message.
+void a_device_name_has_1_to_67_characters();
+void the_number_of_devices_does_not_match();
+
 /// Declares the manifest of an image. Exactly one per image, in a section of its own:
 ///
 ///     [[gnu::section(".note.solo5.manifest"), gnu::used]] extern const auto manifest =
@@ -95,14 +99,14 @@ consteval ManifestNote<count> manifest_note(std::initializer_list<Device> device
     ManifestEntry& entry = note.entries[index++];
     entry.type = static_cast<std::uint32_t>(device.type);
     if (device.name.size() >= device_name_size || device.name.empty()) {
-      throw "a device name has 1 to 67 characters";
+      a_device_name_has_1_to_67_characters();
     }
     for (std::size_t i = 0; i < device.name.size(); ++i) {
       entry.name[i] = device.name[i];
     }
   }
   if (index != count + 1) {
-    throw "the number of devices does not match";
+    the_number_of_devices_does_not_match();
   }
   return note;
 }

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: ISC
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <limits>
+
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <tender/tap.hpp>
+
+namespace mirage::tender {
+
+namespace {
+
+/// What the guest may leave to the host with vnet headers: checksums, and segmentation of TCP over IPv4 and IPv6.
+constexpr unsigned long offloads = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
+constexpr int vnet_header_size = 10;  // virtio_net_hdr without num_buffers
+constexpr std::uint16_t default_mtu = 1500;
+
+ifreq request_for(std::string_view name) {
+  ifreq request{};
+  std::copy_n(name.data(), std::min(name.size(), sizeof request.ifr_name - 1), request.ifr_name);
+  return request;
+}
+
+/// The type of ioctl(2)'s request: int in musl, unsigned long in glibc.
+template <class Request>
+Request request_type(int (*)(int, Request, ...));
+
+template <class Argument>
+int control(int descriptor, unsigned long request, Argument argument) {
+  return ::ioctl(descriptor, static_cast<decltype(request_type(&::ioctl))>(request), argument);
+}
+
+/// A socket to ask about interfaces.
+Result<File> query_socket() {
+  File socket{::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)};
+  if (!socket) {
+    return fail("cannot open a socket: ", Errno{errno});
+  }
+  return socket;
+}
+
+std::uint16_t interface_mtu(int socket, std::string_view name) {
+  ifreq request = request_for(name);
+  if (control(socket, SIOCGIFMTU, &request) != 0 || request.ifr_mtu <= 0) {
+    return default_mtu;
+  }
+  return static_cast<std::uint16_t>(std::min<int>(request.ifr_mtu, std::numeric_limits<std::uint16_t>::max()));
+}
+
+/// Switches offloads of an attached tap on or off; true when vnet headers are in use afterwards.
+Result<bool> set_offloads(int tap, bool vnet) {
+  if (!vnet) {
+    control(tap, TUNSETOFFLOAD, 0UL);
+    return false;
+  }
+  int size = vnet_header_size;
+  if (control(tap, TUNSETVNETHDRSZ, &size) != 0) {
+    return fail("cannot set the size of vnet headers: ", Errno{errno});
+  }
+  if (control(tap, TUNSETOFFLOAD, offloads) != 0) {
+    control(tap, TUNSETOFFLOAD, 0UL);  // headers stay, nobody uses them
+  }
+  return true;
+}
+
+/// Attaches `tap` (an open /dev/net/tun) to the existing interface `name`.
+Result<bool> attach_interface(int tap, std::string_view name, bool want_vnet) {
+  unsigned features = 0;
+  const bool vnet = want_vnet && control(tap, TUNGETFEATURES, &features) == 0 && (features & IFF_VNET_HDR) != 0;
+  const int flags = IFF_TAP | IFF_NO_PI | (vnet ? IFF_VNET_HDR : 0);
+  ifreq request = request_for(name);
+  request.ifr_flags = static_cast<short>(flags);
+  int failed = control(tap, TUNSETIFF, &request);
+  if (failed != 0 && errno == EINVAL) {  // the interface was created with several queues
+    request = request_for(name);
+    request.ifr_flags = static_cast<short>(flags | IFF_MULTI_QUEUE);
+    failed = control(tap, TUNSETIFF, &request);
+  }
+  if (failed != 0) {
+    return fail("cannot attach to tap interface ", Quoted{name}, ": ",
+                errno == EINVAL ? "it is not a tap" : std::strerror(errno));
+  }
+  if (std::string_view{request.ifr_name} != name) {  // a name like "tap%d" is a pattern to the kernel
+    return fail("there is no tap interface ", Quoted{name});
+  }
+  return set_offloads(tap, vnet);
+}
+
+Result<NetPort> open_interface(std::string_view name, bool want_vnet) {
+  if (name.size() >= IFNAMSIZ) {
+    return fail("interface name ", Quoted{name}, " is too long");
+  }
+  const auto socket = query_socket();
+  if (!socket) {
+    return std::unexpected{socket.error()};
+  }
+  ifreq request = request_for(name);
+  if (control(socket->get(), SIOCGIFFLAGS, &request) != 0) {
+    return fail("there is no interface ", Quoted{name}, " (ip tuntap add ", name, " mode tap user $USER)");
+  }
+  if ((request.ifr_flags & IFF_UP) == 0) {
+    return fail("interface ", Quoted{name}, " is down (ip link set ", name, " up)");
+  }
+  auto tap = File::open("/dev/net/tun", O_RDWR | O_NONBLOCK);
+  if (!tap) {
+    return std::unexpected{tap.error()};
+  }
+  const auto vnet = attach_interface(tap->get(), name, want_vnet);
+  if (!vnet) {
+    return std::unexpected{vnet.error()};
+  }
+  return NetPort{std::move(*tap), NetKind::tap, *vnet, interface_mtu(socket->get(), name)};
+}
+
+/// A socket must keep frames apart.
+Result<NetPort> use_socket(int descriptor) {
+  int type = 0;
+  socklen_t size = sizeof type;
+  if (::getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size) != 0 ||
+      (type != SOCK_SEQPACKET && type != SOCK_DGRAM)) {
+    return fail("descriptor ", descriptor, " is a socket without message boundaries");
+  }
+  return NetPort{File{descriptor}, NetKind::socket, false, default_mtu};
+}
+
+Result<NetPort> use_tap(int descriptor, bool want_vnet) {
+  ifreq request{};
+  if (control(descriptor, TUNGETIFF, &request) != 0) {
+    return fail("descriptor ", descriptor, " is neither a tap nor a packet socket");
+  }
+  const int flags = request.ifr_flags;
+  if ((flags & IFF_TAP) == 0 || (flags & IFF_NO_PI) == 0) {
+    return fail("descriptor ", descriptor, " must be a tap opened with IFF_NO_PI");
+  }
+  const bool vnet = (flags & IFF_VNET_HDR) != 0;
+  if (vnet && !want_vnet) {
+    return fail("descriptor ", descriptor, " was opened with IFF_VNET_HDR, which the image does not know");
+  }
+  if (const auto set = set_offloads(descriptor, vnet); !set) {
+    return std::unexpected{set.error()};
+  }
+  const auto socket = query_socket();
+  const auto mtu = socket ? interface_mtu(socket->get(), request.ifr_name) : default_mtu;
+  return NetPort{File{descriptor}, NetKind::tap, vnet, mtu};
+}
+
+Result<NetPort> use_descriptor(std::string_view text, bool want_vnet) {
+  int descriptor = -1;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), descriptor);
+  if (error != std::errc{} || end != text.data() + text.size() || descriptor < 0) {
+    return fail("invalid descriptor ", Quoted{text});
+  }
+  struct stat status{};
+  const int flags = ::fcntl(descriptor, F_GETFL);
+  if (flags < 0 || ::fstat(descriptor, &status) != 0) {
+    return fail("descriptor ", descriptor, " is not open");
+  }
+  if (descriptor <= STDERR_FILENO || (flags & O_ACCMODE) != O_RDWR) {
+    return fail("descriptor ", descriptor, " must be above 2 and open for reading and writing");
+  }
+  if (::fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) != 0) {
+    return fail("cannot make descriptor ", descriptor, " non-blocking: ", Errno{errno});
+  }
+  return S_ISSOCK(status.st_mode) ? use_socket(descriptor) : use_tap(descriptor, want_vnet);
+}
+
+}  // namespace
+
+Result<NetPort> open_net(const char* source, bool want_vnet) {
+  const std::string_view text{source};
+  return text.starts_with('@') ? use_descriptor(text.substr(1), want_vnet) : open_interface(text, want_vnet);
+}
+
+}  // namespace mirage::tender
