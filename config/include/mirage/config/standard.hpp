@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: ISC
+// The standard modules by name. What each is made of (type, header, libraries, run-time keys) stands in a module.json
+// beside its source, or in the target's target.json for what a target supplies; both are found by presence, so a new
+// device needs no edit here: `library_module<Kind>("name", needs, parameters)` reaches it.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <source_location>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <mirage/config/module.hpp>
+
+namespace mirage::config {
+
+/// Parameters of a library module, by the names of its module.json.
+using Parameters = std::vector<std::pair<std::string, Argument>>;
+
+/// A module that comes with mirage or with the target, by its descriptor's name.
+template <class Kind>
+Module<Kind> library_module(std::string name, std::vector<detail::NodePtr> needs = {}, Parameters parameters = {},
+                            std::string group = "", std::source_location where = std::source_location::current()) {
+  auto node = detail::node_of_kind<Kind>(detail::Node::Form::library, where);
+  node.module = std::move(name);
+  node.needs = std::move(needs);
+  node.parameters = std::move(parameters);
+  node.group = std::move(group);
+  return Module<Kind>(std::make_shared<const detail::Node>(std::move(node)));
+}
+
+/// A network interface that the host attaches under this name (`mirage run --net NAME=tap0`).
+inline Module<Net> netif(std::string name, std::source_location where = std::source_location::current()) {
+  return library_module<Net>("network", {}, {{"name", std::move(name)}}, "", where);
+}
+
+/// The network interface of a unikernel that has one.
+inline Module<Net> default_network(std::string name = "service",
+                                   std::source_location where = std::source_location::current()) {
+  return netif(std::move(name), where);
+}
+
+/// TCP/IP on a network interface. Its run-time keys (--ipv4, --ipv4-gateway, --dhcp) get the prefix `group-`.
+inline Module<Stack> stack(const Module<Net>& net, std::string group = "",
+                           std::source_location where = std::source_location::current()) {
+  return library_module<Stack>("stack", {net.node()}, {}, std::move(group), where);
+}
+
+/// The host's own sockets behind the Stack type: target unix only.
+inline Module<Stack> socket_stack(std::source_location where = std::source_location::current()) {
+  return library_module<Stack>("socket_stack", {}, {}, "", where);
+}
+
+/// TCP/IP on the default network. On unix, `mirage configure --net=socket` takes the host's sockets instead.
+inline Module<Stack> default_stack(std::source_location where = std::source_location::current()) {
+  auto net = configure_key<std::string>("net", "direct", "stack on unix: direct (own, on a tap) or socket (the host's)",
+                                        where);
+  return if_(target_is("unix") && is(net, "socket"), socket_stack(where),
+             stack(default_network("service", where), "", where), where);
+}
+
+/// A disk that the host attaches under this name (`mirage run --block NAME=FILE`).
+inline Module<Block> block(std::string name, std::source_location where = std::source_location::current()) {
+  return library_module<Block>("block", {}, {{"name", std::move(name)}}, "", where);
+}
+
+/// A disk in memory, zeroed at start. Two of the same size are one unless their names differ.
+inline Module<Block> ramdisk(std::uint64_t sectors, std::string name = "ramdisk",
+                             std::source_location where = std::source_location::current()) {
+  return library_module<Block>("ramdisk", {}, {{"sectors", sectors}, {"name", std::move(name)}}, "", where);
+}
+
+/// The files below a directory of the project, linked into the image.
+inline Module<KvRo> crunch(std::string directory, std::source_location where = std::source_location::current()) {
+  return library_module<KvRo>("crunch", {}, {{"directory", std::move(directory)}}, "", where);
+}
+
+inline Module<Console> default_console(std::source_location where = std::source_location::current()) {
+  return library_module<Console>("console", {}, {}, "", where);
+}
+
+inline Module<Clock> default_clock(std::source_location where = std::source_location::current()) {
+  return library_module<Clock>("clock", {}, {}, "", where);
+}
+
+inline Module<Random> default_random(std::source_location where = std::source_location::current()) {
+  return library_module<Random>("random", {}, {}, "", where);
+}
+
+}  // namespace mirage::config
