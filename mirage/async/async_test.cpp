@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: ISC
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <mirage/async/channel.hpp>
+#include <mirage/async/scope.hpp>
+#include <mirage/async/sleep.hpp>
+#include <mirage/base/result.hpp>
+
+using namespace mirage;
+
+namespace {
+
+/// A clock that moves only when the shard waits.
+class VirtualEnvironment final : public Environment {
+ public:
+  Time monotonic() noexcept override { return now; }
+  WallTime wall() noexcept override { return WallTime{now.time_since_epoch()}; }
+  bool entropy(MutableBytes out) noexcept override {
+    for (auto& byte : out) byte = std::byte{7};
+    return true;
+  }
+  void wait(Time deadline) noexcept override {
+    REQUIRE(deadline != never);
+    if (deadline > now) now = deadline;
+    ++waits;
+  }
+  void write_console(std::string_view) noexcept override {}
+  Time now{};
+  int waits = 0;
+};
+
+Task<int> add(Shard&, int a, int b) { co_return a + b; }
+Task<int> sum(Shard& shard) { co_return co_await add(shard, 1, 2) + co_await add(shard, 3, 4); }
+
+Task<int> sleeper(Shard& shard, Duration d) {
+  const Time before = shard.now();
+  if (co_await sleep(d) == WaitStatus::cancelled) co_return -1;
+  co_return shard.now() - before >= d ? 1 : 0;
+}
+
+Task<void> record(Shard&, std::vector<int>& out, int id, Duration d) {
+  const auto status = co_await sleep(d);
+  out.push_back(status == WaitStatus::done ? id : -id);
+}
+
+enum class E { no_memory, other };
+Task<Result<int, E>> fallible(Shard&) { co_return 1; }
+
+}  // namespace
+
+TEST_CASE("tasks nest by symmetric transfer") {
+  VirtualEnvironment environment;
+  Shard shard{environment};
+  CHECK(run(shard, sum(shard)) == 10);
+  CHECK(shard.frames().statistics().frames == 0);
+}
+
+TEST_CASE("sleep takes at least its duration and no ticks") {
+  VirtualEnvironment environment;
+  Shard shard{environment};
+  CHECK(run(shard, sleeper(shard, 3600s)) == 1);
+  CHECK(environment.waits < 12);
+}
+
+TEST_CASE("a scope cancels its tasks and joins them") {
+  VirtualEnvironment environment;
+  Shard shard{environment};
+  std::vector<int> order;
+  auto body = [](Shard& s, std::vector<int>& out) -> Task<int> {
+    Scope scope{s};
+    CHECK(scope.spawn(record(s, out, 1, 5ms)));
+    CHECK(scope.spawn(record(s, out, 2, 1ms)));
+    CHECK(scope.spawn(record(s, out, 3, 1h)));
+    co_await sleep(10ms);
+    scope.cancel();
+    CHECK_FALSE(scope.spawn(record(s, out, 4, 1ms)));
+    co_await scope.join();
+    co_return static_cast<int>(scope.running());
+  };
+  CHECK(run(shard, body(shard, order)) == 0);
+  CHECK(order == std::vector<int>{2, 1, -3});
+  CHECK(shard.timers().armed() == 0);
+}
+
+TEST_CASE("within() cancels what takes too long") {
+  VirtualEnvironment environment;
+  Shard shard{environment};
+  auto body = [](Shard& s) -> Task<int> {
+    const auto slow = co_await within(1ms, sleeper(s, 10s));
+    const auto fast = co_await within(10s, sleeper(s, 1ms));
+    co_return (slow ? 0 : 10) + fast.value_or(5);
+  };
+  CHECK(run(shard, body(shard)) == 11);
+  CHECK(shard.timers().armed() == 0);
+  CHECK(environment.now < Time{1s});
+}
+
+TEST_CASE("channels hand over in order and end when closed") {
+  VirtualEnvironment environment;
+  Shard shard{environment};
+  Channel<int, 2> channel;
+  std::vector<int> got;
+  auto producer = [](Shard&, Channel<int, 2>& c) -> Task<void> {
+    for (int i = 0; i < 10; ++i) CHECK(co_await c.send(i));
+    c.close();
+  };
+  auto consumer = [](Shard& s, Channel<int, 2>& c, std::vector<int>& out, auto& make) -> Task<int> {
+    Scope scope{s};
+    CHECK(scope.spawn(make(s, c)));
+    while (auto value = co_await c.receive()) out.push_back(*value);
+    co_await scope.join();
+    co_return 0;
+  };
+  CHECK(run(shard, consumer(shard, channel, got, producer)) == 0);
+  CHECK(got == std::vector<int>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9});
+}
+
+TEST_CASE("no memory for a frame is a value") {
+  VirtualEnvironment environment;
+  Shard shard{environment, {.buffer_bytes = 4096, .frame_bytes = 64}};
+  const Task<Result<int, E>> task = fallible(shard);
+  CHECK_FALSE(task);
+  CHECK(shard.frames().statistics().failures == 1);
+}
+
+TEST_CASE("the timer wheel fires everything once, in order, never early") {
+  TimerWheel wheel;
+  struct Probe : Timer {
+    Probe() : Timer([](Timer& t) noexcept { static_cast<Probe&>(t).fired = true; }) {}
+    bool fired = false;
+  };
+  std::vector<Probe> probes(2000);
+  std::uint64_t x = 88172645463325252ULL;
+  for (auto& probe : probes) {
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    probe.arm(wheel, Time{Duration{static_cast<std::int64_t>(x % (std::uint64_t{1} << (10 + x % 40)))}});
+  }
+  Time last{};
+  while (wheel.armed() > 0) {
+    const Time next = wheel.next_deadline();
+    REQUIRE(next != never);
+    REQUIRE(next >= last);
+    last = next;
+    wheel.expire(next);
+    for (const auto& probe : probes) {
+      if (probe.fired) {
+        REQUIRE(probe.deadline() <= next);
+      } else {
+        REQUIRE(probe.deadline() + Duration{1 << TimerWheel::tick_shift} > next);
+      }
+    }
+  }
+  for (const auto& probe : probes) CHECK(probe.fired);
+  CHECK(wheel.next_deadline() == never);
+}

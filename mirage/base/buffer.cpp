@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: ISC
+#include <cstdlib>
+#include <cstring>
+
+#include <mirage/base/buffer.hpp>
+
+namespace mirage {
+
+BufferPool::~BufferPool() {
+  while (trim(frames_)) {
+  }
+  while (trim(large_)) {
+  }
+}
+
+bool BufferPool::trim(Class& of) noexcept {
+  BufferBlock* block = of.free;
+  if (block == nullptr) return false;
+  of.free = block->next_free;
+  statistics_.bytes_reserved -= block->capacity + sizeof(BufferBlock);
+  std::free(block);
+  return true;
+}
+
+BufferBlock* BufferPool::take(Class& of, std::uint32_t capacity) noexcept {
+  const std::size_t bytes = capacity + sizeof(BufferBlock);
+  BufferBlock* block = of.free;
+  if (block != nullptr) {
+    of.free = block->next_free;
+  } else {
+    // Blocks that lie idle in the other class make room before the bound refuses.
+    Class& other = &of == &frames_ ? large_ : frames_;
+    while (statistics_.bytes_reserved + bytes > bound_ && trim(other)) {
+    }
+    if (statistics_.bytes_reserved + bytes > bound_) return nullptr;
+    void* memory = std::aligned_alloc(alignof(BufferBlock), bytes);
+    if (memory == nullptr) return nullptr;
+    block = static_cast<BufferBlock*>(memory);
+    block->pool = this;
+    block->capacity = capacity;
+    statistics_.bytes_reserved += bytes;
+  }
+  block->next_free = nullptr;
+  block->references = 1;
+  statistics_.bytes_in_use += bytes;
+  if (statistics_.bytes_in_use > statistics_.peak_in_use) statistics_.peak_in_use = statistics_.bytes_in_use;
+  return block;
+}
+
+void BufferPool::give_back(BufferBlock* block) noexcept {
+  Class& of = block->capacity == frame_capacity ? frames_ : large_;
+  statistics_.bytes_in_use -= block->capacity + sizeof(BufferBlock);
+  block->next_free = of.free;
+  of.free = block;
+}
+
+MutableSlice BufferPool::allocate(std::size_t size, std::uint32_t headroom) noexcept {
+  const bool small = size <= frame_capacity && headroom <= frame_capacity - size;
+  const bool fits = small || (size <= large_capacity && headroom <= large_capacity - size);
+  BufferBlock* block = !fits ? nullptr : small ? take(frames_, frame_capacity) : take(large_, large_capacity);
+  if (block == nullptr) {
+    ++statistics_.failures;
+    return {};
+  }
+  return MutableSlice{block, headroom};
+}
+
+Slice BufferPool::copy(Bytes bytes, std::uint32_t headroom) noexcept {
+  MutableSlice slice = allocate(bytes.size(), headroom);
+  if (!slice) return {};
+  if (!bytes.empty()) {
+    std::memcpy(slice.grow_back(static_cast<std::uint32_t>(bytes.size())).data(), bytes.data(), bytes.size());
+  }
+  return std::move(slice).freeze();
+}
+
+void SliceList::remove_prefix(std::size_t count) noexcept {
+  std::size_t whole = 0;
+  while (whole < count_ && count >= begin()[whole].size()) {
+    count -= begin()[whole].size();
+    bytes_ -= begin()[whole].size();
+    ++whole;
+  }
+  if (whole < count_ && count > 0) {
+    begin()[whole].remove_prefix(count);
+    bytes_ -= count;
+  }
+  if (whole == 0) return;
+  for (std::size_t i = whole; i < count_; ++i) begin()[i - whole] = std::move(begin()[i]);
+  for (std::size_t i = count_ - whole; i < count_; ++i) begin()[i].~Slice();
+  count_ -= static_cast<std::uint32_t>(whole);
+}
+
+void SliceList::truncate(std::size_t size) noexcept {
+  while (bytes_ > size) {
+    Slice& last = begin()[count_ - 1];
+    const std::size_t excess = bytes_ - size;
+    if (excess < last.size()) {
+      last.remove_suffix(excess);
+      bytes_ -= excess;
+    } else {
+      bytes_ -= last.size();
+      last.~Slice();
+      --count_;
+    }
+  }
+}
+
+}  // namespace mirage

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: ISC
+// Time is an argument: the monotonic clock's type has no now(), so nothing below the target layer can read a clock.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+
+namespace mirage {
+
+/// Signed 64-bit nanoseconds.
+using Duration = std::chrono::duration<std::int64_t, std::nano>;
+
+/// Nanoseconds since an arbitrary start (boot). Deliberately without now(): the shard's turn supplies the time.
+struct MonotonicClock {
+  using duration = Duration;
+  using rep = Duration::rep;
+  using period = Duration::period;
+  using time_point = std::chrono::time_point<MonotonicClock, Duration>;
+  static constexpr bool is_steady = true;
+};
+using Time = MonotonicClock::time_point;
+
+/// Nanoseconds since the Unix epoch, UTC.
+struct RealtimeClock {
+  using duration = Duration;
+  using rep = Duration::rep;
+  using period = Duration::period;
+  using time_point = std::chrono::time_point<RealtimeClock, Duration>;
+  static constexpr bool is_steady = false;
+};
+using WallTime = RealtimeClock::time_point;
+
+/// "No deadline".
+inline constexpr Time never = Time::max();
+
+using namespace std::chrono_literals;
+
+}  // namespace mirage

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: ISC
+// Module type Stack: TCP and UDP over IP, whatever is below (our own stack on a Net, or host sockets).
+#pragma once
+
+#include <mirage/module/flow.hpp>
+#include <mirage/module/start.hpp>
+#include <mirage/module/udp.hpp>
+
+namespace mirage {
+
+enum class ListenError : std::uint8_t { port_in_use, no_memory, denied };
+
+[[nodiscard]] constexpr std::string_view to_string(ListenError error) noexcept {
+  switch (error) {
+    case ListenError::port_in_use:
+      return "port in use";
+    case ListenError::no_memory:
+      return "out of memory";
+    case ListenError::denied:
+      return "permission denied";
+  }
+  return "?";
+}
+
+inline void append_value(TextWriter& out, ListenError error) noexcept { out.append(to_string(error)); }
+
+struct ListenOptions {
+  /// Connections not yet accepted by the application, half-open ones included; more are refused and counted.
+  std::uint16_t backlog = 128;
+};
+
+/// accept() yields the next established connection; an error when the listener was closed or the task cancelled.
+template <class L, class F>
+concept ListenerOf = std::movable<L> && requires(L& listener) {
+  { listener.accept() } -> AwaitableOf<Result<F, FlowError>>;
+  { listener.port() } noexcept -> std::convertible_to<Port>;
+  { listener.close() } noexcept;
+};
+
+template <class T>
+concept Tcp = Flow<typename T::Flow> && ListenerOf<typename T::Listener, typename T::Flow> &&
+              requires(T& tcp, Port port, Endpoint remote, const ListenOptions& options) {
+                { tcp.listen(port, options) } noexcept -> std::same_as<Result<typename T::Listener, ListenError>>;
+                { tcp.connect(remote) } -> AwaitableOf<Result<typename T::Flow, FlowError>>;
+              };
+
+template <class S>
+concept Stack = Tcp<typename S::Tcp> && Udp<typename S::Udp> && requires(S& stack) {
+  { stack.tcp() } noexcept -> std::same_as<typename S::Tcp&>;
+  { stack.udp() } noexcept -> std::same_as<typename S::Udp&>;
+  { stack.address() } noexcept -> std::same_as<IpAddress>;  ///< unspecified until configured
+  { stack.shard() } noexcept -> std::same_as<Shard&>;
+};
+
+}  // namespace mirage

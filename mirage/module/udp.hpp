@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: ISC
+// Module type Udp: datagrams, burst first.
+#pragma once
+
+#include <concepts>
+#include <cstdint>
+#include <span>
+
+#include <mirage/base/address.hpp>
+#include <mirage/base/buffer.hpp>
+#include <mirage/base/result.hpp>
+#include <mirage/base/text.hpp>
+
+namespace mirage {
+
+/// A datagram with both its ends. On send an unspecified local address lets the stack choose.
+struct Datagram {
+  Endpoint local;
+  Endpoint remote;
+  SliceList payload;
+};
+
+enum class UdpError : std::uint8_t {
+  port_in_use,
+  too_long,  ///< more than 65507 bytes
+  no_route,
+  no_memory,
+  queue_full,  ///< the bounded transmit queue or the wait for address resolution is full
+};
+
+[[nodiscard]] constexpr std::string_view to_string(UdpError error) noexcept {
+  switch (error) {
+    case UdpError::port_in_use:
+      return "port in use";
+    case UdpError::too_long:
+      return "datagram too long";
+    case UdpError::no_route:
+      return "no route to host";
+    case UdpError::no_memory:
+      return "out of memory";
+    case UdpError::queue_full:
+      return "queue full";
+  }
+  return "?";
+}
+
+inline void append_value(TextWriter& out, UdpError error) noexcept { out.append(to_string(error)); }
+
+/// Receives the datagrams of one burst for one port; runs within input, so it must not block or resume a coroutine.
+/// It may take the payloads.
+class DatagramHandler {
+ public:
+  virtual void on_burst(std::span<Datagram> datagrams) noexcept = 0;
+
+ protected:
+  ~DatagramHandler() = default;
+};
+
+/// bind(): datagrams to `port` go to `handler` until unbind() (port 0: an ephemeral one is chosen and returned).
+/// send(): how many of the datagrams were accepted, from the front; the error of the first refused is in `error`.
+template <class U>
+concept Udp = requires(U& udp, Port port, DatagramHandler& handler, std::span<Datagram> datagrams) {
+  { udp.bind(port, handler) } noexcept -> std::same_as<Result<Port, UdpError>>;
+  { udp.unbind(port) } noexcept;
+  { udp.send(datagrams) } noexcept -> std::same_as<std::size_t>;
+};
+
+}  // namespace mirage
