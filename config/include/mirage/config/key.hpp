@@ -33,7 +33,7 @@ enum class Stage : std::uint8_t { any, configure };
 struct KeyData {
   std::string name;
   std::string type;
-  std::string fallback;  ///< the default as text; meaningless when required
+  std::string fallback = {};  ///< the default as text; meaningless when required
   std::string doc;
   bool required = false;
   Stage stage = Stage::any;

@@ -65,11 +65,11 @@ struct Node {
   Form form = Form::project;
   std::string kind, requirement, requirement_header;
   std::string place;
-  std::string module;                                        ///< library: the name in its module.json
-  std::string group;                                         ///< library: prefix of its run-time keys
-  std::vector<std::pair<std::string, Argument>> parameters;  ///< library: as its module.json names them
-  Description description;
-  std::vector<NodePtr> needs;
+  std::string module = {};                                        ///< library: the name in its module.json
+  std::string group = {};                                         ///< library: prefix of its run-time keys
+  std::vector<std::pair<std::string, Argument>> parameters = {};  ///< library: as its module.json names them
+  Description description = {};
+  std::vector<NodePtr> needs = {};
   /// choice: the first branch whose condition holds; the last has none.
   std::vector<std::pair<std::vector<Condition>, NodePtr>> branches = {};
 };
