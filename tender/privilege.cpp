@@ -81,23 +81,19 @@ Result<> check_personality() {
 }
 
 Result<> close_other_descriptors(std::span<const int> keep) {
-  std::array<int, 128> sorted;
-  if (keep.size() > sorted.size()) {
-    return fail("too many descriptors");
-  }
-  const auto used = std::span{sorted}.first(keep.size());
-  std::ranges::copy(keep, used.begin());
-  std::ranges::sort(used);
   unsigned first = STDERR_FILENO + 1;
-  for (const int descriptor : used) {
-    if (descriptor < 0 || static_cast<unsigned>(descriptor) < first) {
-      continue;
+  for (;;) {
+    unsigned next = std::numeric_limits<unsigned>::max();  // the lowest descriptor to keep from `first` on
+    for (const int descriptor : keep) {
+      const auto number = static_cast<unsigned>(descriptor);
+      next = number >= first ? std::min(next, number) : next;
     }
-    close_range(first, static_cast<unsigned>(descriptor) - 1);
-    first = static_cast<unsigned>(descriptor) + 1;
+    close_range(first, next == std::numeric_limits<unsigned>::max() ? next : next - 1);
+    if (next >= static_cast<unsigned>(std::numeric_limits<int>::max())) {
+      return {};
+    }
+    first = next + 1;
   }
-  close_range(first, std::numeric_limits<unsigned>::max());
-  return {};
 }
 
 Result<> open_standard_descriptors() {

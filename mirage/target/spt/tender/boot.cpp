@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: ISC
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include <mirage/target/spt/tender/spt.hpp>
+
+namespace mirage::target::spt {
+
+using tender::Errno;
+using tender::fail;
+using tender::GuestAddress;
+using tender::Result;
+
+namespace {
+
+Result<> watch(int epoll, int descriptor, std::uint64_t data) {
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = data;
+  if (::epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event) != 0) {
+    return fail("cannot watch descriptor ", descriptor, ": ", Errno{errno});
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<WaitSet> make_wait_set(const tender::AttachedDevices& devices) {
+  const WaitSet waits{::epoll_create1(EPOLL_CLOEXEC), ::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)};
+  if (waits.epoll < 0 || waits.timer < 0) {
+    return fail("cannot create the wait set: ", Errno{errno});
+  }
+  if (const auto watched = watch(waits.epoll, waits.timer, timer_event); !watched) {
+    return std::unexpected{watched.error()};
+  }
+  for (const auto& device : devices.all()) {
+    if (!device.is_net) {
+      continue;
+    }
+    if (const auto watched = watch(waits.epoll, device.descriptor, device.index); !watched) {
+      return std::unexpected{watched.error()};
+    }
+  }
+  return waits;
+}
+
+Result<Grant> negotiate(const tender::Image& image, const tender::AttachedDevices& devices) {
+  Grant grant;
+  if (image.wanted == 0) {
+    return grant;
+  }
+  grant.extended = true;
+  solo5::Extension& extension = grant.extension;
+  extension.magic = solo5::extension_magic;
+  extension.size = sizeof extension;
+  for (const auto& device : devices.all()) {
+    auto& mask = device.is_net ? extension.vnet_devices : extension.flush_devices;
+    mask |= std::uint64_t{!device.is_net || device.vnet_header} << device.index;
+  }
+  extension.clock_function = (image.wanted & solo5::fast_clock) != 0 ? find_clock_function() : 0;
+  extension.block_request_limit = (image.wanted & solo5::many_blocks) != 0 ? block_request_limit : 0;
+  extension.granted = image.wanted & (solo5::many_blocks | solo5::block_flush | solo5::reseed | solo5::fault_report |
+                                      solo5::scatter | (extension.vnet_devices != 0 ? solo5::vnet_header : 0) |
+                                      (extension.clock_function != 0 ? solo5::fast_clock : 0));
+  if (::getrandom(extension.seed, sizeof extension.seed, 0) != sizeof extension.seed) {
+    return fail("cannot get random bytes: ", Errno{errno});
+  }
+  return grant;
+}
+
+Result<> write_boot_info(const tender::GuestMemory& memory, const tender::Image& image, const tender::Options& options,
+                         const WaitSet& waits, const Grant& grant) {
+  const auto manifest = image.manifest.bytes();
+  const std::size_t head = grant.extended ? sizeof(ExtendedBootInfo) : sizeof(BootInfo);
+  const std::uint64_t manifest_address = boot_info_address + head;
+  const std::uint64_t command_line_address = manifest_address + manifest.size();
+  const auto area = memory.window(GuestAddress{boot_info_address}, head + manifest.size() + solo5::command_line_size);
+  if (!area) {
+    return fail("no room for the boot info");
+  }
+  ExtendedBootInfo info{};
+  info.base.memory_size = memory.end();
+  info.base.kernel_end = image.end;
+  std::memcpy(&info.base.command_line, &command_line_address, sizeof command_line_address);
+  std::memcpy(&info.base.manifest, &manifest_address, sizeof manifest_address);
+  info.base.epoll_descriptor = waits.epoll;
+  info.base.timer_descriptor = waits.timer;
+  info.extension = grant.extension;
+  std::memcpy(area->data(), &info, head);
+  std::ranges::copy(manifest, area->begin() + static_cast<std::ptrdiff_t>(head));
+  return tender::join_arguments(options.arguments, area->last(solo5::command_line_size));
+}
+
+}  // namespace mirage::target::spt
