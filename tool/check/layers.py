@@ -27,9 +27,11 @@ LAYERS = {
     "mirage/store": DEVICE,
     "mirage/runtime": ["mirage/base"],
     "mirage/machine": ["mirage/base", "mirage/runtime"],
-    "mirage/target": ["mirage/base", "mirage/async", "mirage/module", "mirage/device/virtio", "mirage/runtime",
+    # The ABI that spt and hvt share with Solo5, and with the tenders: data layouts only, not a target.
+    "mirage/target/solo5": ["mirage/base"],
+    "mirage/target": ["mirage/target/solo5", "mirage/base", "mirage/async", "mirage/module", "mirage/device/virtio", "mirage/runtime",
                       "mirage/machine"],
-    "tender": ["mirage/base"],
+    "tender": ["mirage/base", "mirage/target/solo5"],
     "config": ["mirage/base"],
     "cli": ["config", "mirage/base"],
 }
