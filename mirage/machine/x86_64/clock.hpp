@@ -69,6 +69,16 @@ static_assert(sizeof(PvClockPage) == 32);
   return days * 86400 + hour * 3600 + minute * 60 + second;
 }
 
+/// Hypervisor leaves (0x40000000 ...), found at whichever base they start.
+struct Hypervisor {
+  std::uint32_t base = 0;  ///< 0: none
+  std::uint32_t last = 0;
+  bool kvm = false;
+  bool tcg = false;
+  /// `base` is that of KVM's own leaves when it has several (Hyper-V's come first then).
+  [[nodiscard]] static Hypervisor find() noexcept;
+};
+
 /// The machine's clocks. start() once, before anything else; then both readings are a few instructions.
 class Clock {
  public:
@@ -96,10 +106,10 @@ class Clock {
 
  private:
   [[nodiscard]] bool start_kvmclock() noexcept;
-  void start_tsc() noexcept;
+  void find_frequency() noexcept;
   [[nodiscard]] PvClockPage read_page() const noexcept;
 
-  alignas(64) PvClockPage page_{};  // within one page, as KVM wants
+  alignas(64) PvClockPage page_{};  ///< KVM writes to it; within one page, as it wants
   TickScale scale_;
   std::uint64_t hertz_ = 0;
   std::uint64_t start_ticks_ = 0;

@@ -26,7 +26,8 @@ struct CpuidResult {
   return std::uint64_t{high} << 32 | low;
 }
 inline void write_msr(std::uint32_t index, std::uint64_t value) noexcept {
-  asm volatile("wrmsr" ::"c"(index), "a"(static_cast<std::uint32_t>(value)), "d"(static_cast<std::uint32_t>(value >> 32))
+  asm volatile("wrmsr" ::"c"(index), "a"(static_cast<std::uint32_t>(value)),
+               "d"(static_cast<std::uint32_t>(value >> 32))
                : "memory");
 }
 

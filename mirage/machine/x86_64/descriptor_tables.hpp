@@ -38,7 +38,7 @@ inline constexpr std::uint16_t code_selector = 0x08;
 inline constexpr std::uint16_t data_selector = 0x10;
 inline constexpr std::uint16_t task_selector = 0x18;
 
-inline constexpr std::uint8_t wake_vector = 32;      ///< every device
+inline constexpr std::uint8_t wake_vector = 32;  ///< every device
 inline constexpr std::uint8_t timer_vector = 33;
 inline constexpr std::uint8_t spurious_vector = 47;  ///< low four bits set, as old APICs want
 inline constexpr std::size_t vector_count = 48;

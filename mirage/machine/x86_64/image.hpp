@@ -51,7 +51,7 @@ inline constexpr std::uint32_t pt_load = 1;
   constexpr std::uint32_t write = 2;
   constexpr std::uint32_t read = 4;
   const std::uint32_t flags = header.flags & (execute | write | read);
-  const Access access = flags == 0             ? Access::none
+  const Access access = flags == 0               ? Access::none
                         : (flags & write) != 0   ? Access::read_write
                         : (flags & execute) != 0 ? Access::read_execute
                                                  : Access::read;

@@ -18,9 +18,10 @@ class LocalApic {
   static constexpr std::uintptr_t window() noexcept { return 0xfee0'0000; }
 
   /// Enables it, with spurious_vector, and prepares the timer at timer_vector (TSC deadline when the processor has it).
-  /// The window must be mapped.
-  void start(const Clock& clock) noexcept;
-  /// One interrupt after at least `nanoseconds` from now; 0: at once. Replaces an earlier one.
+  /// The window must be mapped. Takes 1 ms when nothing tells the timer's frequency (never on KVM and QEMU).
+  void start(Clock& clock) noexcept;
+  /// One interrupt when the clock has reached `deadline_ns` (at once when it has), or up to a minute later than now if
+  /// that is sooner. Replaces an earlier one.
   void arm_timer(Clock& clock, std::uint64_t deadline_ns) noexcept;
   void disarm_timer() noexcept;
   void end_of_interrupt() noexcept;
@@ -29,12 +30,14 @@ class LocalApic {
  private:
   [[nodiscard]] std::uint32_t read(std::uint32_t offset) const noexcept;
   void write(std::uint32_t offset, std::uint32_t value) noexcept;
-  [[nodiscard]] std::uint64_t timer_hertz() const noexcept;
+  [[nodiscard]] std::uint64_t measure_timer(Clock& clock) noexcept;
 
   bool x2apic_ = false;
   bool tsc_deadline_ = false;
-  TickScale timer_;
+  TickScale timer_;  ///< of the divided timer clock; unused with TSC deadline
 };
+
+enum class Trigger : std::uint8_t { edge, level_high, level_low };
 
 /// One I/O APIC. Global system interrupts [base, base + pins).
 class IoApic {
@@ -43,8 +46,8 @@ class IoApic {
   IoApic(std::uintptr_t window, std::uint32_t first_interrupt) noexcept : window_(window), first_(first_interrupt) {}
 
   [[nodiscard]] bool has(std::uint32_t interrupt) const noexcept;
-  /// Delivers `interrupt` (a global number) as wake_vector to `apic_id`. `level`: level triggered, else edge.
-  void route(std::uint32_t interrupt, std::uint32_t apic_id, bool level) noexcept;
+  /// Delivers `interrupt` (a global number, has() it) as wake_vector to `apic_id`.
+  void route(std::uint32_t interrupt, std::uint32_t apic_id, Trigger trigger) noexcept;
   /// Masks every pin.
   void mask_all() noexcept;
 

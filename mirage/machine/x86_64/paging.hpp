@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
-// Page tables of the guest's own: identity map, W^X, everything that is not mapped explicitly faults (the zero page, stack
-// guards, the gaps between segments). Intel SDM volume 3, chapter 4 (four-level paging).
+// Page tables of the guest's own: identity map, W^X, everything that is not mapped explicitly faults (the zero page,
+// stack guards, the gaps between segments). Intel SDM volume 3, chapter 4 (four-level paging).
 #pragma once
 
 #include <cstddef>
