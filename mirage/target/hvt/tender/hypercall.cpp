@@ -1,0 +1,291 @@
+// SPDX-License-Identifier: ISC
+#include <cerrno>
+#include <cstring>
+#include <ctime>
+
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <mirage/target/hvt/tender/hypercall.hpp>
+
+namespace mirage::target::hvt {
+
+using mirage::tender::AttachedDevice;
+using mirage::tender::fail;
+using mirage::tender::GuestAddress;
+using mirage::tender::Hex;
+template <class T>
+using TenderResult = mirage::tender::Result<T>;
+
+namespace {
+
+constexpr std::int32_t ok = static_cast<std::int32_t>(CallResult::ok);
+constexpr std::int32_t again = static_cast<std::int32_t>(CallResult::again);
+constexpr std::int32_t invalid = static_cast<std::int32_t>(CallResult::invalid);
+constexpr std::int32_t unspecified = static_cast<std::int32_t>(CallResult::unspecified);
+
+/// Bytes that one network call may move on `device`.
+std::uint64_t frame_limit(const AttachedDevice& device) {
+  return device.vnet_header ? vnet_header_size + large_frame_size : std::uint64_t{device.mtu} + 14;
+}
+
+/// Moves all of `memory`; false on an error or when the file ends early.
+bool move_block(int descriptor, std::span<std::byte> memory, std::uint64_t offset, bool write) {
+  while (!memory.empty()) {
+    const auto position = static_cast<off_t>(offset);
+    const ssize_t moved = write ? ::pwrite(descriptor, memory.data(), memory.size(), position)
+                                : ::pread(descriptor, memory.data(), memory.size(), position);
+    if (moved < 0 && errno == EINTR) {
+      continue;
+    }
+    if (moved <= 0) {
+      return false;
+    }
+    memory = memory.subspan(static_cast<std::size_t>(moved));
+    offset += static_cast<std::uint64_t>(moved);
+  }
+  return true;
+}
+
+bool out_of_range(const AttachedDevice& device, std::uint64_t offset, std::uint64_t length) {
+  return offset >= device.capacity || length > device.capacity - offset;
+}
+
+}  // namespace
+
+const AttachedDevice* Hypercalls::device(std::uint64_t handle, bool net) const {
+  for (const AttachedDevice& candidate : devices_) {
+    if (candidate.index == handle && candidate.is_net == net) {
+      return &candidate;
+    }
+  }
+  return nullptr;
+}
+
+TenderResult<Hypercalls::Window> Hypercalls::window(std::uint64_t address, std::uint64_t length) const {
+  const auto memory = memory_.window(GuestAddress{address}, length);
+  if (!memory) {
+    return fail("the guest passed memory that is not its own: ", length, " bytes at ", Hex{address});
+  }
+  return *memory;
+}
+
+template <class Call>
+TenderResult<Call> Hypercalls::load(Address address) const {
+  const auto memory = window(static_cast<std::uint64_t>(address), sizeof(Call));
+  if (!memory) {
+    return std::unexpected{memory.error()};
+  }
+  Call call;
+  std::memcpy(&call, memory->data(), sizeof(call));
+  return call;
+}
+
+template <class Call>
+void Hypercalls::store(Address address, const Call& call) const {
+  if (const auto memory = memory_.window(address, sizeof(Call))) {
+    std::memcpy(memory->data(), &call, sizeof(call));
+  }
+}
+
+template <class Call, class Serve>
+Hypercalls::Result Hypercalls::with(Address address, Serve serve) {
+  auto call = load<Call>(address);
+  if (!call) {
+    return std::unexpected{call.error()};
+  }
+  const Result served = serve(*call);
+  if (served) {
+    store(address, *call);
+  }
+  return served;
+}
+
+TenderResult<std::optional<Halt>> Hypercalls::call(unsigned number, GuestAddress address) {
+  Result served;
+  switch (static_cast<Hypercall>(number)) {
+    case Hypercall::wall_time:
+      served = wall_time(address);
+      break;
+    case Hypercall::puts:
+      served = puts(address);
+      break;
+    case Hypercall::poll:
+      served = poll(address);
+      break;
+    case Hypercall::block_write:
+      served = block(address, true);
+      break;
+    case Hypercall::block_read:
+      served = block(address, false);
+      break;
+    case Hypercall::net_write:
+      served = net_write(address);
+      break;
+    case Hypercall::net_read:
+      served = net_read(address);
+      break;
+    case Hypercall::halt:
+      return halt(address);
+    case Hypercall::block_flush:
+      served = flush(address);
+      break;
+    case Hypercall::entropy:
+      served = entropy(address);
+      break;
+    default:
+      served = fail("Invalid guest hypercall: number ", number);
+      break;
+  }
+  if (!served) {
+    return std::unexpected{served.error()};
+  }
+  return std::nullopt;
+}
+
+Hypercalls::Result Hypercalls::wall_time(Address address) {
+  return with<WallTimeCall>(address, [](WallTimeCall& call) -> Result {
+    timespec time{};
+    ::clock_gettime(CLOCK_REALTIME, &time);
+    call.nanoseconds =
+        static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(time.tv_nsec);
+    return {};
+  });
+}
+
+Hypercalls::Result Hypercalls::puts(Address address) {
+  const auto call = load<PutsCall>(address);
+  if (!call) {
+    return std::unexpected{call.error()};
+  }
+  auto text = window(call->data, call->length);
+  if (!text) {
+    return std::unexpected{text.error()};
+  }
+  while (!text->empty()) {
+    const ssize_t written = ::write(STDOUT_FILENO, text->data(), text->size());
+    if (written < 0 && errno == EINTR) {
+      continue;
+    }
+    if (written <= 0) {
+      break;  // nobody reads the console any more: that is no reason to end the guest
+    }
+    *text = text->subspan(static_cast<std::size_t>(written));
+  }
+  return {};
+}
+
+Hypercalls::Result Hypercalls::poll(Address address) {
+  return with<PollCall>(address, [this](PollCall& call) -> Result {
+    const auto ready = waits_.wait(call.timeout);
+    call.ready_set = ready.set;
+    call.ready_count = ready.count;
+    return {};
+  });
+}
+
+Hypercalls::Result Hypercalls::block(Address address, bool write) {
+  return with<BlockCall>(address, [&](BlockCall& call) -> Result {
+    const AttachedDevice* const disk = device(call.handle, false);
+    if (disk == nullptr || out_of_range(*disk, call.offset, call.length)) {
+      call.result = invalid;
+      return {};
+    }
+    const auto memory = window(call.data, call.length);
+    if (!memory) {
+      return std::unexpected{memory.error()};
+    }
+    call.result = move_block(disk->descriptor, *memory, call.offset, write) ? ok : unspecified;
+    return {};
+  });
+}
+
+Hypercalls::Result Hypercalls::net_write(Address address) {
+  return with<NetCall>(address, [&](NetCall& call) -> Result {
+    const AttachedDevice* const net = device(call.handle, true);
+    if (net == nullptr || call.length > frame_limit(*net)) {
+      call.result = invalid;
+      return {};
+    }
+    const auto frame = window(call.data, call.length);
+    if (!frame) {
+      return std::unexpected{frame.error()};
+    }
+    const ssize_t written = ::write(net->descriptor, frame->data(), frame->size());
+    // A full queue is for the guest to know. Anything else (an interface that is down, a helper that is gone) loses
+    // the frame, as a wire would.
+    const bool full = written < 0 && (errno == EAGAIN || errno == ENOBUFS || errno == EINTR);
+    call.result = full && granted_ != 0 ? again : ok;
+    return {};
+  });
+}
+
+Hypercalls::Result Hypercalls::net_read(Address address) {
+  return with<NetCall>(address, [&](NetCall& call) -> Result {
+    const AttachedDevice* const net = device(call.handle, true);
+    if (net == nullptr) {
+      call.result = invalid;
+      return {};
+    }
+    const auto buffer = window(call.data, call.length);
+    if (!buffer) {
+      return std::unexpected{buffer.error()};
+    }
+    const ssize_t length = ::read(net->descriptor, buffer->data(), buffer->size());
+    if (length == 0 || (length < 0 && errno != EAGAIN && errno != EINTR)) {
+      waits_.remove(net->descriptor);
+    }
+    call.result = length > 0 ? ok : again;
+    call.length = length > 0 ? static_cast<std::uint64_t>(length) : call.length;
+    return {};
+  });
+}
+
+Hypercalls::Result Hypercalls::flush(Address address) {
+  if ((granted_ & solo5::block_flush) == 0) {
+    return fail("Invalid guest hypercall: flush was not granted");
+  }
+  return with<FlushCall>(address, [this](FlushCall& call) -> Result {
+    const AttachedDevice* const disk = device(call.handle, false);
+    call.result = disk == nullptr ? invalid : ::fdatasync(disk->descriptor) == 0 ? ok : unspecified;
+    return {};
+  });
+}
+
+Hypercalls::Result Hypercalls::entropy(Address address) {
+  if ((granted_ & solo5::reseed) == 0) {
+    return fail("Invalid guest hypercall: entropy was not granted");
+  }
+  return with<EntropyCall>(address, [this](EntropyCall& call) -> Result {
+    if (call.length > entropy_limit) {
+      call.result = invalid;
+      return {};
+    }
+    const auto memory = window(call.data, call.length);
+    if (!memory) {
+      return std::unexpected{memory.error()};
+    }
+    const ssize_t got = ::getrandom(memory->data(), memory->size(), 0);
+    call.result = got == static_cast<ssize_t>(memory->size()) ? ok : unspecified;
+    return {};
+  });
+}
+
+TenderResult<std::optional<Halt>> Hypercalls::halt(Address address) {
+  const auto call = load<HaltCall>(address);
+  if (!call) {
+    return std::unexpected{call.error()};
+  }
+  Halt halt;
+  halt.status = call->status & 0xff;
+  if (call->cookie != 0) {
+    if (const auto room = window(call->cookie, halt_cookie_size); !room) {
+      return std::unexpected{room.error()};
+    }
+    const auto cookie = load<HaltCookie>(GuestAddress{call->cookie});
+    halt.cookie = *cookie;
+  }
+  return halt;
+}
+
+}  // namespace mirage::target::hvt

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: ISC
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+
+#include <mirage/target/hvt/abi.hpp>
+#include <mirage/target/hvt/tender/wait.hpp>
+#include <tender/attach.hpp>
+#include <tender/error.hpp>
+#include <tender/memory.hpp>
+
+namespace mirage::target::hvt {
+
+/// The guest's last call.
+struct Halt {
+  int status = 0;
+  std::optional<HaltCookie> cookie;
+};
+
+/// Serves the guest's hypercalls. Every address, length, offset and handle comes from the guest: addresses become
+/// memory only through GuestMemory::window, structures are copied in before they are looked at.
+class Hypercalls {
+ public:
+  /// The referenced objects outlive this one. `granted`: solo5::Capability bits.
+  Hypercalls(const mirage::tender::GuestMemory& memory, std::span<const mirage::tender::AttachedDevice> devices,
+             const WaitSet& waits, std::uint64_t granted)
+      : memory_{memory}, devices_{devices}, waits_{waits}, granted_{granted} {}
+
+  /// Serves call `number` with its structure at `address`. Nothing: the guest goes on. An error: the guest broke the
+  /// ABI and must end.
+  mirage::tender::Result<std::optional<Halt>> call(unsigned number, mirage::tender::GuestAddress address);
+
+ private:
+  using Address = mirage::tender::GuestAddress;
+  using Result = mirage::tender::Result<>;
+  using Window = std::span<std::byte>;
+
+  Result wall_time(Address address);
+  Result puts(Address address);
+  Result poll(Address address);
+  Result block(Address address, bool write);
+  Result net_write(Address address);
+  Result net_read(Address address);
+  Result flush(Address address);
+  Result entropy(Address address);
+  mirage::tender::Result<std::optional<Halt>> halt(Address address);
+
+  [[nodiscard]] const mirage::tender::AttachedDevice* device(std::uint64_t handle, bool net) const;
+  [[nodiscard]] mirage::tender::Result<Window> window(std::uint64_t address, std::uint64_t length) const;
+  template <class Call>
+  [[nodiscard]] mirage::tender::Result<Call> load(Address address) const;
+  template <class Call>
+  void store(Address address, const Call& call) const;
+  /// load, `serve(call) -> Result`, store.
+  template <class Call, class Serve>
+  Result with(Address address, Serve serve);
+
+  const mirage::tender::GuestMemory& memory_;
+  std::span<const mirage::tender::AttachedDevice> devices_;
+  const WaitSet& waits_;
+  std::uint64_t granted_;
+};
+
+}  // namespace mirage::target::hvt

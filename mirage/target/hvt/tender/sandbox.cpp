@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: ISC
+#include <array>
+#include <ctime>
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <mirage/target/hvt/tender/sandbox.hpp>
+#include <tender/privilege.hpp>
+#include <tender/seccomp.hpp>
+
+namespace mirage::target::hvt {
+
+namespace {
+
+using mirage::tender::at_most;
+using mirage::tender::AttachedDevice;
+using mirage::tender::Condition;
+using mirage::tender::equal;
+using mirage::tender::masked;
+using mirage::tender::range_within;
+using mirage::tender::Result;
+using mirage::tender::SeccompFilter;
+
+// Descriptors are 32-bit there: what stands above does not count.
+Condition is(unsigned argument, int descriptor) {
+  return masked(argument, 0xffffffff, static_cast<std::uint32_t>(descriptor));
+}
+
+void allow_machine(SeccompFilter& filter, const Confinement& confinement) {
+  const int processor = confinement.machine.processor();
+  for (const unsigned long command : Machine::run_commands) {
+    filter.allow(SYS_ioctl, {is(0, processor), masked(1, 0xffffffff, command)});
+  }
+  if (confinement.debugger < 0 && confinement.core_file < 0) {
+    return;
+  }
+  for (const unsigned long command : Machine::debug_commands) {
+    filter.allow(SYS_ioctl, {is(0, processor), masked(1, 0xffffffff, command)});
+  }
+}
+
+void allow_device(SeccompFilter& filter, const AttachedDevice& device, std::uint64_t granted) {
+  if (device.is_net) {
+    filter.allow(SYS_read, {is(0, device.descriptor)});
+    filter.allow(SYS_write, {is(0, device.descriptor), at_most(2, vnet_header_size + large_frame_size)});
+    return;
+  }
+  filter.allow(SYS_pread64, {is(0, device.descriptor), range_within(3, 2, device.capacity)});
+  filter.allow(SYS_pwrite64, {is(0, device.descriptor), range_within(3, 2, device.capacity)});
+  if ((granted & solo5::block_flush) != 0) {
+    filter.allow(SYS_fdatasync, {is(0, device.descriptor)});
+  }
+}
+
+void allow_debugger(SeccompFilter& filter, const Confinement& confinement) {
+  if (confinement.debugger < 0) {
+    return;
+  }
+  filter.allow(SYS_read, {is(0, confinement.debugger)});
+  filter.allow(SYS_write, {is(0, confinement.debugger)});
+  filter.allow(SYS_close, {is(0, confinement.debugger)});
+  // Breakpoints are written into text, which the tender has mapped read-only.
+  filter.allow(SYS_mprotect, {masked(2, ~std::uint64_t{PROT_READ | PROT_WRITE}, 0),
+                              range_within(0, 1, confinement.memory_start + confinement.memory_size)});
+}
+
+void allow_core_dump(SeccompFilter& filter, const Confinement& confinement) {
+  if (confinement.core_file < 0) {
+    return;
+  }
+  filter.allow(SYS_pwrite64, {is(0, confinement.core_file)});
+  filter.allow(SYS_ftruncate, {is(0, confinement.core_file)});
+  filter.allow(SYS_linkat, {is(0, AT_FDCWD), is(2, confinement.core_directory), equal(4, AT_SYMLINK_FOLLOW)});
+}
+
+Result<> close_others(const Confinement& confinement) {
+  std::array<int, solo5::manifest_limit + 5> keep;
+  std::size_t count = 0;
+  for (const int descriptor : {confinement.machine.processor(), confinement.waits.descriptor(), confinement.debugger,
+                               confinement.core_file, confinement.core_directory}) {
+    keep[count++] = descriptor;
+  }
+  for (const AttachedDevice& device : confinement.devices.all()) {
+    keep[count++] = device.descriptor;
+  }
+  return mirage::tender::close_other_descriptors(std::span{keep}.first(count));
+}
+
+Result<> filter_calls(const Confinement& confinement) {
+  SeccompFilter filter;
+  allow_machine(filter, confinement);
+  for (const AttachedDevice& device : confinement.devices.all()) {
+    allow_device(filter, device, confinement.granted);
+  }
+  filter.allow(SYS_epoll_pwait2, {is(0, confinement.waits.descriptor())});
+  filter.allow(SYS_epoll_ctl, {is(0, confinement.waits.descriptor()), equal(1, EPOLL_CTL_DEL)});
+  // When the vDSO cannot answer.
+  filter.allow(SYS_clock_gettime, {is(0, CLOCK_MONOTONIC)});
+  filter.allow(SYS_clock_gettime, {is(0, CLOCK_REALTIME)});
+  filter.allow(SYS_write, {is(0, STDOUT_FILENO)});
+  filter.allow(SYS_write, {is(0, STDERR_FILENO)});
+  if ((confinement.granted & solo5::reseed) != 0) {
+    filter.allow(SYS_getrandom, {at_most(1, entropy_limit), equal(2, 0)});
+  }
+  allow_debugger(filter, confinement);
+  allow_core_dump(filter, confinement);
+  filter.allow(SYS_rt_sigreturn);
+  filter.allow(SYS_exit_group);
+  return filter.install();
+}
+
+}  // namespace
+
+Result<> confine(const Confinement& confinement) {
+  return close_others(confinement)
+      .and_then([] { return mirage::tender::drop_privileges(); })
+      .and_then([] { return mirage::tender::restrict_process(); })
+      .and_then([&] { return filter_calls(confinement); });
+}
+
+}  // namespace mirage::target::hvt

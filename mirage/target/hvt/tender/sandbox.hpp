@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: ISC
+#pragma once
+
+#include <mirage/target/hvt/tender/boot.hpp>
+#include <mirage/target/hvt/tender/machine.hpp>
+#include <mirage/target/hvt/tender/wait.hpp>
+#include <tender/attach.hpp>
+#include <tender/error.hpp>
+
+namespace mirage::target::hvt {
+
+/// The descriptors that the tender goes on using. -1: not there.
+struct Confinement {
+  const Machine& machine;
+  const WaitSet& waits;
+  const mirage::tender::AttachedDevices& devices;
+  std::uint64_t granted = 0;
+  int debugger = -1;        // connection to gdb
+  int core_file = -1;       // without a name until it is needed
+  int core_directory = -1;  // where it gets one
+  /// Guest memory as the tender has it mapped; debugging changes its protection.
+  std::uint64_t memory_start = 0;
+  std::uint64_t memory_size = 0;
+};
+
+/// Closes every other descriptor, drops root and capabilities, and from then on allows only the system calls that
+/// serving the guest needs, with the arguments that it needs.
+mirage::tender::Result<> confine(const Confinement& confinement);
+
+}  // namespace mirage::target::hvt

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: ISC
+#pragma once
+
+#include <cstdint>
+
+#include <tender/error.hpp>
+#include <tender/file.hpp>
+
+namespace mirage::target::hvt {
+
+/// Network devices that the guest's poll hypercall waits for, by manifest index (below 64).
+class WaitSet {
+ public:
+  static mirage::tender::Result<WaitSet> create();
+
+  mirage::tender::Result<> add(int descriptor, unsigned index);
+
+  /// Stops waiting for a device whose other side is gone: it would be ready for ever.
+  void remove(int descriptor) const;
+
+  struct Ready {
+    std::uint64_t set = 0;  // bit per manifest index
+    int count = 0;
+  };
+  /// Waits until a device has a frame or `timeout` nanoseconds have passed. A signal ends the wait early only when the
+  /// tender ends by it.
+  [[nodiscard]] Ready wait(std::uint64_t timeout) const;
+
+  [[nodiscard]] int descriptor() const { return epoll_.get(); }
+
+ private:
+  mirage::tender::File epoll_;
+};
+
+}  // namespace mirage::target::hvt
