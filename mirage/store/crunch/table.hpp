@@ -16,7 +16,7 @@ namespace mirage {
 struct CrunchFile {
   std::string_view name;          ///< path below the directory, `/` between parts, no leading one: "css/site.css"
   std::string_view content_type;  ///< media type by the name's suffix: "text/html; charset=utf-8"
-  std::string_view etag;          ///< strong entity tag with its quotes, from a hash of the content (RFC 9110 8.8.3)
+  std::string_view etag;          ///< strong validator without quotes, from a hash of the content (RFC 9110 8.8.3)
   Bytes data;
 };
 

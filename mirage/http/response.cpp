@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: ISC
+#include <cstring>
+
+#include <mirage/http/response.hpp>
+
+namespace mirage::http {
+namespace {
+
+constexpr bool is_clean(std::string_view text) noexcept {
+  for (const char c : text) {
+    if ((static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f) return false;
+  }
+  return true;
+}
+
+constexpr std::array<std::string_view, 7> day_names{"Thu", "Fri", "Sat", "Sun",
+                                                    "Mon", "Tue", "Wed"};  // 1970 began on a Thursday
+constexpr std::string_view month_names = "JanFebMarAprMayJunJulAugSepOctNovDec";
+
+/// Statuses that never have a body and no Content-Length (RFC 9110 section 8.6).
+constexpr bool is_bodiless(std::uint16_t status) noexcept { return status < 200 || status == 204; }
+
+}  // namespace
+
+bool HeaderBlock::add(std::string_view name, std::string_view value) noexcept {
+  const std::size_t bytes = name.size() + value.size() + 4;
+  if (bytes > capacity - size_ || !is_clean(name) || !is_clean(value)) return false;
+  TextWriter writer{std::span{text_}.subspan(size_, bytes)};
+  writer.append(name);
+  writer.append(": ");
+  writer.append(value);
+  writer.append("\r\n");
+  size_ += bytes;
+  return true;
+}
+
+bool HeaderBlock::add(std::string_view name, std::uint64_t value) noexcept {
+  return add(name, Text<24>{"{}", value}.view());
+}
+
+Response Response::text(std::uint16_t status, std::string_view body, std::string_view content_type) noexcept {
+  Response response;
+  response.status = status;
+  (void)response.headers.add("Content-Type", content_type);
+  response.body = SliceList{Slice::from_static(body)};
+  return response;
+}
+
+std::string_view reason_phrase(std::uint16_t status) noexcept {
+  switch (status) {
+    case 100:
+      return "Continue";
+    case 200:
+      return "OK";
+    case 201:
+      return "Created";
+    case 204:
+      return "No Content";
+    case 206:
+      return "Partial Content";
+    case 301:
+      return "Moved Permanently";
+    case 302:
+      return "Found";
+    case 304:
+      return "Not Modified";
+    case 307:
+      return "Temporary Redirect";
+    case 308:
+      return "Permanent Redirect";
+    case 400:
+      return "Bad Request";
+    case 403:
+      return "Forbidden";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
+    case 408:
+      return "Request Timeout";
+    case 412:
+      return "Precondition Failed";
+    case 413:
+      return "Content Too Large";
+    case 414:
+      return "URI Too Long";
+    case 416:
+      return "Range Not Satisfiable";
+    case 431:
+      return "Request Header Fields Too Large";
+    case 500:
+      return "Internal Server Error";
+    case 501:
+      return "Not Implemented";
+    case 503:
+      return "Service Unavailable";
+    case 505:
+      return "HTTP Version Not Supported";
+    default:
+      return "Status";
+  }
+}
+
+void append_http_date(TextWriter& out, WallTime time) noexcept {
+  const auto days = std::chrono::floor<std::chrono::days>(time.time_since_epoch());
+  const std::chrono::year_month_day date{std::chrono::sys_days{days}};
+  const auto seconds = static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch() - days).count());
+  const auto month = static_cast<unsigned>(date.month());
+  const auto weekday = static_cast<std::size_t>(((days.count() % 7) + 7) % 7);
+  out.append(day_names[weekday]);
+  out.append(", ");
+  out.append_unsigned(static_cast<unsigned>(date.day()), 10, 2);
+  out.append(' ');
+  out.append(month_names.substr((month - 1) * 3, 3));
+  out.append(' ');
+  out.append_unsigned(static_cast<std::uint64_t>(static_cast<int>(date.year())), 10, 4);
+  out.append(' ');
+  out.append_unsigned(seconds / 3600, 10, 2);
+  out.append(':');
+  out.append_unsigned(seconds / 60 % 60, 10, 2);
+  out.append(':');
+  out.append_unsigned(seconds % 60, 10, 2);
+  out.append(" GMT");
+}
+
+std::optional<WallTime> parse_http_date(std::string_view text) noexcept {
+  // "Sun, 06 Nov 1994 08:49:37 GMT"
+  if (text.size() != 29 || text.substr(3, 2) != ", " || text.substr(25) != " GMT") return std::nullopt;
+  const auto day = parse_unsigned<unsigned>(text.substr(5, 2));
+  const auto month = month_names.find(text.substr(8, 3));
+  const auto year = parse_unsigned<unsigned>(text.substr(12, 4));
+  const auto hour = parse_unsigned<unsigned>(text.substr(17, 2));
+  const auto minute = parse_unsigned<unsigned>(text.substr(20, 2));
+  const auto second = parse_unsigned<unsigned>(text.substr(23, 2));
+  if (!day || !year || !hour || !minute || !second || month == std::string_view::npos || month % 3 != 0)
+    return std::nullopt;
+  if (*hour > 23 || *minute > 59 || *second > 60 || *year < 1970 || *year > 2200) return std::nullopt;
+  const std::chrono::year_month_day date{std::chrono::year{static_cast<int>(*year)},
+                                         std::chrono::month{static_cast<unsigned>(month / 3 + 1)},
+                                         std::chrono::day{*day}};
+  if (!date.ok()) return std::nullopt;
+  const Duration since = std::chrono::sys_days{date}.time_since_epoch();
+  return WallTime{since + std::chrono::hours{*hour} + std::chrono::minutes{*minute} + std::chrono::seconds{*second}};
+}
+
+bool Output::close_block() noexcept {
+  if (open_.empty()) return true;
+  return done_.push_back(std::move(open_).freeze());
+}
+
+bool Output::append(std::string_view text) noexcept {
+  while (!text.empty()) {
+    if (!open_ || open_.tailroom() == 0) {
+      if (!close_block()) return false;
+      open_ = pool_.allocate(frame_capacity, 0);
+      if (!open_) return false;
+    }
+    const std::size_t count = text.size() < open_.tailroom() ? text.size() : open_.tailroom();
+    std::memcpy(open_.grow_back(static_cast<std::uint32_t>(count)).data(), text.data(), count);
+    text.remove_prefix(count);
+  }
+  return true;
+}
+
+bool Output::append(const SliceList& slices) noexcept {
+  for (const Slice& slice : slices) {
+    if (slice.size() <= copy_limit) {
+      if (!append(slice.text())) return false;
+      continue;
+    }
+    if (!close_block() || !done_.push_back(slice)) return false;
+  }
+  return true;
+}
+
+SliceList Output::take() noexcept {
+  // close_block() cannot fail here: has_room() kept places free, and a full list means an append has failed before.
+  (void)close_block();
+  SliceList all = std::move(done_);
+  done_.clear();
+  return all;
+}
+
+bool append_head(Output& out, const Response& response, bool keep_alive, bool chunked, std::string_view date) noexcept {
+  Text<256> head;
+  format_to(head.writer(), "HTTP/1.1 {} {}\r\n", response.status, reason_phrase(response.status));
+  if (!date.empty()) format_to(head.writer(), "Date: {}\r\n", date);
+  if (!is_bodiless(response.status)) {
+    const std::uint64_t length = response.omit_body ? response.announced_length
+                                 : response.source  ? response.source_length
+                                                    : response.body.byte_count();
+    if (chunked) {
+      head.writer().append("Transfer-Encoding: chunked\r\n");
+    } else if (response.status != 304 || response.omit_body) {
+      format_to(head.writer(), "Content-Length: {}\r\n", length);
+    }
+  }
+  if (!keep_alive) head.writer().append("Connection: close\r\n");
+  return out.append(head.view()) && out.append(response.headers.text()) && out.append("\r\n");
+}
+
+}  // namespace mirage::http
