@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: ISC
+// What the tender says about this guest. It stands at a fixed address, so no global has to remember it.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include <mirage/target/spt/abi.hpp>
+
+namespace mirage::target::spt {
+
+[[nodiscard]] inline BootInfo& boot_info() noexcept {
+  return *reinterpret_cast<BootInfo*>(boot_info_address);  // NOLINT(performance-no-int-to-ptr)
+}
+
+/// What our tender grants; nullptr under a stock one.
+[[nodiscard]] inline solo5::Extension* extension() noexcept {
+  return solo5::extension_of(&boot_info(), sizeof(BootInfo), boot_info().manifest);
+}
+
+[[nodiscard]] inline bool granted(solo5::Capability capability) noexcept {
+  const solo5::Extension* known = extension();
+  return known != nullptr && (known->granted & capability) != 0;
+}
+
+[[nodiscard]] inline std::span<const solo5::ManifestEntry> manifest() noexcept {
+  const auto* header = static_cast<const solo5::ManifestHeader*>(boot_info().manifest);
+  return {reinterpret_cast<const solo5::ManifestEntry*>(header + 1), header->entries};
+}
+
+/// The attached device of that name and type, or nullptr.
+[[nodiscard]] inline const solo5::ManifestEntry* find_device(std::string_view name, solo5::DeviceType type) noexcept {
+  for (const solo5::ManifestEntry& entry : manifest()) {
+    if (entry.is(type) && entry.attached != 0 && entry.name_view() == name) return &entry;
+  }
+  return nullptr;
+}
+
+}  // namespace mirage::target::spt
