@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: ISC
+#include <algorithm>
+#include <format>
+#include <fstream>
+
+#include <nlohmann/json.hpp>
+
+#include <config/catalogue.hpp>
+#include <config/error.hpp>
+#include <config/value.hpp>
+
+namespace mirage::plan {
+
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::json;
+
+template <class T>
+T field(const Json& json, const char* name, T otherwise) {
+  return json.contains(name) ? json[name].get<T>() : otherwise;
+}
+
+std::string text(const Json& json, const char* name) { return field(json, name, std::string()); }
+std::vector<std::string> texts(const Json& json, const char* name) {
+  return field(json, name, std::vector<std::string>());
+}
+
+Key read_key(const Json& json, const fs::path& file) {
+  Key key{.name = json.at("name"),
+          .type = json.at("type"),
+          .fallback = json.at("default").get<std::string>(),
+          .doc = json.at("doc"),
+          .configure_only = field(json, "configure_only", false),
+          .place = file.filename().string()};
+  const KeyType* type = find_key_type(key.type);
+  if (type == nullptr || !type->check(*key.fallback)) {
+    throw Error(file.string(), std::format("key '{}' has an unknown type or a bad default", key.name));
+  }
+  return key;
+}
+
+Module read_module(const Json& json, const fs::path& file) {
+  Module module{.name = json.at("name"),
+                .kind = json.at("kind"),
+                .description = text(json, "description"),
+                .type = json.at("type"),
+                .header = json.at("header"),
+                .libraries = texts(json, "libraries"),
+                .parameters = texts(json, "parameters"),
+                .arguments = {},
+                .keys = {},
+                .device = text(json, "device"),
+                .generate = text(json, "generate"),
+                .file = file};
+  if (json.contains("arguments")) module.arguments = texts(json, "arguments");
+  for (const auto& each : field(json, "keys", Json::array())) module.keys.push_back(read_key(each, file));
+  return module;
+}
+
+Runner read_runner(const Json& json) {
+  const auto network = field(json, "network", Json::object());
+  return {.program = json.at("program"),
+          .package = text(json, "package"),
+          .arguments = texts(json, "arguments"),
+          .interface = texts(network, "interface"),
+          .user = texts(network, "user"),
+          .block = texts(json, "block"),
+          .interface_environment = text(network, "interface_environment"),
+          .user_environment = text(network, "user_environment"),
+          .block_environment = text(json, "block_environment"),
+          .forward = text(network, "forward"),
+          .helper = field(network, "helper", false),
+          .status = field(json, "status", std::string("exit"))};
+}
+
+Target read_target(const Json& json, const fs::path& file) {
+  Target target{.name = json.at("name"),
+                .description = text(json, "description"),
+                .suffix = json.at("suffix"),
+                .architectures = texts(json, "architectures"),
+                .guest = field(json, "guest", true),
+                .environment_type = json.at("environment").at("type"),
+                .environment_header = json.at("environment").at("header"),
+                .modules = {},
+                .libraries = texts(json, "libraries"),
+                .linker_script = text(json, "linker_script"),
+                .manifest = {},
+                .run = read_runner(json.at("run"))};
+  for (const auto& each : field(json, "modules", Json::array())) target.modules.push_back(read_module(each, file));
+  if (json.contains("manifest")) {
+    const auto& manifest = json["manifest"];
+    target.manifest = {manifest.at("header"), manifest.at("code"), manifest.at("net"), manifest.at("block")};
+  }
+  return target;
+}
+
+Json read_file(const fs::path& file) {
+  std::ifstream in(file);
+  Json json = Json::parse(in, nullptr, false);
+  if (json.is_discarded()) throw Error(file.string(), "not valid JSON");
+  return json;
+}
+
+std::vector<fs::path> find_files(const fs::path& folder, std::string_view name) {
+  std::vector<fs::path> found;
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+    if (entry.path().filename() == name) found.push_back(entry.path());
+  }
+  std::ranges::sort(found);  // the order of a directory is the file system's whim
+  return found;
+}
+
+}  // namespace
+
+Catalogue::Catalogue(const fs::path& root) {
+  const auto read = [](const fs::path& file, auto use) {
+    try {
+      const Json json = read_file(file);
+      if (!json.is_array()) return use(json);
+      for (const auto& each : json) use(each);
+    } catch (const Json::exception& problem) {
+      throw Error(file.string(), problem.what());
+    }
+  };
+  for (const auto& file : find_files(root / "mirage", "target.json")) {
+    read(file, [&](const Json& json) { targets_.push_back(read_target(json, file)); });
+  }
+  for (const auto& file : find_files(root / "mirage", "module.json")) {
+    read(file, [&](const Json& json) { modules_.push_back(read_module(json, file)); });
+  }
+}
+
+const Target& Catalogue::target(std::string_view name) const {
+  const auto at = std::ranges::find(targets_, name, &Target::name);
+  if (at != targets_.end()) return *at;
+  std::string names;
+  for (const auto& each : targets_) names += (names.empty() ? "" : ", ") + each.name;
+  throw Error("", std::format("unknown target '{}'", name), std::format("Targets are: {}.", names));
+}
+
+const Module* Catalogue::find_module(const Target& target, std::string_view name) const {
+  const auto own = std::ranges::find(target.modules, name, &Module::name);
+  if (own != target.modules.end()) return &*own;
+  const auto common = std::ranges::find(modules_, name, &Module::name);
+  return common == modules_.end() ? nullptr : &*common;
+}
+
+std::vector<std::string> Catalogue::targets_with(std::string_view module) const {
+  std::vector<std::string> names;
+  for (const auto& each : targets_) {
+    if (find_module(each, module) != nullptr) names.push_back(each.name);
+  }
+  return names;
+}
+
+}  // namespace mirage::plan

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: ISC
+// What comes with mirage: targets (mirage/target/NAME/target.json) and modules (module.json beside their source), found
+// by presence below the root. The fields are described in doc/add-a-target.md.
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <config/graph.hpp>
+
+namespace mirage::plan {
+
+/// A module's descriptor.
+struct Module {
+  std::string name;
+  std::string kind;
+  std::string description;
+  std::string type;    ///< C++ type; `{0}`, `{1}` ... stand for the types of the needs
+  std::string header;  ///< from the root
+  std::vector<std::string> libraries;
+  std::vector<std::string> parameters;
+  /// Constructor arguments after the shard and the needs: C++ with `{name}` for a parameter or key of the module.
+  std::optional<std::vector<std::string>> arguments;
+  std::vector<Key> keys;  ///< run-time keys that it brings, to be prefixed with the group
+  std::string device;     ///< "net" or "block" when the host attaches it under its parameter `name`
+  std::string generate;   ///< "crunch": `{table}` is generated from the directory
+  std::filesystem::path file;
+};
+
+/// How an image declares its devices; see doc/add-a-target.md.
+struct Manifest {
+  std::string header, code, net, block;
+};
+
+/// How `mirage run` starts an image. Words may hold {placeholders}.
+struct Runner {
+  std::string program, package;
+  std::vector<std::string> arguments;
+  std::vector<std::string> interface, user, block;  ///< words per device
+  std::string interface_environment, user_environment, block_environment;
+  std::string forward;  ///< appended per forwarded port where the program forwards by itself
+  bool helper = false;  ///< user-mode networking through mirage-usernet on a descriptor
+  std::string status;   ///< "exit" or "isa-debug-exit"
+};
+
+struct Target {
+  std::string name, description, suffix;
+  std::vector<std::string> architectures;
+  bool guest = true;  ///< built with the guest toolchain
+  std::string environment_type, environment_header;
+  std::vector<Module> modules;
+  std::vector<std::string> libraries;
+  std::string linker_script;  ///< from the root; empty: the compiler's default
+  std::optional<Manifest> manifest;
+  Runner run;
+};
+
+class Catalogue {
+ public:
+  /// Reads every descriptor below `root`. Throws Error for one that is malformed.
+  explicit Catalogue(const std::filesystem::path& root);
+
+  [[nodiscard]] const std::vector<Target>& targets() const noexcept { return targets_; }
+  [[nodiscard]] const std::vector<Module>& modules() const noexcept { return modules_; }
+  /// Throws Error that lists the targets.
+  [[nodiscard]] const Target& target(std::string_view name) const;
+  /// The target's own module of this name, else the one that serves every target; nullptr: none.
+  [[nodiscard]] const Module* find_module(const Target& target, std::string_view name) const;
+  /// Names of the targets that have a module of this name.
+  [[nodiscard]] std::vector<std::string> targets_with(std::string_view module) const;
+
+ private:
+  std::vector<Target> targets_;
+  std::vector<Module> modules_;
+};
+
+}  // namespace mirage::plan

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: ISC
+#pragma once
+
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+namespace mirage::plan {
+
+/// What went wrong, for a person: where, what, and what to do about it. The host's tools end with it; nothing of a
+/// unikernel does.
+class Error : public std::runtime_error {
+ public:
+  /// `place` is "config.cpp:7" or empty; `mend` is a sentence or empty.
+  Error(std::string place, const std::string& message, std::string mend = {})
+      : std::runtime_error(message), place_(std::move(place)), mend_(std::move(mend)) {}
+  [[nodiscard]] const std::string& place() const noexcept { return place_; }
+  [[nodiscard]] const std::string& mend() const noexcept { return mend_; }
+
+ private:
+  std::string place_;
+  std::string mend_;
+};
+
+}  // namespace mirage::plan

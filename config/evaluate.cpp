@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: ISC
+#include <format>
+#include <regex>
+#include <vector>
+
+#include <config/error.hpp>
+#include <config/evaluate.hpp>
+#include <config/place.hpp>
+#include <config/process.hpp>
+#include <config/text.hpp>
+
+namespace mirage::plan {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+std::vector<std::string> lines_of(std::string_view text) {
+  std::vector<std::string> lines;
+  while (!text.empty()) {
+    const auto end = text.find('\n');
+    lines.emplace_back(text.substr(0, end));
+    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+  }
+  return lines;
+}
+
+struct Diagnostic {
+  std::string file, line, severity, message;
+  std::vector<std::string> excerpt;  ///< the source line and the caret below it
+};
+
+std::vector<Diagnostic> parse(std::string_view output) {
+  static const std::regex head(R"(^(.*?):(\d+):\d+: (fatal error|error|note|warning): (.*)$)");
+  std::vector<Diagnostic> found;
+  for (const auto& line : lines_of(output)) {
+    std::smatch match;
+    if (std::regex_match(line, match, head)) {
+      found.push_back({match[1], match[2], match[3], match[4], {}});
+    } else if (!found.empty() && line.find(" | ") != std::string::npos) {
+      found.back().excerpt.push_back(line);
+    }
+  }
+  return found;
+}
+
+/// Names as the user wrote them.
+std::string plain(std::string text) {
+  for (const std::string_view noise : {"mirage::config::", "const ", "std::"}) text = replaced(text, noise, "");
+  return replaced(text, "basic_string<char>", "string");
+}
+
+std::string mend_for(const std::string& notes) {
+  static const std::regex conversion(R"(from 'Module<(\w+)>' to 'Module<(\w+)>' for (\d+)\w+ argument)");
+  std::smatch match;
+  if (std::regex_search(notes, match, conversion)) {
+    return std::format(
+        "Argument {} must be a {}, and a {} was given: check the order of the arguments against takes<...>.",
+        match[3].str(), match[2].str(), match[1].str());
+  }
+  static const std::regex count(R"(requires (?:single argument|(\d+) arguments?)[^,]*, but (no|\d+))");
+  if (std::regex_search(notes, match, count)) {
+    const std::string wanted = match[1].matched ? match[1].str() : "1";
+    const std::string given = match[2].str();
+    return std::format("The functor takes {} module{}; {} {} given.", wanted, wanted == "1" ? "" : "s", given,
+                       given == "1" ? "was" : "were");
+  }
+  if (notes.contains("undeclared identifier")) {
+    return "Does config.cpp begin with #include <mirage/config.hpp> and `using namespace mirage::config;`?";
+  }
+  return {};
+}
+
+}  // namespace
+
+void throw_compile_error(std::string_view output, std::string_view file_name) {
+  const auto diagnostics = parse(output);
+  for (std::size_t i = 0; i < diagnostics.size(); ++i) {
+    const auto& first = diagnostics[i];
+    if (!first.severity.ends_with("error")) continue;
+    // An error inside a header is reported where the user's file led to it.
+    const Diagnostic* shown = &first;
+    std::string text = plain(first.message);
+    for (std::size_t j = i + 1; j < diagnostics.size() && diagnostics[j].severity == "note"; ++j) {
+      if (fs::path(shown->file).filename() != file_name && fs::path(diagnostics[j].file).filename() == file_name) {
+        shown = &diagnostics[j];
+      }
+      const std::string note = plain(diagnostics[j].message);
+      if (note.starts_with("candidate function not viable: ")) text += "\n  " + note.substr(31);
+    }
+    for (const auto& line : shown->excerpt) text += "\n" + line;
+    throw Error(std::format("{}:{}", fs::path(shown->file).filename().string(), shown->line), text, mend_for(text));
+  }
+  throw Error(std::string(file_name), "does not build as a configuration:\n" + std::string(output.substr(0, 2000)),
+              output.contains("configure()") ? "Define `mirage::config::Unikernel configure()`." : "");
+}
+
+Graph evaluate(const fs::path& config, const fs::path& folder, const fs::path& root) {
+  if (!fs::exists(config)) {
+    throw Error("", std::format("there is no {} here", config.filename().string()),
+                "Change to a project's folder, or start one: mirage new NAME.");
+  }
+  const fs::path include = root / "config/include";
+  std::string headers;
+  for (const auto& entry : fs::recursive_directory_iterator(include)) {
+    headers += entry.path().string() + fingerprint(entry.is_regular_file() ? read_text(entry.path()) : "");
+  }
+  // The program is compiled again only when the file or the DSL changed.
+  const std::string stamp = fingerprint(read_text(config) + headers + config.string());
+  const fs::path program = folder / ("config-" + stamp);
+  if (!fs::exists(program)) {
+    std::error_code ignored;
+    fs::remove_all(folder, ignored);
+    write_if_changed(
+        folder / "program.cpp",
+        std::format("#include \"{}\"\nint main() {{ return mirage::config::detail::emit(configure()); }}\n",
+                    config.string()));
+    const Words words{"clang++-19",
+                      "-std=c++23",
+                      "-stdlib=libc++",
+                      "-O0",
+                      "-fno-color-diagnostics",
+                      "-ferror-limit=1",
+                      "-I",
+                      include.string(),
+                      "-o",
+                      program.string(),
+                      (folder / "program.cpp").string()};
+    const auto compiled = run_program(words, Output::capture);
+    if (compiled.status == 127) {
+      throw Error("", "clang++-19 is not installed",
+                  "mirage depend, or: apt-get install clang-19 libc++-19-dev lld-19");
+    }
+    if (compiled.status != 0) throw_compile_error(compiled.errors, config.filename().string());
+  }
+  const auto printed = run_program({program.string()}, Output::capture, config.parent_path());
+  if (printed.status != 0) {
+    throw Error(config.filename().string(), std::format("configure() ended with status {}", printed.status),
+                printed.errors.substr(0, 1000));
+  }
+  return read_graph(printed.output);
+}
+
+}  // namespace mirage::plan

@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: ISC
+#include <algorithm>
+#include <array>
+#include <format>
+#include <set>
+
+#include <config/error.hpp>
+#include <config/plan.hpp>
+#include <config/text.hpp>
+#include <config/value.hpp>
+#include <mirage/base/option.hpp>
+
+namespace mirage::plan {
+
+namespace {
+
+/// Keys that every unikernel has.
+std::vector<Key> standard_keys(const Graph& graph) {
+  return {{"name", "string", graph.name, "name of this unikernel, in logs and to the network", false, "mirage"},
+          {"logs", "string", "info", "what to log: LEVEL or SOURCE:LEVEL, separated by commas", false, "mirage"},
+          {"delay", "duration", "0s", "wait before starting", false, "mirage"}};
+}
+
+Key with_group(Key key, const std::string& group) {
+  if (!group.empty()) key.name = group + "-" + key.name;
+  return key;
+}
+
+void add_new(std::vector<Key>& keys, const Key& key) {
+  const auto known = std::ranges::find(keys, key.name, &Key::name);
+  if (known == keys.end()) {
+    keys.push_back(key);
+  } else if (known->place.starts_with("config.cpp") && known->place != key.place) {
+    throw Error(known->place, std::format("the key name '{}' is taken by {}", key.name, key.place), "Choose another.");
+  }
+}
+
+std::string known_keys_hint(const std::vector<Key>& keys, const std::string& name) {
+  std::vector<Option> options;
+  for (const auto& key : keys) options.push_back({.name = key.name, .expected = {}, .fallback = {}, .doc = {}});
+  if (const Option* near = nearest_option(options, name)) return std::format("Did you mean --{}?", near->name);
+  std::string names;
+  for (const auto& key : keys) names += " --" + key.name;
+  return std::format("Keys are:{}.", names);
+}
+
+class Planner {
+ public:
+  Planner(const Graph& graph, const Catalogue& catalogue, const Target& target, const Settings& settings)
+      : graph_(graph), catalogue_(catalogue), target_(target), settings_(settings) {}
+
+  Plan make() {
+    plan_.name = graph_.name;
+    plan_.target = &target_;
+    plan_.exceptions = graph_.exceptions;
+    plan_.memory = graph_.memory;
+    plan_.libraries = target_.libraries;
+    plan_.libraries.insert(plan_.libraries.end(), graph_.libraries.begin(), graph_.libraries.end());
+    check_settings();
+    for (const auto& key : graph_.keys) add_key(key);
+    for (const std::size_t job : graph_.jobs) (void)visit(job);
+    for (const auto& key : standard_keys(graph_)) add_key(key);
+    check_devices();
+    return std::move(plan_);
+  }
+
+ private:
+  void check_settings() const {
+    const auto keys = all_keys(graph_, catalogue_);
+    for (const auto& [name, value] : settings_) {
+      const auto key = std::ranges::find(keys, name, &Key::name);
+      if (key == keys.end()) {
+        throw Error("", std::format("unknown key --{}", name), known_keys_hint(keys, name));
+      }
+      const KeyType* type = find_key_type(key->type);
+      if (!type->check(value)) {
+        throw Error("", std::format("bad value '{}' for key --{} ({})", value, name, key->place),
+                    std::format("Give {}.", type->expected));
+      }
+    }
+  }
+
+  [[nodiscard]] std::optional<std::string> value_of(const Key& key) const {
+    const auto given = settings_.find(key.name);
+    return given == settings_.end() ? key.fallback : given->second;
+  }
+
+  void add_key(const Key& key) {
+    if (plan_.find_key(key.name) != nullptr) return;
+    PlannedKey planned{.key = key, .value = value_of(key), .given = settings_.contains(key.name), .member = {}};
+    if (key.configure_only && !planned.value) {
+      throw Error(key.place, std::format("key --{} has no value", key.name),
+                  std::format("Say `mirage configure --{}=VALUE`: {}.", key.name, key.doc));
+    }
+    planned.member = identifier(key.name);
+    plan_.keys.push_back(std::move(planned));
+  }
+
+  /// Follows choices to the vertex that is taken.
+  std::size_t decide(std::size_t index) const {
+    while (graph_.vertices.at(index).form == Vertex::Form::choice) {
+      for (const auto& branch : graph_.vertices[index].branches) {
+        if (branch.condition &&
+            !holds(*branch.condition, target_.name, [this](const auto& key) { return fixed(key); })) {
+          continue;
+        }
+        index = branch.vertex;
+        break;
+      }
+    }
+    return index;
+  }
+
+  /// The value of a key that decides a choice.
+  [[nodiscard]] std::string fixed(const std::string& name) const {
+    const auto* key = plan_.find_key(name);
+    return key == nullptr || !key->value ? std::string() : *key->value;
+  }
+
+  /// The instance for a vertex, made when it is met first.
+  std::size_t visit(std::size_t asked) {
+    const std::size_t index = decide(asked);
+    if (const auto known = made_.find(index); known != made_.end()) return known->second;
+    const Vertex& vertex = graph_.vertices[index];
+    Instance instance;
+    instance.kind = vertex.kind;
+    instance.requirement = vertex.requirement;
+    instance.requirement_header = vertex.requirement_header;
+    instance.place = vertex.place;
+    for (const std::size_t need : vertex.needs) instance.needs.push_back(visit(need));
+    if (vertex.form == Vertex::Form::project) {
+      fill_project(vertex, instance);
+    } else {
+      fill_library(vertex, instance);
+    }
+    plan_.instances.push_back(std::move(instance));
+    return made_[index] = plan_.instances.size() - 1;
+  }
+
+  void fill_project(const Vertex& vertex, Instance& instance) {
+    instance.project = true;
+    instance.job = vertex.kind == "Job";
+    instance.type = vertex.type;
+    instance.title = vertex.type;
+    instance.header = vertex.header;
+    std::string types;
+    for (const std::size_t need : instance.needs) {
+      types += (types.empty() ? "" : ", ") + std::format("{}Type", camel_case(plan_.instances[need].variable));
+    }
+    if (!types.empty()) instance.type += "<" + types + ">";
+    for (const auto& argument : vertex.arguments) instance.arguments.push_back(expression(argument));
+    instance.variable = unique(identifier(snake_case(vertex.type)));
+    plan_.libraries.insert(plan_.libraries.end(), vertex.libraries.begin(), vertex.libraries.end());
+    plan_.sources.insert(plan_.sources.end(), vertex.sources.begin(), vertex.sources.end());
+  }
+
+  void fill_library(const Vertex& vertex, Instance& instance) {
+    const Module& module = find(vertex);
+    instance.description = module.description;
+    instance.title = module.name;
+    instance.header = module.header;
+    instance.device = module.device;
+    instance.variable = unique(identifier(module.name));
+    instance.type = module.type;
+    for (std::size_t i = 0; i < instance.needs.size(); ++i) {
+      const auto type = camel_case(plan_.instances[instance.needs[i]].variable) + "Type";
+      instance.type = replaced(instance.type, std::format("{{{}}}", i), type);
+    }
+    plan_.libraries.insert(plan_.libraries.end(), module.libraries.begin(), module.libraries.end());
+    std::map<std::string, std::string> names;
+    for (const auto& [name, value] : vertex.parameters) {
+      names[name] = expression(value);
+      if (name != "name" && name != "directory") continue;
+      instance.title += std::format(" '{}'", value.text);
+      if (name == "name" && !module.device.empty()) instance.device_name = value.text;
+    }
+    for (const auto& key : module.keys) {
+      const auto grouped = with_group(key, vertex.group);
+      add_key(grouped);
+      names[key.name] = "keys." + identifier(grouped.name);
+    }
+    if (module.generate == "crunch") names["table"] = crunch(vertex, instance);
+    instance.arguments = arguments(module, names);
+  }
+
+  std::string crunch(const Vertex& vertex, const Instance& instance) {
+    const auto directory = std::ranges::find(vertex.parameters, "directory", &std::pair<std::string, Value>::first);
+    plan_.crunched.push_back({directory->second.text, "mirage_" + instance.variable + "_table", vertex.place});
+    return plan_.crunched.back().variable;
+  }
+
+  static std::vector<std::string> arguments(const Module& module, const std::map<std::string, std::string>& names) {
+    std::vector<std::string> out;
+    if (module.arguments) {
+      for (std::string text : *module.arguments) {
+        for (const auto& [name, value] : names) text = replaced(text, "{" + name + "}", value);
+        out.push_back(std::move(text));
+      }
+      return out;
+    }
+    for (const auto& name : module.parameters) {
+      if (const auto at = names.find(name); at != names.end()) out.push_back(at->second);
+    }
+    return out;
+  }
+
+  const Module& find(const Vertex& vertex) const {
+    const Module* module = catalogue_.find_module(target_, vertex.module);
+    if (module == nullptr) {
+      std::string others;
+      for (const auto& name : catalogue_.targets_with(vertex.module)) others += (others.empty() ? "" : ", ") + name;
+      throw Error(
+          vertex.place, std::format("target {} has no module '{}'", target_.name, vertex.module),
+          others.empty() ? "No target has it: check the name." : std::format("Targets that have it: {}.", others));
+    }
+    if (module->kind != vertex.kind) {
+      throw Error(vertex.place, std::format("module '{}' is a {}, not a {}", module->name, module->kind, vertex.kind));
+    }
+    for (const auto& [name, value] : vertex.parameters) {
+      if (std::ranges::contains(module->parameters, name)) continue;
+      // A parameter that only names the instance is no constructor argument.
+      if (name == "name") continue;
+      throw Error(vertex.place, std::format("module '{}' has no parameter '{}'", module->name, name));
+    }
+    return *module;
+  }
+
+  static std::string expression(const Value& value) {
+    switch (value.form) {
+      case Value::Form::text:
+        return cpp_string(value.text);
+      case Value::Form::key:
+        return "keys." + identifier(value.text);
+      case Value::Form::code:
+        break;
+    }
+    return value.text;
+  }
+
+  std::string unique(const std::string& name) {
+    std::string candidate = name;
+    for (int number = 2; !variables_.insert(candidate).second; ++number) candidate = std::format("{}_{}", name, number);
+    return candidate;
+  }
+
+  void check_devices() const {
+    std::map<std::string, std::string> names;
+    for (const auto& instance : plan_.instances) {
+      if (instance.device.empty()) continue;
+      const auto letters = [](char c) {
+        return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+      };
+      if (instance.device_name.empty() || instance.device_name.size() > 67 ||
+          !std::ranges::all_of(instance.device_name, letters)) {
+        throw Error(instance.place, std::format("'{}' is no name for a device", instance.device_name),
+                    "Use 1 to 67 letters and digits.");
+      }
+      const auto [at, fresh] = names.emplace(instance.device_name, instance.place);
+      if (!fresh) {
+        throw Error(instance.place, std::format("two devices are called '{}', the other at {}", at->first, at->second),
+                    "Give each device its own name.");
+      }
+    }
+  }
+
+  const Graph& graph_;
+  const Catalogue& catalogue_;
+  const Target& target_;
+  const Settings& settings_;
+  Plan plan_;
+  std::map<std::size_t, std::size_t> made_;
+  std::set<std::string> variables_;
+};
+
+}  // namespace
+
+const PlannedKey* Plan::find_key(std::string_view wanted) const {
+  for (const auto& each : keys) {
+    if (each.key.name == wanted) return &each;
+  }
+  return nullptr;
+}
+
+std::vector<Key> all_keys(const Graph& graph, const Catalogue& catalogue) {
+  std::vector<Key> keys = graph.keys;
+  for (const auto& vertex : graph.vertices) {
+    if (vertex.form != Vertex::Form::library) continue;
+    for (const auto& target : catalogue.targets()) {
+      const Module* module = catalogue.find_module(target, vertex.module);
+      if (module == nullptr) continue;
+      for (const auto& key : module->keys) add_new(keys, with_group(key, vertex.group));
+    }
+  }
+  for (const auto& key : standard_keys(graph)) add_new(keys, key);
+  return keys;
+}
+
+Plan make_plan(const Graph& graph, const Catalogue& catalogue, const Target& target, const Settings& settings) {
+  return Planner(graph, catalogue, target, settings).make();
+}
+
+}  // namespace mirage::plan

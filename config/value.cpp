@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: ISC
+#include <array>
+#include <format>
+#include <utility>
+
+#include <config/value.hpp>
+#include <mirage/base/option.hpp>
+
+namespace mirage::plan {
+
+namespace {
+
+template <class T>
+bool check(std::string_view text) {
+  T value{};
+  return parse_value(text, value);
+}
+
+template <class T>
+T read(std::string_view text) {
+  T value{};
+  (void)parse_value(text, value);
+  return value;
+}
+
+std::string as_is(std::string_view text) { return std::string(text); }
+std::string number(std::string_view text) { return std::string(text) + "U"; }
+std::string signed_number(std::string_view text) {
+  // The lowest value is not a literal in C++: it would be minus a number that does not fit.
+  return text == "-9223372036854775808" ? "INT64_MIN" : std::string(text);
+}
+std::string duration(std::string_view text) {
+  return std::format("mirage::Duration{{{}}}", read<Duration>(text).count());
+}
+std::string address(std::string_view text) {
+  return std::format("mirage::Ipv4Address{{{:#010x}}}", read<Ipv4Address>(text).value);
+}
+std::string prefix(std::string_view text) {
+  const auto value = read<Ipv4Prefix>(text);
+  return std::format("mirage::Ipv4Prefix{{mirage::Ipv4Address{{{:#010x}}}, {}}}", value.address.value, value.length);
+}
+
+constexpr std::array types{
+    KeyType{"bool", "bool", "true or false", check<bool>, as_is},
+    KeyType{"u8", "std::uint8_t", "a number from 0 to 255", check<std::uint8_t>, number},
+    KeyType{"u16", "std::uint16_t", "a number from 0 to 65535", check<std::uint16_t>, number},
+    KeyType{"u32", "std::uint32_t", "a number from 0 to 4294967295", check<std::uint32_t>, number},
+    KeyType{"u64", "std::uint64_t", "a number from 0 to 18446744073709551615", check<std::uint64_t>, number},
+    KeyType{"i8", "std::int8_t", "a number from -128 to 127", check<std::int8_t>, signed_number},
+    KeyType{"i16", "std::int16_t", "a number from -32768 to 32767", check<std::int16_t>, signed_number},
+    KeyType{"i32", "std::int32_t", "a number from -2147483648 to 2147483647", check<std::int32_t>, signed_number},
+    KeyType{"i64", "std::int64_t", "a number of 64 bits, with sign", check<std::int64_t>, signed_number},
+    KeyType{"string", "std::string_view", "text", check<std::string_view>, cpp_string},
+    KeyType{"duration", "mirage::Duration", "a duration such as 500ms, 10s or 2m", check<Duration>, duration},
+    KeyType{"ipv4", "mirage::Ipv4Address", "an IPv4 address such as 10.0.0.1", check<Ipv4Address>, address},
+    KeyType{"ipv4_prefix", "mirage::Ipv4Prefix", "an address with its network's length, such as 10.0.0.2/24",
+            check<Ipv4Prefix>, prefix},
+};
+
+}  // namespace
+
+const KeyType* find_key_type(std::string_view name) {
+  for (const KeyType& type : types) {
+    if (type.name == name) return &type;
+  }
+  return nullptr;
+}
+
+std::string cpp_string(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f || c == '?') {
+      out += std::format("\\{:03o}", static_cast<unsigned>(static_cast<unsigned char>(c)));
+    } else {
+      out += c;
+    }
+  }
+  return out + "\"";
+}
+
+std::string shown(const KeyType& type, std::string_view text) {
+  if (type.name != "duration") return std::string(text);
+  const auto count = read<Duration>(text).count();
+  constexpr std::array<std::pair<std::string_view, std::int64_t>, 6> units{{{"h", 3'600'000'000'000},
+                                                                            {"m", 60'000'000'000},
+                                                                            {"s", 1'000'000'000},
+                                                                            {"ms", 1'000'000},
+                                                                            {"us", 1'000},
+                                                                            {"ns", 1}}};
+  for (const auto& [name, size] : units) {
+    if (count != 0 && count % size == 0) return std::format("{}{}", count / size, name);
+  }
+  return "0s";
+}
+
+}  // namespace mirage::plan

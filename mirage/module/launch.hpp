@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: ISC
+// What the generated main of an image calls: starting modules and running jobs, with one line on the console for what
+// fails. Exit status 0: all jobs have returned; a job may return another.
+#pragma once
+
+#include <span>
+#include <string_view>
+#include <type_traits>
+
+#include <mirage/async/scope.hpp>
+#include <mirage/async/task.hpp>
+#include <mirage/module/start.hpp>
+
+namespace mirage {
+
+/// Writes "error: TITLE: MESSAGE" to the console, whatever the log's levels.
+inline void report_failure(Shard& shard, std::string_view title, std::string_view message) noexcept {
+  shard.environment().write_line(Text<Log::maximum_line>{"error: {}: {}", title, message});
+}
+
+/// Starts a module that has a start(). `title` names it and its place in config.cpp.
+template <class T>
+Task<bool> start_module(Shard& shard, std::string_view title, T& module) {
+  if constexpr (Startable<T>) {
+    const Result<void, StartError> started = co_await module.start();
+    if (!started) {
+      report_failure(shard, title, started.error().text());
+      co_return false;
+    }
+  }
+  co_return true;
+}
+
+/// Runs a job's task to its end: the exit status is 0, the task's number, or 1 for an error or for lack of memory.
+template <class T>
+Task<int> finish_job(Shard& shard, std::string_view title, Task<T> task) {
+  if (!task) {
+    report_failure(shard, title, "no memory left to start");
+    co_return 1;
+  }
+  if constexpr (std::is_void_v<T>) {
+    co_await std::move(task);
+    co_return 0;
+  } else if constexpr (std::is_convertible_v<T, int>) {
+    co_return static_cast<int>(co_await std::move(task));
+  } else {
+    const auto finished = co_await std::move(task);
+    if (finished) co_return 0;
+    report_failure(shard, title, finished.error().text());
+    co_return 1;
+  }
+}
+
+namespace detail {
+inline Task<void> keep_status(Shard&, Task<int> job, int& status) {
+  const int own = co_await std::move(job);
+  if (status == 0) status = own;
+}
+}  // namespace detail
+
+/// Runs jobs side by side until all have returned; the first status other than 0 counts.
+inline Task<int> run_jobs(Shard& shard, std::span<Task<int>> jobs) {
+  int status = 0;
+  Scope scope{shard};
+  for (Task<int>& job : jobs) {
+    if (!job || !scope.spawn(detail::keep_status(shard, std::move(job), status))) status = 1;
+  }
+  co_await scope.join();
+  co_return status;
+}
+
+}  // namespace mirage
