@@ -40,12 +40,15 @@ class Heap {
   static constexpr std::size_t granule = 16;      ///< alignment and rounding of every block
   static constexpr std::size_t region_limit = 4;  ///< regions per heap
 
-  constexpr explicit Heap(FaultHandler on_fault) noexcept : on_fault_(on_fault) {}
+  constexpr Heap() noexcept = default;  // all zero bits: a global one takes no space in the image
   Heap(const Heap&) = delete;
   Heap& operator=(const Heap&) = delete;
 
-  /// Sets the key of the header checks; only before the first region is added.
-  void set_key(std::uint64_t key) noexcept { key_ = key; }
+  /// Sets what is called on corruption and the key of the header checks; before the first region is added.
+  void set_up(FaultHandler on_fault, std::uint64_t key) noexcept {
+    on_fault_ = on_fault;
+    key_ = key;
+  }
 
   /// Adds memory, which stays the caller's to keep alive; false when it is too small, too large (64 GiB) or one too
   /// many. Writes one header at its start, nothing else.
@@ -95,7 +98,7 @@ class Heap {
   void fault(HeapFault fault, const void* pointer) noexcept { on_fault_(fault, pointer); }
   void account(std::uint32_t before, std::uint32_t after) noexcept;
 
-  FaultHandler on_fault_;
+  FaultHandler on_fault_ = nullptr;
   std::uint64_t key_ = 0;
   HeapStatistics statistics_{};
   std::array<std::span<std::byte>, region_limit> regions_{};

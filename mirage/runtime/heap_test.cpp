@@ -22,7 +22,7 @@ struct Fixture {
   explicit Fixture(std::size_t size) : memory(new(std::align_val_t{4096}) std::byte[size]), size(size) {
     last_fault.reset();
     std::memset(memory, 0xa5, size);
-    heap.set_key(0x1234'5678'9abc'def0);
+    heap.set_up(record, 0x1234'5678'9abc'def0);
     REQUIRE(heap.add_region({memory, size}));
   }
   ~Fixture() { ::operator delete[](memory, std::align_val_t{4096}); }
@@ -31,7 +31,7 @@ struct Fixture {
 
   std::byte* memory;
   std::size_t size;
-  Heap heap{record};
+  Heap heap;
 };
 
 }  // namespace

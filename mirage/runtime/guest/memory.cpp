@@ -17,8 +17,6 @@ namespace mirage::runtime {
 
 namespace {
 
-void stop(HeapFault fault, const void* /*pointer*/) noexcept { panic(describe(fault)); }
-
 void* or_error(void* pointer) noexcept {
   if (pointer == nullptr) errno = ENOMEM;
   return pointer;
@@ -26,7 +24,7 @@ void* or_error(void* pointer) noexcept {
 
 }  // namespace
 
-constinit State state{Heap(stop), {}};
+constinit State state;
 
 HeapStatistics heap_statistics() noexcept { return state.heap.statistics(); }
 

@@ -8,6 +8,7 @@
 #include <mirage/base/text.hpp>
 #include <mirage/runtime/argument.hpp>
 #include <mirage/runtime/guest/state.hpp>
+#include <mirage/runtime/panic.hpp>
 #include <mirage/runtime/platform.hpp>
 #include <mirage/runtime/start.hpp>
 
@@ -93,7 +94,7 @@ std::span<char* const> split(const char* line, std::span<char*> words) noexcept 
 }
 
 void set_up_memory(const BootInfo& boot, std::uint64_t key) noexcept {
-  state.heap.set_key(key);
+  state.heap.set_up([](HeapFault fault, const void*) noexcept { panic(describe(fault)); }, key);
   if (!state.heap.add_region(boot.heap)) platform::abort("no memory for the heap");
   if (!boot.low_heap.empty()) (void)state.heap.add_region(boot.low_heap);  // too small a region is no loss
   state.bounds = {boot.stack, reinterpret_cast<std::uintptr_t>(&__ehdr_start), reinterpret_cast<std::uintptr_t>(etext)};

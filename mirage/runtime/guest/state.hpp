@@ -8,8 +8,8 @@
 namespace mirage::runtime {
 
 struct State {
-  Heap heap;
-  BacktraceBounds bounds;
+  Heap heap{};
+  BacktraceBounds bounds{};
   bool panicking = false;
 };
 
