@@ -9,3 +9,24 @@ function(mirage_test name)
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT 600 LABELS unit)
 endfunction()
+
+# mirage_fuzzer(NAME SOURCE [LIBRARIES ...]): a libFuzzer target, run for MIRAGE_FUZZ_SECONDS by CTest, starting from the
+# corpus in test/fuzz/corpus/NAME when there is one. Findings are written below the build folder.
+set(MIRAGE_FUZZ_SECONDS 60 CACHE STRING "Seconds each fuzzer runs in ctest")
+function(mirage_fuzzer name source)
+  cmake_parse_arguments(arg "" "" "LIBRARIES" ${ARGN})
+  add_executable(fuzz_${name} ${source})
+  target_compile_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+  # Debian's fuzzer runtime is built against libstdc++ (clang would rewrite -lstdc++ to -lc++).
+  target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
+  target_link_libraries(fuzz_${name} PRIVATE mirage_warnings ${arg_LIBRARIES} -Wl,-l:libstdc++.so.6)
+  set(work ${CMAKE_BINARY_DIR}/fuzz/${name})
+  file(MAKE_DIRECTORY ${work}/new ${work}/found)
+  set(corpus ${PROJECT_SOURCE_DIR}/test/fuzz/corpus/${name})
+  if(NOT IS_DIRECTORY ${corpus})
+    set(corpus)
+  endif()
+  add_test(NAME fuzz_${name} COMMAND fuzz_${name} -max_total_time=${MIRAGE_FUZZ_SECONDS} -timeout=10 -rss_limit_mb=2048
+    -verbosity=0 -print_final_stats=1 -artifact_prefix=${work}/found/ ${work}/new ${corpus})
+  set_tests_properties(fuzz_${name} PROPERTIES LABELS fuzz TIMEOUT 600)
+endfunction()

@@ -27,8 +27,8 @@ LAYERS = {
     "mirage/store": DEVICE,
     "mirage/runtime": ["mirage/base"],
     "mirage/machine": ["mirage/base", "mirage/runtime"],
-    # The ABI that spt and hvt share with Solo5, and with the tenders: data layouts only, not a target.
-    "mirage/target/solo5": ["mirage/base"],
+    # What spt and hvt share, not a target: Solo5's ABI (data layouts only, for tenders too) and the device code over it.
+    "mirage/target/solo5": ["mirage/base", "mirage/async", "mirage/module"],
     "mirage/target": ["mirage/target/solo5", "mirage/base", "mirage/async", "mirage/module", "mirage/device/virtio", "mirage/runtime",
                       "mirage/machine"],
     "tender": ["mirage/base", "mirage/target/solo5"],
