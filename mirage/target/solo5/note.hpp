@@ -48,7 +48,4 @@ constexpr AbiNote abi_note(AbiTarget target, std::uint32_t version) {
           {}};
 }
 
-/// Content of PT_INTERP: host kernels then refuse to run an image directly.
-inline constexpr char unusable_interpreter[24] = "/nonexistent/solo5/";
-
 }  // namespace mirage::target::solo5

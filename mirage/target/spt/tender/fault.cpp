@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: ISC
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstddef>
@@ -8,6 +9,7 @@
 #include <sys/syscall.h>
 #include <ucontext.h>
 
+#include <mirage/runtime/report.hpp>
 #include <mirage/target/spt/tender/spt.hpp>
 
 /// Reports a fault of the guest. The handler runs in the guest's cage: after the filter is in place, on its own stack,
@@ -16,109 +18,76 @@ namespace mirage::target::spt {
 
 namespace {
 
-constexpr std::size_t backtrace_limit = 32;
-
-/// End of guest memory, where frames may be; set before the guest runs and only read by the handler.
-std::uint64_t guest_end;
+/// What the handler knows of the guest; written before the guest runs.
+struct Known {
+  std::array<tender::Segment, tender::Image::segment_limit> segments;
+  std::size_t segment_count = 0;
+  std::uint64_t text_begin = ~std::uint64_t{0};
+  std::uint64_t text_end = 0;
+  std::uint64_t memory_end = 0;
+};
+Known known;
 alignas(64) std::array<std::byte, 64 * 1024> handler_stack;
 
-long call(long number, long first, const void* second, long third) {
+long call(long number, long first, const void* second, std::size_t third) {
   long result = 0;
   asm volatile("syscall" : "=a"(result) : "a"(number), "D"(first), "S"(second), "d"(third) : "rcx", "r11", "memory");
   return result;
 }
 
-/// The report, written at once.
-class Report {
- public:
-  Report& operator<<(std::string_view text) {
-    for (std::size_t i = 0; i < text.size() && size_ < sizeof text_; ++i) {
-      text_[size_++] = text[i];
-    }
-    return *this;
-  }
-  /// 0x and 16 digits.
-  Report& operator<<(std::uint64_t number) {
-    *this << "0x";
-    for (int shift = 60; shift >= 0; shift -= 4) {
-      const char digit = "0123456789abcdef"[number >> shift & 15];
-      *this << std::string_view{&digit, 1};
-    }
-    return *this;
-  }
-  void write() {
-    call(SYS_write, 1, text_, static_cast<long>(size_));
-    size_ = 0;
-  }
-
- private:
-  char text_[4096];
-  std::size_t size_ = 0;
-};
-
-std::string_view signal_name(int signal) {
+std::string_view kind_of(int signal) {
   switch (signal) {
     case SIGSEGV:
-      return "SIGSEGV (bad memory access)";
+      return "bad memory access (SIGSEGV)";
     case SIGBUS:
-      return "SIGBUS (bad memory access)";
+      return "bad memory access (SIGBUS)";
     case SIGILL:
-      return "SIGILL (invalid instruction)";
+      return "invalid instruction (SIGILL)";
     case SIGFPE:
-      return "SIGFPE (arithmetic)";
-    case SIGTRAP:
-      return "SIGTRAP (breakpoint)";
+      return "arithmetic (SIGFPE)";
     default:
-      return "signal";
+      return "breakpoint (SIGTRAP)";
   }
 }
 
-void print_registers(Report& report, const greg_t* registers) {
-  struct Name {
-    std::string_view name;
-    int index;
-  };
-  static constexpr Name names[] = {{"rax", REG_RAX}, {"rbx", REG_RBX}, {"rcx", REG_RCX}, {"rdx", REG_RDX},
-                                   {"rsi", REG_RSI}, {"rdi", REG_RDI}, {"rbp", REG_RBP}, {"rsp", REG_RSP},
-                                   {"r8 ", REG_R8},  {"r9 ", REG_R9},  {"r10", REG_R10}, {"r11", REG_R11},
-                                   {"r12", REG_R12}, {"r13", REG_R13}, {"r14", REG_R14}, {"r15", REG_R15}};
-  int column = 0;
-  for (const Name& name : names) {
-    report << "  " << name.name << "=" << static_cast<std::uint64_t>(registers[name.index]);
-    report << (++column % 4 == 0 ? "\n" : "");
-  }
-}
-
-/// Follows saved frame pointers; every one must lie in guest memory, aligned and above the one before.
-void print_backtrace(Report& report, std::uint64_t instruction, std::uint64_t frame, std::uint64_t stack) {
-  report << "  at " << instruction << "\n";
-  std::uint64_t lowest = stack > memory_start ? stack : memory_start;
-  for (std::size_t i = 0; i < backtrace_limit; ++i) {
-    if (frame < lowest || frame % 8 != 0 || frame > guest_end - 16) {
-      return;
+/// Readable memory from the stack pointer upwards: to the end of its segment, or to the next one. Empty when the stack
+/// pointer is outside the guest or on a guard page: then there is no backtrace.
+std::span<const std::byte> readable_stack(std::uint64_t stack) {
+  std::uint64_t end = known.memory_end;
+  for (std::size_t i = 0; i < known.segment_count; ++i) {
+    const tender::Segment& segment = known.segments[i];
+    if (stack >= segment.start && stack < segment.end) {
+      end = segment.read ? segment.end : stack;
+    } else if (stack < segment.start && segment.start < end) {
+      end = segment.start;
     }
-    const auto* words = reinterpret_cast<const std::uint64_t*>(frame);  // NOLINT(performance-no-int-to-ptr)
-    if (words[1] == 0) {
-      return;
-    }
-    report << "  at " << words[1] << "\n";
-    lowest = frame + 16;
-    frame = words[0];
   }
+  if (stack < memory_start || stack >= end) {
+    return {};
+  }
+  return {reinterpret_cast<const std::byte*>(stack), end - stack};  // NOLINT(performance-no-int-to-ptr)
 }
 
-/// First the registers, then the backtrace: should memory be unreadable there, the second fault ends the process.
 void handle(int signal, siginfo_t* info, void* context) {
-  const greg_t* registers = static_cast<const ucontext_t*>(context)->uc_mcontext.gregs;
-  const auto instruction = static_cast<std::uint64_t>(registers[REG_RIP]);
-  Report report;
-  report << "\nmirage-spt: guest fault: " << signal_name(signal) << ", address "
-         << reinterpret_cast<std::uint64_t>(info->si_addr) << ", at " << instruction << "\n";
-  print_registers(report, registers);
-  report.write();
-  print_backtrace(report, instruction, static_cast<std::uint64_t>(registers[REG_RBP]),
-                  static_cast<std::uint64_t>(registers[REG_RSP]));
-  report.write();
+  const greg_t* saved = static_cast<const ucontext_t*>(context)->uc_mcontext.gregs;
+  const auto value = [&](int index) { return static_cast<std::uint64_t>(saved[index]); };
+  const runtime::NamedRegister registers[] = {
+      {"rax", value(REG_RAX)}, {"rbx", value(REG_RBX)}, {"rcx", value(REG_RCX)}, {"rdx", value(REG_RDX)},
+      {"rsi", value(REG_RSI)}, {"rdi", value(REG_RDI)}, {"rbp", value(REG_RBP)}, {"rsp", value(REG_RSP)},
+      {"r8", value(REG_R8)},   {"r9", value(REG_R9)},   {"r10", value(REG_R10)}, {"r11", value(REG_R11)},
+      {"r12", value(REG_R12)}, {"r13", value(REG_R13)}, {"r14", value(REG_R14)}, {"r15", value(REG_R15)},
+      {"rip", value(REG_RIP)}, {"efl", value(REG_EFL)}};
+  const runtime::FaultReport report{
+      .kind = kind_of(signal),
+      .address = reinterpret_cast<std::uint64_t>(info->si_addr),
+      .code = std::nullopt,
+      .frame = {.pc = value(REG_RIP), .sp = value(REG_RSP), .fp = value(REG_RBP)},
+      .registers = registers,
+  };
+  const runtime::BacktraceBounds bounds{readable_stack(value(REG_RSP)), known.text_begin, known.text_end};
+  std::array<char, 4096> text;
+  const std::string_view formatted = runtime::format_fault(report, bounds, text);
+  call(SYS_write, 1, formatted.data(), formatted.size());
   for (;;) {
     call(SYS_exit_group, 128 + signal, nullptr, 0);  // as a shell shows the signal under a stock tender
   }
@@ -126,8 +95,15 @@ void handle(int signal, siginfo_t* info, void* context) {
 
 }  // namespace
 
-tender::Result<> install_fault_handler(std::uint64_t memory_end) {
-  guest_end = memory_end;
+tender::Result<> install_fault_handler(const tender::Image& image, std::uint64_t memory_end) {
+  for (const tender::Segment& segment : image.segments()) {
+    known.segments[known.segment_count++] = segment;
+    if (segment.execute) {
+      known.text_begin = std::min(known.text_begin, segment.start);
+      known.text_end = std::max(known.text_end, segment.end);
+    }
+  }
+  known.memory_end = memory_end;
   stack_t stack{};
   stack.ss_sp = handler_stack.data();
   stack.ss_size = handler_stack.size();

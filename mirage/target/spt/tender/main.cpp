@@ -83,7 +83,7 @@ Result<> confine(const Guest& guest) {
   return tender::close_other_descriptors(std::span{keep}.first(count))
       .and_then([] { return tender::drop_privileges(); })
       .and_then([] { return tender::restrict_process(); })
-      .and_then([&] { return install_fault_handler(guest.memory_end); })
+      .and_then([&] { return install_fault_handler(guest.image, guest.memory_end); })
       .and_then([&] {
         tender::SeccompFilter filter;
         allow_calls(filter, guest.devices, guest.waits, guest.grant);

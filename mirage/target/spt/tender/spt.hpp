@@ -46,7 +46,7 @@ void allow_calls(tender::SeccompFilter& filter, const tender::AttachedDevices& d
                  const Grant& grant);
 
 /// Has faults of the guest reported on the console: registers and a backtrace within guest memory.
-tender::Result<> install_fault_handler(std::uint64_t memory_end);
+tender::Result<> install_fault_handler(const tender::Image& image, std::uint64_t memory_end);
 
 /// Address of the host's clock_gettime(2) without a system call, or 0.
 std::uint64_t find_clock_function();

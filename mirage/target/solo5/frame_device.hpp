@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: ISC
+// A network device that moves one Ethernet frame per call of its tender: what spt's and hvt's have in common. The
+// target supplies the two calls. Under our tenders a call takes several pieces of memory and frames carry a
+// virtio_net_hdr with checksum and segmentation offloads (up to 64 KiB a call); under stock tenders it is one piece and
+// plain frames.
+#pragma once
+
+#include <mirage/async/shard.hpp>
+#include <mirage/module/net.hpp>
+#include <mirage/target/solo5/manifest.hpp>
+
+namespace mirage::target::solo5 {
+
+/// A piece of memory in a call; spt's readv(2) and hvt's vectors have this layout.
+struct Piece {
+  const void* base;
+  std::size_t size;
+};
+static_assert(sizeof(Piece) == 16);
+
+/// Most pieces that a call takes.
+inline constexpr std::size_t piece_limit = SliceList::capacity + 2;
+
+class FrameDevice {
+ public:
+  /// What the device dropped, and why.
+  struct Statistics {
+    std::uint64_t received = 0;
+    std::uint64_t sent = 0;
+    std::uint64_t no_buffer = 0;    ///< received, but the pool was exhausted
+    std::uint64_t bad_offload = 0;  ///< received with an offload header that does not fit the frame
+    std::uint64_t too_large = 0;    ///< to send, larger than maximum_frame
+    std::uint64_t refused = 0;      ///< to send, refused by the host (interface down ...)
+  };
+
+  FrameDevice(const FrameDevice&) = delete;
+  FrameDevice& operator=(const FrameDevice&) = delete;
+
+  [[nodiscard]] const NetCapabilities& capabilities() const noexcept { return capabilities_; }
+  [[nodiscard]] FrameDevice& queue(std::size_t) noexcept { return *this; }
+  [[nodiscard]] const Statistics& statistics() const noexcept { return statistics_; }
+  [[nodiscard]] Shard& shard() const noexcept { return shard_; }
+
+  std::size_t poll(std::span<ReceivedFrame> frames) noexcept;
+  std::size_t send(std::span<TransmitFrame> frames) noexcept;
+
+ protected:
+  /// Results of a call that are no byte count.
+  static constexpr long would_block = -1;  ///< nothing there, or no room: offer it again later
+  static constexpr long refused = -2;      ///< the frame is lost
+
+  explicit FrameDevice(Shard& shard) noexcept : shard_(shard), retry_([](Timer&) noexcept {}) {}
+  ~FrameDevice() = default;
+
+  /// Sets the capabilities up. `scatter`: calls take several pieces, else exactly one. `vnet` (needs scatter): frames
+  /// carry a virtio_net_hdr. False when there is no memory for the first buffers.
+  [[nodiscard]] bool attach(const NetProperties& properties, bool scatter, bool vnet) noexcept;
+
+  /// Receives one frame into the pieces, in order: its size, would_block.
+  [[nodiscard]] virtual long read(std::span<const Piece> pieces) noexcept = 0;
+  /// Sends one frame: its size, would_block, refused.
+  [[nodiscard]] virtual long write(std::span<const Piece> pieces) noexcept = 0;
+
+ private:
+  enum class Outcome : std::uint8_t { done, dropped, again };
+
+  /// struct virtio_net_hdr without num_buffers (VIRTIO 1.2 section 5.1.6), in the host's byte order.
+  struct VnetHeader {
+    std::uint8_t flags;
+    std::uint8_t segmentation;
+    std::uint16_t header_length;
+    std::uint16_t segment_size;
+    std::uint16_t checksum_start;
+    std::uint16_t checksum_offset;
+  };
+  static_assert(sizeof(VnetHeader) == 10);
+
+  [[nodiscard]] static VnetHeader make_header(const Offload& offload) noexcept;
+  [[nodiscard]] static bool read_header(const VnetHeader& header, std::size_t frame_size, Offload& offload) noexcept;
+  [[nodiscard]] bool refill() noexcept;
+  [[nodiscard]] long receive_bytes() noexcept;
+  [[nodiscard]] Outcome receive(ReceivedFrame& frame) noexcept;
+  [[nodiscard]] Outcome deliver(ReceivedFrame& frame, std::size_t size) noexcept;
+  [[nodiscard]] Outcome transmit(TransmitFrame& frame) noexcept;
+  [[nodiscard]] long write_gathered(TransmitFrame& frame) noexcept;
+  [[nodiscard]] long write_copied(TransmitFrame& frame) noexcept;
+
+  Shard& shard_;
+  bool vnet_ = false;
+  bool scatter_ = false;
+  NetCapabilities capabilities_;
+  Statistics statistics_;
+  MutableSlice first_;  // the next frame goes here ...
+  MutableSlice rest_;   // ... and what is longer here
+  VnetHeader received_header_{};
+  Timer retry_;  // wakes the loop when the host's queue was full
+};
+
+static_assert(mirage::Net<FrameDevice>);
+
+}  // namespace mirage::target::solo5

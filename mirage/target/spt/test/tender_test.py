@@ -1,0 +1,279 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""Runs the conformance images of this folder under an spt tender: ours, or a stock one with --stock.
+
+usage: tender_test.py [--stock] TENDER FOLDER-WITH-IMAGES
+"""
+import os
+import random
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+
+SEGMENTATION_FAULT = 128 + 11
+ILLEGAL_INSTRUCTION = 128 + 4
+ARITHMETIC = 128 + 8
+BAD_SYSTEM_CALL = 128 + 31
+
+# What a sandbox must stop, and the status that shows it did.
+STOPPED = {
+    "write_text": SEGMENTATION_FAULT, "write_constant": SEGMENTATION_FAULT,
+    "execute_heap": SEGMENTATION_FAULT, "execute_data": SEGMENTATION_FAULT,
+    "execute_stack": SEGMENTATION_FAULT, "execute_low": SEGMENTATION_FAULT,
+    "zero_page": SEGMENTATION_FAULT, "overflow_stack": SEGMENTATION_FAULT,
+    "beyond_memory": SEGMENTATION_FAULT, "divide": ARITHMETIC, "invalid_instruction": ILLEGAL_INSTRUCTION,
+    "open": BAD_SYSTEM_CALL, "socket": BAD_SYSTEM_CALL, "mprotect": BAD_SYSTEM_CALL, "mmap": BAD_SYSTEM_CALL,
+    "clone": BAD_SYSTEM_CALL, "fork": BAD_SYSTEM_CALL, "execve": BAD_SYSTEM_CALL, "ptrace": BAD_SYSTEM_CALL,
+    "x32": BAD_SYSTEM_CALL, "write_stderr": BAD_SYSTEM_CALL, "read_stdin": BAD_SYSTEM_CALL,
+    "get_fs": BAD_SYSTEM_CALL, "cpu_clock": BAD_SYSTEM_CALL, "getrandom": BAD_SYSTEM_CALL,
+}
+BLOCK_STOPPED = ["far_read", "far_write", "straddling_write", "wrapping_write", "huge_write", "high_half_write",
+                 "partial_write", "plain_write"]
+
+failures = []
+
+
+class Tender:
+    def __init__(self, program, folder, stock):
+        self.program, self.folder, self.stock = program, folder, stock
+
+    def run(self, image, *arguments, options=(), descriptors=(), memory=2):
+        command = [self.program, f"--mem={memory}", *options, "--", os.path.join(self.folder, image), *arguments]
+        return self.command(command, descriptors)
+
+    def command(self, command, descriptors=()):
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60,
+                              pass_fds=descriptors, stdin=subprocess.DEVNULL)
+        status = done.returncode if done.returncode >= 0 else 128 - done.returncode
+        return status, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+
+
+def check(name, condition, seen):
+    if not condition:
+        failures.append(name)
+        print(f"FAILED {name}: {seen}")
+
+
+def expect(name, seen, status, text=""):
+    check(name, seen[0] == status and text in seen[1], seen)
+
+
+def one_line_error(name, seen, text):
+    """A tender's error: status 1 and one line on standard error."""
+    check(name, seen[0] == 1 and seen[2].count("\n") == 1 and text in seen[2] and seen[1] == "", seen)
+
+
+def test_base(tender):
+    expect("hello", tender.run("base.spt", "hello"), 0, "hello\n")
+    expect("exit status", tender.run("base.spt", "status"), 42)
+    expect("command line", tender.run("base.spt", "=a", "b  c", ""), 0, "=a b  c \n")
+    expect("boot info", tender.run("base.spt", "boot_info"), 0, "memory 2 base\n")
+    expect("memory size", tender.run("base.spt", "boot_info", memory=64), 0, "memory 64 base\n")
+    expect("large memory", tender.run("base.spt", "boot_info", memory=8192), 0, "memory 8192 base\n")
+    for deed in ("memory", "clock", "sleep"):
+        expect(deed, tender.run("base.spt", deed), 0)
+    for deed, status in STOPPED.items():
+        expect(deed, tender.run("base.spt", deed), status)
+
+
+def storage(size):
+    file = tempfile.NamedTemporaryFile(prefix="mirage-spt-test-")
+    file.truncate(size)
+    return file
+
+
+def test_block(tender):
+    with storage(1 << 20) as file:
+        attach = [f"--block:storage={file.name}"]
+        expect("block", tender.run("block.spt", "block", options=attach), 0)
+        expect("sector size", tender.run("block.spt", "block",
+                                         options=attach + ["--block-sector-size:storage=4096"]), 0)
+        for deed in BLOCK_STOPPED + ["two_blocks"]:
+            expect(deed, tender.run("block.spt", deed, options=attach), BAD_SYSTEM_CALL)
+        check("file did not grow", os.path.getsize(file.name) == 1 << 20, os.path.getsize(file.name))
+
+
+def test_block_extended(tender):
+    for size in (1 << 20, (4 << 30) + 4096, 4 << 30):
+        with storage(size) as file:
+            attach = [f"--block:storage={file.name}"]
+            for deed in ("block", "block_many", "two_blocks"):
+                expect(f"{deed}, {size} bytes", tender.run("block-extended.spt", deed, options=attach), 0)
+            for deed in BLOCK_STOPPED:
+                if deed == "high_half_write" and size > 4 << 30:
+                    continue
+                expect(f"{deed}, extended, {size} bytes", tender.run("block-extended.spt", deed, options=attach),
+                       BAD_SYSTEM_CALL)
+            check("file did not grow", os.path.getsize(file.name) == size, os.path.getsize(file.name))
+
+
+def test_extended(tender):
+    expect("extended", tender.run("extended.spt", "extended"), 0)
+    expect("extended boot info", tender.run("extended.spt", "boot_info"), 0, "memory 2 extended\n")
+    expect("too many random bytes", tender.run("extended.spt", "many_random"), BAD_SYSTEM_CALL)
+
+
+def test_faults(tender):
+    """Our tender reports registers and a backtrace."""
+    status, out, _ = tender.run("base.spt", "nested_fault")
+    addresses = re.findall(r"^  at 0x[0-9a-f]{16}$", out, re.MULTILINE)
+    check("fault report", status == SEGMENTATION_FAULT and "fault: " in out and "rip=" in out and
+          "0x000000000dead000" in out and len(addresses) >= 7, (status, out))
+    status, out, _ = tender.run("base.spt", "overflow_stack")
+    check("fault report without a stack", status == SEGMENTATION_FAULT and "fault: " in out, (status, out))
+
+
+def test_packet_socket(tender):
+    for kind in (socket.SOCK_SEQPACKET, socket.SOCK_DGRAM):
+        for image in ("net.spt", "net-extended.spt"):
+            ours, theirs = socket.socketpair(socket.AF_UNIX, kind)
+            ours.send(b"\x02" * 77)
+            number = theirs.fileno()
+            seen = tender.run(image, "net", options=[f"--net:service=@{number}"], descriptors=(number,))
+            expect(f"packet socket, {image}", seen, 0, "received 77\n")
+            theirs.close()
+            check("frame sent", ours.recv(4096).startswith(b"the frame"), "")
+            ours.close()
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    number = theirs.fileno()
+    one_line_error("stream socket", tender.run("net.spt", "net", options=[f"--net:service=@{number}"],
+                                               descriptors=(number,)), "message boundaries")
+
+
+def test_descriptors(tender):
+    """Descriptors that are not named are closed, the standard ones are open."""
+    reader, writer = os.pipe()
+    os.set_inheritable(writer, True)
+    command = [tender.program, "--mem=2", os.path.join(tender.folder, "base.spt"), "sleep"]
+    process = subprocess.Popen(command, pass_fds=(writer,))
+    os.close(writer)
+    held = os.read(reader, 1) != b""
+    check("inherited descriptor closed", not held and process.wait() == 0, held)
+    seen = tender.command(["/bin/sh", "-c", f"exec {tender.program} {tender.folder}/base.spt clock <&- 2>&-"])
+    expect("closed standard descriptors", seen, 0)
+
+
+def test_privileges(tender):
+    command = [tender.program, "--mem=2", os.path.join(tender.folder, "net.spt"), "net"]
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    process = subprocess.Popen(command[:2] + [f"--net:service=@{theirs.fileno()}"] + command[2:],
+                               pass_fds=(theirs.fileno(),), stdout=subprocess.PIPE)
+    ours.recv(4096)  # the guest runs
+    with open(f"/proc/{process.pid}/status", encoding="ascii") as file:
+        status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
+    with open(f"/proc/{process.pid}/maps", encoding="ascii") as file:
+        maps = [line.split()[1] for line in file]
+    open_descriptors = len(os.listdir(f"/proc/{process.pid}/fd"))
+    ours.send(b"x" * 60)
+    process.communicate()
+    check("no new privileges", status["NoNewPrivs"] == "1" and status["Seccomp"] == "2", status)
+    check("no capabilities", all(int(status[name], 16) == 0 for name in ("CapPrm", "CapEff", "CapInh")), status)
+    check("not root", os.getuid() != 0 or status["Uid"].split()[0] != "0", status["Uid"])
+    check("no writable and executable memory", not any("w" in mode and "x" in mode for mode in maps), maps)
+    check("only its descriptors", open_descriptors == 6, open_descriptors)
+
+
+def test_command_line(tender):
+    image = os.path.join(tender.folder, "base.spt")
+    block = os.path.join(tender.folder, "block.spt")
+    cases = [
+        ([], "no image"), (["--mem=1", image], "--mem"), (["--mem=x", image], "--mem"),
+        (["--mem=99999999999999999999", image], "--mem"), (["--mem=16777217", image], "--mem"),
+        (["--nonsense", image], "unknown option"), (["--net:a", image], "malformed"),
+        (["--net:=x", image], "malformed"), (["--net-mac:a=02:00:00:00:00:01", image], "nothing attaches"),
+        (["--net:a=b", "--net-mac:a=1:2", image], "MAC"), (["--net:a=b", "--net-mac:a=01:00:00:00:00:01", image], "group"),
+        (["--net:a=b", "--net-mtu:a=12", image], "MTU"), (["--block:a=b", "--block:a=c", image], "twice"),
+        (["--block:a=b", "--block-sector-size:a=521", image], "Block size must be a multiple of 2"),
+        (["--block:storage=/dev/null", image], "declares no block device"), ([block], "needs block device 'storage'"),
+        (["--block:storage=/nonexistent", block], "cannot open"), (["--net:a=@77", image], "declares no network"),
+        (["/nonexistent"], "cannot open"), (["/dev/null"], "not an ELF file"), (["/bin/true"], "statically linked"),
+        ([image, "x" * 9000], "command line"),
+    ]
+    for arguments, text in cases:
+        one_line_error(f"arguments {arguments}"[:80], tender.command([tender.program, *arguments]), text)
+    with storage(1000) as file:
+        one_line_error("odd size", tender.run("block.spt", options=[f"--block:storage={file.name}"]),
+                       "must be block aligned")
+    seen = tender.command([tender.program, "--help"])
+    check("help", seen[0] == 0 and "--block-sector-size:" in seen[1] and seen[2] == "", seen)
+    check("version", tender.command([tender.program, "--version"])[0] == 0, "")
+
+
+def test_direct_execution(tender):
+    """Host kernels refuse to run an image: PT_INTERP names no file."""
+    try:
+        subprocess.run([os.path.join(tender.folder, "base.spt")], check=False)
+        failures.append("direct execution")
+    except OSError:
+        pass
+
+
+def mutate(image, generator):
+    """Changes some bytes of the headers, program headers or notes; now and then cuts the file."""
+    data = bytearray(image)
+    for _ in range(generator.choice((1, 1, 2, 3, 8))):
+        at = generator.randrange(0x400)
+        choice = generator.randrange(4)
+        if choice == 0:
+            data[at] = generator.randrange(256)
+        elif choice == 1:
+            data[at] ^= 1 << generator.randrange(8)
+        else:
+            value = generator.choice((0, 1, 0xfff, 0x1000, 0x7fffffff, 0xffffffff, 1 << 40, (1 << 63) - 1, (1 << 64) - 1))
+            width = generator.choice((2, 4, 8))
+            at &= -width
+            data[at:at + width] = (value & (1 << 8 * width) - 1).to_bytes(width, "little")
+    return data[:generator.randrange(len(data))] if generator.randrange(50) == 0 else data
+
+
+def test_mutations(tender, count, seed):
+    """Each mutated image is refused in one line with status 1, or runs and ends however it likes."""
+    generator = random.Random(seed)
+    with open(os.path.join(tender.folder, "base.spt"), "rb") as file:
+        image = file.read()
+    refused = 0
+    with tempfile.TemporaryDirectory(prefix="mirage-spt-test-") as folder:
+        path = os.path.join(folder, "mutation.spt")
+        for number in range(count):
+            with open(path, "wb") as file:
+                file.write(mutate(image, generator))
+            try:
+                seen = tender.command([tender.program, "--mem=2", path, "status"])
+            except subprocess.TimeoutExpired:
+                failures.append(f"mutation {number} hangs")
+                continue
+            if seen[0] == 1 and seen[2]:
+                refused += 1
+                check(f"mutation {number} of seed {seed}", seen[2].count("\n") == 1 and len(seen[2]) < 500, seen)
+            else:
+                check(f"mutation {number} of seed {seed}", "AddressSanitizer" not in seen[2] and
+                      "runtime error" not in seen[2], seen)
+    print(f"mutations: {count} with seed {seed}, {refused} refused, {count - refused} ran")
+
+
+def main():
+    arguments = sys.argv[1:]
+    stock = "--stock" in arguments
+    mutations = next((int(a.split("=")[1]) for a in arguments if a.startswith("--mutations=")), 500)
+    program, folder = [os.path.abspath(a) for a in arguments if not a.startswith("--")]
+    tender = Tender(program, folder, stock)
+    test_base(tender)
+    test_block(tender)
+    test_direct_execution(tender)
+    if not stock:
+        test_block_extended(tender)
+        test_extended(tender)
+        test_faults(tender)
+        test_packet_socket(tender)
+        test_descriptors(tender)
+        test_privileges(tender)
+        test_command_line(tender)
+        test_mutations(tender, mutations, 1)
+    print("FAILED: " + ", ".join(failures) if failures else "passed")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
