@@ -30,7 +30,7 @@ struct [[gnu::packed]] TaskState {
   std::uint64_t interrupt_stack[7] = {};
   std::uint64_t reserved2 = 0;
   std::uint16_t reserved3 = 0;
-  std::uint16_t io_map = sizeof(TaskState);
+  std::uint16_t io_map = 0;  ///< install() sets it
 };
 static_assert(sizeof(TaskState) == 104);
 
@@ -48,8 +48,8 @@ struct alignas(16) DescriptorTables {
   std::array<std::uint64_t, 5> gdt{};
   TaskState task;
   alignas(16) std::array<Gate, vector_count> idt{};
-  alignas(16) std::array<std::byte, 8192> fault_stack;
-  alignas(16) std::array<std::byte, 4096> double_fault_stack;
+  alignas(16) std::array<std::byte, 8192> fault_stack{};
+  alignas(16) std::array<std::byte, 4096> double_fault_stack{};
 };
 
 /// Fills the tables and loads GDTR, TR, IDTR and the segment registers (FS and GS bases are kept). From here on faults

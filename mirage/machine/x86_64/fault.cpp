@@ -4,8 +4,7 @@
 #include <mirage/machine/x86_64/cpu.hpp>
 #include <mirage/machine/x86_64/fault.hpp>
 #include <mirage/machine/x86_64/image.hpp>
-#include <mirage/runtime/platform.hpp>
-#include <mirage/runtime/report.hpp>
+#include <mirage/runtime/panic.hpp>
 
 namespace mirage::machine {
 
@@ -57,16 +56,6 @@ std::string_view page_fault_kind(const TrapFrame& frame, std::uintptr_t address)
                                              : "page fault: read from unmapped memory";
 }
 
-runtime::BacktraceBounds bounds() noexcept {
-  runtime::BacktraceBounds result{.stack = image_stack()};
-  for (const ProgramHeader& header : program_headers()) {
-    if (header.type != pt_load || segment_of(header).access != Access::read_execute) continue;
-    result.text_begin = header.virtual_address;
-    result.text_end = header.virtual_address + header.memory_size;
-  }
-  return result;
-}
-
 }  // namespace
 
 std::string_view exception_name(std::uint64_t vector) noexcept {
@@ -98,14 +87,14 @@ extern "C" void mirage_machine_trap(const mirage::machine::TrapFrame* frame) noe
       {"rip", frame->rip},
       {"rflags", frame->rflags},
   }};
-  runtime::FaultReport report{
-      .kind = exception_name(frame->vector), .frame = {frame->rip, frame->rsp, frame->rbp}, .registers = registers};
+  runtime::FaultReport report{};
+  report.kind = exception_name(frame->vector);
+  report.frame = {frame->rip, frame->rsp, frame->rbp};
+  report.registers = registers;
   if (frame->vector == page_fault) {
     report.address = read_cr2();
     report.kind = page_fault_kind(*frame, *report.address);
   }
   if (has_error_code(frame->vector)) report.code = frame->error_code;
-  std::array<char, 2048> text;
-  platform::console_write(std::span<const char>(runtime::format_fault(report, bounds(), text)));
-  platform::abort("the guest faulted");
+  runtime::panic(report);
 }

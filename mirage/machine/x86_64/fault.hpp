@@ -21,5 +21,5 @@ static_assert(sizeof(TrapFrame) == 22 * 8);
 
 }  // namespace mirage::machine
 
-/// Prints the fault report and ends the guest through platform::abort (status 255). Runs on a fault stack.
+/// Ends the guest with a fault report (runtime::panic, status 255). Runs on a fault stack.
 extern "C" [[noreturn]] void mirage_machine_trap(const mirage::machine::TrapFrame* frame) noexcept;

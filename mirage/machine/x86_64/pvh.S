@@ -14,7 +14,8 @@
         .asciz  "Xen"
         .quad   mirage_pvh_start
 
-        .section .bss.mirage_boot_tables, "aw", @nobits
+        // Used until the target's own tables are in force; a linker script may put it where memory is given up then.
+        .section .mirage_boot_tables, "aw", @nobits
         .balign 4096
 boot_level4:
         .skip   4096
@@ -42,7 +43,9 @@ mirage_pvh_start:
         cld
         // Tables: entry 0 of levels 4 and 3, all 512 large pages of level 2.
         movl    $boot_level3 + 3, boot_level4
+        movl    $0, boot_level4 + 4
         movl    $boot_level2 + 3, boot_level3
+        movl    $0, boot_level3 + 4
         movl    $0x83, %eax             // present, writable, 2 MiB
         xorl    %ecx, %ecx
 1:      movl    %eax, boot_level2(, %ecx, 8)

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: ISC
+#include <mirage/base/checked.hpp>
+#include <mirage/target/virtio/guest/state.hpp>
+
+namespace mirage::target::virtio {
+
+namespace {
+
+constexpr std::uint64_t boot_map_end = std::uint64_t{1} << 30;
+
+/// Pages of [begin, end) that are not mapped yet become readable; what is mapped keeps its access.
+bool make_readable(std::uintptr_t begin, std::uintptr_t end) noexcept {
+  machine::PageTables& tables = *state.page_tables;
+  for (std::uintptr_t at = machine::page_down(begin); at < end; at += machine::page_size) {
+    if (tables.access_of(at) != machine::Access::none) continue;
+    if (!tables.map(at, at + machine::page_size, machine::Access::read)) return false;
+  }
+  return true;
+}
+
+}  // namespace
+
+Bytes MachineMemory::view(std::uint64_t address, std::size_t size) noexcept {
+  const auto end = checked_add<std::uint64_t>(address, size);
+  if (address == 0 || !end || size == 0) return {};
+  if (!state.page_tables) {
+    // QEMU's memory map lies in page zero, which is mapped only now.
+    if (*end > boot_map_end) return {};
+  } else if (address < machine::page_size || !make_readable(address, *end)) {
+    return {};
+  }
+  return {reinterpret_cast<const std::byte*>(address), size};
+}
+
+bool map_device(std::uint64_t address, std::uint64_t size) noexcept {
+  const auto end = checked_add(address, size);
+  if (size == 0 || !end || !state.page_tables) return false;
+  // Whole pages are mapped: none of them may hold memory.
+  const std::uint64_t first = machine::page_down(address);
+  const std::uint64_t last = machine::page_up(*end);
+  if (first < machine::page_size || last < *end || !state.start_info.clear_of_memory(first, last)) return false;
+  return state.page_tables->map(first, last, machine::Access::device);
+}
+
+}  // namespace mirage::target::virtio

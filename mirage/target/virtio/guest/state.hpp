@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: ISC
+// All mutable state of a virtio guest below the shard: one object, because mirage::platform's functions and interrupt
+// entry have no argument to find it by.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+
+#include <mirage/machine/x86_64/clock.hpp>
+#include <mirage/machine/x86_64/descriptor_tables.hpp>
+#include <mirage/machine/x86_64/interrupt.hpp>
+#include <mirage/machine/x86_64/paging.hpp>
+#include <mirage/target/virtio/acpi.hpp>
+#include <mirage/target/virtio/guest/serial.hpp>
+#include <mirage/target/virtio/start_info.hpp>
+
+namespace mirage::target::virtio {
+
+class Wakeable;
+
+/// Memory of the machine as the guest sees it: the boot map of the first GiB until the page tables are in force, then
+/// whatever they map; ACPI's tables are mapped read-only on demand.
+class MachineMemory final : public PhysicalMemory {
+ public:
+  [[nodiscard]] Bytes view(std::uint64_t address, std::size_t size) noexcept override;
+};
+
+struct State {
+  machine::DescriptorTables descriptor_tables;
+  machine::Clock clock;
+  machine::LocalApic local_apic;
+  std::optional<machine::PageTables> page_tables;
+  SerialPort serial;
+  StartInfo start_info;
+  AcpiInfo acpi;
+  std::array<machine::IoApic, AcpiInfo::maximum_io_apics> io_apics;
+  std::size_t io_apic_count = 0;
+  static constexpr std::size_t maximum_wakeables = 32;
+  std::array<Wakeable*, maximum_wakeables> wakeables{};
+  std::size_t wakeable_count = 0;
+};
+
+extern State state;
+
+/// Maps a device's registers, uncached; false when the range touches usable memory or the tables are full.
+[[nodiscard]] bool map_device(std::uint64_t address, std::uint64_t size) noexcept;
+
+/// Switches the machine off, by whatever means it has.
+[[noreturn]] void power_off() noexcept;
+
+}  // namespace mirage::target::virtio
