@@ -19,6 +19,8 @@ class Environment : public LogSink {
   [[nodiscard]] virtual bool entropy(MutableBytes out) noexcept = 0;
   /// Blocks until `deadline` (`never`: for ever) or until a device may have become ready, whichever is first.
   virtual void wait(Time deadline) noexcept = 0;
+  /// Bytes of memory that the whole program may use: the pools' bounds derive from it.
+  [[nodiscard]] virtual std::size_t memory() const noexcept { return std::size_t{64} << 20; }
   /// Raw console output, nothing added.
   virtual void write_console(std::string_view text) noexcept = 0;
 

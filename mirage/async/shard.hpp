@@ -37,11 +37,16 @@ class Poller : public ListNode<PollerTag> {
 struct ShardOptions {
   std::size_t buffer_bytes = std::size_t{16} << 20;
   std::size_t frame_bytes = std::size_t{8} << 20;
+  /// Half of the memory for buffers, a quarter for coroutine frames; the rest is the application's.
+  [[nodiscard]] static ShardOptions of_memory(std::size_t bytes) noexcept { return {bytes / 2, bytes / 4}; }
 };
 
 class Shard {
  public:
-  explicit Shard(Environment& environment, const ShardOptions& options = {}) noexcept;
+  /// Pools bounded in proportion to the environment's memory.
+  explicit Shard(Environment& environment) noexcept
+      : Shard(environment, ShardOptions::of_memory(environment.memory())) {}
+  Shard(Environment& environment, const ShardOptions& options) noexcept;
   Shard(const Shard&) = delete;
   Shard& operator=(const Shard&) = delete;
 

@@ -33,6 +33,10 @@ using WallTime = RealtimeClock::time_point;
 /// "No deadline".
 inline constexpr Time never = Time::max();
 
+/// `using namespace mirage::literals;` gives 10s, 5ms, 20us.
+namespace literals {
+using namespace std::chrono_literals;
+}
 using namespace std::chrono_literals;
 
 }  // namespace mirage
