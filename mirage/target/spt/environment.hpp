@@ -13,6 +13,7 @@ class Environment final : public mirage::Environment {
   [[nodiscard]] bool entropy(MutableBytes out) noexcept override;
   /// Sleeps in the tender's epoll set, which holds every network device and a timer of nanosecond resolution.
   void wait(Time deadline) noexcept override;
+  [[nodiscard]] std::size_t memory() const noexcept override;
   void write_console(std::string_view text) noexcept override;
 
  private:

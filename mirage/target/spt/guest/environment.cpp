@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 
+#include <mirage/runtime/panic.hpp>
 #include <mirage/runtime/platform.hpp>
 #include <mirage/target/spt/environment.hpp>
 #include <mirage/target/spt/guest/boot.hpp>
@@ -14,6 +15,8 @@ Time Environment::monotonic() noexcept { return Time{Duration{static_cast<std::i
 WallTime Environment::wall() noexcept { return WallTime{Duration{static_cast<std::int64_t>(platform::wall_ns())}}; }
 
 bool Environment::entropy(MutableBytes out) noexcept { return platform::entropy(out); }
+
+std::size_t Environment::memory() const noexcept { return runtime::heap_statistics().capacity; }
 
 void Environment::write_console(std::string_view text) noexcept { platform::console_write(text); }
 
