@@ -65,6 +65,8 @@ enum class Hypercall : std::uint16_t {
   halt = 8,
   block_flush = 64,
   entropy = 65,
+  net_write_vector = 66,
+  net_read_vector = 67,
 };
 
 /// Results of hypercalls.
@@ -139,6 +141,22 @@ struct EntropyCall {
   std::int32_t padding;
 };
 inline constexpr std::size_t entropy_limit = 256;
+
+/// Ours (solo5::scatter): one frame in up to vector_limit pieces of memory.
+struct NetVectorCall {
+  std::uint64_t handle;   // manifest index
+  std::uint64_t vectors;  // of Vector
+  std::uint64_t count;
+  std::uint64_t length;  // read: out, the frame's
+  std::int32_t result;   // out
+  std::int32_t padding;
+};
+struct Vector {
+  std::uint64_t data;
+  std::uint64_t length;
+};
+inline constexpr std::size_t vector_limit = 20;
+static_assert(sizeof(NetVectorCall) == 40 && sizeof(Vector) == 16);
 
 static_assert(sizeof(WallTimeCall) == 8 && sizeof(PutsCall) == 16 && sizeof(PollCall) == 24 &&
               sizeof(BlockCall) == 40 && sizeof(NetCall) == 32 && sizeof(HaltCall) == 16 && sizeof(FlushCall) == 16 &&

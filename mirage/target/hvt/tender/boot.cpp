@@ -14,7 +14,8 @@ using mirage::tender::fail;
 using mirage::tender::GuestMemory;
 using mirage::tender::Result;
 
-constexpr std::uint64_t grantable = solo5::vnet_header | solo5::many_blocks | solo5::block_flush | solo5::reseed;
+constexpr std::uint64_t grantable =
+    solo5::vnet_header | solo5::many_blocks | solo5::block_flush | solo5::reseed | solo5::scatter;
 
 /// Copies `bytes` to `address` and moves it behind them.
 void append(const GuestMemory& memory, std::uint64_t& address, std::span<const std::byte> bytes) {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: ISC
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <ctime>
 
 #include <sys/random.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <mirage/target/hvt/tender/hypercall.hpp>
@@ -200,6 +202,21 @@ Hypercalls::Result Hypercalls::block(Address address, bool write) {
   });
 }
 
+/// What the guest is told about a write. A full queue is for it to know, as far as its ABI can say so. Anything else
+/// (an interface that is down, a helper that is gone) loses the frame, as a wire would.
+std::int32_t Hypercalls::written(ssize_t result) const {
+  const bool full = result < 0 && (errno == EAGAIN || errno == ENOBUFS || errno == EINTR);
+  return full && granted_ != 0 ? again : ok;
+}
+
+/// What the guest is told about a read; a device whose other side is gone is not waited for any more.
+std::int32_t Hypercalls::received(ssize_t result, const AttachedDevice& net) const {
+  if (result == 0 || (result < 0 && errno != EAGAIN && errno != EINTR)) {
+    waits_.remove(net.descriptor);
+  }
+  return result > 0 ? ok : again;
+}
+
 Hypercalls::Result Hypercalls::net_write(Address address) {
   return with<NetCall>(address, [&](NetCall& call) -> Result {
     const AttachedDevice* const net = device(call.handle, true);
@@ -211,11 +228,7 @@ Hypercalls::Result Hypercalls::net_write(Address address) {
     if (!frame) {
       return std::unexpected{frame.error()};
     }
-    const ssize_t written = ::write(net->descriptor, frame->data(), frame->size());
-    // A full queue is for the guest to know. Anything else (an interface that is down, a helper that is gone) loses
-    // the frame, as a wire would.
-    const bool full = written < 0 && (errno == EAGAIN || errno == ENOBUFS || errno == EINTR);
-    call.result = full && granted_ != 0 ? again : ok;
+    call.result = written(::write(net->descriptor, frame->data(), frame->size()));
     return {};
   });
 }
@@ -232,11 +245,63 @@ Hypercalls::Result Hypercalls::net_read(Address address) {
       return std::unexpected{buffer.error()};
     }
     const ssize_t length = ::read(net->descriptor, buffer->data(), buffer->size());
-    if (length == 0 || (length < 0 && errno != EAGAIN && errno != EINTR)) {
-      waits_.remove(net->descriptor);
-    }
-    call.result = length > 0 ? ok : again;
+    call.result = received(length, *net);
     call.length = length > 0 ? static_cast<std::uint64_t>(length) : call.length;
+    return {};
+  });
+}
+
+/// The pieces of one frame in the tender's memory.
+struct Hypercalls::Pieces {
+  std::array<iovec, vector_limit> vectors;
+  int count = 0;
+  std::uint64_t size = 0;
+};
+
+/// Precondition: call.count <= vector_limit.
+TenderResult<Hypercalls::Pieces> Hypercalls::load_vectors(const NetVectorCall& call) const {
+  const auto table = window(call.vectors, call.count * sizeof(Vector));
+  if (!table) {
+    return std::unexpected{table.error()};
+  }
+  Pieces pieces;
+  for (std::uint64_t i = 0; i < call.count; ++i) {
+    Vector vector;
+    std::memcpy(&vector, table->data() + i * sizeof(vector), sizeof(vector));
+    const auto memory = window(vector.data, vector.length);
+    if (!memory) {
+      return std::unexpected{memory.error()};
+    }
+    pieces.vectors[i] = {memory->data(), memory->size()};
+    pieces.size += memory->size();  // at most vector_limit times 4 GiB
+    ++pieces.count;
+  }
+  return pieces;
+}
+
+Hypercalls::Result Hypercalls::net_vector(Address address, bool write) {
+  if ((granted_ & solo5::scatter) == 0) {
+    return fail("Invalid guest hypercall: vectors were not granted");
+  }
+  return with<NetVectorCall>(address, [&](NetVectorCall& call) -> Result {
+    const AttachedDevice* const net = device(call.handle, true);
+    call.result = invalid;
+    if (net == nullptr || call.count > vector_limit) {
+      return {};
+    }
+    const auto pieces = load_vectors(call);
+    if (!pieces) {
+      return std::unexpected{pieces.error()};
+    }
+    if (write) {
+      if (pieces->size <= frame_limit(*net)) {
+        call.result = written(::writev(net->descriptor, pieces->vectors.data(), pieces->count));
+      }
+      return {};
+    }
+    const ssize_t length = ::readv(net->descriptor, pieces->vectors.data(), pieces->count);
+    call.result = received(length, *net);
+    call.length = length > 0 ? static_cast<std::uint64_t>(length) : 0;
     return {};
   });
 }

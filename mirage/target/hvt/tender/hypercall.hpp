@@ -5,6 +5,8 @@
 #include <optional>
 #include <span>
 
+#include <sys/types.h>
+
 #include <mirage/target/hvt/abi.hpp>
 #include <mirage/target/hvt/tender/wait.hpp>
 #include <tender/attach.hpp>
@@ -43,6 +45,11 @@ class Hypercalls {
   Result block(Address address, bool write);
   Result net_write(Address address);
   Result net_read(Address address);
+  Result net_vector(Address address, bool write);
+  [[nodiscard]] std::int32_t written(ssize_t result) const;
+  [[nodiscard]] std::int32_t received(ssize_t result, const mirage::tender::AttachedDevice& net) const;
+  struct Pieces;
+  mirage::tender::Result<Pieces> load_vectors(const NetVectorCall& call) const;
   Result flush(Address address);
   Result entropy(Address address);
   mirage::tender::Result<std::optional<Halt>> halt(Address address);

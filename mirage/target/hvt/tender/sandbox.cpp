@@ -47,6 +47,10 @@ void allow_device(SeccompFilter& filter, const AttachedDevice& device, std::uint
   if (device.is_net) {
     filter.allow(SYS_read, {is(0, device.descriptor)});
     filter.allow(SYS_write, {is(0, device.descriptor), at_most(2, vnet_header_size + large_frame_size)});
+    if ((granted & solo5::scatter) != 0) {
+      filter.allow(SYS_readv, {is(0, device.descriptor), at_most(2, vector_limit)});
+      filter.allow(SYS_writev, {is(0, device.descriptor), at_most(2, vector_limit)});
+    }
     return;
   }
   filter.allow(SYS_pread64, {is(0, device.descriptor), range_within(3, 2, device.capacity)});
