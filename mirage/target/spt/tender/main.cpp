@@ -115,6 +115,7 @@ Result<int> run(std::span<char* const> arguments) {
     return std::unexpected{ready.error()};
   }
   launch(guest.memory_end - 8, guest.image.entry, boot_info_address);
+  return 1;
 }
 
 }  // namespace

@@ -38,6 +38,8 @@ failures = []
 class Tender:
     def __init__(self, program, folder, stock):
         self.program, self.folder, self.stock = program, folder, stock
+        with open(program, "rb") as file:
+            self.sanitized = b"__asan_init" in file.read()
 
     def run(self, image, *arguments, options=(), descriptors=(), memory=2):
         command = [self.program, f"--mem={memory}", *options, "--", os.path.join(self.folder, image), *arguments]
@@ -71,7 +73,8 @@ def test_base(tender):
     expect("command line", tender.run("base.spt", "=a", "b  c", ""), 0, "=a b  c \n")
     expect("boot info", tender.run("base.spt", "boot_info"), 0, "memory 2 base\n")
     expect("memory size", tender.run("base.spt", "boot_info", memory=64), 0, "memory 64 base\n")
-    expect("large memory", tender.run("base.spt", "boot_info", memory=8192), 0, "memory 8192 base\n")
+    if not tender.sanitized:  # the sanitizer's shadow memory begins below 2 GiB
+        expect("large memory", tender.run("base.spt", "boot_info", memory=8192), 0, "memory 8192 base\n")
     for deed in ("memory", "clock", "sleep"):
         expect(deed, tender.run("base.spt", deed), 0)
     for deed, status in STOPPED.items():
