@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: ISC
+// What a virtio driver asks of the way to its device (PCI modern, PCI legacy, mmio): VIRTIO 1.2 chapter 4. A fake
+// transport drives the drivers in tests and fuzzers. Every value that comes out of here is the device's, thus hostile.
+#pragma once
+
+#include <cstdint>
+
+#include <mirage/base/bytes.hpp>
+
+namespace mirage::virtio {
+
+/// Device types, VIRTIO 1.2 chapter 5.
+enum class DeviceType : std::uint16_t { none = 0, net = 1, block = 2, console = 3, entropy = 4 };
+
+/// Device status bits, section 2.1.
+struct Status {
+  static constexpr std::uint8_t reset = 0;
+  static constexpr std::uint8_t acknowledge = 1;
+  static constexpr std::uint8_t driver = 2;
+  static constexpr std::uint8_t driver_ok = 4;
+  static constexpr std::uint8_t features_ok = 8;
+  static constexpr std::uint8_t needs_reset = 64;
+  static constexpr std::uint8_t failed = 128;
+};
+
+/// Feature bits that all devices share, section 6.
+struct Feature {
+  static constexpr std::uint64_t any_layout = std::uint64_t{1} << 27;  // legacy only
+  static constexpr std::uint64_t indirect = std::uint64_t{1} << 28;
+  static constexpr std::uint64_t event_index = std::uint64_t{1} << 29;
+  static constexpr std::uint64_t version_1 = std::uint64_t{1} << 32;
+};
+
+/// The three areas of a split ring as device addresses. The guest's memory is mapped one to one.
+struct RingAddresses {
+  std::uint64_t descriptors = 0;
+  std::uint64_t available = 0;
+  std::uint64_t used = 0;
+};
+
+class Transport {
+ public:
+  /// False: the device has the legacy interface of section 7.4.
+  [[nodiscard]] virtual bool modern() const noexcept = 0;
+  [[nodiscard]] virtual std::uint8_t status() noexcept = 0;
+  /// Writing Status::reset waits until the device has finished resetting (bounded).
+  virtual void set_status(std::uint8_t status) noexcept = 0;
+  [[nodiscard]] virtual std::uint64_t device_features() noexcept = 0;
+  virtual void set_driver_features(std::uint64_t features) noexcept = 0;
+  /// The largest ring the device takes; 0: no such queue. Legacy PCI: the only size it takes.
+  [[nodiscard]] virtual std::uint16_t queue_limit(std::uint16_t queue) noexcept = 0;
+  /// False when the device cannot address the ring.
+  [[nodiscard]] virtual bool enable_queue(std::uint16_t queue, std::uint16_t size, const RingAddresses& ring) noexcept = 0;
+  virtual void notify(std::uint16_t queue) noexcept = 0;
+  /// Reads device configuration at `offset`, byte by byte as it is wide there; bytes the device lacks read as 0.
+  virtual void read_configuration(std::uint32_t offset, MutableBytes out) noexcept = 0;
+  /// Acknowledges a level-triggered interrupt, so that the line is released. Nothing to do for messages.
+  virtual void acknowledge_interrupt() noexcept = 0;
+
+ protected:
+  ~Transport() = default;
+};
+
+/// Integer fields of the device configuration: little-endian (legacy: the guest's order, which on our targets is that).
+template <class T>
+[[nodiscard]] T read_field(Transport& transport, std::uint32_t offset) noexcept {
+  std::byte bytes[sizeof(T)]{};
+  transport.read_configuration(offset, bytes);
+  return load_little<T>(bytes, 0);
+}
+
+/// Sections 3.1.1 and 3.1.2: reset, acknowledge, features; leaves the device ready for its queues. The device's offer
+/// restricted to `wanted` is returned, VERSION_1 included on modern devices; 0 with `failed` set when it refuses.
+struct Negotiated {
+  bool good = false;
+  std::uint64_t features = 0;
+  [[nodiscard]] bool has(std::uint64_t feature) const noexcept { return (features & feature) != 0; }
+};
+[[nodiscard]] Negotiated negotiate(Transport& transport, std::uint64_t wanted) noexcept;
+
+/// Sets DRIVER_OK.
+void finish_start(Transport& transport) noexcept;
+
+}  // namespace mirage::virtio
