@@ -22,10 +22,10 @@ class IpPort {
         send_([](void* layer, const Path& path, std::uint8_t traffic_class, TransmitFrame&& frame) noexcept {
           return static_cast<I*>(layer)->send(path, ip_protocol::tcp, traffic_class, std::move(frame));
         }),
-        new_frame_([](void* layer, std::uint32_t header) noexcept { return static_cast<I*>(layer)->new_frame(header); }),
-        capabilities_([](void* layer) noexcept -> const NetCapabilities& {
-          return static_cast<I*>(layer)->capabilities();
-        }) {}
+        new_frame_(
+            [](void* layer, std::uint32_t header) noexcept { return static_cast<I*>(layer)->new_frame(header); }),
+        capabilities_(
+            [](void* layer) noexcept -> const NetCapabilities& { return static_cast<I*>(layer)->capabilities(); }) {}
 
   [[nodiscard]] Result<Path, IpError> route(const IpAddress& source, const IpAddress& destination) const noexcept {
     return route_(ip_, source, destination);

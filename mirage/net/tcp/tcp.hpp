@@ -5,8 +5,9 @@
 //     Ip ip_; net::tcp::Tcp tcp_{shard, ip_, options};
 //     poll():  ... ip.input(frame) -> case ip_protocol::tcp: tcp_.input(packet);        // takes packet.payload
 //              ICMP error with a quoted TCP header -> tcp_.on_error(error);
-//     flush(): tcp_.flush();  then the device's send                                   // once per turn, before the device
-//     start(): after shard.seed_random(): tcp_.start();                                // keys for ISNs, ports, hash table
+//     flush(): tcp_.flush();  then the device's send                                   // once per turn, before the
+//     device start(): after shard.seed_random(): tcp_.start();                                // keys for ISNs, ports,
+//     hash table
 //
 // Tcp arms its own timers on shard.timers(); it is not a Poller. new_frame(n) is asked for n bytes of TCP header with
 // header_headroom in front; payload of at most 256 bytes is copied behind the header. When

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: ISC
+// Round-trip time and retransmission time-out, RFC 6298, with Karn's rule: nothing that was sent twice is measured.
+#pragma once
+
+#include <algorithm>
+
+#include <mirage/net/tcp/tcb.hpp>
+
+namespace mirage::net::tcp {
+
+/// The time-out now, with backoff: RFC 6298 (5.5), at most (2.5).
+[[nodiscard]] constexpr Duration retransmission_timeout(const RoundTrip& trip) noexcept {
+  Duration timeout = trip.timeout;
+  for (unsigned i = 0; i < trip.backoff && timeout < constant::maximum_timeout; ++i) timeout *= 2;
+  return std::min(timeout, constant::maximum_timeout);
+}
+
+/// RFC 6298 (2.2) and (2.3).
+constexpr void take_sample(RoundTrip& trip, Duration sample) noexcept {
+  sample = std::max(sample, Duration{1});
+  if (trip.smoothed == Duration{0}) {
+    trip.smoothed = sample;
+    trip.variation = sample / 2;
+  } else {
+    const Duration error = sample > trip.smoothed ? sample - trip.smoothed : trip.smoothed - sample;
+    trip.variation += (error - trip.variation) / 4;
+    trip.smoothed += (sample - trip.smoothed) / 8;
+  }
+  const Duration margin = std::max(constant::clock_granularity, 4 * trip.variation);
+  trip.timeout = std::min(trip.smoothed + std::max(margin, constant::minimum_variation), constant::maximum_timeout);
+}
+
+/// Starts a measurement with a segment that was never sent before; one at a time.
+constexpr void time_segment(RoundTrip& trip, Sequence end, Time now) noexcept {
+  if (trip.timing) return;
+  trip.timing = true;
+  trip.timed = end;
+  trip.sent_at = now;
+}
+
+/// An acknowledgement of new data: ends the measurement if it covers it, and the backoff.
+constexpr void on_acknowledged(RoundTrip& trip, Sequence acknowledgement, Time now) noexcept {
+  trip.backoff = 0;
+  if (!trip.timing || acknowledgement < trip.timed) return;
+  trip.timing = false;
+  take_sample(trip, now - trip.sent_at);
+}
+
+}  // namespace mirage::net::tcp

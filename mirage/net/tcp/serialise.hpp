@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: ISC
+// A TCB as bytes: version, then every field in order, big-endian. This is the one list of the fields; live handover,
+// migration and the simulator's restore-at-every-event use it.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <type_traits>
+
+#include <mirage/base/bytes.hpp>
+#include <mirage/net/tcp/tcb.hpp>
+
+namespace mirage::net::tcp {
+
+namespace detail {
+
+template <class Visit>
+constexpr void each_field(Visit&& visit, auto& endpoint)
+  requires std::is_same_v<std::remove_const_t<std::remove_reference_t<decltype(endpoint)>>, Endpoint>
+{
+  for (auto& octet : endpoint.address.octets) visit(octet);
+  visit(endpoint.port);
+  visit(endpoint.zone);
+}
+
+template <class Visit>
+constexpr void each_send_field(Visit&& visit, auto& s) {
+  for (auto* sequence : {&s.initial, &s.unacknowledged, &s.next, &s.maximum, &s.end}) visit(sequence->value);
+  visit(s.window), visit(s.largest_window), visit(s.window_sequence.value), visit(s.window_acknowledgement.value);
+  visit(s.segment_size), visit(s.window_shift), visit(s.fin_queued), visit(s.no_delay), visit(s.retransmit_first);
+  visit(s.probe), visit(s.keep_alive_probe);
+}
+
+template <class Visit>
+constexpr void each_receive_field(Visit&& visit, auto& r) {
+  for (auto* sequence : {&r.initial, &r.next, &r.edge, &r.fin, &r.latest}) visit(sequence->value);
+  visit(r.space), visit(r.space_limit), visit(r.segment_size), visit(r.window_shift), visit(r.scaling);
+  visit(r.segments_to_acknowledge), visit(r.duplicates_owed), visit(r.acknowledge_now), visit(r.fin_seen);
+  visit(r.sack), visit(r.discard);
+  for (auto& range : r.ranges.items) visit(range.begin.value), visit(range.end.value);
+  visit(r.ranges.count);
+}
+
+template <class Visit>
+constexpr void each_time_field(Visit&& visit, auto& tcb) {
+  auto& c = tcb.congestion;
+  visit(c.window), visit(c.threshold), visit(c.acknowledged), visit(c.recover.value), visit(c.duplicates);
+  visit(c.recovering);
+  auto& t = tcb.round_trip;
+  visit(t.smoothed), visit(t.variation), visit(t.timeout), visit(t.sent_at), visit(t.timed.value), visit(t.timing);
+  visit(t.backoff);
+  auto& d = tcb.deadlines;
+  for (auto* time :
+       {&d.retransmit, &d.acknowledge, &d.keep_alive, &d.linger, &d.stalled_since, &d.challenge, &d.last_sent}) {
+    visit(*time);
+  }
+}
+
+/// Calls `visit` with each scalar of the TCB.
+template <class Visit>
+constexpr void each_field_of(Visit&& visit, auto& tcb) {
+  each_field(visit, tcb.local);
+  each_field(visit, tcb.remote);
+  visit(tcb.state), visit(tcb.passive), visit(tcb.keep_alive_idle), visit(tcb.keep_alive_count);
+  each_send_field(visit, tcb.send);
+  each_receive_field(visit, tcb.receive);
+  each_time_field(visit, tcb);
+}
+
+/// The wire integer of a field's type.
+template <class T>
+struct Representation {
+  using type = std::make_unsigned_t<T>;
+};
+template <class T>
+  requires std::is_enum_v<T>
+struct Representation<T> {
+  using type = std::make_unsigned_t<std::underlying_type_t<T>>;
+};
+template <class T>
+  requires std::is_same_v<T, bool>
+struct Representation<T> {
+  using type = std::uint8_t;
+};
+template <class T>
+  requires(std::is_same_v<T, Duration> || std::is_same_v<T, Time>)
+struct Representation<T> {
+  using type = std::uint64_t;
+};
+
+template <class T>
+constexpr auto encode(const T& field) noexcept {
+  using Wire = typename Representation<T>::type;
+  if constexpr (std::is_same_v<T, Duration>) {
+    return static_cast<Wire>(field.count());
+  } else if constexpr (std::is_same_v<T, Time>) {
+    return static_cast<Wire>(field.time_since_epoch().count());
+  } else {
+    return static_cast<Wire>(field);
+  }
+}
+
+template <class T>
+constexpr void decode(T& field, std::uint64_t value) noexcept {
+  if constexpr (std::is_same_v<T, Duration>) {
+    field = Duration{static_cast<std::int64_t>(value)};
+  } else if constexpr (std::is_same_v<T, Time>) {
+    field = Time{Duration{static_cast<std::int64_t>(value)}};
+  } else {
+    field = static_cast<T>(value);
+  }
+}
+
+constexpr std::size_t count_bytes() noexcept {
+  std::size_t size = sizeof(Tcb::version);
+  const Tcb tcb;
+  each_field_of([&]<class T>(const T&) { size += sizeof(typename Representation<std::remove_const_t<T>>::type); }, tcb);
+  return size;
+}
+
+}  // namespace detail
+
+/// Bytes that serialise() writes.
+inline constexpr std::size_t serialised_size = detail::count_bytes();
+
+/// Precondition: out.size() >= serialised_size.
+constexpr void serialise(const Tcb& tcb, MutableBytes out) noexcept {
+  store_big(out, 0, Tcb::version);
+  std::size_t at = sizeof(Tcb::version);
+  detail::each_field_of(
+      [&](const auto& field) {
+        const auto value = detail::encode(field);
+        store_big(out, at, value);
+        at += sizeof(value);
+      },
+      tcb);
+}
+
+/// Nothing for another version or too few bytes, or when a field that indexes something is out of its range. Otherwise
+/// the content is trusted: it comes from another instance of this stack, not from a peer.
+[[nodiscard]] constexpr std::optional<Tcb> restore(Bytes bytes) noexcept {
+  if (bytes.size() < serialised_size || load_big<std::uint16_t>(bytes, 0) != Tcb::version) return std::nullopt;
+  Tcb tcb;
+  std::size_t at = sizeof(Tcb::version);
+  detail::each_field_of(
+      [&]<class T>(T& field) {
+        using Wire = typename detail::Representation<T>::type;
+        detail::decode(field, load_big<Wire>(bytes, at));
+        at += sizeof(Wire);
+      },
+      tcb);
+  const bool sane = static_cast<std::size_t>(tcb.state) < state_count && tcb.receive.ranges.count <= Ranges::capacity &&
+                    tcb.send.window_shift <= 14 && tcb.receive.window_shift <= 14 && tcb.send.segment_size > 0;
+  if (!sane) return std::nullopt;
+  return tcb;
+}
+
+}  // namespace mirage::net::tcp

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: ISC
+#include <algorithm>
+
+#include <mirage/net/tcp/congestion/newreno.hpp>
+#include <mirage/net/tcp/rto.hpp>
+#include <mirage/net/tcp/timers.hpp>
+#include <mirage/net/tcp/user.hpp>
+
+namespace mirage::net::tcp {
+
+namespace {
+
+using congestion::NewReno;
+
+void give_up(Tcb& tcb, Actions& out) noexcept {
+  out.reply = abort(tcb);
+  out.closed = true;
+  out.error = FlowError::timed_out;
+}
+
+Duration patience(const Tcb& tcb) noexcept {
+  if (tcb.state == State::syn_sent) return constant::open_timeout;
+  if (tcb.state == State::syn_received) return tcb.passive ? constant::accept_timeout : constant::open_timeout;
+  return constant::user_timeout;
+}
+
+/// RFC 6298 (5.4) to (5.6). What is in flight is taken for lost: sending starts again at SND.UNA, and acknowledgements
+/// skip what the peer has kept.
+void retransmission_expired(Tcb& tcb, Time now, Actions& out) noexcept {
+  SendVariables& s = tcb.send;
+  const bool first = tcb.deadlines.stalled_since == never;
+  if (first) tcb.deadlines.stalled_since = now;
+  if (now - tcb.deadlines.stalled_since >= patience(tcb)) return give_up(tcb, out);
+  if (!synchronised(tcb.state)) {
+    s.next = s.initial;
+  } else if (s.window == 0 || s.unacknowledged == s.maximum) {
+    s.next = s.unacknowledged;
+    s.probe = true;
+  } else {
+    NewReno::on_timeout(tcb, first);
+    s.next = s.unacknowledged;
+    s.retransmit_first = false;
+  }
+  if (tcb.round_trip.backoff < 255) ++tcb.round_trip.backoff;
+  tcb.round_trip.timing = false;
+  tcb.deadlines.retransmit = now + retransmission_timeout(tcb.round_trip);
+}
+
+/// RFC 9293 section 3.8.4.
+void keep_alive_expired(Tcb& tcb, Time now, Actions& out) noexcept {
+  if (tcb.keep_alive_count >= constant::keep_alive_probes) return give_up(tcb, out);
+  ++tcb.keep_alive_count;
+  tcb.send.keep_alive_probe = true;
+  tcb.deadlines.keep_alive = now + constant::keep_alive_interval;
+}
+
+}  // namespace
+
+Time next_deadline(const Tcb& tcb) noexcept {
+  const Deadlines& d = tcb.deadlines;
+  return std::min({d.retransmit, d.acknowledge, d.keep_alive, d.linger});
+}
+
+Actions on_time(Tcb& tcb, Time now) noexcept {
+  Actions out;
+  if (tcb.deadlines.linger <= now) {
+    tcb.state = State::closed;
+    tcb.deadlines = {};
+    out.closed = true;
+    return out;
+  }
+  if (tcb.deadlines.acknowledge <= now) {
+    tcb.deadlines.acknowledge = never;
+    tcb.receive.acknowledge_now = true;
+  }
+  if (tcb.deadlines.retransmit <= now) retransmission_expired(tcb, now, out);
+  if (!out.closed && tcb.deadlines.keep_alive <= now) keep_alive_expired(tcb, now, out);
+  return out;
+}
+
+}  // namespace mirage::net::tcp

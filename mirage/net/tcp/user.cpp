@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: ISC
+#include <algorithm>
+
+#include <mirage/net/tcp/congestion/newreno.hpp>
+#include <mirage/net/tcp/rto.hpp>
+#include <mirage/net/tcp/user.hpp>
+#include <mirage/net/tcp/window.hpp>
+
+namespace mirage::net::tcp {
+
+namespace {
+
+Tcb blank(const OpenParameters& parameters, Time now) noexcept {
+  Tcb tcb;
+  tcb.local = parameters.local;
+  tcb.remote = parameters.remote;
+  SendVariables& s = tcb.send;
+  s.initial = s.unacknowledged = s.next = s.maximum = parameters.initial;
+  s.end = parameters.initial + 1;  // the SYN's number comes first
+  s.segment_size = parameters.send_segment_size;
+  ReceiveVariables& r = tcb.receive;
+  r.space = r.space_limit = parameters.receive_space;
+  r.segment_size = parameters.receive_segment_size;
+  r.window_shift = window_shift_for(parameters.receive_space);
+  r.scaling = r.sack = true;
+  tcb.deadlines.challenge = now;
+  return tcb;
+}
+
+}  // namespace
+
+Tcb open_active(const OpenParameters& parameters, Time now) noexcept {
+  Tcb tcb = blank(parameters, now);
+  tcb.state = State::syn_sent;
+  return tcb;
+}
+
+Tcb open_passive(const OpenParameters& parameters, const Segment& syn, Time now) noexcept {
+  Tcb tcb = blank(parameters, now);
+  tcb.state = State::syn_received;
+  tcb.passive = true;
+  take_syn(tcb, syn);
+  return tcb;
+}
+
+void take_syn(Tcb& tcb, const Segment& syn) noexcept {
+  ReceiveVariables& r = tcb.receive;
+  SendVariables& s = tcb.send;
+  r.initial = syn.sequence;
+  r.next = r.edge = syn.sequence + 1;
+  // RFC 9293 MUST-15: without the option 536. MUST-16: the smaller of what the peer and the path take.
+  const std::uint16_t announced = syn.options.maximum_segment_size;
+  const std::uint16_t theirs =
+      std::max(announced == 0 ? constant::default_segment_size : announced, constant::smallest_segment_size);
+  s.segment_size = std::min(s.segment_size, theirs);
+  // RFC 7323 section 2.2: both or none.
+  r.scaling = r.scaling && syn.options.has_window_scale;
+  s.window_shift = r.scaling ? syn.options.window_scale : 0;
+  if (!r.scaling) r.window_shift = 0;
+  r.sack = r.sack && syn.options.sack_permitted;
+  s.window = s.largest_window = syn.window;
+  s.window_sequence = syn.sequence;
+  s.window_acknowledgement = syn.has(Flags::ack) ? syn.acknowledgement : s.initial;
+}
+
+void become_established(Tcb& tcb, Time now) noexcept {
+  const bool syn_was_lost = tcb.round_trip.backoff > 0;
+  tcb.state = after(tcb.state, Step::synchronised);
+  tcb.send.unacknowledged = tcb.send.initial + 1;
+  tcb.send.next = later(tcb.send.next, tcb.send.unacknowledged);
+  tcb.deadlines.retransmit = never;
+  tcb.deadlines.stalled_since = never;
+  if (tcb.round_trip.timing) {
+    tcb.round_trip.timing = false;
+    take_sample(tcb.round_trip, now - tcb.round_trip.sent_at);
+  }
+  tcb.round_trip.backoff = 0;
+  if (syn_was_lost) tcb.round_trip.timeout = std::max(tcb.round_trip.timeout, Duration{3s});  // RFC 6298 (5.7)
+  congestion::NewReno::on_established(tcb, syn_was_lost);
+  if (tcb.keep_alive_idle > Duration{0}) tcb.deadlines.keep_alive = now + tcb.keep_alive_idle;
+}
+
+void written(Tcb& tcb, std::uint32_t bytes) noexcept { tcb.send.end += bytes; }
+
+bool may_write(const Tcb& tcb) noexcept {
+  return !tcb.send.fin_queued && (tcb.state == State::established || tcb.state == State::close_wait);
+}
+
+void shutdown(Tcb& tcb) noexcept {
+  if (!may_write(tcb)) return;
+  tcb.send.fin_queued = true;
+  tcb.state = after(tcb.state, Step::close);
+}
+
+void close(Tcb& tcb, Time now) noexcept {
+  shutdown(tcb);
+  tcb.receive.discard = true;
+  if (tcb.state == State::fin_wait_2 && tcb.deadlines.linger == never) {
+    tcb.deadlines.linger = now + constant::fin_wait_2;
+  }
+}
+
+std::optional<Departure> abort(Tcb& tcb) noexcept {
+  const State before = tcb.state;
+  tcb.state = State::closed;
+  tcb.deadlines = {};
+  // RFC 9293 section 3.10.5: nobody is told from SYN-SENT, CLOSING, LAST-ACK and TIME-WAIT.
+  const bool known = before == State::syn_received || before == State::established || before == State::fin_wait_1 ||
+                     before == State::fin_wait_2 || before == State::close_wait;
+  if (!known) return std::nullopt;
+  return Departure{.sequence = tcb.send.maximum,
+                   .acknowledgement = tcb.receive.next,
+                   .flags = Flags::rst | Flags::ack,
+                   .options = {}};
+}
+
+std::optional<Departure> reset_for(const Segment& segment) noexcept {
+  if (segment.has(Flags::rst)) return std::nullopt;
+  if (segment.has(Flags::ack)) {
+    return Departure{.sequence = segment.acknowledgement, .flags = Flags::rst, .options = {}};
+  }
+  return Departure{.acknowledgement = segment.end(), .flags = Flags::rst | Flags::ack, .options = {}};
+}
+
+void shrink_segment_size(Tcb& tcb, std::uint16_t segment_size) noexcept {
+  segment_size = std::max(segment_size, constant::smallest_segment_size);
+  if (segment_size >= tcb.send.segment_size) return;
+  tcb.send.segment_size = segment_size;
+  if (!synchronised(tcb.state)) return;
+  tcb.send.next = tcb.send.unacknowledged;
+  tcb.round_trip.timing = false;
+}
+
+}  // namespace mirage::net::tcp

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: ISC
+// The windows: what we advertise (RFC 9293 section 3.8.6.2.2, receiver's silly window avoidance; RFC 7323 scaling) and
+// what we may send. The advertised right edge never moves back (RFC 9293 SHLD-14).
+#pragma once
+
+#include <algorithm>
+
+#include <mirage/net/tcp/tcb.hpp>
+#include <mirage/wire/tcp.hpp>
+
+namespace mirage::net::tcp {
+
+/// The shift with which a window of `limit` bytes fits into 16 bits.
+[[nodiscard]] constexpr std::uint8_t window_shift_for(std::uint32_t limit) noexcept {
+  std::uint8_t shift = 0;
+  while (shift < wire::tcp_maximum_window_scale && limit >> shift > 0xffff) ++shift;
+  return shift;
+}
+
+/// How far the right edge could move forward now; 0 unless that is worth telling: two segments or half of the space.
+[[nodiscard]] constexpr std::uint32_t edge_advance(const Tcb& tcb) noexcept {
+  const ReceiveVariables& r = tcb.receive;
+  const std::uint32_t largest = 0xffffU << r.window_shift;
+  const Sequence edge = r.next + std::min(r.space, largest);
+  if (edge <= r.edge) return 0;
+  const std::uint32_t gain = distance(r.edge, edge);
+  return gain >= std::min(r.space_limit / 2, 2U * r.segment_size) ? gain : 0;
+}
+
+/// Moves the edge as far as it may go and returns the window field of a segment that goes out now.
+[[nodiscard]] constexpr std::uint16_t advertise(Tcb& tcb) noexcept {
+  tcb.receive.edge += edge_advance(tcb);
+  return static_cast<std::uint16_t>(std::min<std::uint32_t>(tcb.receive_window() >> tcb.receive.window_shift, 0xffff));
+}
+
+/// The caller's receive queue changed: `space` bytes can be taken from RCV.NXT on. An update that the peer is waiting
+/// for goes out at once.
+constexpr void set_receive_space(Tcb& tcb, std::uint32_t space) noexcept {
+  tcb.receive.space = space;
+  if (synchronised(tcb.state) && receives(tcb.state) && edge_advance(tcb) > 0) tcb.receive.acknowledge_now = true;
+}
+
+/// Fifth check, window update: RFC 9293 section 3.10.7.4. Precondition: the acknowledgement is acceptable.
+constexpr void update_send_window(Tcb& tcb, Sequence sequence, Sequence acknowledgement,
+                                  std::uint32_t window) noexcept {
+  SendVariables& s = tcb.send;
+  const bool newer =
+      s.window_sequence < sequence || (s.window_sequence == sequence && s.window_acknowledgement <= acknowledgement);
+  if (!newer) return;
+  s.window = window;
+  s.largest_window = std::max(s.largest_window, window);
+  s.window_sequence = sequence;
+  s.window_acknowledgement = acknowledgement;
+}
+
+}  // namespace mirage::net::tcp
