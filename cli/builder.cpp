@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: ISC
+#include <array>
+#include <format>
+
+#include <fcntl.h>
+#include <nlohmann/json.hpp>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <cli/builder.hpp>
+#include <cli/report.hpp>
+#include <config/error.hpp>
+#include <config/generate/build_file.hpp>
+#include <config/process.hpp>
+
+namespace mirage::cli {
+
+namespace {
+
+using plan::Error;
+using plan::Output;
+using plan::Words;
+
+struct Needed {
+  const char* program;
+  const char* package;
+};
+constexpr std::array needed{Needed{"clang++-19", "clang-19"}, Needed{"ld.lld-19", "lld-19"},
+                            Needed{"llvm-strip-19", "llvm-19"}, Needed{"cmake", "cmake"},
+                            Needed{"ninja", "ninja-build"}};
+
+/// Only one process at a time builds in a folder of the cache.
+class FolderLock {
+ public:
+  explicit FolderLock(const fs::path& folder) {
+    fs::create_directories(folder);
+    descriptor_ = open((folder / "lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (descriptor_ < 0 || flock(descriptor_, LOCK_EX) != 0) {
+      throw Error("", std::format("cannot lock {}", folder.string()),
+                  "Is the cache writable? MIRAGE_CACHE names another.");
+    }
+  }
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+  ~FolderLock() { close(descriptor_); }
+
+ private:
+  int descriptor_ = -1;
+};
+
+std::string tail(const std::string& text, std::size_t limit) {
+  return text.size() <= limit ? text : "...\n" + text.substr(text.size() - limit);
+}
+
+/// Runs a step of the build: its output is seen on a terminal, or when it fails.
+void run_step(const Common& common, const Words& words, const std::string& what, const fs::path& folder = {}) {
+  progress(common, what);
+  const auto done = plan::run_program(words, shows_progress(common) ? Output::to_error : Output::capture, folder);
+  if (done.status == 0) return;
+  throw Error("", std::format("{} failed:\n{}{}", what, tail(done.output, 6000), tail(done.errors, 3000)),
+              std::format("The command was: {}", plan::shell_line(words)));
+}
+
+std::string find_sysroot(const Common& common, const Project& project, const std::string& architecture) {
+  const std::string script = project.root().path / "tool/sysroot/build.sh";
+  const auto there = plan::run_program({script, "--arch", architecture, "--print-path"}, Output::capture);
+  const std::string path = there.output.substr(0, there.output.find('\n'));
+  if (there.status == 0) return path;
+  progress(common, "building the sysroot: once, about two minutes");
+  const auto built =
+      plan::run_program({script, "--arch", architecture}, shows_progress(common) ? Output::to_error : Output::capture);
+  if (built.status == 0) return path;
+  throw Error("", "the sysroot does not build:\n" + tail(built.errors, 4000), "See doc/toolchain.md.");
+}
+
+void configure_libraries(const Common& common, const Project& project, const plan::Plan& plan,
+                         const LibraryBuild& build) {
+  if (fs::exists(build.folder / "build.ninja")) return;
+  const auto& root = project.root().path;
+  Words words{"cmake", "-G", "Ninja", "-B", build.folder.string()};
+  const auto option = [&](const std::string& name, const std::string& value) {
+    words.push_back("-D" + name + "=" + value);
+  };
+  if (!plan::find_program("ccache").empty()) {
+    option("CMAKE_C_COMPILER_LAUNCHER", "ccache");
+    option("CMAKE_CXX_COMPILER_LAUNCHER", "ccache");
+  }
+  option("MIRAGE_EXCEPTIONS", plan.exceptions ? "ON" : "OFF");
+  if (plan.target->guest) {
+    words.insert(words.end(), {"-S", (root / "mirage").string()});
+    option("CMAKE_TOOLCHAIN_FILE", root / std::format("cmake/guest-{}.cmake", plan.target->architectures.front()));
+    option("MIRAGE_SYSROOT", build.sysroot);
+  } else {
+    words.insert(words.end(), {"-S", root.string()});
+    option("CMAKE_C_COMPILER", "clang-19");
+    option("CMAKE_CXX_COMPILER", "clang++-19");
+    option("CMAKE_ASM_COMPILER", "clang-19");
+    option("BUILD_TESTING", "OFF");
+  }
+  run_step(common, words, "configuring the libraries");
+}
+
+std::string compile_commands(const Project& project, const std::string& ninja_file) {
+  const auto made =
+      plan::run_program({"ninja", "-f", ninja_file, "-t", "compdb", "cxx"}, Output::capture, project.folder());
+  return made.status == 0 ? made.output : std::string();
+}
+
+}  // namespace
+
+std::vector<std::string> missing_packages(const plan::Plan& plan) {
+  std::vector<std::string> missing;
+  for (const auto& [program, package] : needed) {
+    if (plan::find_program(program).empty()) missing.emplace_back(package);
+  }
+  if (!fs::exists("/usr/lib/llvm-19/include/c++/v1/vector")) missing.emplace_back("libc++-19-dev libc++abi-19-dev");
+  const auto& run = plan.target->run;
+  if (!run.package.empty() && plan::find_program(run.program).empty()) missing.push_back(run.package);
+  return missing;
+}
+
+LibraryBuild build_libraries(const Common& common, const Project& project, const plan::Plan& plan,
+                             const std::vector<std::string>& libraries) {
+  const auto& target = *plan.target;
+  const std::string architecture = target.architectures.front();
+  LibraryBuild build;
+  if (target.guest) build.sysroot = find_sysroot(common, project, architecture);
+  const std::string identity = plan::fingerprint(project.root().path.string() + build.sysroot).substr(0, 8);
+  build.folder = plan::cache_folder() / std::format("{}-{}-{}-{}", target.guest ? "guest" : "native", architecture,
+                                                    plan.exceptions ? "exceptions" : "plain", identity);
+  build.archives = target.guest ? build.folder : build.folder / "mirage";
+  if (target.guest) build.flags = build.folder / "guest";
+  const FolderLock lock(build.folder);
+  configure_libraries(common, project, plan, build);
+  Words words{"ninja", "-C", build.folder.string()};
+  words.insert(words.end(), libraries.begin(), libraries.end());
+  run_step(common, words, "building the libraries");
+  return build;
+}
+
+std::string build_image(const Common& common, Project& project, const plan::Plan& plan) {
+  std::vector<std::string> crunch_inputs;
+  (void)project.generate(plan, crunch_inputs);
+  const auto libraries = project.libraries(plan);
+  const auto built = build_libraries(common, project, plan, libraries);
+  const std::string folder = Project::build_folder(plan);
+  const plan::ImageBuild image{.plan = &plan,
+                               .root = project.root().path,
+                               .libraries_folder = built.archives,
+                               .flags_folder = built.flags,
+                               .libraries = libraries,
+                               .folder = folder,
+                               .sources = project.sources(plan),
+                               .crunch_inputs = crunch_inputs};
+  const std::string ninja_file = folder + "/build.ninja";
+  plan::write_if_changed(project.folder() / ninja_file, plan::generate_ninja(image));
+  fs::create_directories(project.folder() / "dist");
+  plan::write_if_changed(project.folder() / "build/compile_commands.json", compile_commands(project, ninja_file));
+  run_step(common, {"ninja", "-f", ninja_file}, "building the image", project.folder());
+  return "dist/" + plan.image();
+}
+
+int run_depend(const Common& common) {
+  Project project(common.config);
+  const auto plan = project.plan();
+  if (const auto missing = missing_packages(plan); !missing.empty()) {
+    std::string names;
+    for (const auto& name : missing) names += " " + name;
+    throw Error("", "Debian packages are missing:" + names,
+                "Install them: apt-get install --no-install-recommends" + names);
+  }
+  std::vector<std::string> inputs;
+  (void)project.generate(plan, inputs);
+  const auto libraries = project.libraries(plan);
+  const auto built = build_libraries(common, project, plan, libraries);
+  print_result(common,
+               std::format("{} libraries for {} are ready. Next: mirage build\n", libraries.size(), plan.target->name),
+               nlohmann::ordered_json{{"libraries", libraries}, {"folder", built.archives.string()}}.dump());
+  return 0;
+}
+
+int run_build(const Common& common) {
+  Project project(common.config);
+  const auto plan = project.plan();
+  const auto image = build_image(common, project, plan);
+  const auto size = fs::file_size(project.folder() / image);
+  print_result(common,
+               std::format("Built {} ({:.1f} KiB). Next: mirage run\n", image, static_cast<double>(size) / 1024),
+               nlohmann::ordered_json{{"image", image}, {"debug", image + ".debug"}, {"size", size}}.dump());
+  return 0;
+}
+
+}  // namespace mirage::cli

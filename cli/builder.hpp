@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: ISC
+// Sysroot, libraries, image: each only as far as it is out of date.
+#pragma once
+
+#include <cli/command.hpp>
+#include <cli/project.hpp>
+#include <config/plan.hpp>
+
+namespace mirage::cli {
+
+/// Where the libraries for a plan are (or will be) built, in the cache: shared by all projects of the same root.
+struct LibraryBuild {
+  fs::path folder;    ///< of the build
+  fs::path archives;  ///< holds lib*.a
+  fs::path flags;     ///< holds the toolchain's *.rsp; empty for native images
+  std::string sysroot;
+};
+
+/// Debian packages that building and running this plan needs and that are missing.
+[[nodiscard]] std::vector<std::string> missing_packages(const plan::Plan& plan);
+/// Builds the sysroot when needed (minutes, once), then the libraries. Throws Error.
+LibraryBuild build_libraries(const Common& common, const Project& project, const plan::Plan& plan,
+                             const std::vector<std::string>& libraries);
+/// Builds the image; its path from the project's folder.
+std::string build_image(const Common& common, Project& project, const plan::Plan& plan);
+
+}  // namespace mirage::cli

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: ISC
+// The `mirage` command: reads the command line, calls a subcommand, prints its error. Exit status: 0, the subcommand's
+// own, 1 for an error, 2 for wrong usage.
+#include <cstdio>
+#include <exception>
+#include <functional>
+#include <print>
+
+#include <nlohmann/json.hpp>
+
+#include <CLI/CLI.hpp>
+#include <cli/command.hpp>
+#include <config/error.hpp>
+
+namespace mirage::cli {
+
+namespace {
+
+constexpr int usage_error = 2;
+
+/// Everything that the command line can say.
+struct CommandLine {
+  Common common;
+  NewOptions create;
+  ConfigureOptions configure;
+  RunOptions run;
+  DescribeOptions describe;
+  std::string query = "libraries";
+  std::string log_file, image, help_topic;
+  std::function<int()> action;
+};
+
+CLI::App* add_command(CLI::App& app, CommandLine& line, const char* name, const char* text,
+                      std::function<int()> action) {
+  CLI::App* command = app.add_subcommand(name, text);
+  command->add_option("-f,--file", line.common.config, "configuration file (default: config.cpp here)");
+  command->add_flag("--json", line.common.json, "result for programs, on standard output");
+  command->add_flag("-q,--quiet", line.common.quiet, "say nothing but errors");
+  command->callback([&line, action = std::move(action)] { line.action = action; });
+  return command;
+}
+
+void add_project_commands(CLI::App& app, CommandLine& line) {
+  auto* create = add_command(app, line, "new", "start a project", [&] { return run_new(line.common, line.create); });
+  create->add_option("NAME", line.create.name, "folder to make; also the unikernel's name")->required();
+  create->add_option("--template", line.create.layout, "hello, website or echo")->capture_default_str();
+
+  auto* configure = add_command(app, line, "configure", "decide target and keys, generate the sources",
+                                [&] { return run_configure(line.common, line.configure); });
+  configure->set_help_flag();
+  configure->add_flag("-h,--help", line.configure.help, "print this help with the project's keys, and exit");
+  configure->add_option("-t,--target", line.configure.target, "unix, spt, hvt, virtio ... (default: spt)");
+  configure->allow_extras();
+  configure->footer("Keys of the project are given as --NAME=VALUE; they are the image's defaults.");
+
+  add_command(app, line, "depend", "check the host's packages, build sysroot and libraries",
+              [&] { return run_depend(line.common); });
+  add_command(app, line, "build", "build the image dist/NAME.TARGET", [&] { return run_build(line.common); });
+  add_command(app, line, "clean", "remove what was generated and built", [&] { return run_clean(line.common); });
+}
+
+void add_run_command(CLI::App& app, CommandLine& line) {
+  auto* run = add_command(app, line, "run", "run the image; its own arguments stand after --",
+                          [&] { return run_run(line.common, line.run); });
+  run->add_option("-p,--publish", line.run.forwards, "forward a port: [ADDRESS:]HOST:GUEST[/udp]")
+      ->expected(1)
+      ->take_all();
+  run->add_option("--net", line.run.nets, "attach a network: NAME=INTERFACE (default: user-mode network)")
+      ->expected(1)
+      ->take_all();
+  run->add_option("--block", line.run.blocks, "attach a disk: NAME=FILE")->expected(1)->take_all();
+  run->add_option("--mem", line.run.memory, "memory of the guest in MiB")->check(CLI::Range(2U, 1U << 20));
+  run->add_option("--accel", line.run.accelerator, "kvm or tcg, for targets under QEMU")
+      ->check(CLI::IsMember({"kvm", "tcg"}));
+  run->add_flag("--dry-run", line.run.dry_run, "print the command instead of running it");
+}
+
+void add_information_commands(CLI::App& app, CommandLine& line) {
+  auto* describe = add_command(app, line, "describe", "show modules, keys and libraries",
+                               [&] { return run_describe(line.common, line.describe); });
+  auto* dot = describe->add_flag("--dot", line.describe.dot, "the graph for graphviz");
+  describe->add_flag("--svg", line.describe.svg, "the graph as a picture")->excludes(dot);
+  describe->add_option("-o,--output", line.describe.output, "write to a file");
+
+  auto* query = add_command(app, line, "query", "answer one question about the project",
+                            [&] { return run_query(line.common, line.query); });
+  query->add_option("WHAT", line.query, "what to show")->check(CLI::IsMember(query_topics()))->capture_default_str();
+
+  auto* symbolize = add_command(app, line, "symbolize", "resolve the addresses of a fault report",
+                                [&] { return run_symbolize(line.common, line.log_file, line.image); });
+  symbolize->add_option("LOG", line.log_file, "console output (default: standard input)");
+  symbolize->add_option("--image", line.image, "the image's .debug file (default: the project's)");
+
+  add_command(app, line, "version", "print the version", [] {
+    std::print("mirage {}\n", MIRAGE_VERSION);
+    return 0;
+  });
+}
+
+int print_error(const Common& common, const plan::Error& error) {
+  if (common.json) {
+    const nlohmann::ordered_json json{
+        {"error", {{"place", error.place()}, {"message", error.what()}, {"mend", error.mend()}}}};
+    std::print("{}\n", json.dump());
+    return 1;
+  }
+  std::print(stderr, "mirage: {}{}{}\n", error.place(), error.place().empty() ? "" : ": ", error.what());
+  if (!error.mend().empty()) std::print(stderr, "  -> {}\n", error.mend());
+  return 1;
+}
+
+int run_command(CLI::App& app, CommandLine& line) {
+  const auto* configure = app.get_subcommand("configure");
+  if (configure->parsed()) {
+    if (line.configure.help) {
+      std::print("{}", configure->help());
+      const auto keys = project_keys(line.common);
+      if (!keys.empty()) std::print("\nKeys of this project:\n{}", keys);
+      return 0;
+    }
+    line.configure.keys = configure->remaining();
+  }
+  return line.action();
+}
+
+/// `mirage help [COMMAND]` is `mirage [COMMAND] --help`.
+void rewrite_help(std::vector<std::string>& words) {
+  if (words.empty() || words.front() != "help") return;
+  words.erase(words.begin());
+  words.resize(std::min<std::size_t>(words.size(), 1));
+  words.emplace_back("--help");
+}
+
+int run_main(std::vector<std::string> words) {
+  CommandLine line;
+  CLI::App app{"Builds and runs unikernels from config.cpp and a library operating system in C++.", "mirage"};
+  app.require_subcommand(1);
+  app.set_version_flag("--version", std::string("mirage ") + MIRAGE_VERSION);
+  app.footer("`mirage help COMMAND` tells more; the manual is mirage(1).");
+  add_project_commands(app, line);
+  add_run_command(app, line);
+  add_information_commands(app, line);
+  app.add_subcommand("help", "tell about a command");
+  rewrite_help(words);
+  // What stands behind -- belongs to the guest and is not looked at here.
+  if (const auto end = std::ranges::find(words, "--"); end != words.end()) {
+    line.run.arguments.assign(end + 1, words.end());
+    words.erase(end, words.end());
+  }
+  std::ranges::reverse(words);
+  try {
+    app.parse(words);
+    return run_command(app, line);
+  } catch (const CLI::ParseError& problem) {
+    return app.exit(problem) == 0 ? 0 : usage_error;
+  } catch (const plan::Error& error) {
+    return print_error(line.common, error);
+  } catch (const std::exception& failure) {
+    std::print(stderr, "mirage: {}\n", failure.what());
+    return 1;
+  }
+}
+
+}  // namespace
+
+}  // namespace mirage::cli
+
+int main(int argc, char** argv) { return mirage::cli::run_main({argv + (argc > 0 ? 1 : 0), argv + argc}); }

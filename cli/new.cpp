@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: ISC
+#include <algorithm>
+#include <cctype>
+#include <filesystem>
+#include <format>
+
+#include <nlohmann/json.hpp>
+
+#include <cli/command.hpp>
+#include <cli/report.hpp>
+#include <config/error.hpp>
+#include <config/place.hpp>
+#include <config/text.hpp>
+
+namespace mirage::cli {
+
+namespace fs = std::filesystem;
+
+namespace {
+
+std::vector<std::string> layouts(const fs::path& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder)) names.push_back(entry.path().filename());
+  std::ranges::sort(names);
+  return names;
+}
+
+bool is_project_name(std::string_view name) {
+  const auto good = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '_'; };
+  return !name.empty() && name.size() <= 64 && std::ranges::all_of(name, good) &&
+         std::isalnum(static_cast<unsigned char>(name.front())) != 0;
+}
+
+}  // namespace
+
+int run_new(const Common& common, const NewOptions& options) {
+  const fs::path folder = plan::find_root().path / "cli/template";
+  const auto known = layouts(folder);
+  if (std::ranges::find(known, options.layout) == known.end()) {
+    std::string names;
+    for (const auto& name : known) names += (names.empty() ? "" : ", ") + name;
+    throw plan::Error("", std::format("there is no template '{}'", options.layout),
+                      std::format("Templates are: {}.", names));
+  }
+  if (!is_project_name(options.name)) {
+    throw plan::Error("", std::format("'{}' is no name for a project", options.name),
+                      "Use letters, digits, '-' and '_'.");
+  }
+  if (fs::exists(options.name)) {
+    throw plan::Error("", std::format("'{}' exists already", options.name), "Choose another name.");
+  }
+  std::vector<std::string> files;
+  for (const auto& entry : fs::recursive_directory_iterator(folder / options.layout)) {
+    if (!entry.is_regular_file()) continue;
+    const auto name = fs::relative(entry.path(), folder / options.layout);
+    const auto text = plan::read_text(entry.path());
+    plan::write_if_changed(options.name / name, plan::replaced(text, "@NAME@", options.name));
+    files.push_back(options.name / name);
+  }
+  std::ranges::sort(files);
+  print_result(
+      common,
+      std::format("Created {0}. Next: cd {0} && mirage configure -t spt && mirage build && mirage run\n", options.name),
+      nlohmann::ordered_json{{"name", options.name}, {"files", files}}.dump());
+  return 0;
+}
+
+}  // namespace mirage::cli

@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: ISC
+#include <algorithm>
+#include <format>
+
+#include <nlohmann/json.hpp>
+
+#include <cli/project.hpp>
+#include <config/error.hpp>
+#include <config/evaluate.hpp>
+#include <config/generate/build_file.hpp>
+#include <config/generate/library.hpp>
+#include <config/generate/source.hpp>
+
+namespace mirage::cli {
+
+using Json = nlohmann::ordered_json;
+using plan::Error;
+
+Project::Project(const std::string& config)
+    : config_(fs::absolute(config.empty() ? "config.cpp" : config).lexically_normal()),
+      folder_(config_.parent_path()),
+      root_(plan::find_root()),
+      catalogue_(root_.path) {}
+
+const plan::Graph& Project::graph() {
+  if (!graph_) graph_ = plan::evaluate(config_, folder_ / "build/config", root_.path);
+  return *graph_;
+}
+
+std::optional<Context> Project::remembered() const {
+  const fs::path file = folder_ / "build/context.json";
+  if (!fs::exists(file)) return std::nullopt;
+  const auto json = Json::parse(plan::read_text(file), nullptr, false);
+  if (json.is_discarded() || !json.contains("target") || !json.contains("keys")) {
+    throw Error("build/context.json", "cannot be read", "Configure again: mirage configure -t TARGET.");
+  }
+  return Context{json["target"], json["keys"].get<plan::Settings>()};
+}
+
+void Project::remember(const Context& context) const {
+  const Json json{{"target", context.target}, {"keys", context.settings}};
+  plan::write_if_changed(folder_ / "build/context.json", json.dump(2) + "\n");
+}
+
+plan::Plan Project::plan_for(const Context& context) {
+  return plan::make_plan(graph(), catalogue_, catalogue_.target(context.target), context.settings);
+}
+
+plan::Plan Project::plan(const std::optional<Context>& otherwise) {
+  if (!exists()) (void)graph();  // says what to do
+  const auto context = remembered();
+  if (!context && !otherwise) {
+    throw Error("", "this project is not configured", "Run: mirage configure -t TARGET [--KEY=VALUE ...].");
+  }
+  return plan_for(context ? *context : *otherwise);
+}
+
+namespace {
+
+std::string manifest_json(const plan::Plan& plan) {
+  Json devices = Json::array();
+  for (const auto& instance : plan.instances) {
+    if (instance.device.empty()) continue;
+    devices.push_back(
+        {{"name", instance.device_name}, {"type", instance.device == "net" ? "NET_BASIC" : "BLOCK_BASIC"}});
+  }
+  const Json json{{"type", "solo5.manifest"}, {"version", 1}, {"devices", devices}};
+  return json.dump(2) + "\n";
+}
+
+std::string crunch_file(const plan::Plan& plan, const plan::Crunched& each, const char* suffix) {
+  return std::format("{}/{}{}", Project::build_folder(plan), each.variable, suffix);
+}
+
+}  // namespace
+
+std::vector<std::string> Project::generate(const plan::Plan& plan, std::vector<std::string>& crunch_inputs) const {
+  std::vector<std::string> names;
+  const auto write = [&](const std::string& name, std::string_view content) {
+    plan::write_if_changed(folder_ / name, content);
+    names.push_back(name);
+  };
+  const std::string into = build_folder(plan);
+  write(into + "/main.cpp", plan::generate_main(plan));
+  write(into + "/include/mirage/keys.hpp", plan::generate_keys(plan));
+  write(into + "/manifest.json", manifest_json(plan));
+  for (const auto& each : plan.crunched) {
+    const auto source = plan::generate_crunch(each, folder_);
+    write(crunch_file(plan, each, ".S"), source.assembly);
+    write(crunch_file(plan, each, ".cpp"), source.table);
+    crunch_inputs.insert(crunch_inputs.end(), source.inputs.begin(), source.inputs.end());
+  }
+  const fs::path makefile = folder_ / "Makefile";
+  if (!fs::exists(makefile) || plan::read_text(makefile).starts_with(plan::makefile_mark)) {
+    write("Makefile", plan::generate_makefile(plan, root_.binary / "mirage"));
+  }
+  return names;
+}
+
+std::vector<std::string> Project::sources(const plan::Plan& plan) const {
+  std::vector<std::string> own = plan.sources;
+  for (const auto& entry : fs::directory_iterator(folder_)) {
+    const auto name = entry.path().filename().string();
+    if (!name.ends_with(".cpp") || name.ends_with("_test.cpp") || entry.path() == config_) continue;
+    if (std::ranges::find(own, name) == own.end()) own.push_back(name);
+  }
+  std::ranges::sort(own);
+  std::vector<std::string> all{build_folder(plan) + "/main.cpp"};
+  for (const auto& each : plan.crunched) {
+    all.push_back(crunch_file(plan, each, ".S"));
+    all.push_back(crunch_file(plan, each, ".cpp"));
+  }
+  for (const auto& name : own) {
+    if (!fs::exists(folder_ / name)) throw Error("config.cpp", std::format("there is no source file '{}'", name));
+    all.push_back(name);
+  }
+  return all;
+}
+
+std::vector<std::string> Project::libraries(const plan::Plan& plan) const {
+  std::vector<fs::path> files;
+  // Headers of the project count too: a module in main.hpp is known by what it includes.
+  for (const auto& entry : fs::recursive_directory_iterator(folder_)) {
+    const auto inside = fs::relative(entry.path(), folder_).begin()->string();
+    if (inside == "build" || inside == "dist") continue;
+    if (entry.path().extension() == ".hpp" || entry.path().extension() == ".h") files.push_back(entry.path());
+  }
+  for (const auto& name : sources(plan)) files.push_back(folder_ / name);
+  return plan::needed_libraries(root_.path, files, plan.libraries, plan.target->guest);
+}
+
+std::vector<std::string> Project::clean() {
+  std::vector<std::string> gone;
+  const auto remove = [&](const std::string& name) {
+    std::error_code failure;
+    if (fs::remove_all(folder_ / name, failure) > 0) gone.push_back(name);
+  };
+  std::vector<std::string> images;
+  if (fs::is_directory(folder_ / "dist")) {
+    // Images are recognised by their symbols beside them: anything else in dist/ is not ours.
+    for (const auto& entry : fs::directory_iterator(folder_ / "dist")) {
+      const auto name = entry.path().filename().string();
+      if (name.ends_with(".debug")) images.push_back("dist/" + name.substr(0, name.size() - 6));
+    }
+  }
+  for (const auto& image : images) {
+    remove(image);
+    remove(image + ".debug");
+  }
+  remove("build/config");
+  remove("build/context.json");
+  remove("build/compile_commands.json");
+  for (const auto& target : catalogue_.targets()) remove("build/" + target.name);
+  const fs::path makefile = folder_ / "Makefile";
+  if (fs::exists(makefile) && plan::read_text(makefile).starts_with(plan::makefile_mark)) remove("Makefile");
+  for (const char* folder : {"build", "dist"}) {
+    std::error_code occupied;
+    if (fs::is_empty(folder_ / folder, occupied) && !occupied) remove(folder);
+  }
+  return gone;
+}
+
+}  // namespace mirage::cli

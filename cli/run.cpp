@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: ISC
+#include <filesystem>
+#include <format>
+#include <print>
+
+#include <nlohmann/json.hpp>
+
+#include <cli/command.hpp>
+#include <cli/project.hpp>
+#include <cli/report.hpp>
+#include <cli/runner.hpp>
+#include <config/error.hpp>
+
+namespace mirage::cli {
+
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::string where_to_connect(const Forward& forward) {
+  const std::string host =
+      forward.address == "127.0.0.1" || forward.address == "0.0.0.0" ? "localhost" : forward.address;
+  if (forward.protocol == "udp") return std::format("udp {}:{} leads to port {}", host, forward.host, forward.guest);
+  return std::format("http://{}:{} leads to port {}", host, forward.host, forward.guest);
+}
+
+Json launch_json(const Launch& launch) {
+  Json forwards = Json::array();
+  for (const auto& each : launch.forwards) {
+    forwards.push_back(
+        {{"protocol", each.protocol}, {"address", each.address}, {"host", each.host}, {"guest", each.guest}});
+  }
+  return {{"command", launch.command},
+          {"environment", launch.environment},
+          {"helper", launch.helper},
+          {"forwards", forwards}};
+}
+
+std::string launch_text(const Launch& launch) {
+  std::string out;
+  if (!launch.helper.empty()) out += plan::shell_line(launch.helper) + " &\n";
+  for (const auto& each : launch.environment) out += plan::shell_line({each}) + " ";
+  return out + plan::shell_line(launch.command) + "\n";
+}
+
+}  // namespace
+
+int run_run(const Common& common, const RunOptions& options) {
+  Project project(common.config);
+  const auto plan = project.plan();
+  const fs::path image = project.folder() / "dist" / plan.image();
+  if (!fs::exists(image) && !options.dry_run) {
+    throw plan::Error("", std::format("there is no dist/{}", plan.image()), "Build it: mirage build.");
+  }
+  const auto launch = make_launch(plan, options,
+                                  fs::relative(image).lexically_normal().string().starts_with("..")
+                                      ? image.string()
+                                      : "./" + fs::relative(image).string(),
+                                  project.root().binary);
+  if (options.dry_run) {
+    if (common.json) {
+      std::print("{}\n", launch_json(launch).dump());
+    } else {
+      std::print("{}", launch_text(launch));
+    }
+    return 0;
+  }
+  if (!common.json && !common.quiet) {
+    for (const auto& forward : launch.forwards) std::print(stderr, "mirage: {}\n", where_to_connect(forward));
+  }
+  const int status = guest_status(plan.target->run, supervise(launch));
+  if (common.json) {
+    auto json = launch_json(launch);
+    json["status"] = status;
+    std::print("{}\n", json.dump());
+  }
+  return status;
+}
+
+}  // namespace mirage::cli

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: ISC
+#include <algorithm>
+#include <format>
+#include <fstream>
+#include <map>
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cli/runner.hpp>
+#include <config/error.hpp>
+#include <config/text.hpp>
+#include <mirage/base/option.hpp>
+
+namespace mirage::cli {
+
+namespace {
+
+using plan::Error;
+using plan::Words;
+using Names = std::map<std::string, std::string>;
+
+std::string filled(std::string text, const Names& names) {
+  for (const auto& [name, value] : names) text = plan::replaced(text, "{" + name + "}", value);
+  return text;
+}
+
+void append_filled(Words& out, const Words& words, const Names& names) {
+  for (const auto& word : words) out.push_back(filled(word, names));
+}
+
+std::uint16_t parse_port(const std::string& text, const std::string& whole) {
+  std::uint16_t port = 0;
+  if (!parse_value(text, port) || port == 0) {
+    throw Error("", std::format("bad port forwarding '{}'", whole),
+                "Say -p HOST:GUEST, such as -p 8080:80 or -p 5353:53/udp.");
+  }
+  return port;
+}
+
+bool is_free(const Forward& forward) {
+  const int type = forward.protocol == "udp" ? SOCK_DGRAM : SOCK_STREAM;
+  const int descriptor = socket(AF_INET, type | SOCK_CLOEXEC, 0);
+  if (descriptor < 0) return true;
+  const int yes = 1;
+  (void)setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(forward.host);
+  address.sin_addr.s_addr = inet_addr(forward.address.c_str());
+  const bool free = bind(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+  close(descriptor);
+  return free;
+}
+
+/// The value that a key will have at run time: the last --NAME=VALUE of the guest's arguments, else the image's.
+std::string value_at_run_time(const plan::PlannedKey& planned, const Words& arguments) {
+  std::string value = planned.value.value_or("");
+  const std::string option = "--" + planned.key.name;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    if (arguments[i].starts_with(option + "=")) value = arguments[i].substr(option.size() + 1);
+    if (arguments[i] == option && i + 1 < arguments.size()) value = arguments[i + 1];
+  }
+  return value;
+}
+
+std::vector<Forward> chosen_forwards(const plan::Plan& plan, const Words& arguments) {
+  std::vector<Forward> forwards;
+  for (const auto& planned : plan.keys) {
+    if (planned.key.type != "u16" || (planned.key.name != "port" && !planned.key.name.ends_with("-port"))) continue;
+    Forward forward;
+    if (!parse_value(value_at_run_time(planned, arguments), forward.guest) || forward.guest == 0) continue;
+    forward.host = static_cast<std::uint16_t>(forward.guest < 1024 ? forward.guest + 8000 : forward.guest);
+    const auto wanted = forward.host;
+    while (!is_free(forward) && forward.host < wanted + 100) ++forward.host;
+    forwards.push_back(forward);
+  }
+  return forwards;
+}
+
+/// "NAME=VALUE" options by name; each must be a device of the image.
+Names devices_given(const plan::Plan& plan, const Words& options, const char* option, const char* device) {
+  Names given;
+  for (const auto& text : options) {
+    const auto equals = text.find('=');
+    const std::string name = text.substr(0, equals);
+    if (equals == std::string::npos) {
+      throw Error("", std::format("bad value '{}' for {}", text, option),
+                  std::format("Say {} NAME={}.", option, device));
+    }
+    std::string names;
+    for (const auto& instance : plan.instances) {
+      if (instance.device == device) names += (names.empty() ? "" : ", ") + instance.device_name;
+    }
+    const auto known = std::ranges::find(plan.instances, name, &plan::Instance::device_name);
+    if (known == plan.instances.end() || known->device != device) {
+      throw Error("", std::format("the image has no {} device '{}'", device, name),
+                  names.empty() ? std::format("It has none of this type.") : std::format("It has: {}.", names));
+    }
+    given[name] = text.substr(equals + 1);
+  }
+  return given;
+}
+
+/// Accelerated virtual machines need the device and a CPU that can: a /dev/kvm may exist without that.
+bool kvm_is_usable() {
+  if (access("/dev/kvm", R_OK | W_OK) != 0) return false;
+  std::ifstream in("/proc/cpuinfo");
+  std::string line;
+  while (std::getline(in, line)) {
+    if (line.starts_with("flags")) return line.contains(" vmx") || line.contains(" svm");
+    if (line.starts_with("CPU implementer")) return true;  // aarch64 lists no such flag
+  }
+  return false;
+}
+
+class Launcher {
+ public:
+  Launcher(const plan::Plan& plan, const RunOptions& options, const std::string& image, const std::string& binary)
+      : plan_(plan), run_(plan.target->run), options_(options), image_(image), binary_(binary) {}
+
+  Launch make() {
+    add_devices();
+    Names names{{"image", image_},
+                {"memory", std::to_string(options_.memory == 0 ? plan_.memory : options_.memory)},
+                {"accelerator", accelerator()},
+                {"command_line", plan::shell_line(options_.arguments)}};
+    launch_.command.push_back(program(filled(run_.program, names)));
+    for (const auto& word : run_.arguments) {
+      if (word == "{devices}") {
+        launch_.command.insert(launch_.command.end(), device_words_.begin(), device_words_.end());
+      } else if (word == "{arguments}" || word == "{quoted_arguments}") {
+        // A command line that the guest splits again like a shell keeps its words only if they are quoted.
+        for (const auto& argument : options_.arguments) {
+          launch_.command.push_back(word == "{arguments}" ? argument : plan::shell_line({argument}));
+        }
+      } else {
+        launch_.command.push_back(filled(word, names));
+      }
+    }
+    return std::move(launch_);
+  }
+
+ private:
+  [[nodiscard]] std::string accelerator() const {
+    return !options_.accelerator.empty() ? options_.accelerator : kvm_is_usable() ? "kvm" : "tcg";
+  }
+
+  [[nodiscard]] std::string program(const std::string& name) const {
+    if (name.contains('/')) return name;
+    const std::string own = binary_ + "/" + name;
+    if (access(own.c_str(), X_OK) == 0) return own;
+    const auto found = plan::find_program(name);
+    if (!found.empty()) return found;
+    throw Error(
+        "", std::format("{} is not installed", name),
+        run_.package.empty() ? "It is built with mirage: ./dev build." : "Install it: apt-get install " + run_.package);
+  }
+
+  void add_devices() {
+    const auto nets = devices_given(plan_, options_.nets, "--net", "net");
+    const auto blocks = devices_given(plan_, options_.blocks, "--block", "block");
+    for (const auto& instance : plan_.instances) {
+      if (instance.device == "net") add_net(instance.device_name, nets);
+      if (instance.device == "block") add_block(instance.device_name, blocks, instance.place);
+    }
+    if (!options_.forwards.empty() && !user_mode_) {
+      throw Error("", "-p forwards ports of a user-mode network, and the image has none",
+                  nets.empty() ? "Its configuration has no network device." : "Leave --net away.");
+    }
+  }
+
+  void add_net(const std::string& name, const Names& nets) {
+    Names names{{"name", name}};
+    if (const auto given = nets.find(name); given != nets.end()) {
+      names["interface"] = given->second;
+      append_filled(device_words_, run_.interface, names);
+      if (!run_.interface_environment.empty()) launch_.environment.push_back(filled(run_.interface_environment, names));
+      return;
+    }
+    if (user_mode_) {
+      throw Error("", std::format("only one network can be in user mode; '{}' needs an interface", name),
+                  std::format("Say --net {}=tap0.", name));
+    }
+    user_mode_ = true;
+    choose_forwards();
+    names["descriptor"] = std::to_string(network_descriptor);
+    for (const auto& forward : launch_.forwards) names["forwards"] += filled(run_.forward, names_of(forward));
+    names.try_emplace("forwards");
+    append_filled(device_words_, run_.user, names);
+    if (!run_.user_environment.empty()) launch_.environment.push_back(filled(run_.user_environment, names));
+    if (run_.helper) add_helper();
+  }
+
+  void choose_forwards() {
+    for (const auto& text : options_.forwards) {
+      launch_.forwards.push_back(parse_forward(text));
+      const auto& forward = launch_.forwards.back();
+      if (!options_.dry_run && !is_free(forward)) {
+        throw Error("", std::format("port {} of the host is in use", forward.host),
+                    std::format("Choose another: -p {}:{}.", forward.host + 1, forward.guest));
+      }
+    }
+    if (options_.forwards.empty()) launch_.forwards = chosen_forwards(plan_, options_.arguments);
+  }
+
+  static Names names_of(const Forward& forward) {
+    return {{"protocol", forward.protocol},
+            {"host", forward.address},
+            {"host_port", std::to_string(forward.host)},
+            {"guest_port", std::to_string(forward.guest)}};
+  }
+
+  void add_helper() {
+    launch_.helper = {program("mirage-usernet"), std::format("--fd={}", network_descriptor)};
+    for (const auto& forward : launch_.forwards) {
+      launch_.helper.push_back(
+          std::format("--forward={}:{}:{}:{}", forward.protocol, forward.address, forward.host, forward.guest));
+    }
+  }
+
+  void add_block(const std::string& name, const Names& blocks, const std::string& place) {
+    const auto given = blocks.find(name);
+    if (given == blocks.end()) {
+      throw Error(place, std::format("the disk '{}' has no file", name), std::format("Say --block {}=FILE.", name));
+    }
+    if (access(given->second.c_str(), R_OK) != 0) {
+      throw Error("", std::format("cannot read {} for disk '{}'", given->second, name),
+                  std::format("Make one: truncate -s 1M {}.", given->second));
+    }
+    const Names names{{"name", name}, {"file", given->second}};
+    append_filled(device_words_, run_.block, names);
+    if (!run_.block_environment.empty()) launch_.environment.push_back(filled(run_.block_environment, names));
+  }
+
+  const plan::Plan& plan_;
+  const plan::Runner& run_;
+  const RunOptions& options_;
+  std::string image_, binary_;
+  Launch launch_;
+  Words device_words_;
+  bool user_mode_ = false;
+};
+
+}  // namespace
+
+Forward parse_forward(const std::string& text) {
+  Forward forward;
+  std::string rest = text;
+  if (const auto slash = rest.find('/'); slash != std::string::npos) {
+    forward.protocol = rest.substr(slash + 1);
+    rest.erase(slash);
+  }
+  std::vector<std::string> parts;
+  for (std::size_t begin = 0; begin <= rest.size();) {
+    const auto end = std::min(rest.find(':', begin), rest.size());
+    parts.push_back(rest.substr(begin, end - begin));
+    begin = end + 1;
+  }
+  if (parts.size() == 3) {
+    forward.address = parts.front();
+    parts.erase(parts.begin());
+  }
+  Ipv4Address address;
+  const bool known = forward.protocol == "tcp" || forward.protocol == "udp";
+  if (parts.size() != 2 || !known || !parse_value(forward.address, address)) (void)parse_port("", text);
+  forward.host = parse_port(parts[0], text);
+  forward.guest = parse_port(parts[1], text);
+  return forward;
+}
+
+Launch make_launch(const plan::Plan& plan, const RunOptions& options, const std::string& image,
+                   const std::string& binary) {
+  return Launcher(plan, options, image, binary).make();
+}
+
+int guest_status(const plan::Runner& runner, int status) {
+  // QEMU's debug-exit device ends it with (value << 1) | 1; the guest writes its status, with 127 for all above.
+  if (runner.status == "isa-debug-exit" && (status & 1) != 0) return status >> 1 == 127 ? 255 : status >> 1;
+  return status;
+}
+
+}  // namespace mirage::cli

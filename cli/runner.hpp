@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: ISC
+// From an image's plan and the options of `mirage run` to the command that runs it.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <cli/command.hpp>
+#include <config/plan.hpp>
+#include <config/process.hpp>
+
+namespace mirage::cli {
+
+/// A port of the host that leads to one of the guest.
+struct Forward {
+  std::string protocol = "tcp";
+  std::string address = "127.0.0.1";
+  std::uint16_t host = 0;
+  std::uint16_t guest = 0;
+};
+
+/// "8080:80", "0.0.0.0:8080:80", "5353:53/udp". Throws Error.
+[[nodiscard]] Forward parse_forward(const std::string& text);
+
+/// What to start. The image's network descriptor (a packet socket to the helper) is `network_descriptor` in the child.
+struct Launch {
+  plan::Words command;
+  plan::Words environment;  ///< NAME=VALUE, on top of ours
+  plan::Words helper;       ///< mirage-usernet and its arguments; empty: none
+  std::vector<Forward> forwards;
+};
+inline constexpr int network_descriptor = 3;
+
+/// Chooses forwards when none were given: one for each key called `port` or `...-port`, on a free port of the host.
+/// `binary` is where the tenders are. Throws Error for devices that are missing or unknown.
+[[nodiscard]] Launch make_launch(const plan::Plan& plan, const RunOptions& options, const std::string& image,
+                                 const std::string& binary);
+
+/// The guest's exit status from that of the program that ran it.
+[[nodiscard]] int guest_status(const plan::Runner& runner, int status);
+
+/// Starts the helper and the command, passes signals on, waits for both. No process outlives it, even if it is killed.
+[[nodiscard]] int supervise(const Launch& launch);
+
+}  // namespace mirage::cli
