@@ -97,6 +97,25 @@ TEST_CASE("within() cancels what takes too long") {
   CHECK(environment.now < Time{1s});
 }
 
+TEST_CASE("cancelling a task that joins a scope cancels the scope's tasks") {
+  VirtualEnvironment environment;
+  Shard shard{environment};
+  std::vector<int> order;
+  auto joiner = [](Shard& s, std::vector<int>& out) -> Task<int> {
+    Scope scope{s};
+    CHECK(scope.spawn(record(s, out, 7, 1h)));
+    co_await scope.join();
+    co_return 1;
+  };
+  auto body = [](Shard& s, std::vector<int>& out, auto& make) -> Task<int> {
+    const auto outcome = co_await within(1ms, make(s, out));
+    co_return outcome ? 1 : 0;
+  };
+  CHECK(run(shard, body(shard, order, joiner)) == 0);
+  CHECK(order == std::vector<int>{-7});
+  CHECK(environment.now < Time{1s});
+}
+
 TEST_CASE("channels hand over in order and end when closed") {
   VirtualEnvironment environment;
   Shard shard{environment};

@@ -40,15 +40,18 @@ class Scope {
   [[nodiscard]] CancelSource& cancel_source() noexcept { return cancel_; }
   [[nodiscard]] std::size_t running() const noexcept { return running_; }
 
-  /// Completes when no task runs; not cancellable, because the tasks live in what the caller owns.
+  /// Completes when no task runs. Cancelling the joining task cancels the scope's tasks; the join itself still waits
+  /// for them, because they live in what the caller owns.
   class [[nodiscard]] Join : public WaitBase {
    public:
     explicit Join(Scope& scope) noexcept : scope_(scope) {}
     [[nodiscard]] bool await_ready() const noexcept { return scope_.running_ == 0; }
     template <class Promise>
     void await_suspend(std::coroutine_handle<Promise> handle) noexcept {
-      (void)prepare(handle, handle.promise().context(), false);
+      const TaskContext& context = handle.promise().context();
+      (void)prepare(handle, context, false);
       scope_.joining_.push_back(*this);
+      scope_.follow(context.cancel);
     }
     void await_resume() const noexcept {}
 
@@ -59,6 +62,11 @@ class Scope {
 
  private:
   friend class detail::PromiseBase;
+  void follow(CancelSource* parent) noexcept {
+    if (parent == nullptr || cancel_.linked()) return;
+    if (parent->cancelled()) return cancel_.cancel();
+    cancel_.attach(parent);
+  }
   void finished() noexcept {
     if (--running_ != 0) return;
     while (Waiter* waiter = joining_.front()) waiter->complete(WaitStatus::done);
