@@ -42,9 +42,9 @@ case $arch in
 esac
 
 cache=${MIRAGE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mirage}
-# The recipe's identity: every file of this folder (the pinned source versions are one of them) and the compiler.
-hash=$(cd "$here" && { find . -type f | LC_ALL=C sort | xargs sha256sum; clang-19 --version | head -n1; } |
-  sha256sum | cut -c1-12)
+# The recipe's identity: what decides the result, and the compiler.
+hash=$(cd "$here" && { find sources stages.sh overlay -type f | LC_ALL=C sort | xargs sha256sum; clang-19 --version |
+  head -n1; } | sha256sum | cut -c1-12)
 sysroot=$cache/sysroot-$arch-$hash
 
 if [ -n "$print_path" ]; then
@@ -77,7 +77,10 @@ for tool in clang-19 ld.lld-19 llvm-ar-19 llvm-nm-19 llvm-objdump-19 cmake ninja
   command -v "$tool" >/dev/null || die "'$tool' is missing: apt-get install clang-19 lld-19 llvm-19 cmake ninja-build make python3 xz-utils"
 done
 
-work=$(mktemp -d "$cache/build-$arch-XXXXXX")
+# One fixed folder (the lock is ours): compiler caches work, and what an interrupted build left is removed.
+work=$cache/build-$arch
+rm -rf "$work"
+mkdir "$work"
 log=$work/log
 finish() {
   status=$?
@@ -109,18 +112,7 @@ tar -xf "$cache/source/$(tarball_of llvm-toolchain-19)" -C "$source/llvm" --stri
   '*/runtimes' '*/libcxx' '*/libcxxabi' '*/libunwind' '*/cmake' '*/compiler-rt/cmake' '*/compiler-rt/lib/builtins' \
   '*/compiler-rt/CMakeLists.txt' '*/llvm/cmake'
 
-# --- flags ---------------------------------------------------------------------------------------------------------
-target=$arch-linux-musl
-launcher=
-command -v ccache >/dev/null && launcher=ccache
-export CCACHE_BASEDIR=$work CCACHE_NOHASHDIR=1
-# Same output wherever it is built; no debug information, no dates.
-flags="-Os -ffunction-sections -fdata-sections -fno-pic -fno-pie -fno-omit-frame-pointer"
-flags+=" -ffile-prefix-map=$source=/mirage/sysroot -ffile-prefix-map=$work=/mirage/sysroot"
-flags+=" -Wno-unused-command-line-argument"
-[ "$arch" != x86_64 ] || flags+=" -mno-red-zone"
 root=$work/root
-
 . "$here/stages.sh"
 progress "musl"
 build_musl >>"$log" 2>&1

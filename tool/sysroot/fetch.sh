@@ -32,7 +32,9 @@ fetch_sources() {
   local suite
   suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
   [ -n "$suite" ] || die "cannot tell the Debian release from /etc/os-release"
-  find /etc/apt/sources.list /etc/apt/sources.list.d -type f \( -name '*.list' -o -name '*.sources' \) -print0 2>/dev/null |
+  # Either of the two places may be missing.
+  { find /etc/apt/sources.list /etc/apt/sources.list.d -type f \( -name '*.list' -o -name '*.sources' \) -print0 \
+    2>/dev/null || true; } |
     xargs -0 -r awk -v suite="$suite" -f "$here/apt-sources.awk" >"$state/sources.list"
   [ -s "$state/sources.list" ] || die "no apt source of $suite (component main) is configured on this machine"
   # An unrelated repository that fails to update is no reason to stop: what counts is that the packages arrive.

@@ -1,5 +1,15 @@
 # SPDX-License-Identifier: ISC
-# Part of build.sh: one function per library. They use $arch $target $flags $launcher $jobs $source $work $root $here.
+# Part of build.sh: flags, and one function per library. They use $arch $jobs $source $work $root $here.
+
+target=$arch-linux-musl
+launcher=
+command -v ccache >/dev/null && launcher=ccache
+unset CCACHE_BASEDIR # would turn paths into relative ones, past -ffile-prefix-map
+# Same output wherever it is built; no debug information, no dates. Frame pointers (1 % of size) are for backtraces.
+flags="-Os -ffunction-sections -fdata-sections -fno-pic -fno-pie -fno-omit-frame-pointer -DNDEBUG"
+flags+=" -ffile-prefix-map=$source=/mirage/sysroot -ffile-prefix-map=$work=/mirage/sysroot"
+flags+=" -ffile-prefix-map=$here=/mirage/sysroot/recipe -Wno-unused-command-line-argument"
+[ "$arch" != x86_64 ] || flags+=" -mno-red-zone"
 
 # musl's members that still hold a trap instruction (or need one): their users fail at link time, as they should.
 # iconv is left out for CVE-2025-26519.
@@ -73,7 +83,7 @@ build_libcxx() {
   cross_cmake "$source/llvm/runtimes" "$work/$variant" "$extra" -DLLVM_ENABLE_RUNTIMES="$runtimes" \
     -DLIB{UNWIND,CXXABI,CXX}_ENABLE_SHARED=OFF -DLIB{UNWIND,CXXABI,CXX}_USE_COMPILER_RT=ON \
     -DLIB{UNWIND,CXXABI,CXX}_INCLUDE_TESTS=OFF -DLIB{UNWIND,CXXABI,CXX}_ENABLE_THREADS=OFF \
-    -DLIB{CXXABI,CXX}_ENABLE_EXCEPTIONS=$exceptions -DLIBUNWIND_INCLUDE_DOCS=OFF -DLIBUNWIND_INSTALL_HEADERS=ON \
+    -DLIB{UNWIND,CXXABI}_ENABLE_ASSERTIONS=OFF -DLIB{CXXABI,CXX}_ENABLE_EXCEPTIONS=$exceptions -DLIBUNWIND_INCLUDE_DOCS=OFF -DLIBUNWIND_INSTALL_HEADERS=ON \
     -DLIBCXXABI_NON_DEMANGLING_TERMINATE=ON -DLIBCXXABI_USE_LLVM_UNWINDER=$exceptions \
     -DLIBCXX_HAS_MUSL_LIBC=ON -DLIBCXX_CXX_ABI=libcxxabi -DLIBCXX_ENABLE_STATIC_ABI_LIBRARY=ON \
     -DLIBCXX_HAS_ATOMIC_LIB=OFF -DLIBCXX_INSTALL_MODULES=OFF -DLIBCXX_HARDENING_MODE=fast \
