@@ -119,7 +119,7 @@ run() {
     ${RIG_ICOUNT:+-icount shift=0,sleep=off -rtc base=2026-01-01,clock=vm} \
     -serial stdio -serial "file:$work/status" -kernel "$rig/kernel" -initrd "$work/initramfs" \
     -append "console=ttyS0 panic=-1 quiet mitigations=off" \
-    </dev/null 2>"$work/errors" | sed -u 's/\r$//' || status=${PIPESTATUS[0]}
+    </dev/null 2>"$work/errors" | sed -u 's/\r$//; /^\[.*\] reboot: Power down$/d' || status=${PIPESTATUS[0]}
   grep -v "TCG doesn't support" "$work/errors" >&2 || true
   [ "$status" != 124 ] || { echo "kvm.sh: over the limit of ${RIG_LIMIT:-120} s" >&2; exit 124; }
   status=$(tr -dc 0-9 <"$work/status")

@@ -135,6 +135,12 @@ TenderResult<std::optional<Halt>> Hypercalls::call(unsigned number, GuestAddress
     case Hypercall::entropy:
       served = entropy(address);
       break;
+    case Hypercall::net_write_vector:
+      served = net_vector(address, true);
+      break;
+    case Hypercall::net_read_vector:
+      served = net_vector(address, false);
+      break;
     default:
       served = fail("Invalid guest hypercall: number ", number);
       break;

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: ISC
+// Deeds with a block device.
+#include "image.hpp"
+
+namespace probe {
+
+namespace {
+
+constexpr std::int32_t ok = static_cast<std::int32_t>(hvt::CallResult::ok);
+constexpr std::int32_t invalid = static_cast<std::int32_t>(hvt::CallResult::invalid);
+constexpr int not_stopped = 3;
+constexpr std::uint64_t handle = 1;
+
+alignas(4096) char buffer[64 * 1024];
+
+std::int32_t request(hvt::Hypercall number, std::uint64_t offset, std::uint64_t data, std::uint64_t length,
+                     std::uint64_t device_handle = handle) {
+  hvt::BlockCall block{device_handle, offset, data, length, -1, 0};
+  call(number, block);
+  return block.result;
+}
+std::int32_t read(std::uint64_t offset, std::uint64_t length) {
+  return request(hvt::Hypercall::block_read, offset, address(buffer), length);
+}
+std::int32_t write(std::uint64_t offset, std::uint64_t length) {
+  return request(hvt::Hypercall::block_write, offset, address(buffer), length);
+}
+
+void fill(char seed, std::size_t length) {
+  for (std::size_t i = 0; i < length; ++i) {
+    buffer[i] = static_cast<char>(seed + static_cast<char>(i / 7));
+  }
+}
+bool holds(char seed, std::size_t length) {
+  for (std::size_t i = 0; i < length; ++i) {
+    if (buffer[i] != static_cast<char>(seed + static_cast<char>(i / 7))) {
+      return false;
+    }
+  }
+  return true;
+}
+
+int round_trip(std::uint64_t capacity, std::uint64_t size) {
+  for (const std::uint64_t offset : {std::uint64_t{0}, std::uint64_t{4096}, capacity - size}) {
+    const char seed = static_cast<char>(offset / size + 1);
+    fill(seed, size);
+    expect(write(offset, size) == ok, "write");
+    fill(0, size);
+    expect(read(offset, size) == ok && holds(seed, size), "read back");
+  }
+  return 0;
+}
+
+/// Everything that leaves the device is refused without harm to the guest.
+int ranges(std::uint64_t capacity) {
+  constexpr std::uint64_t top = ~std::uint64_t{0};
+  expect(read(capacity, 512) == invalid && write(capacity, 512) == invalid, "behind the end");
+  expect(write(capacity - 512, 1024) == invalid, "over the end");
+  expect(write(top - 511, 512) == invalid && write(top - 511, 1024) == invalid, "offset that wraps");
+  expect(write(512, top - 511) == invalid, "length that wraps");
+  expect(write(0, std::uint64_t{1} << 63) == invalid, "length with the sign bit");
+  expect(request(hvt::Hypercall::block_read, 0, address(buffer), 512, 0) == invalid, "the reserved handle");
+  expect(request(hvt::Hypercall::block_read, 0, address(buffer), 512, 2) == invalid, "a handle behind the last");
+  expect(request(hvt::Hypercall::block_read, 0, address(buffer), 512, top) == invalid, "a huge handle");
+  return 0;
+}
+
+/// A stock tender does not even have the call without a network.
+int as_network() {
+  hvt::NetCall net{handle, address(buffer), 512, -1, 0};
+  call(hvt::Hypercall::net_read, net);
+  expect(net.result == invalid, "a block device is no network");
+  return 0;
+}
+
+int flush(std::uint64_t) {
+  hvt::FlushCall flush_call{handle, -1, 0};
+  call(hvt::Hypercall::block_flush, flush_call);
+  expect(flush_call.result == ok, "flush");
+  flush_call.handle = 7;
+  call(hvt::Hypercall::block_flush, flush_call);
+  expect(flush_call.result == invalid, "flush of nothing");
+  return 0;
+}
+
+}  // namespace
+
+int run_block(const hvt::BootInfo& boot, std::string_view deed) {
+  const std::uint64_t capacity = device(boot).block.capacity;
+  if (deed == "block") {
+    return round_trip(capacity, device(boot).block.block_size);
+  }
+  if (deed == "block_many") {
+    return round_trip(capacity, sizeof buffer);
+  }
+  if (deed == "block_ranges") {
+    return ranges(capacity);
+  }
+  if (deed == "block_as_network") {
+    return as_network();
+  }
+  if (deed == "block_flush") {
+    return flush(capacity);
+  }
+  if (deed == "block_into_text") {  // pread(2) gives up at the first read-only page
+    const auto result = request(hvt::Hypercall::block_read, 0, hvt::image_start, 512);
+    expect(result != ok, "text was not written");
+    return 0;
+  }
+  if (deed == "block_beyond") {
+    request(hvt::Hypercall::block_read, 0, boot.memory_size - 256, 512);
+    return not_stopped;
+  }
+  if (deed == "block_wraps") {
+    request(hvt::Hypercall::block_write, 0, ~std::uint64_t{0} - 255, 512);
+    return not_stopped;
+  }
+  print("unknown deed\n");
+  return 64;
+}
+
+}  // namespace probe

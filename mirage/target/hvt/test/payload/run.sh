@@ -1,0 +1,124 @@
+#!/bin/sh
+# SPDX-License-Identifier: ISC
+# Runs in the KVM rig: the conformance images under the tender named in ./tender (ours when it is mirage-hvt).
+tender=$(cat tender)
+case $tender in *mirage-hvt) ours=1 ;; *) ours= ;; esac
+failures=0
+passes=0
+
+# expect NAME STATUS TEXT IMAGE DEED [OPTION..]: runs the image, wants that status and TEXT (a pattern) in the output
+expect() {
+  name=$1 wanted=$2 text=$3 image=$4 deed=$5
+  shift 5
+  output=$(timeout 20 "$tender" --mem=4 "$@" -- "$image.hvt" $deed 2>&1 </dev/null)
+  status=$?
+  if [ $status = "$wanted" ] && echo "$output" | grep -q -- "$text"; then
+    passes=$((passes + 1))
+  else
+    failures=$((failures + 1))
+    echo "FAILED $name: status $status, wanted $wanted and '$text': $output"
+  fi
+}
+
+# One line on standard error, status 1.
+stopped() {
+  name=$1 text=$2
+  shift 2
+  expect "$name" 1 "$text" "$@"
+  [ -z "$ours" ] || [ "$(echo "$output" | wc -l)" = 1 ] || { failures=$((failures + 1)); echo "FAILED $name: $output"; }
+}
+
+basics() {
+  expect hello 0 '^hello$' base hello
+  expect status 42 '' base status
+  expect abort 255 '' base abort
+  expect large_status $((0x34)) '' base large_status
+  expect 'command line' 0 '^=a b c$' base '=a b c'
+  expect boot_info 0 'memory 4 base' base boot_info
+  for deed in memory clock sleep; do expect $deed 0 '' base $deed; done
+  expect 'no deed' 64 unknown base nothing
+}
+
+# What every tender stops; how it says so differs.
+isolation() {
+  fault=. shutdown=. call=.
+  if [ -n "$ours" ]; then fault='translation fault' shutdown='triple fault' call='Invalid guest' pointer='not its own'; else pointer=.; fi
+  for deed in write_text write_constant overflow_stack; do stopped $deed "$fault" base $deed; done
+  for deed in zero_page write_page_table write_low_memory beyond_memory invalid_instruction; do
+    stopped $deed "$shutdown" base $deed
+  done
+  stopped halt_processor . base halt_processor
+  for deed in unknown_port unknown_call call_zero read_port narrow_port; do
+    stopped $deed "$call" base $deed
+  done
+  for deed in text_beyond text_wraps text_wraps_to_start text_huge text_high structure_beyond structure_outside \
+    cookie_outside; do
+    stopped $deed "$pointer" base $deed
+  done
+  for deed in flush_not_granted entropy_not_granted vectors_not_granted; do stopped $deed "$call" base $deed; done
+}
+
+block() {
+  dd if=/dev/zero of=/tmp/disk bs=1k count=1024 2>/dev/null
+  for image in block block-extended; do
+    for deed in block block_many block_ranges; do expect "$deed, $image" 0 '' $image $deed --block:storage=/tmp/disk; done
+    for deed in block_beyond block_wraps; do stopped "$deed, $image" "$pointer" $image $deed --block:storage=/tmp/disk; done
+  done
+  expect 'sector size' 0 '' block block --block:storage=/tmp/disk --block-sector-size:storage=4096
+  [ "$(stat -c %s /tmp/disk)" = 1048576 ] || { failures=$((failures + 1)); echo "FAILED the file grew"; }
+  if [ -n "$ours" ]; then
+    expect block_flush 0 '' block-extended block_flush --block:storage=/tmp/disk
+    expect block_as_network 0 '' block block_as_network --block:storage=/tmp/disk
+    expect block_into_text 0 '' block block_into_text --block:storage=/tmp/disk
+  fi
+}
+
+# ping NAME IMAGE: the guest answers ten pings over a fresh tap
+ping_guest() {
+  tunctl -t tap0 >/dev/null
+  ifconfig tap0 10.0.0.1 netmask 255.255.255.0 up
+  timeout 20 "$tender" --mem=4 --net:service=tap0 -- "$2.hvt" ping >/tmp/ping 2>&1 </dev/null &
+  guest=$!
+  ping -c 12 -i 0.02 -s "${3:-56}" -W 2 10.0.0.2 >/tmp/pings 2>&1
+  wait $guest
+  status=$?
+  if [ $status = 0 ] && [ "$(grep -c 'bytes from' /tmp/pings)" -ge 5 ]; then
+    passes=$((passes + 1))
+  else
+    failures=$((failures + 1))
+    echo "FAILED $1: status $status: $(cat /tmp/ping) $(tail -3 /tmp/pings)"
+  fi
+  tunctl -d tap0 >/dev/null
+}
+
+network() {
+  ping_guest 'ping' net
+  ping_guest 'ping, extended image' net-extended
+  ping_guest 'large ping' net 1400
+  ping_guest 'large ping, extended image' net-extended 1400
+  [ -z "$ours" ] || grep -q offloads /tmp/ping || { failures=$((failures + 1)); echo "FAILED no offloads were granted"; }
+  tunctl -t tap1 >/dev/null
+  ifconfig tap1 up
+  for deed in net_beyond net_wraps; do stopped $deed "$pointer" net $deed --net:service=tap1; done
+  if [ -n "$ours" ]; then
+    expect net_limits 0 '' net net_limits --net:service=tap1
+    expect vector_limits 0 '' net-extended vector_limits --net:service=tap1
+    for deed in vectors_beyond piece_beyond; do stopped $deed "$pointer" net-extended $deed --net:service=tap1; done
+  fi
+}
+
+extension() {
+  [ -n "$ours" ] || { expect 'extended image, base info' 0 'memory 4 base' extended boot_info; return; }
+  expect 'extended boot info' 0 'memory 4 extended' extended boot_info
+  expect extended 0 '' extended extended
+  stopped entropy_beyond "$pointer" extended entropy_beyond
+}
+
+basics
+isolation
+extension
+block
+network
+[ ! -x ./more.sh ] || . ./more.sh
+echo "$tender: $passes passed, $failures failed"
+[ $failures = 0 ]
