@@ -105,6 +105,7 @@ void allow_descriptors(Rules& rules, int writable) {
   for (const int request : {FIONREAD, FIONBIO}) {
     rules.allow(SCMP_SYS(ioctl), equal(1, request));
   }
+  rules.add(SCMP_ACT_ERRNO(ENOTTY), SCMP_SYS(ioctl), equal(1, TCGETS));  // isatty()
   // libslirp looks whether /etc/resolv.conf is still the one it has read; it cannot read it again.
   for (const int call : {SCMP_SYS(newfstatat), SCMP_SYS(stat), SCMP_SYS(fstat)}) {
     rules.allow(call);
