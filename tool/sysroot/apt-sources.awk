@@ -15,8 +15,9 @@ function emit(options, uris, suites, components,   i, j, u, s, line) {
     for (j = 1; j in s; j++) {
       if (u[i] == "" || !wanted(s[j])) continue
       line = "deb-src " (options == "" ? "" : "[" options "] ") u[i] " " s[j] " main"
-      if (!(line in seen)) print line
-      seen[line] = 1
+      # Once per suite: apt refuses the same one with two different keyrings.
+      if (!((u[i] " " s[j]) in seen)) print line
+      seen[u[i] " " s[j]] = 1
     }
 }
 

@@ -130,6 +130,13 @@ int __set_thread_area(void* pointer) {
 }
 #endif
 
+int __cxa_atexit(void (*destroy)(void*), void* object, void* image);
+
+/// The one thread ends with the guest: its thread-local objects are destroyed as static ones are.
+int __cxa_thread_atexit(void (*destroy)(void*), void* object, void* image) {
+  return __cxa_atexit(destroy, object, image);
+}
+
 /// Names the image to static destructors; crtbegin.o's job elsewhere.
 __attribute__((visibility("hidden"))) void* __dso_handle = nullptr;
 }
