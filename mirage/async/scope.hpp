@@ -77,8 +77,6 @@ class Scope {
   std::size_t running_ = 0;
 };
 
-inline void detail::PromiseBase::child_finished(Scope& scope) noexcept { scope.finished(); }
-
 /// Runs `task` to its end in the shard's loop and returns its value: what main() does with a unikernel's jobs.
 template <class T>
 [[nodiscard]] std::optional<T> run(Shard& shard, Task<T> task) noexcept {

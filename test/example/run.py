@@ -1,0 +1,235 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""usage: run.py TARGET TOOLS WORK
+
+Every example as a user would take it: copied out of the tree, configured for TARGET, built, run, its output checked.
+TOOLS is the folder of mirage and the tenders. spt, virtio and unix images run here, through `mirage run` and without
+privileges (user-mode network); hvt images run under KVM in the rig of test/rig.
+"""
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+HELLO = ["hello"] * 4
+
+
+class Failed(Exception):
+    pass
+
+
+def check(condition, message):
+    if not condition:
+        raise Failed(message)
+
+
+# name -> folder, options of `mirage run`, arguments of the image, pieces of output in their order
+RUNS = {
+    "hello": ("tutorial/hello", [], [], HELLO),
+    "hello-key": ("tutorial/hello-key", [], ["--hello=Good day", "--count=2", "--pause=10ms"], ["Good day", "Good day"]),
+    "timers": ("tutorial/timers", [], [], ["tick 1", "tick 2", "tick 3", "no more ticks", "short sleeper is awake",
+                                            "long sleeper is awake", "long enough", "cancelled"]),
+    "block": ("device/block", ["--block", "storage=DISK"], [], ["2048 sectors of 512 bytes", "written and read back",
+                                                                "out of bounds: beyond the end"]),
+    "custom-block": ("device/custom-block", [], [], ["a mirrored disk of 64 sectors"]),
+}
+# name -> folder, port of the guest, [(request line and headers, status, piece of the body)]
+SERVERS = {
+    "network": ("device/network", 8080, [("GET / HTTP/1.1\r\nHost: x", 200, b"Hello, World!\n")]),
+    "website": ("application/website", 80, [
+        ("GET / HTTP/1.1\r\nHost: x\r\nConnection: close", 200, b"<h1>It runs.</h1>"),
+        ("GET /style.css HTTP/1.1\r\nHost: x\r\nConnection: close", 200, b"main {"),
+        ("GET /none HTTP/1.1\r\nHost: x\r\nConnection: close", 404, b"not found"),
+        ("GET /robots.txt HTTP/1.1\r\nHost: x\r\nRange: bytes=0-9\r\nConnection: close", 206, b"User-agent"),
+        ("GET /../config.cpp HTTP/1.1\r\nHost: x\r\nConnection: close", 400, b""),
+    ]),
+}
+
+
+class Examples:
+    def __init__(self, target, tools, work):
+        self.target, self.mirage, self.work = target, str(Path(tools) / "mirage"), Path(work)
+        shutil.rmtree(self.work, ignore_errors=True)
+        self.work.mkdir(parents=True)
+
+    def tool(self, folder, *words):
+        done = subprocess.run([self.mirage, *words], cwd=folder, text=True, capture_output=True)
+        check(done.returncode == 0, f"mirage {' '.join(words)}: status {done.returncode}\n{done.stdout}{done.stderr}")
+
+    def build(self, name, folder):
+        project = self.work / name
+        shutil.copytree(ROOT / "example" / folder, project)
+        self.tool(project, "configure", "-t", self.target)
+        self.tool(project, "build")
+        suffix = "" if self.target == "unix" else "." + self.target
+        image = project / "dist" / (name + suffix)
+        check(image.exists(), f"{image} is missing")
+        return project, image
+
+    def disk(self):
+        path = self.work / "disk.img"
+        path.write_bytes(bytes(2048 * 512))
+        return path
+
+
+def in_order(output, pieces):
+    at = 0
+    for piece in pieces:
+        found = output.find(piece, at)
+        check(found >= 0, f"'{piece}' is missing in:\n{output}")
+        at = found + len(piece)
+
+
+def run_here(examples, name):
+    folder, options, arguments, expected = RUNS[name]
+    project, _ = examples.build(name, folder)
+    options = [word.replace("DISK", str(examples.disk())) for word in options]
+    done = subprocess.run([examples.mirage, "run", *options, "--", *arguments], cwd=project, text=True, stdin=subprocess.DEVNULL,
+                          capture_output=True, timeout=120)
+    check(done.returncode == 0, f"status {done.returncode}:\n{done.stdout}{done.stderr}")
+    in_order(done.stdout, expected)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def ask(port, request):
+    with socket.create_connection(("127.0.0.1", port), timeout=5) as c:
+        c.sendall(request.encode() + b"\r\n\r\n")
+        answer = b""
+        while part := c.recv(65536):
+            answer += part
+    return answer
+
+
+def ask_patiently(port, request, process, limit=60):
+    end = time.monotonic() + limit
+    while True:
+        check(process.poll() is None, f"the image ended with {process.returncode}")
+        try:
+            if answer := ask(port, request):
+                return answer
+        except OSError:
+            pass
+        check(time.monotonic() < end, "no answer")
+        time.sleep(0.1)
+
+
+def serve_here(examples, name):
+    folder, guest_port, requests = SERVERS[name]
+    project, _ = examples.build(name, folder)
+    port = free_port()
+    log = open(project / "console.log", "wb")
+    process = subprocess.Popen([examples.mirage, "run", "-p", f"127.0.0.1:{port}:{guest_port}"], cwd=project,
+                               stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+    try:
+        for request, status, piece in requests:
+            answer = ask_patiently(port, request, process)
+            check(answer.startswith(b"HTTP/1.1 %d " % status), f"{request!r}: {answer[:200]!r}")
+            check(piece in answer, f"{request!r}: {piece!r} is missing in {answer[-200:]!r}")
+    except Failed as error:
+        raise Failed(f"{error}\n{(project / 'console.log').read_text(errors='replace')}") from None
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise Failed("mirage run did not end on SIGINT") from None
+        log.close()
+
+
+RIG = """#!/bin/sh
+# Each line of `runs` is a case; its output goes between markers.
+ifconfig lo up
+tunctl -t tap0 >/dev/null
+ifconfig tap0 10.0.0.1 netmask 255.255.255.0 up
+dd if=/dev/zero of=/tmp/disk.img bs=512 count=2048 2>/dev/null
+{cases}
+exit 0
+"""
+
+
+def rig_case(examples, name):
+    if name in RUNS:
+        _, options, arguments, _ = RUNS[name]
+        devices = "--block:storage=/tmp/disk.img" if options else ""
+        words = " ".join(f"'{a}'" for a in arguments)
+        return f"echo 'BEGIN {name}'; mirage-hvt --mem=32 {devices} -- {name}.hvt {words}; echo \"END {name} $?\""
+    port, requests = SERVERS[name][1:]
+    asks = "\n".join(f"printf '{r}\\r\\n\\r\\n' | sed 's/|/\\r\\n/g' | timeout 5 nc 10.0.0.2 {port} | head -c 1500; echo" for r, _, _ in
+                     [(q[0].replace("\r\n", "\\r\\n"), 0, 0) for q in requests])
+    return (f"echo 'BEGIN {name}'\nmirage-hvt --mem=32 --net:service=tap0 -- {name}.hvt --ipv4=10.0.0.2/24 & p=$!\n"
+            f"for i in 1 2 3 4 5 6 7 8 9 10; do ping -c 1 -W 1 10.0.0.2 >/dev/null 2>&1 && break; done\n{asks}\n"
+            f"kill $p; wait $p; echo \"END {name} 0\"")
+
+
+def between(output, name):
+    begin = output.find(f"BEGIN {name}\n")
+    end = output.find(f"END {name} ", begin)
+    check(begin >= 0 and end >= 0, f"no output of {name}:\n{output[-2000:]}")
+    return output[begin:end], int(output[end:].split()[2])
+
+
+def check_rig(name, output):
+    text, status = between(output, name)
+    if name in RUNS:
+        check(status == 0, f"status {status}:\n{text}")
+        return in_order(text, RUNS[name][3])
+    for request, wanted, piece in SERVERS[name][2]:
+        check(f"HTTP/1.1 {wanted} " in text, f"{request!r}: no status {wanted} in:\n{text}")
+        check(piece.decode() in text, f"{request!r}: {piece!r} is missing in:\n{text}")
+
+
+def run_in_rig(examples):
+    payload = examples.work / "payload"
+    payload.mkdir()
+    names = [*RUNS, *SERVERS]
+    for name in names:
+        folder = RUNS[name][0] if name in RUNS else SERVERS[name][0]
+        _, image = examples.build(name, folder)
+        shutil.copy(image, payload)
+    script = payload / "run.sh"
+    script.write_text(RIG.replace("{cases}", "\n".join(rig_case(examples, name) for name in names)))
+    script.chmod(0o755)
+    tender = Path(examples.mirage).parent / "mirage-hvt"
+    done = subprocess.run([str(ROOT / "test/rig/kvm.sh"), "run", str(payload), str(tender)], text=True, errors="replace",
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=600)
+    return done.stdout.replace("\r\n", "\n")
+
+
+def main():
+    if len(sys.argv) != 4:
+        print(__doc__, file=sys.stderr)
+        return 2
+    examples = Examples(*sys.argv[1:])
+    rig_output = run_in_rig(examples) if examples.target == "hvt" else None
+    failures = 0
+    for name in [*RUNS, *SERVERS]:
+        start = time.monotonic()
+        try:
+            if rig_output is not None:
+                check_rig(name, rig_output)
+            elif name in RUNS:
+                run_here(examples, name)
+            else:
+                serve_here(examples, name)
+            outcome = "ok"
+        except (Failed, OSError, subprocess.SubprocessError) as error:
+            failures += 1
+            outcome = f"FAILED: {error}"
+        print(f"{examples.target:7}{name:14}{time.monotonic() - start:6.2f} s  {outcome}", flush=True)
+    print(f"{len(RUNS) + len(SERVERS) - failures} passed, {failures} failed")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
