@@ -4,8 +4,7 @@
 
 #include <concepts>
 #include <cstdint>
-#include <optional>
-#include <string_view>
+#include <utility>
 
 #include <mirage/base/result.hpp>
 #include <mirage/module/net.hpp>
@@ -23,16 +22,55 @@ struct LinkPacket {
 
 enum class LinkError : std::uint8_t { queue_full, no_memory, unreachable };
 
-/// send(): `frame.header` starts with the IPv4 header and has header_headroom in front of its transport header;
-/// checksum_start counts from the IP header. The frame goes to the transmit queue, or waits (bounded) until the next
+/// send(): `frame.header` starts with the network header and has ethernet_header_size bytes in front; checksum_start and
+/// header_length count from the network header. The frame goes to the transmit queue, or waits (bounded) until the next
 /// hop's link address is known; `unreachable` when the next hop did not answer lately.
-/// send_broadcast(): to every station. Both leave the frame unspecified after failure.
+/// send_broadcast(), send_multicast(): to every station, to a multicast group's.
+/// The frame is unspecified after failure.
 template <class L>
 concept LinkLayer = requires(L& link, const L& constant, Ipv4Address next_hop, TransmitFrame&& frame) {
   { link.send(next_hop, std::move(frame)) } noexcept -> std::same_as<Result<void, LinkError>>;
   { link.send_broadcast(std::move(frame)) } noexcept -> std::same_as<Result<void, LinkError>>;
   { link.send_multicast(next_hop, std::move(frame)) } noexcept -> std::same_as<Result<void, LinkError>>;
   { constant.capabilities() } noexcept -> std::same_as<const NetCapabilities&>;
+};
+
+/// Any link layer behind function pointers, as NetPort is for devices. Refers to the link, which must outlive it.
+class LinkPort {
+ public:
+  template <LinkLayer L>
+  explicit LinkPort(L& link) noexcept
+      : link_(&link),
+        send_([](void* self, Ipv4Address next_hop, TransmitFrame&& frame) noexcept {
+          return static_cast<L*>(self)->send(next_hop, std::move(frame));
+        }),
+        send_broadcast_([](void* self, TransmitFrame&& frame) noexcept {
+          return static_cast<L*>(self)->send_broadcast(std::move(frame));
+        }),
+        send_multicast_([](void* self, Ipv4Address group, TransmitFrame&& frame) noexcept {
+          return static_cast<L*>(self)->send_multicast(group, std::move(frame));
+        }),
+        capabilities_([](const void* self) noexcept -> const NetCapabilities& {
+          return static_cast<const L*>(self)->capabilities();
+        }) {}
+
+  Result<void, LinkError> send(Ipv4Address next_hop, TransmitFrame&& frame) const noexcept {
+    return send_(link_, next_hop, std::move(frame));
+  }
+  Result<void, LinkError> send_broadcast(TransmitFrame&& frame) const noexcept {
+    return send_broadcast_(link_, std::move(frame));
+  }
+  Result<void, LinkError> send_multicast(Ipv4Address group, TransmitFrame&& frame) const noexcept {
+    return send_multicast_(link_, group, std::move(frame));
+  }
+  [[nodiscard]] const NetCapabilities& capabilities() const noexcept { return capabilities_(link_); }
+
+ private:
+  void* link_;
+  Result<void, LinkError> (*send_)(void*, Ipv4Address, TransmitFrame&&) noexcept;
+  Result<void, LinkError> (*send_broadcast_)(void*, TransmitFrame&&) noexcept;
+  Result<void, LinkError> (*send_multicast_)(void*, Ipv4Address, TransmitFrame&&) noexcept;
+  const NetCapabilities& (*capabilities_)(const void*) noexcept;
 };
 
 }  // namespace mirage

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: ISC
 // The IPv4 stack on one network interface: joins the layers, and is the only place that sees all of them.
+// The way of a packet is told in doc/packet.md.
 #pragma once
 
+#include <array>
 #include <cstdint>
-#include <optional>
 #include <string_view>
 
 #include <mirage/async/shard.hpp>
@@ -25,7 +26,7 @@ struct StackOptions {
   Ipv4Address gateway{};                              ///< unspecified: no default route
   bool dhcp = false;                                  ///< address, gateway and name servers by DHCP
   std::string_view hostname{};                        ///< sent by DHCP when not empty; must outlive the stack
-  ethernet::EthernetOptions ethernet{};
+  ethernet::EthernetOptions ethernet{};               ///< bounds of each layer
   ip::IpOptions ip{};
   tcp::TcpOptions tcp{};
 };
@@ -33,20 +34,20 @@ struct StackOptions {
 class Stack final : public Poller {
  public:
   using Link = ethernet::Ethernet;
-  using Ip = ip::Ip<Link>;
-  using Icmp = ip::Icmp<Ip>;
-  using Udp = udp::Udp<Ip>;
-  using Tcp = tcp::Tcp<Ip>;
-  using Dhcp = dhcp::Client<Udp>;
+  using Ip = ip::Ip;
+  using Icmp = ip::Icmp;
+  using Udp = udp::Udp;
+  using Tcp = tcp::Tcp;
+  using Dhcp = dhcp::Client;
 
   /// `port` refers to a device (or to device/offload over one) that outlives the stack.
   Stack(Shard& shard, NetPort port, const StackOptions& options) noexcept;
   template <mirage::Net Device>
+    requires(!std::same_as<Device, NetPort>)
   Stack(Shard& shard, Device& device, const StackOptions& options) noexcept
       : Stack(shard, NetPort{device}, options) {}
   Stack(const Stack&) = delete;
   Stack& operator=(const Stack&) = delete;
-  ~Stack();
 
   /// Joins the loop and configures the address; with DHCP completes when there is a lease.
   [[nodiscard]] Task<Result<void, StartError>> start();
@@ -54,20 +55,34 @@ class Stack final : public Poller {
   [[nodiscard]] Shard& shard() noexcept { return shard_; }
   [[nodiscard]] Tcp& tcp() noexcept { return tcp_; }
   [[nodiscard]] Udp& udp() noexcept { return udp_; }
-  [[nodiscard]] Ip& ip() noexcept { return ip_; }
-  [[nodiscard]] Link& link() noexcept { return link_; }
   /// The configured address; unspecified until there is one.
-  [[nodiscard]] IpAddress address() noexcept;
+  [[nodiscard]] IpAddress address() noexcept { return ip_.address(); }
+
+  // The parts, for counters and tools.
+  [[nodiscard]] Ip& ip() noexcept { return ip_; }
+  [[nodiscard]] const Icmp& icmp() const noexcept { return icmp_; }
+  [[nodiscard]] const Link& link() const noexcept { return link_; }
+  [[nodiscard]] const Dhcp& dhcp() const noexcept { return dhcp_; }
 
   // Poller
   bool poll() noexcept override;
   void flush() noexcept override;
 
  private:
+  static constexpr std::size_t burst = 32;           ///< frames per poll of the device
+  static constexpr std::size_t bursts_per_turn = 8;  ///< then timers and tasks have their turn
+
   void receive(ReceivedFrame&& frame) noexcept;
+  void dispatch(const ip::QuotedError& quoted) noexcept;
+  void reject(const IpPacket& packet, std::uint8_t code) noexcept;
+  [[nodiscard]] Result<void, StartError> prepare() noexcept;
+  void use(const Ipv4Prefix& prefix, Ipv4Address gateway, std::uint16_t mtu) noexcept;
+  void follow_lease() noexcept;
+  void heed_conflict() noexcept;
 
   Shard& shard_;
   StackOptions options_;
+  Logger log_;
   NetPort port_;
   Link link_;
   Ip ip_;
@@ -75,6 +90,9 @@ class Stack final : public Poller {
   Udp udp_;
   Tcp tcp_;
   Dhcp dhcp_;
+  WaitQueue configured_;
+  Timer transmit_again_;
+  std::array<ReceivedFrame, burst> burst_;
 };
 
 }  // namespace mirage::net

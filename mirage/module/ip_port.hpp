@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: ISC
+// Any IP layer behind function pointers, as NetPort is for devices: transports are compiled once and are no templates.
+#pragma once
+
+#include <utility>
+
+#include <mirage/module/ip.hpp>
+
+namespace mirage {
+
+/// Refers to the IP layer, which must outlive it.
+class IpPort {
+ public:
+  template <IpLayer I>
+  explicit IpPort(I& ip) noexcept
+      : ip_(&ip),
+        route_([](void* self, const IpAddress& source, const IpAddress& destination) noexcept {
+          return static_cast<I*>(self)->route(source, destination);
+        }),
+        send_([](void* self, const Path& path, std::uint8_t protocol, std::uint8_t traffic_class,
+                 TransmitFrame&& frame) noexcept {
+          return static_cast<I*>(self)->send(path, protocol, traffic_class, std::move(frame));
+        }),
+        new_frame_([](void* self, std::uint32_t header) noexcept { return static_cast<I*>(self)->new_frame(header); }),
+        capabilities_([](void* self) noexcept -> const NetCapabilities& {
+          return static_cast<I*>(self)->capabilities();
+        }) {}
+
+  [[nodiscard]] Result<Path, IpError> route(const IpAddress& source, const IpAddress& destination) const noexcept {
+    return route_(ip_, source, destination);
+  }
+  [[nodiscard]] Result<void, IpError> send(const Path& path, std::uint8_t protocol, std::uint8_t traffic_class,
+                                           TransmitFrame&& frame) const noexcept {
+    return send_(ip_, path, protocol, traffic_class, std::move(frame));
+  }
+  [[nodiscard]] MutableSlice new_frame(std::uint32_t header) const noexcept { return new_frame_(ip_, header); }
+  [[nodiscard]] const NetCapabilities& capabilities() const noexcept { return capabilities_(ip_); }
+
+ private:
+  void* ip_;
+  Result<Path, IpError> (*route_)(void*, const IpAddress&, const IpAddress&) noexcept;
+  Result<void, IpError> (*send_)(void*, const Path&, std::uint8_t, std::uint8_t, TransmitFrame&&) noexcept;
+  MutableSlice (*new_frame_)(void*, std::uint32_t) noexcept;
+  const NetCapabilities& (*capabilities_)(void*) noexcept;
+};
+
+}  // namespace mirage

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: ISC
+// Ethernet with ARP over one device. Read RFC 826, RFC 1122 2.3.2 and RFC 5227 before editing. Deliberately not here:
+// VLAN tags, proxy ARP, probing before use: an address is used at once and defended (see set_address()).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include <mirage/async/shard.hpp>
+#include <mirage/module/link.hpp>
+#include <mirage/net/ethernet/neighbour.hpp>
+#include <mirage/net/ethernet/transmit_queue.hpp>
+#include <mirage/wire/arp.hpp>
+
+namespace mirage::net::ethernet {
+
+struct EthernetOptions {
+  NeighbourOptions neighbour{};
+  std::uint16_t transmit_queue = 256;  ///< frames that wait for the device at most
+};
+
+/// What happened to frames; drops by reason.
+struct Counters {
+  std::uint64_t received = 0;
+  std::uint64_t sent = 0;  ///< accepted by the device
+  std::uint64_t drop_short = 0;
+  std::uint64_t drop_not_for_us = 0;
+  std::uint64_t drop_bad_source = 0;
+  std::uint64_t drop_unknown_type = 0;
+  std::uint64_t drop_bad_offload = 0;
+  std::uint64_t drop_bad_arp = 0;
+  std::uint64_t arp_requests_sent = 0;
+  std::uint64_t arp_replies_sent = 0;
+  std::uint64_t arp_received = 0;
+  std::uint64_t arp_unsolicited = 0;  ///< replies to what nobody asked: ignored
+  std::uint64_t arp_changed = 0;      ///< a neighbour's link address changed
+  std::uint64_t arp_conflicts = 0;    ///< another station uses our address
+  std::uint64_t arp_table_full = 0;
+  std::uint64_t arp_failed = 0;  ///< neighbours that did not answer
+  std::uint64_t drop_pending_full = 0;
+  std::uint64_t drop_unresolved = 0;  ///< frames whose neighbour did not answer
+  std::uint64_t drop_queue_full = 0;
+  std::uint64_t drop_no_memory = 0;
+};
+
+class Ethernet {
+ public:
+  Ethernet(Shard& shard, NetPort port, const EthernetOptions& options) noexcept;
+  Ethernet(const Ethernet&) = delete;
+  Ethernet& operator=(const Ethernet&) = delete;
+
+  /// Takes its memory; the device must have started. False when there is no memory.
+  [[nodiscard]] bool start() noexcept;
+
+  /// Serves ARP itself and yields packets for the network layer.
+  [[nodiscard]] std::optional<LinkPacket> input(ReceivedFrame&& frame) noexcept;
+
+  // LinkLayer
+  Result<void, LinkError> send(Ipv4Address next_hop, TransmitFrame&& frame) noexcept;
+  Result<void, LinkError> send_broadcast(TransmitFrame&& frame) noexcept;
+  Result<void, LinkError> send_multicast(Ipv4Address group, TransmitFrame&& frame) noexcept;
+  [[nodiscard]] const NetCapabilities& capabilities() const noexcept { return port_.capabilities(); }
+
+  /// Answers for this address from now on (unspecified: for none), announces it and asks once whether somebody else
+  /// has it: optimistic, without the 5-7 s that RFC 5227 2.1.1 would wait. A conflict is counted, answered at most every
+  /// 10 s (RFC 5227 2.4 (b)) and reported by take_conflict().
+  void set_address(Ipv4Address address) noexcept;
+  /// True once for each time that another station claimed our address.
+  [[nodiscard]] bool take_conflict() noexcept { return std::exchange(conflict_, false); }
+
+  /// Hands what was queued to the device; true when everything is gone.
+  bool flush() noexcept;
+  [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
+
+ private:
+  struct RetryTimer : Timer {
+    explicit RetryTimer(Ethernet& ethernet) noexcept;
+    Ethernet* owner;
+  };
+  [[nodiscard]] bool accept_header(ReceivedFrame& frame, LinkPacket& packet) noexcept;
+  void arp_input(Bytes bytes) noexcept;
+  void learn(const wire::ArpPacket& packet) noexcept;
+  void set_reachable(Neighbour& neighbour, const MacAddress& mac) noexcept;
+  void conflict(const wire::ArpPacket& packet) noexcept;
+  [[nodiscard]] Neighbour* resolve(Ipv4Address next_hop) noexcept;
+  [[nodiscard]] Result<void, LinkError> wait(Neighbour& neighbour, TransmitFrame&& frame) noexcept;
+  [[nodiscard]] Result<void, LinkError> transmit(const MacAddress& destination, std::uint16_t type,
+                                                 TransmitFrame&& frame) noexcept;
+  void send_arp(const MacAddress& destination, const wire::ArpPacket& packet) noexcept;
+  void request(const Neighbour& neighbour) noexcept;
+  void announce() noexcept;
+  void ask_again(Neighbour& neighbour, Time now) noexcept;
+  void retry() noexcept;
+  void arm(Time deadline) noexcept;
+
+  Shard& shard_;
+  NetPort port_;
+  NeighbourCache cache_;
+  TransmitQueue queue_;
+  RetryTimer timer_;
+  Ipv4Address address_{};
+  Time next_defence_{};
+  bool conflict_ = false;
+  Counters counters_;
+};
+
+static_assert(LinkLayer<Ethernet>);
+
+}  // namespace mirage::net::ethernet

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: ISC
+// The ARP cache: which link address an IPv4 address has, and what waits for the answer. Pure state without I/O; the
+// caller sends the requests. Set-associative, so a lookup is one short scan and a flood displaces only what is idle.
+// Behaviour: RFC 826, RFC 1122 2.3.2 (validation, rate limit, queue), unicast re-validation as in RFC 1122 2.3.2.1 (2).
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+
+#include <mirage/base/address.hpp>
+#include <mirage/base/list.hpp>
+#include <mirage/base/time.hpp>
+#include <mirage/module/net.hpp>
+
+namespace mirage::net::ethernet {
+
+struct NeighbourOptions {
+  std::uint16_t sets = 16;                   ///< a power of two; each holds `ways` neighbours
+  std::uint16_t maximum_pending = 64;        ///< frames that wait, all neighbours together
+  std::uint16_t maximum_pending_each = 8;    ///< per neighbour; the oldest makes room (RFC 1122 2.3.2.2)
+  Duration reachable_time = 60s;             ///< then the next use asks again
+  Duration retry_interval = 1s;              ///< RFC 1122 2.3.2.1: at most one request per second
+  std::uint8_t attempts = 3;
+  Duration failure_time = 3s;  ///< how long sending to a neighbour that did not answer fails at once
+};
+
+/// A frame waiting for its neighbour's address.
+struct PendingFrame : ListNode<> {
+  TransmitFrame frame;
+};
+
+struct Neighbour {
+  enum class State : std::uint8_t { empty, incomplete, reachable, probing, failed };
+  Ipv4Address address{};
+  MacAddress mac{};
+  State state = State::empty;
+  std::uint8_t attempts = 0;
+  std::uint16_t pending_count = 0;
+  Time deadline{};  ///< incomplete, probing: next request; reachable, failed: until when that holds
+  Time used{};
+  List<PendingFrame> pending;
+};
+
+class NeighbourCache {
+ public:
+  static constexpr std::size_t ways = 8;
+
+  explicit NeighbourCache(const NeighbourOptions& options) noexcept : options_(options) {}
+  NeighbourCache(const NeighbourCache&) = delete;
+  NeighbourCache& operator=(const NeighbourCache&) = delete;
+  ~NeighbourCache();
+
+  /// Takes the memory; `key` makes the sets unpredictable. False when there is no memory.
+  [[nodiscard]] bool start(std::uint32_t key) noexcept;
+  /// Null when unknown.
+  [[nodiscard]] Neighbour* find(Ipv4Address address) noexcept;
+  /// A fresh entry in state empty; takes the place of the longest unused one. Null when every place in the set waits
+  /// for an answer. Precondition: find(address) is null.
+  [[nodiscard]] Neighbour* insert(Ipv4Address address, Time now) noexcept;
+  /// Queues a frame; false when a bound refuses it. `displaced` counts older frames dropped for it.
+  [[nodiscard]] bool enqueue(Neighbour& neighbour, TransmitFrame&& frame, std::uint64_t& displaced) noexcept;
+  /// Takes the oldest waiting frame; false when there is none.
+  [[nodiscard]] bool dequeue(Neighbour& neighbour, TransmitFrame& frame) noexcept;
+  /// Drops what waits; returns how many frames.
+  std::size_t drop_pending(Neighbour& neighbour) noexcept;
+  void clear() noexcept;
+
+  /// Calls visit(Neighbour&) for every entry that is not empty.
+  template <class F>
+  void for_each(F&& visit) noexcept {
+    for (std::size_t i = 0; entries_ && i < capacity(); ++i) {
+      if (entries_[i].state != Neighbour::State::empty) visit(entries_[i]);
+    }
+  }
+  [[nodiscard]] std::size_t capacity() const noexcept { return std::size_t{options_.sets} * ways; }
+  [[nodiscard]] std::size_t pending() const noexcept { return pending_; }
+  [[nodiscard]] const NeighbourOptions& options() const noexcept { return options_; }
+
+ private:
+  [[nodiscard]] Neighbour* set_of(Ipv4Address address) noexcept;
+  NeighbourOptions options_;
+  std::uint32_t key_ = 0;
+  std::size_t pending_ = 0;
+  std::unique_ptr<Neighbour[]> entries_;
+};
+
+}  // namespace mirage::net::ethernet

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: ISC
+#include <mirage/net/ip/icmp.hpp>
+#include <mirage/wire/icmpv4.hpp>
+
+namespace mirage::net::ip {
+
+using wire::Icmpv4Header;
+
+namespace {
+
+/// RFC 1122 4.2.3.9: which errors are final and which are hints is the transport's decision; this names them.
+std::optional<TransportError::Kind> kind_of(const Icmpv4Header& header) noexcept {
+  using Kind = TransportError::Kind;
+  namespace code = wire::icmpv4_unreachable;
+  if (header.type == wire::icmpv4_type::time_exceeded || header.type == wire::icmpv4_type::parameter_problem) {
+    return Kind::soft;
+  }
+  if (header.type != wire::icmpv4_type::destination_unreachable) return std::nullopt;
+  switch (header.code) {
+    case code::protocol:
+      return Kind::protocol_unreachable;
+    case code::port:
+      return Kind::port_unreachable;
+    case code::fragmentation_needed:
+      return Kind::packet_too_big;
+    case code::network_prohibited:
+    case code::host_prohibited:
+    case code::communication_prohibited:
+      return Kind::administratively_prohibited;
+    default:
+      return Kind::soft;
+  }
+}
+
+}  // namespace
+
+std::optional<QuotedError> Icmp::input(IpPacket& packet) noexcept {
+  ++counters_.received;
+  const auto header = Icmpv4Header::parse(packet.payload.empty() ? Bytes{} : packet.payload[0].bytes());
+  if (!header) {
+    ++counters_.drop_truncated;
+    return std::nullopt;
+  }
+  wire::ChecksumSum sum;
+  sum.add(packet.payload);
+  if (sum.checksum() != 0) {
+    ++counters_.drop_checksum;
+    return std::nullopt;
+  }
+  if (header->is_error()) return error(packet);
+  if (header->type == wire::icmpv4_type::echo_request && header->code == 0) {
+    echo(packet);
+  } else {
+    ++counters_.drop_unknown;
+  }
+  return std::nullopt;
+}
+
+/// RFC 1122 3.2.2.6. The data goes back from where it was received, without a copy.
+void Icmp::echo(IpPacket& packet) noexcept {
+  if (packet.is_multicast) {
+    ++counters_.drop_broadcast;
+    return;
+  }
+  const auto path = ip_.route(packet.destination, packet.source);
+  if (!path) return;
+  TransmitFrame frame;
+  frame.header = ip_.new_frame(Icmpv4Header::size);
+  if (!frame.header) return;
+  auto header = *Icmpv4Header::parse(packet.payload[0].bytes());
+  header.checksum = wire::checksum_update(header.checksum, std::uint16_t{wire::icmpv4_type::echo_request << 8},
+                                          std::uint16_t{wire::icmpv4_type::echo_reply << 8});
+  header.type = wire::icmpv4_type::echo_reply;
+  header.emit(frame.header.grow_back(Icmpv4Header::size));
+  packet.payload.remove_prefix(Icmpv4Header::size);
+  frame.payload = std::move(packet.payload);
+  ++counters_.echo_replies;
+  (void)ip_.send(*path, ip_protocol::icmp, packet.traffic_class, std::move(frame));
+}
+
+std::optional<QuotedError> Icmp::error(const IpPacket& packet) noexcept {
+  const Bytes message = packet.payload[0].bytes();
+  const auto header = *Icmpv4Header::parse(message);
+  const auto kind = kind_of(header);
+  if (!kind) {
+    ++counters_.drop_unknown;
+    return std::nullopt;
+  }
+  const Bytes quoted = message.subspan(Icmpv4Header::size);
+  const auto view = wire::Ipv4View::parse_quoted(quoted);
+  if (!view || quoted.size() < view->header_size() + 8) {
+    ++counters_.drop_bad_quote;
+    return std::nullopt;
+  }
+  // RFC 5927 4.1: what it quotes must have come from us, as a first fragment.
+  if (view->source() != ip_.address() || view->fragment_offset() != 0 || packet.is_multicast) {
+    ++counters_.drop_foreign_quote;
+    return std::nullopt;
+  }
+  ++counters_.errors;
+  return QuotedError{view->protocol(),
+                     {.kind = *kind,
+                      .local = view->source(),
+                      .remote = view->destination(),
+                      .mtu = *kind == TransportError::Kind::packet_too_big ? header.next_hop_mtu() : std::uint16_t{0},
+                      .transport_header = quoted.subspan(view->header_size())}};
+}
+
+}  // namespace mirage::net::ip

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: ISC
+// Token bucket: for ICMP errors (RFC 1812 4.3.2.8) and everything else that a stranger can make us send.
+#pragma once
+
+#include <cstdint>
+
+#include <mirage/base/time.hpp>
+
+namespace mirage::net::ip {
+
+class RateLimit {
+ public:
+  /// On average one per `interval`, up to `burst` at once.
+  constexpr RateLimit(Duration interval, std::uint32_t burst) noexcept : interval_(interval), burst_(burst) {}
+  [[nodiscard]] constexpr bool allow(Time now) noexcept {
+    // `full_` is when the bucket is full again; each token moves it one interval on.
+    const Time start = full_ < now ? now : full_;
+    if (start + interval_ - now > interval_ * burst_) return false;
+    full_ = start + interval_;
+    return true;
+  }
+
+ private:
+  Duration interval_;
+  std::uint32_t burst_;
+  Time full_{};
+};
+
+}  // namespace mirage::net::ip

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: ISC
+// Reassembly of IPv4 fragments (RFC 791 3.2, RFC 815). Bounded in datagrams, fragments and pinned bytes. A fragment that
+// overlaps another one makes the whole datagram go (RFC 5722 3 for IPv6, RFC 8900 4.3): no attack by ambiguity.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+
+#include <mirage/base/address.hpp>
+#include <mirage/base/buffer.hpp>
+#include <mirage/base/time.hpp>
+
+namespace mirage::net::ip {
+
+struct ReassemblyOptions {
+  std::uint8_t datagrams = 16;             ///< in reassembly at once; the oldest makes room
+  std::uint32_t pinned_bytes = 256 * 1024;  ///< all together; the oldest makes room
+  Duration timeout = 30s;                   ///< from the first fragment that arrives (RFC 1122 3.3.2: 60-120 s; less is safer)
+};
+
+struct FragmentKey {
+  Ipv4Address source{};
+  Ipv4Address destination{};
+  std::uint16_t identification = 0;
+  std::uint8_t protocol = 0;
+  constexpr bool operator==(const FragmentKey&) const = default;
+};
+
+struct Fragment {
+  FragmentKey key{};
+  std::uint16_t offset = 0;  ///< bytes
+  bool more = false;
+  SliceList payload;
+  Slice original;  ///< the packet with its IP header, for an error about it
+};
+
+enum class ReassemblyOutcome : std::uint8_t {
+  waiting,
+  complete,
+  overlap,
+  too_many,      ///< more pieces than a datagram may have
+  inconsistent,  ///< beyond the end, or two ends
+  no_memory,
+};
+
+/// A datagram joined again.
+struct Reassembled {
+  SliceList payload;
+  Slice original;  ///< header and start of its first fragment
+};
+
+class Reassembly {
+ public:
+  static constexpr std::size_t maximum_fragments = 64;
+
+  Reassembly(BufferPool& pool, const ReassemblyOptions& options) noexcept : pool_(pool), options_(options) {}
+  Reassembly(const Reassembly&) = delete;
+  Reassembly& operator=(const Reassembly&) = delete;
+
+  /// Takes the fragment; `out` is set when that completes the datagram. Any outcome but waiting ends its reassembly.
+  [[nodiscard]] ReassemblyOutcome add(Fragment&& fragment, Time now, Reassembled& out) noexcept;
+  /// Ends the reassembly of one datagram whose time is over; false when there is none. `original` is what an error
+  /// quotes: empty when its first fragment never came (then none is sent, RFC 1122 3.3.2).
+  [[nodiscard]] bool expire(Time now, Slice& original) noexcept;
+  [[nodiscard]] Time next_deadline() const noexcept;
+  [[nodiscard]] std::size_t pinned() const noexcept { return pinned_; }
+  /// Datagrams given up for the bounds.
+  [[nodiscard]] std::uint64_t displaced() const noexcept { return displaced_; }
+
+ private:
+  struct Piece {
+    std::uint16_t offset = 0;
+    std::uint16_t size = 0;
+    Slice data;
+  };
+  struct Datagram {
+    FragmentKey key{};
+    Time deadline = never;
+    std::uint32_t end = 0;  ///< bytes of the whole payload; 0 until the last fragment came
+    std::uint32_t received = 0;
+    std::uint32_t pinned = 0;
+    std::uint8_t count = 0;  ///< 0: free
+    Slice original;
+    std::array<Piece, maximum_fragments> pieces{};  ///< ordered by offset
+  };
+  [[nodiscard]] Datagram* find_or_start(const FragmentKey& key, Time now) noexcept;
+  [[nodiscard]] Datagram* oldest() noexcept;
+  [[nodiscard]] ReassemblyOutcome insert(Datagram& datagram, Fragment& fragment) noexcept;
+  [[nodiscard]] ReassemblyOutcome join(Datagram& datagram, Reassembled& out) noexcept;
+  [[nodiscard]] Slice single(SliceList& payload) noexcept;
+  void release(Datagram& datagram) noexcept;
+
+  BufferPool& pool_;
+  ReassemblyOptions options_;
+  std::unique_ptr<Datagram[]> datagrams_;  // taken when the first fragment arrives: most images never see one
+  std::size_t pinned_ = 0;
+  std::uint64_t displaced_ = 0;
+};
+
+}  // namespace mirage::net::ip

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: ISC
+#include <mirage/net/stack.hpp>
+#include <mirage/wire/icmpv4.hpp>
+
+namespace mirage::net {
+
+namespace {
+constexpr Duration transmit_retry = 1ms;  // a device without room is offered the rest again
+}
+
+Stack::Stack(Shard& shard, NetPort port, const StackOptions& options) noexcept
+    : shard_(shard),
+      options_(options),
+      log_(shard.logger("net")),
+      port_(port),
+      link_(shard, port, options.ethernet),
+      ip_(shard, LinkPort{link_}, options.ip),
+      icmp_(ip_),
+      udp_(shard, ip_),
+      tcp_(shard, ip_, options.tcp),
+      dhcp_(shard, udp_, options.hostname),
+      transmit_again_([](Timer&) noexcept {}) {}
+
+// --- the receive path ---
+
+/// Every packet's way up, whole.
+void Stack::receive(ReceivedFrame&& frame) noexcept {
+  auto packet = link_.input(std::move(frame));
+  if (!packet) return;
+  auto datagram = ip_.input(std::move(*packet));
+  if (!datagram) return;
+  switch (datagram->protocol) {
+    case ip_protocol::tcp:
+      return tcp_.input(*datagram);
+    case ip_protocol::udp:
+      if (!udp_.input(*datagram)) reject(*datagram, wire::icmpv4_unreachable::port);
+      return;
+    case ip_protocol::icmp:
+      if (const auto quoted = icmp_.input(*datagram)) dispatch(*quoted);
+      return;
+    default:
+      reject(*datagram, wire::icmpv4_unreachable::protocol);
+  }
+}
+
+void Stack::dispatch(const ip::QuotedError& quoted) noexcept {
+  if (quoted.protocol == ip_protocol::tcp) tcp_.on_error(quoted.error);
+  if (quoted.protocol == ip_protocol::udp) udp_.on_error(quoted.error);
+}
+
+void Stack::reject(const IpPacket& packet, std::uint8_t code) noexcept {
+  ip_.send_error(packet.original, {.type = wire::icmpv4_type::destination_unreachable, .code = code});
+}
+
+bool Stack::poll() noexcept {
+  bool any = false;
+  for (std::size_t round = 0; round < bursts_per_turn; ++round) {
+    const std::size_t count = port_.queue(0).poll(burst_);
+    for (std::size_t i = 0; i < count; ++i) {
+      receive(std::move(burst_[i]));
+      burst_[i] = {};  // what no layer took goes back to the pool
+    }
+    udp_.deliver();
+    any = any || count > 0;
+    if (count < burst) break;
+  }
+  return any;
+}
+
+void Stack::flush() noexcept {
+  heed_conflict();
+  follow_lease();
+  tcp_.flush();
+  if (!link_.flush() && !transmit_again_.armed()) {
+    transmit_again_.arm(shard_.timers(), shard_.now() + transmit_retry);
+  }
+}
+
+// --- start and address ---
+
+Result<void, StartError> Stack::prepare() noexcept {
+  if (!shard_.seed_random()) return Failure{StartError("net: no entropy source on this machine, which TCP needs")};
+  if (!link_.start()) return Failure{StartError{StartError::no_memory}};
+  ip_.start();
+  tcp_.start();
+  shard_.add_poller(*this);
+  return {};
+}
+
+Task<Result<void, StartError>> Stack::start() {
+  MIRAGE_CO_CHECK(prepare());
+  if (!options_.dhcp) {
+    use(options_.ipv4, options_.gateway, 0);
+    co_return Result<void, StartError>{};
+  }
+  log_.info("{} asking for an address by DHCP", port_.capabilities().mac);
+  if (!dhcp_.start(port_.capabilities().mac)) co_return Failure{StartError("net: the DHCP client's port is taken")};
+  while (ip_.address().is_unspecified()) {
+    if (co_await configured_.wait() == WaitStatus::cancelled) co_return Failure{StartError("net: cancelled")};
+  }
+  co_return Result<void, StartError>{};
+}
+
+void Stack::use(const Ipv4Prefix& prefix, Ipv4Address gateway, std::uint16_t mtu) noexcept {
+  const bool changed = ip_.prefix() != prefix;
+  ip_.configure(prefix, gateway, mtu);
+  if (changed) {
+    link_.set_address(prefix.address);
+    log_.info("{} is {}", port_.capabilities().mac, prefix);
+  }
+  configured_.notify_all();
+}
+
+void Stack::follow_lease() noexcept {
+  switch (dhcp_.take_change()) {
+    case dhcp::Actions::Change::none:
+      return;
+    case dhcp::Actions::Change::bound:
+      return use(dhcp_.lease().prefix, dhcp_.lease().gateway, dhcp_.lease().mtu);
+    case dhcp::Actions::Change::lost:
+      log_.warning("the DHCP lease is gone");
+      ip_.deconfigure();
+      link_.set_address({});
+  }
+}
+
+void Stack::heed_conflict() noexcept {
+  if (!link_.take_conflict()) return;
+  log_.warning("another station uses {}", ip_.address());
+  if (options_.dhcp) dhcp_.conflict();
+}
+
+}  // namespace mirage::net

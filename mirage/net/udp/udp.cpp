@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: ISC
+#include <array>
+#include <new>
+
+#include <mirage/net/udp/udp.hpp>
+#include <mirage/wire/checksum.hpp>
+#include <mirage/wire/udp.hpp>
+
+namespace mirage::net::udp {
+
+using wire::UdpHeader;
+
+struct Udp::Pending {
+  DatagramHandler* handler = nullptr;
+  std::size_t count = 0;
+  std::array<Datagram, burst> datagrams;
+};
+
+Udp::Udp(Shard& shard, IpPort ip) noexcept : shard_(shard), ip_(ip) {}
+Udp::~Udp() = default;
+
+Result<Port, UdpError> Udp::bind(Port port, DatagramHandler& handler) noexcept {
+  if (ports_.full()) return Failure{UdpError::no_memory};
+  if (port == 0) {
+    const auto chosen = free_port();
+    if (!chosen) return Failure{UdpError::port_in_use};
+    port = *chosen;
+  }
+  if (ports_.find(port) != nullptr) return Failure{UdpError::port_in_use};
+  ports_.insert(port, handler);
+  return port;
+}
+
+/// RFC 6056 3.3.1: a random start, then the next that is free. The table is never full of ephemeral ports.
+std::optional<Port> Udp::free_port() noexcept {
+  constexpr std::uint32_t range = 65536 - first_ephemeral;
+  const std::uint32_t start = shard_.has_random() ? shard_.random().below(range) : 0;
+  for (std::uint32_t i = 0; i < range; ++i) {
+    const auto port = static_cast<Port>(first_ephemeral + (start + i) % range);
+    if (ports_.find(port) == nullptr) return port;
+  }
+  return std::nullopt;
+}
+
+void Udp::unbind(Port port) noexcept {
+  // What was collected for the handler is dropped: it may be going away.
+  if (pending_ && pending_->handler == ports_.find(port)) {
+    for (std::size_t i = 0; i < pending_->count; ++i) pending_->datagrams[i].payload.clear();
+    pending_->count = 0;
+  }
+  ports_.erase(port);
+}
+
+bool Udp::input(IpPacket& packet) noexcept {
+  const Bytes first = packet.payload.empty() ? Bytes{} : packet.payload[0].bytes();
+  const auto header = UdpHeader::parse(first, packet.payload.byte_count());
+  if (!header) {
+    ++counters_.drop_truncated;
+    return true;
+  }
+  if (header->checksum != 0 && !packet.checksum_verified && !checksum_is_valid(packet, header->length)) {
+    ++counters_.drop_checksum;
+    return true;
+  }
+  DatagramHandler* handler = ports_.find(header->destination_port);
+  if (handler == nullptr) {
+    ++counters_.drop_no_port;
+    return false;
+  }
+  if (!pending_) pending_.reset(new (std::nothrow) Pending);
+  if (!pending_) {
+    ++counters_.drop_no_memory;
+    return true;
+  }
+  if (pending_->handler != handler || pending_->count == burst) deliver();
+  pending_->handler = handler;
+  Datagram& datagram = pending_->datagrams[pending_->count++];
+  datagram.local = {packet.destination, header->destination_port};
+  datagram.remote = {packet.source, header->source_port};
+  datagram.payload = std::move(packet.payload);
+  datagram.payload.truncate(header->length);
+  datagram.payload.remove_prefix(UdpHeader::size);
+  ++counters_.received;
+  return true;
+}
+
+bool Udp::checksum_is_valid(const IpPacket& packet, std::size_t length) const noexcept {
+  wire::ChecksumSum sum{wire::pseudo_header_complete(packet.pseudo_header_sum, ip_protocol::udp,
+                                                     static_cast<std::uint32_t>(length))};
+  for (const Slice& slice : packet.payload) {
+    const std::size_t part = slice.size() < length ? slice.size() : length;
+    sum.add(slice.bytes().first(part));
+    length -= part;
+  }
+  return sum.checksum() == 0;
+}
+
+void Udp::deliver() noexcept {
+  if (!pending_ || pending_->count == 0) return;
+  const std::span<Datagram> datagrams{pending_->datagrams.data(), std::exchange(pending_->count, 0)};
+  pending_->handler->on_burst(datagrams);
+  for (Datagram& datagram : datagrams) datagram.payload.clear();
+}
+
+std::size_t Udp::send(std::span<Datagram> datagrams) noexcept {
+  std::size_t accepted = 0;
+  for (; accepted < datagrams.size(); ++accepted) {
+    if (auto sent = send_one(datagrams[accepted]); !sent) {
+      last_error_ = sent.error();
+      ++counters_.refused;
+      break;
+    }
+    ++counters_.sent;
+  }
+  return accepted;
+}
+
+Result<void, UdpError> Udp::send_one(Datagram& datagram) noexcept {
+  const std::size_t size = datagram.payload.byte_count();
+  if (size > maximum_payload) return Failure{UdpError::too_long};
+  const auto path = ip_.route(datagram.local.address, datagram.remote.address);
+  if (!path) return Failure{UdpError::no_route};
+  TransmitFrame frame;
+  frame.header = ip_.new_frame(UdpHeader::size);
+  if (!frame.header) return Failure{UdpError::no_memory};
+
+  const auto length = static_cast<std::uint16_t>(size + UdpHeader::size);
+  const std::uint16_t pseudo = wire::pseudo_header_complete(path->pseudo_header_sum, ip_protocol::udp, length);
+  UdpHeader header{datagram.local.port, datagram.remote.port, length, 0};
+  const MutableBytes out = frame.header.grow_back(UdpHeader::size);
+  if (ip_.capabilities().transmit_checksum) {
+    header.checksum = pseudo;
+    frame.offload.needs_checksum = true;
+    frame.offload.checksum_offset = UdpHeader::checksum_at;
+    header.emit(out);
+  } else {
+    header.emit(out);
+    wire::ChecksumSum sum{pseudo};
+    sum.add(out);
+    sum.add(datagram.payload);
+    store_big(out, UdpHeader::checksum_at, wire::udp_checksum(sum.checksum()));
+  }
+  frame.payload = datagram.payload;  // kept by the caller until it is accepted
+  const auto sent = ip_.send(*path, ip_protocol::udp, 0, std::move(frame));
+  if (sent) {
+    datagram.payload.clear();
+    return {};
+  }
+  switch (sent.error()) {
+    case IpError::no_route:
+      return Failure{UdpError::no_route};
+    case IpError::no_memory:
+      return Failure{UdpError::no_memory};
+    case IpError::too_long:
+      return Failure{UdpError::too_long};
+    case IpError::queue_full:
+      break;
+  }
+  return Failure{UdpError::queue_full};
+}
+
+}  // namespace mirage::net::udp

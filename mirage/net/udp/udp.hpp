@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: ISC
+// UDP (RFC 768, RFC 1122 4.1). Burst first: datagrams for one port are handed over together at the end of a receive
+// burst. Nothing is queued here: what a handler does not take is gone.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+
+#include <mirage/async/shard.hpp>
+#include <mirage/module/ip_port.hpp>
+#include <mirage/module/udp.hpp>
+#include <mirage/net/udp/port_table.hpp>
+
+namespace mirage::net::udp {
+
+struct Counters {
+  std::uint64_t received = 0;  ///< handed to a handler
+  std::uint64_t sent = 0;
+  std::uint64_t drop_truncated = 0;
+  std::uint64_t drop_checksum = 0;
+  std::uint64_t drop_no_port = 0;
+  std::uint64_t drop_no_memory = 0;
+  std::uint64_t refused = 0;  ///< not sent: no route, too long, no memory or queue full
+  std::uint64_t errors = 0;   ///< ICMP errors about what we sent
+};
+
+class Udp {
+ public:
+  static constexpr std::size_t burst = 32;               ///< datagrams that one on_burst() gets at most
+  static constexpr Port first_ephemeral = 49152;         ///< RFC 6335 6
+  static constexpr std::size_t maximum_payload = 65507;  ///< 65535 - 20 - 8
+
+  template <IpLayer Ip>
+  Udp(Shard& shard, Ip& ip) noexcept : Udp(shard, IpPort{ip}) {}
+  Udp(Shard& shard, IpPort ip) noexcept;
+  Udp(const Udp&) = delete;
+  Udp& operator=(const Udp&) = delete;
+  ~Udp();
+
+  // module type Udp
+  [[nodiscard]] Result<Port, UdpError> bind(Port port, DatagramHandler& handler) noexcept;
+  void unbind(Port port) noexcept;
+  /// How many were accepted, from the front; last_error() tells why the first of the rest was not.
+  std::size_t send(std::span<Datagram> datagrams) noexcept;
+  [[nodiscard]] UdpError last_error() const noexcept { return last_error_; }
+  [[nodiscard]] Shard& shard() noexcept { return shard_; }
+
+  /// False when nobody listens on the port: the packet is untouched and wants a port-unreachable.
+  [[nodiscard]] bool input(IpPacket& packet) noexcept;
+  /// RFC 1122 4.1.3.3 wants errors passed on; handlers have no use for them yet: counted.
+  void on_error(const TransportError&) noexcept { ++counters_.errors; }
+  /// Hands over what the burst has collected; called at its end.
+  void deliver() noexcept;
+  [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
+
+ private:
+  struct Pending;  // the datagrams collected for one handler
+  [[nodiscard]] bool checksum_is_valid(const IpPacket& packet, std::size_t length) const noexcept;
+  [[nodiscard]] Result<void, UdpError> send_one(Datagram& datagram) noexcept;
+  [[nodiscard]] std::optional<Port> free_port() noexcept;
+
+  Shard& shard_;
+  IpPort ip_;
+  PortTable ports_;
+  std::unique_ptr<Pending> pending_;  // taken when the first datagram arrives
+  UdpError last_error_ = UdpError::no_route;
+  Counters counters_;
+};
+
+static_assert(mirage::Udp<Udp>);
+
+}  // namespace mirage::net::udp
