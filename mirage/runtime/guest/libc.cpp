@@ -138,5 +138,6 @@ int __cxa_thread_atexit(void (*destroy)(void*), void* object, void* image) {
 }
 
 /// Names the image to static destructors; crtbegin.o's job elsewhere.
-__attribute__((visibility("hidden"))) void* __dso_handle = nullptr;
+[[gnu::visibility("hidden")]] extern void* const __dso_handle;
+void* const __dso_handle = nullptr;
 }

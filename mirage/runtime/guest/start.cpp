@@ -33,6 +33,7 @@ namespace {
 
 constexpr int usage_error = 64;
 constexpr std::size_t page_size = 4096;
+constexpr char program_name[] = "unikernel";
 
 void say(std::string_view line) noexcept { platform::console_write(line); }
 
@@ -62,7 +63,6 @@ struct Secrets {
 
 /// The vector that the kernel would have put on the stack: argv, an empty environment, the auxiliary vector.
 char** make_start_vector(std::span<char* const> words) noexcept {
-  static char name[] = "unikernel";
   const auto header = reinterpret_cast<std::uintptr_t>(&__ehdr_start);
   const bool loaded = &__ehdr_start != nullptr;
   const std::array<std::uintptr_t, 10> auxiliary{AT_PAGESZ, page_size,
@@ -72,8 +72,9 @@ char** make_start_vector(std::span<char* const> words) noexcept {
                                                  AT_NULL,   0};
   const std::size_t places = 1 + words.size() + 1 + 1;
   auto* const vector = static_cast<char**>(state.heap.allocate((places + auxiliary.size()) * sizeof(char*)));
-  if (vector == nullptr) platform::abort("no memory for the arguments");
-  vector[0] = name;
+  auto* const name = static_cast<char*>(state.heap.allocate(sizeof program_name));
+  if (vector == nullptr || name == nullptr) platform::abort("no memory for the arguments");
+  vector[0] = static_cast<char*>(std::memcpy(name, program_name, sizeof program_name));
   if (!words.empty()) std::memcpy(vector + 1, words.data(), words.size_bytes());
   vector[words.size() + 1] = nullptr;
   vector[words.size() + 2] = nullptr;
