@@ -1,0 +1,71 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""usage: image.py budget|reproducible TOOLS WORK
+
+budget: sizes of shipped images (symbols are in the .debug file) against their bounds.
+reproducible: the same project built in two folders gives the same bytes.
+"""
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+KIB = 1024
+# example, target, without its content, bytes at most
+BUDGETS = [
+    ("tutorial/hello", "spt", False, 48 * KIB),
+    ("tutorial/hello", "hvt", False, 48 * KIB),
+    ("tutorial/hello", "virtio", False, 64 * KIB),
+    ("application/website", "spt", True, 192 * KIB),
+    ("application/website", "hvt", True, 192 * KIB),
+    ("application/website", "virtio", True, 224 * KIB),
+]
+
+
+def build(tools, source, folder, target, empty):
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(ROOT / "example" / source, folder)
+    if empty:
+        for path in (folder / "htdocs").iterdir():
+            path.unlink()
+    for words in (["configure", "-t", target], ["build"]):
+        done = subprocess.run([str(Path(tools) / "mirage"), *words], cwd=folder, text=True, capture_output=True)
+        if done.returncode:
+            sys.exit(f"{source}: mirage {' '.join(words)}: {done.stdout}{done.stderr}")
+    return folder / "dist" / f"{Path(source).name}.{target}"
+
+
+def budget(tools, work):
+    over = 0
+    for source, target, empty, bound in BUDGETS:
+        size = build(tools, source, work / "budget", target, empty).stat().st_size
+        over += size > bound
+        print(f"{source:22}{target:8}{size:8} of {bound} bytes{'  OVER' if size > bound else ''}")
+    return 1 if over else 0
+
+
+def reproducible(tools, work):
+    differ = 0
+    for source, target in (("tutorial/hello", "spt"), ("application/website", "spt"), ("application/website", "hvt"),
+                           ("application/website", "virtio")):
+        first = build(tools, source, work / "one", target, False)
+        second = build(tools, source, work / "another" / "deeper folder", target, False)
+        for suffix in ("", ".debug"):
+            same = Path(f"{first}{suffix}").read_bytes() == Path(f"{second}{suffix}").read_bytes()
+            differ += not same
+            print(f"{first.name}{suffix}: {'same bytes' if same else 'DIFFERENT'}")
+    return 1 if differ else 0
+
+
+def main():
+    if len(sys.argv) != 4 or sys.argv[1] not in ("budget", "reproducible"):
+        print(__doc__, file=sys.stderr)
+        return 2
+    work = Path(sys.argv[3])
+    work.mkdir(parents=True, exist_ok=True)
+    return (budget if sys.argv[1] == "budget" else reproducible)(sys.argv[2], work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
