@@ -1,43 +1,146 @@
 // SPDX-License-Identifier: ISC
-// SKETCH of the interface that net/stack.hpp plugs in (the implementation follows; names and signatures are final).
+// TCP: the shell around the core. It finds the connection of a segment, keeps its queues, completes waiters, and sends
+// what the core says. Read RFC 9293; also RFC 5961 (blind attacks), 6528 (ISN), 6056 (ports), 1122 4.2.
 //
-//   class Stack {                                   // in net/stack.hpp
-//     Ip ip_; net::tcp::Tcp tcp_{shard, ip_, options};
-//     poll():  ... ip.input(frame) -> case ip_protocol::tcp: tcp_.input(packet);        // takes packet.payload
-//              ICMP error with a quoted TCP header -> tcp_.on_error(error);
-//     flush(): tcp_.flush();  then the device's send                                   // once per turn, before the
-//     device start(): after shard.seed_random(): tcp_.start();                                // keys for ISNs, ports,
-//     hash table
+// A stack calls input() for each packet, on_error() for ICMP errors, and flush() once per turn after the run queue is
+// drained and before its device's send. Timers are armed on the shard's wheel: one for each connection, re-armed only
+// when it has fired or a nearer deadline appears. Input never resumes a coroutine.
 //
-// Tcp arms its own timers on shard.timers(); it is not a Poller. new_frame(n) is asked for n bytes of TCP header with
-// header_headroom in front; payload of at most 256 bytes is copied behind the header. When
-// ip.capabilities().transmit_checksum is false, TCP fills in the whole checksum; otherwise offload.needs_checksum with
-// the folded, not inverted pseudo-header sum. segment_tcp4/6 with maximum_frame > mtu + 14: segments up to 64 KiB.
+// Deliberately not here yet: timestamps and PAWS (RFC 7323), the sender's use of SACK, SYN cookies, Fast Open, ECN.
 #pragma once
 
 #include <mirage/async/shard.hpp>
-#include <mirage/module/ip.hpp>
 #include <mirage/module/stack.hpp>
+#include <mirage/net/tcp/connection.hpp>
+#include <mirage/net/tcp/counters.hpp>
+#include <mirage/net/tcp/flow.hpp>
 #include <mirage/net/tcp/ip_port.hpp>
+#include <mirage/net/tcp/listener.hpp>
+#include <mirage/net/tcp/packet.hpp>
+#include <mirage/net/tcp/table.hpp>
+#include <mirage/net/tcp/user.hpp>
 
 namespace mirage::net::tcp {
 
+/// Bounds; at each one TCP refuses or sheds, and counts.
 struct TcpOptions {
-  std::uint32_t maximum_connections = 1024;
-  std::uint32_t receive_window = 256 * 1024;
-  std::uint32_t send_buffer = 256 * 1024;
+  std::uint32_t maximum_connections = 16384;
+  std::uint32_t maximum_time_wait = 4096;
+  std::uint32_t maximum_listeners = 64;
+  std::uint32_t receive_window = 256 * 1024;  ///< bytes for each connection; it may pin twice that
+  std::uint32_t send_buffer = 256 * 1024;     ///< bytes for each connection
+  std::uint32_t connection_reserve = 1024;    ///< bytes of the buffer pool that must be left for each connection
+  std::uint32_t maximum_slices = 65536;       ///< in all queues together
 };
 
 class Tcp {
  public:
+  using Flow = tcp::Flow;
+  using Listener = tcp::Listener;
+
+  /// `ip` must outlive it.
   template <IpLayer Ip>
-  Tcp(Shard& shard, Ip& ip, const TcpOptions& options = {}) noexcept;
-  // Tcp::Flow, Tcp::Listener
+  Tcp(Shard& shard, Ip& ip, const TcpOptions& options = {}) noexcept : Tcp(shard, IpPort{ip}, options) {}
+  Tcp(Shard& shard, IpPort ip, const TcpOptions& options) noexcept;
+  Tcp(const Tcp&) = delete;
+  Tcp& operator=(const Tcp&) = delete;
+  /// Precondition: every Flow and Listener is gone.
+  ~Tcp();
+
+  /// Draws its secrets. Precondition: shard.seed_random() succeeded.
   void start() noexcept;
+
+  // For the stack
+  /// Takes the payload of `packet`.
   void input(IpPacket& packet) noexcept;
   void on_error(const TransportError& error) noexcept;
   void flush() noexcept;
-  // listen(port, ListenOptions), connect(Endpoint), shard(), counters()
+
+  // For the application
+  /// Port 0 is refused as denied.
+  [[nodiscard]] Result<Listener, ListenError> listen(Port port, const ListenOptions& options = {}) noexcept;
+  /// Opens a connection from an ephemeral port. Cancelling the wait gives it up.
+  [[nodiscard]] ConnectAwaiter connect(const Endpoint& remote) noexcept { return ConnectAwaiter{open(remote)}; }
+  [[nodiscard]] Shard& shard() noexcept { return shard_; }
+
+  [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
+  [[nodiscard]] std::uint32_t connections() const noexcept { return table_.size(); }
+  /// Slices in queues: 0 when nothing is held.
+  [[nodiscard]] std::uint32_t slices() const noexcept { return nodes_.used(); }
+  /// Calls `visitor(Tcb&)` for every connection: to export, to inspect.
+  template <class Visitor>
+  void each_tcb(Visitor&& visitor) {
+    table_.each([&](Connection& connection) { visitor(connection.tcb); });
+  }
+
+ private:
+  friend class tcp::Flow;
+  friend class tcp::Listener;
+  friend class ReadAwaiter;
+  friend class WriteAwaiter;
+  friend class ConnectAwaiter;
+  friend class AcceptAwaiter;
+
+  // Opening (open.cpp)
+  [[nodiscard]] Result<Connection*, FlowError> open(const Endpoint& remote) noexcept;
+  void arrive_at_listener(const Incoming& incoming, const Endpoint& local, const Endpoint& remote) noexcept;
+  [[nodiscard]] Connection* create(const Tcb& tcb, const Path& path) noexcept;
+  [[nodiscard]] bool admit() noexcept;
+  [[nodiscard]] OpenParameters parameters(const Endpoint& local, const Endpoint& remote, const Path& path) noexcept;
+  [[nodiscard]] Port choose_port(const IpAddress& local, const Endpoint& remote) noexcept;
+  [[nodiscard]] ListenEntry* find_listener(Port port) noexcept;
+  void offer(Connection& connection) noexcept;
+  void close_listener(ListenEntry& entry) noexcept;
+
+  // Events (tcp.cpp)
+  void arrive(Connection& connection, const Incoming& incoming, IpPacket& packet) noexcept;
+  [[nodiscard]] bool make_room(Connection& connection, const Segment& segment, const SliceList& payload) noexcept;
+  void apply(Connection& connection, const Actions& actions, SliceList&& payload) noexcept;
+  void take_payload(Connection& connection, const Actions& actions, SliceList&& payload) noexcept;
+  void expired(Connection& connection) noexcept;
+  void enter_time_wait(Connection& connection) noexcept;
+  void terminate(Connection& connection, std::optional<FlowError> error) noexcept;
+  void let_go(Connection& connection) noexcept;
+  [[nodiscard]] Connection* find_for_error(const TransportError& error) noexcept;
+
+  // The application's calls (tcp_user.cpp)
+  [[nodiscard]] Result<SliceList, FlowError> read(Connection& connection) noexcept;
+  [[nodiscard]] std::uint32_t room(const Connection& connection) const noexcept;
+  void shutdown(Connection& connection) noexcept;
+  void close(Connection& connection) noexcept;
+  void abort(Connection& connection) noexcept;
+  void touch(Connection& connection) noexcept { dirty_.push_back(connection); }
+
+  // Sending (output.cpp)
+  [[nodiscard]] bool transmit(Connection& connection) noexcept;
+  [[nodiscard]] bool send(Connection& connection, const Departure& departure) noexcept;
+  [[nodiscard]] bool attach_payload(Connection& connection, const Departure& departure, TransmitFrame& frame) noexcept;
+  void send_reply(const Departure& departure, const Endpoint& local, const Endpoint& remote, const Path& path) noexcept;
+  void reject(const Incoming& incoming, const Endpoint& local, const Endpoint& remote) noexcept;
+  [[nodiscard]] std::uint32_t receive_space(const Connection& connection) const noexcept;
+  void arm(Connection& connection) noexcept;
+
+  struct RetryTimer : Timer {
+    RetryTimer() noexcept : Timer([](Timer&) noexcept {}) {}  // a turn is all that is needed: flush() goes on
+  };
+
+  Shard& shard_;
+  IpPort ip_;
+  TcpOptions options_;
+  NodePool nodes_;
+  ConnectionTable table_;
+  List<Connection, DirtyTag> dirty_;
+  List<Connection, PlaceTag> time_wait_;
+  std::uint32_t time_wait_count_ = 0;
+  List<ListenEntry> listeners_;
+  std::uint32_t listener_count_ = 0;
+  std::uint32_t connection_count_ = 0;
+  SipKey key_{};
+  std::uint16_t port_counter_ = 0;
+  RetryTimer retry_;
+  Counters counters_;
 };
+
+static_assert(mirage::Tcp<Tcp>);
 
 }  // namespace mirage::net::tcp

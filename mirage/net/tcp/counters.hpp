@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: ISC
+// What happened, counted: every segment that is not used has a reason.
+#pragma once
+
+#include <array>
+#include <cstdint>
+
+#include <mirage/net/tcp/segment.hpp>
+
+namespace mirage::net::tcp {
+
+struct Counters {
+  std::uint64_t segments_in = 0;
+  std::uint64_t segments_out = 0;  ///< as handed to IP: one may be many on the wire
+  std::uint64_t bytes_in = 0;      ///< text, received in sequence or stored
+  std::uint64_t bytes_out = 0;     ///< text, retransmissions included
+  std::uint64_t retransmissions = 0;
+  std::uint64_t timeouts = 0;
+  std::uint64_t opened_actively = 0;
+  std::uint64_t opened_passively = 0;
+  std::uint64_t accepted = 0;
+  std::uint64_t reset_by_peer = 0;
+  std::uint64_t timed_out = 0;
+  std::uint64_t resets_sent = 0;
+  // Before a connection was found
+  std::uint64_t malformed = 0;
+  std::uint64_t bad_checksum = 0;
+  std::uint64_t not_unicast = 0;
+  std::uint64_t no_connection = 0;
+  std::uint64_t no_listener = 0;
+  std::uint64_t malformed_options = 0;
+  // Bounds
+  std::uint64_t backlog_full = 0;
+  std::uint64_t refused_by_budget = 0;
+  std::uint64_t receive_memory = 0;  ///< segments dropped because the connection's queue pins too much
+  std::uint64_t stored_dropped = 0;  ///< times that segments beyond a hole were given up for memory
+  std::uint64_t time_wait_shortened = 0;
+  // While sending
+  std::uint64_t send_no_memory = 0;
+  std::uint64_t send_refused = 0;  ///< by the layer below
+  /// By the core, see Drop.
+  std::array<std::uint64_t, drop_count> drops{};
+};
+
+}  // namespace mirage::net::tcp

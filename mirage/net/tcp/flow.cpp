@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: ISC
+// The application's calls: flows, awaiters, listeners.
+#include <algorithm>
+
+#include <mirage/net/tcp/tcp.hpp>
+#include <mirage/net/tcp/user.hpp>
+
+namespace mirage::net::tcp {
+
+// Reading
+
+Result<SliceList, FlowError> Tcp::read(Connection& connection) noexcept {
+  if (connection.tcb.receive.discard) return Failure{FlowError::closed};
+  if (connection.received.size() > 0) {
+    SliceList slices = connection.received.take(nodes_);
+    if (!connection.closed) touch(connection);  // the window may open
+    return slices;
+  }
+  if (connection.finished) return SliceList{};
+  return Failure{connection.error.value_or(FlowError::closed)};
+}
+
+Result<SliceList, FlowError> ReadAwaiter::await_resume() noexcept {
+  if (connection_ == nullptr) return Failure{FlowError::closed};
+  if (!connection_->readable()) return Failure{FlowError::cancelled};
+  return connection_->owner.read(*connection_);
+}
+
+// Writing
+
+std::uint32_t Tcp::room(const Connection& connection) const noexcept {
+  const std::uint32_t size = connection.sending.size();
+  return size < options_.send_buffer ? options_.send_buffer - size : 0;
+}
+
+bool WriteAwaiter::advance() noexcept {
+  if (connection_ == nullptr || connection_->closed || !may_write(connection_->tcb)) return true;
+  Tcp& tcp = connection_->owner;
+  const std::uint32_t before = connection_->sending.size();
+  std::uint32_t room = tcp.room(*connection_);
+  while (room > 0 && !slices_.empty()) {
+    const Slice part = slices_[0].sub(0, room);
+    const std::uint32_t size = part.size();
+    if (!connection_->sending.push(tcp.nodes_, part)) break;
+    slices_.remove_prefix(size);
+    room -= size;
+  }
+  if (room > 0 && !bytes_.empty()) {
+    const Bytes part = bytes_.first(std::min<std::size_t>(room, bytes_.size()));
+    bytes_ = bytes_.subspan(connection_->sending.append(tcp.nodes_, tcp.shard_.buffers(), part));
+  }
+  const std::uint32_t accepted = connection_->sending.size() - before;
+  if (accepted > 0) {
+    written(connection_->tcb, accepted);
+    tcp.touch(*connection_);
+  }
+  done_ = slices_.empty() && bytes_.empty();
+  // Nothing is on its way that would make room later: waiting would be for ever.
+  const bool stuck = !done_ && connection_->sending.size() == 0;
+  return done_ || stuck;
+}
+
+Result<void, FlowError> WriteAwaiter::await_resume() const noexcept {
+  if (done_) return {};
+  if (connection_ == nullptr) return Failure{FlowError::closed};
+  if (connection_->closed) return Failure{connection_->error.value_or(FlowError::closed)};
+  if (!may_write(connection_->tcb)) return Failure{FlowError::closed};
+  return Failure{status() == WaitStatus::cancelled ? FlowError::cancelled : FlowError::no_memory};
+}
+
+// Connecting and accepting
+
+ConnectAwaiter::~ConnectAwaiter() {
+  if (!opened_ || *opened_ == nullptr) return;
+  Connection& connection = **opened_;
+  connection.held = false;
+  Tcp& tcp = connection.owner;
+  connection.closed ? tcp.let_go(connection) : tcp.abort(connection);
+}
+
+Result<Flow, FlowError> ConnectAwaiter::await_resume() noexcept {
+  if (!opened_) return Failure{opened_.error()};
+  Connection& connection = **opened_;
+  if (connection.closed) return Failure{connection.error.value_or(FlowError::timed_out)};
+  if (!connection.established()) return Failure{FlowError::cancelled};
+  opened_ = nullptr;
+  return Flow{connection};
+}
+
+bool AcceptAwaiter::await_ready() noexcept {
+  if (entry_ == nullptr) return true;
+  Connection* connection = entry_->ready.pop_front();
+  if (connection == nullptr) return false;
+  connection->listener = nullptr;
+  --entry_->pending;
+  connection->held = true;
+  connection_ = connection;
+  return true;
+}
+
+Result<Flow, FlowError> AcceptAwaiter::await_resume() noexcept {
+  if (connection_ != nullptr) return Flow{*std::exchange(connection_, nullptr)};
+  return Failure{status() == WaitStatus::cancelled ? FlowError::cancelled : FlowError::closed};
+}
+
+AcceptAwaiter::~AcceptAwaiter() {
+  if (connection_ == nullptr) return;
+  connection_->held = false;
+  Tcp& tcp = connection_->owner;
+  connection_->closed ? tcp.let_go(*connection_) : tcp.abort(*connection_);
+}
+
+void Listener::close() noexcept {
+  if (ListenEntry* entry = std::exchange(entry_, nullptr)) entry->owner.close_listener(*entry);
+}
+
+// Ending
+
+void Tcp::shutdown(Connection& connection) noexcept {
+  if (connection.closed) return;
+  tcp::shutdown(connection.tcb);
+  connection.wake(connection.writers);
+  touch(connection);
+}
+
+void Tcp::close(Connection& connection) noexcept {
+  if (connection.closed) return;
+  tcp::close(connection.tcb, shard_.now());
+  connection.received.clear(nodes_);
+  connection.wake(connection.readers);
+  connection.wake(connection.writers);
+  touch(connection);
+}
+
+void Tcp::abort(Connection& connection) noexcept {
+  if (connection.closed) return;
+  if (const auto reset = tcp::abort(connection.tcb)) {
+    ++counters_.resets_sent;
+    send_reply(*reset, connection.tcb.local, connection.tcb.remote, connection.path);
+  }
+  terminate(connection, FlowError::closed);
+}
+
+Flow::~Flow() {
+  if (connection_ == nullptr) return;
+  Tcp& tcp = connection_->owner;
+  connection_->held = false;
+  connection_->closed ? tcp.let_go(*connection_) : tcp.close(*connection_);
+}
+
+void Flow::shutdown() noexcept {
+  if (connection_ != nullptr) connection_->owner.shutdown(*connection_);
+}
+
+void Flow::close() noexcept {
+  if (connection_ != nullptr) connection_->owner.close(*connection_);
+}
+
+void Flow::abort() noexcept {
+  if (connection_ != nullptr) connection_->owner.abort(*connection_);
+}
+
+Shard& Flow::shard() const noexcept { return connection_->owner.shard(); }
+
+void Flow::set_no_delay(bool on) noexcept {
+  connection_->tcb.send.no_delay = on;
+  if (!connection_->closed) connection_->owner.touch(*connection_);
+}
+
+void Flow::set_keep_alive(Duration idle) noexcept {
+  Tcb& tcb = connection_->tcb;
+  tcb.keep_alive_idle = idle;
+  tcb.keep_alive_count = 0;
+  tcb.deadlines.keep_alive = idle > Duration{0} ? shard().now() + idle : never;
+  if (!connection_->closed) connection_->owner.touch(*connection_);
+}
+
+}  // namespace mirage::net::tcp

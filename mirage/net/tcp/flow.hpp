@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: ISC
+// The application's end of a connection: module type Flow. Awaiters live in the awaiting coroutine's frame; input only
+// marks them ready.
+#pragma once
+
+#include <utility>
+
+#include <mirage/async/shard.hpp>
+#include <mirage/module/flow.hpp>
+#include <mirage/net/tcp/connection.hpp>
+
+namespace mirage::net::tcp {
+
+class Flow;
+
+class [[nodiscard]] ReadAwaiter : public WaitBase {
+ public:
+  explicit ReadAwaiter(Connection* connection) noexcept : connection_(connection) {}
+  [[nodiscard]] bool await_ready() const noexcept { return connection_ == nullptr || connection_->readable(); }
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> handle) noexcept {
+    if (!prepare(handle, handle.promise().context())) return false;
+    connection_->readers.push_back(*this);
+    return true;
+  }
+  Result<SliceList, FlowError> await_resume() noexcept;
+
+ private:
+  Connection* connection_;
+};
+
+/// Moves slices or copies bytes into the send queue, in parts as room appears.
+class [[nodiscard]] WriteAwaiter : public WaitBase {
+ public:
+  WriteAwaiter(Connection* connection, SliceList&& slices) noexcept
+      : connection_(connection), slices_(std::move(slices)) {}
+  WriteAwaiter(Connection* connection, Bytes bytes) noexcept : connection_(connection), bytes_(bytes) {}
+  [[nodiscard]] bool await_ready() noexcept { return advance(); }
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> handle) noexcept {
+    if (!prepare(handle, handle.promise().context())) return false;
+    connection_->writers.push_back(*this);
+    return true;
+  }
+  Result<void, FlowError> await_resume() const noexcept;
+  /// Takes what fits into the send queue; true when nothing is left to do, for better or worse.
+  bool advance() noexcept;
+
+ private:
+  Connection* connection_;
+  SliceList slices_;
+  Bytes bytes_;
+  bool done_ = false;
+};
+
+class [[nodiscard]] ConnectAwaiter : public WaitBase {
+ public:
+  explicit ConnectAwaiter(Result<Connection*, FlowError> opened) noexcept : opened_(opened) {}
+  ConnectAwaiter(const ConnectAwaiter&) = delete;
+  ConnectAwaiter& operator=(const ConnectAwaiter&) = delete;
+  /// Gives up a connection that nobody waits for any more.
+  ~ConnectAwaiter();
+  [[nodiscard]] bool await_ready() const noexcept { return !opened_; }
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> handle) noexcept {
+    if (!prepare(handle, handle.promise().context())) return false;
+    (*opened_)->readers.push_back(*this);
+    return true;
+  }
+  Result<Flow, FlowError> await_resume() noexcept;
+
+ private:
+  Result<Connection*, FlowError> opened_;
+};
+
+/// Move-only handle of a connection; destroying it closes. See module/flow.hpp for the contract of each operation.
+class Flow {
+ public:
+  explicit Flow(Connection& connection) noexcept : connection_(&connection) { connection.held = true; }
+  Flow(Flow&& other) noexcept : connection_(std::exchange(other.connection_, nullptr)) {}
+  Flow& operator=(Flow&& other) noexcept {
+    std::swap(connection_, other.connection_);
+    return *this;
+  }
+  ~Flow();
+
+  ReadAwaiter read() noexcept { return ReadAwaiter{connection_}; }
+  WriteAwaiter write(SliceList slices) noexcept { return {connection_, std::move(slices)}; }
+  /// `bytes` must stay valid until the write completes.
+  WriteAwaiter write(Bytes bytes) noexcept { return {connection_, bytes}; }
+  void shutdown() noexcept;
+  void close() noexcept;
+  void abort() noexcept;
+  [[nodiscard]] Endpoint peer() const noexcept { return connection_->tcb.remote; }
+  [[nodiscard]] Endpoint local() const noexcept { return connection_->tcb.local; }
+  [[nodiscard]] std::uint32_t headroom() const noexcept { return 0; }
+  [[nodiscard]] std::uint32_t tailroom() const noexcept { return 0; }
+  [[nodiscard]] Shard& shard() const noexcept;
+
+  /// Sends short segments at once instead of waiting for acknowledgements (Nagle's algorithm, RFC 9293 MUST-17).
+  void set_no_delay(bool on) noexcept;
+  /// Probes a silent peer after `idle` (RFC 9293 section 3.8.4: off by default, at least two hours unless asked); 0:
+  /// off.
+  void set_keep_alive(Duration idle) noexcept;
+
+ private:
+  Connection* connection_;
+};
+
+static_assert(mirage::Flow<Flow>);
+
+}  // namespace mirage::net::tcp

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: ISC
+// Opening: listening ports, admission, initial sequence numbers, ephemeral ports.
+#include <algorithm>
+#include <new>
+
+#include <mirage/net/tcp/tcp.hpp>
+#include <mirage/net/tcp/user.hpp>
+
+namespace mirage::net::tcp {
+
+namespace {
+
+enum Salt : std::uint64_t { salt_sequence = 1, salt_port = 2 };
+
+/// RFC 6056 section 3.2 wants a wide range; below lie what services use.
+constexpr std::uint32_t first_ephemeral = 32768;
+constexpr std::uint32_t ephemeral_count = 65536 - first_ephemeral;
+
+std::uint16_t segment_size_of(const Path& path) noexcept {
+  return static_cast<std::uint16_t>(path.mtu - path.ip_header_size - wire::tcp_header_size);
+}
+
+}  // namespace
+
+bool Tcp::admit() noexcept {
+  if (connection_count_ >= options_.maximum_connections) {
+    Connection* oldest = time_wait_.front();
+    if (oldest == nullptr) return false;
+    ++counters_.time_wait_shortened;
+    terminate(*oldest, std::nullopt);
+    if (connection_count_ >= options_.maximum_connections) return false;
+  }
+  // What every connection needs must be there before the peer is told that it may send.
+  const std::size_t reserved = (connection_count_ + std::size_t{1}) * options_.connection_reserve;
+  return shard_.frames().admits() && !shard_.buffers().low() && reserved <= shard_.buffers().bound() / 2;
+}
+
+OpenParameters Tcp::parameters(const Endpoint& local, const Endpoint& remote, const Path& path) noexcept {
+  // RFC 6528: ISN = M + F(localip, localport, remoteip, remoteport, secretkey), M a clock of 4 us.
+  const auto clock = static_cast<std::uint64_t>(shard_.now().time_since_epoch().count()) / 4000;
+  const std::uint64_t hash = tuple_hash(key_, local, remote, salt_sequence);
+  const std::size_t share = shard_.buffers().bound() / 4;
+  return {.local = local,
+          .remote = remote,
+          .initial = {static_cast<std::uint32_t>(clock + hash)},
+          .send_segment_size = segment_size_of(path),
+          .receive_segment_size = segment_size_of(path),
+          .receive_space = static_cast<std::uint32_t>(std::min<std::size_t>(options_.receive_window, share))};
+}
+
+Connection* Tcp::create(const Tcb& tcb, const Path& path) noexcept {
+  auto* connection = new (std::nothrow) Connection(*this, tcb, path, [](Timer& timer) noexcept {
+    auto& self = static_cast<Connection&>(timer);
+    self.owner.expired(self);
+  });
+  if (connection == nullptr) return nullptr;
+  if (!table_.insert(*connection)) {
+    delete connection;
+    return nullptr;
+  }
+  ++connection_count_;
+  touch(*connection);
+  return connection;
+}
+
+Port Tcp::choose_port(const IpAddress& local, const Endpoint& remote) noexcept {
+  // RFC 6056 section 3.3.3, algorithm 3: a keyed hash of the destination spreads, a counter steps.
+  const std::uint64_t offset = tuple_hash(key_, {.address = local}, remote, salt_port);
+  for (std::uint32_t i = 0; i < ephemeral_count; ++i) {
+    const auto port = static_cast<Port>(first_ephemeral + (offset + port_counter_++) % ephemeral_count);
+    if (find_listener(port) != nullptr) continue;
+    if (table_.find({.address = local, .port = port}, remote) == nullptr) return port;
+  }
+  return 0;
+}
+
+Result<Connection*, FlowError> Tcp::open(const Endpoint& remote) noexcept {
+  if (remote.port == 0 || remote.address.is_unspecified()) return Failure{FlowError::unreachable};
+  const auto path = ip_.route(IpAddress{}, remote.address);
+  if (!path || path->is_local_broadcast) return Failure{FlowError::unreachable};
+  if (!admit()) {
+    ++counters_.refused_by_budget;
+    return Failure{FlowError::no_memory};
+  }
+  const Port port = choose_port(path->source, remote);
+  if (port == 0) return Failure{FlowError::no_memory};
+  const Endpoint local{.address = path->source, .port = port};
+  Connection* connection = create(open_active(parameters(local, remote, *path), shard_.now()), *path);
+  if (connection == nullptr) return Failure{FlowError::no_memory};
+  connection->held = true;
+  ++counters_.opened_actively;
+  return connection;
+}
+
+ListenEntry* Tcp::find_listener(Port port) noexcept {
+  for (ListenEntry* entry = listeners_.front(); entry != nullptr; entry = listeners_.next(*entry)) {
+    if (entry->port == port) return entry;
+  }
+  return nullptr;
+}
+
+Result<Listener, ListenError> Tcp::listen(Port port, const ListenOptions& options) noexcept {
+  if (port == 0) return Failure{ListenError::denied};
+  if (find_listener(port) != nullptr) return Failure{ListenError::port_in_use};
+  if (listener_count_ >= options_.maximum_listeners) return Failure{ListenError::no_memory};
+  auto* entry = new (std::nothrow) ListenEntry(*this, port, std::max<std::uint16_t>(options.backlog, 1));
+  if (entry == nullptr) return Failure{ListenError::no_memory};
+  listeners_.push_back(*entry);
+  ++listener_count_;
+  return Listener{*entry};
+}
+
+void Tcp::arrive_at_listener(const Incoming& incoming, const Endpoint& local, const Endpoint& remote) noexcept {
+  ListenEntry* entry = find_listener(local.port);
+  if (entry == nullptr) {
+    ++counters_.no_listener;
+    return reject(incoming, local, remote);
+  }
+  if (entry->pending >= entry->backlog) {
+    ++counters_.backlog_full;
+    return;  // no answer: the peer tries again, and there may be room then
+  }
+  const auto path = ip_.route(local.address, remote.address);
+  if (!path || path->is_local_broadcast) return;
+  if (!admit()) {
+    ++counters_.refused_by_budget;
+    return;
+  }
+  const Tcb tcb = open_passive(parameters(local, remote, *path), incoming.segment, shard_.now());
+  Connection* connection = create(tcb, *path);
+  if (connection == nullptr) {
+    ++counters_.refused_by_budget;
+    return;
+  }
+  connection->listener = entry;
+  entry->opening.push_back(*connection);
+  ++entry->pending;
+  ++counters_.opened_passively;
+}
+
+/// Both SYNs are acknowledged: the one who waits for this connection hears of it.
+void Tcp::offer(Connection& connection) noexcept {
+  ListenEntry* entry = connection.listener;
+  if (entry == nullptr) {
+    connection.wake(connection.readers);  // a ConnectAwaiter
+    return;
+  }
+  ++counters_.accepted;
+  auto* acceptor = static_cast<AcceptAwaiter*>(entry->acceptors.front());
+  if (acceptor == nullptr) {
+    entry->ready.push_back(connection);
+    return;
+  }
+  connection.ListNode<PlaceTag>::unlink();
+  connection.listener = nullptr;
+  --entry->pending;
+  connection.held = true;
+  acceptor->connection_ = &connection;
+  acceptor->complete(WaitStatus::done);
+}
+
+void Tcp::close_listener(ListenEntry& entry) noexcept {
+  while (Waiter* waiter = entry.acceptors.front()) waiter->complete(WaitStatus::done);
+  while (Connection* connection = entry.opening.front()) abort(*connection);
+  while (Connection* connection = entry.ready.front()) abort(*connection);
+  --listener_count_;
+  delete &entry;
+}
+
+}  // namespace mirage::net::tcp

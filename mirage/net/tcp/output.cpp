@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: ISC
+// Sending: departures of the core become packets.
+#include <algorithm>
+
+#include <mirage/net/tcp/departure.hpp>
+#include <mirage/net/tcp/tcp.hpp>
+#include <mirage/net/tcp/timers.hpp>
+#include <mirage/net/tcp/user.hpp>
+#include <mirage/net/tcp/window.hpp>
+
+namespace mirage::net::tcp {
+
+namespace {
+/// Payloads up to this size travel in the header's buffer.
+constexpr std::uint32_t inline_payload = 256;
+/// How soon to go on after the layer below had no room.
+constexpr Duration retry_delay = 1ms;
+}  // namespace
+
+std::uint32_t Tcp::receive_space(const Connection& connection) const noexcept {
+  const BufferPool& buffers = shard_.buffers();
+  const std::uint32_t limit = connection.tcb.receive.space_limit;
+  const std::uint32_t queued = connection.received.size();
+  const std::uint32_t pinned = connection.received.pinned();
+  if (buffers.low() || queued >= limit || pinned / 2 >= limit) return 0;
+  // A payload pins about twice its size; no connection may hope for more than a quarter of what is left for all.
+  const std::uint32_t budget = std::min(limit - queued, limit - pinned / 2);
+  return static_cast<std::uint32_t>(std::min<std::size_t>(budget, buffers.available() / 4));
+}
+
+void Tcp::flush() noexcept {
+  while (Connection* connection = dirty_.front()) {
+    if (!transmit(*connection)) {
+      retry_.arm(shard_.timers(), shard_.now() + retry_delay);
+      return;
+    }
+    connection->ListNode<DirtyTag>::unlink();
+    arm(*connection);
+  }
+}
+
+void Tcp::arm(Connection& connection) noexcept {
+  const Time deadline = next_deadline(connection.tcb);
+  if (deadline == never) return;  // an armed timer may fire for nothing once: cheaper than disarming for each segment
+  if (connection.armed() && connection.deadline() <= deadline) return;
+  connection.Timer::arm(shard_.timers(), deadline);
+}
+
+/// False when the layer below has no room: the connection stays where it is and is served first the next time.
+bool Tcp::transmit(Connection& connection) noexcept {
+  Tcb& tcb = connection.tcb;
+  set_receive_space(tcb, receive_space(connection));
+  const std::uint32_t largest = maximum_payload(ip_.capabilities(), connection.path, tcb.send.segment_size);
+  while (true) {
+    const Sequence maximum = tcb.send.maximum;
+    const auto departure = next_departure(tcb, largest, shard_.now());
+    if (!departure) return true;
+    if (departure->length > 0 && departure->sequence < maximum) ++counters_.retransmissions;
+    if (!send(connection, *departure)) {
+      departure_failed(tcb, *departure);
+      return false;
+    }
+  }
+}
+
+bool Tcp::attach_payload(Connection& connection, const Departure& departure, TransmitFrame& frame) noexcept {
+  const std::uint32_t length = departure.length;
+  if (length == 0) return true;
+  const std::uint32_t offset = distance(connection.tcb.send.unacknowledged, departure.sequence);
+  if (length <= inline_payload) {
+    connection.sending.copy(offset, frame.header.grow_back(length));
+    return true;
+  }
+  if (connection.sending.gather(offset, length, frame.payload)) return true;
+  frame.payload.clear();  // too many small slices for one frame: make them one
+  MutableSlice whole = shard_.buffers().allocate(length, 0);
+  if (!whole) return false;
+  connection.sending.copy(offset, whole.grow_back(length));
+  return frame.payload.push_back(std::move(whole).freeze());
+}
+
+bool Tcp::send(Connection& connection, const Departure& departure) noexcept {
+  const std::uint32_t size = header_size(departure);
+  TransmitFrame frame;
+  frame.header = ip_.new_frame(size + (departure.length <= inline_payload ? departure.length : 0));
+  if (!frame.header) {
+    ++counters_.send_no_memory;
+    return false;
+  }
+  frame.header.grow_back(size);
+  if (!attach_payload(connection, departure, frame)) {
+    ++counters_.send_no_memory;
+    return false;
+  }
+  write_header(departure, connection.tcb.local.port, connection.tcb.remote.port, connection.path, ip_.capabilities(),
+               frame);
+  const auto sent = ip_.send(connection.path, 0, std::move(frame));
+  if (!sent && sent.error() == IpError::queue_full) {
+    ++counters_.send_refused;
+    return false;
+  }
+  // Any other failure is like a loss on the way: the protocol's timers deal with it.
+  if (!sent) ++counters_.send_refused;
+  ++counters_.segments_out;
+  counters_.bytes_out += departure.length;
+  return true;
+}
+
+void Tcp::send_reply(const Departure& departure, const Endpoint& local, const Endpoint& remote,
+                     const Path& path) noexcept {
+  TransmitFrame frame;
+  frame.header = ip_.new_frame(header_size(departure));
+  if (!frame.header) {
+    ++counters_.send_no_memory;
+    return;
+  }
+  frame.header.grow_back(header_size(departure));
+  write_header(departure, local.port, remote.port, path, ip_.capabilities(), frame);
+  ++counters_.segments_out;
+  if (!ip_.send(path, 0, std::move(frame))) ++counters_.send_refused;
+}
+
+/// RFC 9293 section 3.10.7.1: a segment that belongs to no connection is answered by a reset.
+void Tcp::reject(const Incoming& incoming, const Endpoint& local, const Endpoint& remote) noexcept {
+  const auto departure = reset_for(incoming.segment);
+  if (!departure) return;
+  const auto path = ip_.route(local.address, remote.address);
+  if (!path || path->is_local_broadcast) return;
+  ++counters_.resets_sent;
+  send_reply(*departure, local, remote, *path);
+}
+
+}  // namespace mirage::net::tcp

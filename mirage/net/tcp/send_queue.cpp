@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: ISC
+#include <algorithm>
+#include <cstring>
+
+#include <mirage/net/tcp/send_queue.hpp>
+
+namespace mirage::net::tcp {
+
+void SendQueue::seal() noexcept {
+  if (pending_ == nullptr) return;
+  pending_->slice = std::move(staging_).freeze();
+  pending_ = nullptr;
+}
+
+bool SendQueue::push(NodePool& nodes, Slice slice) noexcept {
+  if (slice.empty()) return true;
+  seal();
+  const std::uint32_t size = slice.size();
+  SliceNode* node = nodes.take(std::move(slice));
+  if (node == nullptr) return false;
+  chain_.push_back(node);
+  size_ += size;
+  return true;
+}
+
+std::uint32_t SendQueue::append(NodePool& nodes, BufferPool& buffers, Bytes bytes) noexcept {
+  std::uint32_t taken = 0;
+  while (taken < bytes.size()) {
+    if (pending_ == nullptr || staging_.tailroom() == 0) {
+      seal();
+      MutableSlice block = buffers.allocate(std::min<std::size_t>(bytes.size() - taken, frame_capacity), 0);
+      if (!block) return taken;
+      SliceNode* node = nodes.take({});
+      if (node == nullptr) return taken;
+      staging_ = std::move(block);
+      chain_.push_back(node);
+      pending_ = node;
+    }
+    const auto count = static_cast<std::uint32_t>(std::min<std::size_t>(bytes.size() - taken, staging_.tailroom()));
+    std::memcpy(staging_.grow_back(count).data(), bytes.data() + taken, count);
+    taken += count;
+    size_ += count;
+  }
+  return taken;
+}
+
+void SendQueue::release(NodePool& nodes, std::uint32_t count) noexcept {
+  seal();
+  size_ -= count;
+  while (count > 0) {
+    SliceNode* node = chain_.first();
+    if (count < node->slice.size()) {
+      node->slice.remove_prefix(count);
+      break;
+    }
+    count -= node->slice.size();
+    nodes.give_back(chain_.pop_front());
+  }
+  cursor_ = nullptr;
+}
+
+SliceNode* SendQueue::find(std::uint32_t offset, std::uint32_t& begin) noexcept {
+  SliceNode* node = chain_.first();
+  begin = 0;
+  if (cursor_ != nullptr && cursor_begin_ <= offset) {
+    node = cursor_;
+    begin = cursor_begin_;
+  }
+  while (offset - begin >= node->slice.size()) {
+    begin += node->slice.size();
+    node = node->next;
+  }
+  cursor_ = node;
+  cursor_begin_ = begin;
+  return node;
+}
+
+bool SendQueue::gather(std::uint32_t offset, std::uint32_t length, SliceList& out) noexcept {
+  seal();
+  std::uint32_t begin = 0;
+  for (SliceNode* node = find(offset, begin); length > 0; node = node->next) {
+    const Slice part = node->slice.sub(offset - begin, length);
+    if (!out.push_back(part)) return false;
+    begin += node->slice.size();
+    offset += part.size();
+    length -= part.size();
+  }
+  return true;
+}
+
+void SendQueue::copy(std::uint32_t offset, MutableBytes out) noexcept {
+  if (out.empty()) return;
+  seal();
+  std::uint32_t begin = 0;
+  for (SliceNode* node = find(offset, begin); !out.empty(); node = node->next) {
+    const Bytes source = node->slice.bytes().subspan(offset - begin);
+    const std::size_t count = std::min(source.size(), out.size());
+    std::memcpy(out.data(), source.data(), count);
+    begin += node->slice.size();
+    offset += static_cast<std::uint32_t>(count);
+    out = out.subspan(count);
+  }
+}
+
+void SendQueue::clear(NodePool& nodes) noexcept {
+  seal();
+  chain_.clear(nodes);
+  cursor_ = nullptr;
+  size_ = 0;
+}
+
+}  // namespace mirage::net::tcp

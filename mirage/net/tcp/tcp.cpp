@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: ISC
+// Events: segments, timers, errors; what the core's actions mean for queues and waiters.
+#include <cstdlib>
+
+#include <mirage/net/tcp/arrival.hpp>
+#include <mirage/net/tcp/serialise.hpp>
+#include <mirage/net/tcp/tcp.hpp>
+#include <mirage/net/tcp/timers.hpp>
+#include <mirage/net/tcp/user.hpp>
+#include <mirage/net/tcp/window.hpp>
+
+namespace mirage::net::tcp {
+
+Tcp::Tcp(Shard& shard, IpPort ip, const TcpOptions& options) noexcept
+    : shard_(shard), ip_(ip), options_(options), nodes_(options.maximum_slices) {}
+
+Tcp::~Tcp() {
+  while (Connection* connection = table_.any()) {
+    if (connection->held) std::abort();
+    terminate(*connection, std::nullopt);
+  }
+}
+
+void Tcp::start() noexcept {
+  Drbg& random = shard_.random();
+  key_ = {random.next_u64(), random.next_u64()};
+  table_.set_key({random.next_u64(), random.next_u64()});
+  port_counter_ = static_cast<std::uint16_t>(random.next_u32());
+}
+
+void Tcp::input(IpPacket& packet) noexcept {
+  ++counters_.segments_in;
+  const auto incoming = read_packet(packet);
+  if (!incoming) {
+    switch (incoming.error()) {
+      case PacketError::malformed:
+        ++counters_.malformed;
+        break;
+      case PacketError::bad_checksum:
+        ++counters_.bad_checksum;
+        break;
+      case PacketError::not_unicast:
+        ++counters_.not_unicast;
+        break;
+    }
+    return;
+  }
+  if (incoming->segment.options.malformed) ++counters_.malformed_options;
+  const Endpoint local{.address = packet.destination, .port = incoming->local_port};
+  const Endpoint remote{.address = packet.source, .port = incoming->remote_port};
+  Connection* connection = table_.find(local, remote);
+  const Segment& segment = incoming->segment;
+  const bool opens = segment.has(Flags::syn) && !segment.has(Flags::ack) && !segment.has(Flags::rst);
+  if (connection != nullptr && opens && connection->tcb.state == State::time_wait &&
+      segment.sequence > connection->tcb.receive.next) {
+    terminate(*connection, std::nullopt);  // a new incarnation: RFC 1122 section 4.2.2.13
+    connection = nullptr;
+  }
+  if (connection != nullptr) return arrive(*connection, *incoming, packet);
+  if (opens) return arrive_at_listener(*incoming, local, remote);
+  ++counters_.no_connection;
+  reject(*incoming, local, remote);
+}
+
+void Tcp::arrive(Connection& connection, const Incoming& incoming, IpPacket& packet) noexcept {
+  SliceList payload = std::move(packet.payload);
+  payload.remove_prefix(incoming.header_size);
+  if (!make_room(connection, incoming.segment, payload)) {
+    ++counters_.receive_memory;
+    return;
+  }
+  const Actions actions = on_segment(connection.tcb, incoming.segment, shard_.now());
+  apply(connection, actions, std::move(payload));
+}
+
+bool Tcp::make_room(Connection& connection, const Segment& segment, const SliceList& payload) noexcept {
+  if (payload.empty()) return true;
+  const auto slices = static_cast<std::uint32_t>(payload.size());
+  const auto fits = [&] {
+    // Twice the window is what a window's worth of frames may pin (see receive_space); as much again for small
+    // segments.
+    return nodes_.has(slices + 1) && connection.received.pinned() < 4 * std::uint64_t{options_.receive_window};
+  };
+  const bool in_order = segment.sequence <= connection.tcb.receive.next;
+  const bool low = shard_.buffers().low();
+  if (fits() && (in_order || !low)) return true;
+  if (!in_order) return false;  // the peer sends it again
+  if (!connection.received.has_stored()) return fits();
+  ++counters_.stored_dropped;
+  connection.received.drop_stored(nodes_);
+  forget_stored(connection.tcb);
+  return fits();
+}
+
+void Tcp::take_payload(Connection& connection, const Actions& actions, SliceList&& payload) noexcept {
+  if (actions.payload == Actions::Payload::none) return;
+  payload.remove_prefix(actions.skip);
+  payload.truncate(actions.take);
+  counters_.bytes_in += actions.take;
+  if (actions.payload == Actions::Payload::store) {
+    connection.received.store(nodes_, std::move(payload), actions.position);
+    return;
+  }
+  connection.received.append(nodes_, shard_.buffers(), std::move(payload));
+  const ReceiveVariables& r = connection.tcb.receive;
+  const Sequence end = actions.finished ? r.fin : r.next;
+  connection.received.deliver_stored(nodes_, actions.position + actions.take, end);
+}
+
+void Tcp::apply(Connection& connection, const Actions& actions, SliceList&& payload) noexcept {
+  if (actions.drop != Drop::none) ++counters_.drops[static_cast<std::size_t>(actions.drop)];
+  take_payload(connection, actions, std::move(payload));
+  if (actions.acknowledged > 0) {
+    connection.sending.release(nodes_, actions.acknowledged);
+    if (auto* writer = static_cast<WriteAwaiter*>(connection.writers.front()); writer != nullptr && writer->advance()) {
+      writer->complete(WaitStatus::done);
+    }
+  }
+  if (actions.finished) connection.finished = true;
+  if (actions.established) offer(connection);
+  if (actions.reply) {
+    if ((actions.reply->flags & Flags::rst) != 0) ++counters_.resets_sent;
+    send_reply(*actions.reply, connection.tcb.local, connection.tcb.remote, connection.path);
+  }
+  if (actions.closed) return terminate(connection, actions.error);
+  if (connection.readable()) connection.wake(connection.readers);
+  if (connection.tcb.state == State::time_wait) enter_time_wait(connection);
+  touch(connection);
+}
+
+void Tcp::expired(Connection& connection) noexcept {
+  const Time now = shard_.now();
+  if (connection.tcb.deadlines.retransmit <= now) ++counters_.timeouts;
+  const Actions actions = on_time(connection.tcb, now);
+  apply(connection, actions, {});
+}
+
+void Tcp::enter_time_wait(Connection& connection) noexcept {
+  if (connection.ListNode<PlaceTag>::linked()) return;
+  time_wait_.push_back(connection);
+  if (++time_wait_count_ <= options_.maximum_time_wait) return;
+  ++counters_.time_wait_shortened;
+  terminate(*time_wait_.front(), std::nullopt);
+}
+
+void Tcp::terminate(Connection& connection, std::optional<FlowError> error) noexcept {
+  if (connection.closed) return;
+  if (error == FlowError::reset) ++counters_.reset_by_peer;
+  if (error == FlowError::timed_out) ++counters_.timed_out;
+  if (connection.ListNode<PlaceTag>::linked() && connection.listener == nullptr) --time_wait_count_;
+  connection.ListNode<PlaceTag>::unlink();
+  if (connection.listener != nullptr) --connection.listener->pending;
+  connection.listener = nullptr;
+  connection.closed = true;
+  connection.error = error;
+  connection.disarm();
+  connection.ListNode<DirtyTag>::unlink();
+  table_.remove(connection);
+  connection.sending.clear(nodes_);
+  connection.received.drop_stored(nodes_);
+  connection.wake(connection.readers);
+  connection.wake(connection.writers);
+  if (!connection.held) let_go(connection);
+}
+
+void Tcp::let_go(Connection& connection) noexcept {
+  connection.received.clear(nodes_);
+  --connection_count_;
+  delete &connection;
+}
+
+/// RFC 5927 section 4: an ICMP error counts only if it quotes a sequence number that is on its way.
+Connection* Tcp::find_for_error(const TransportError& error) noexcept {
+  if (error.transport_header.size() < 8) return nullptr;
+  const Endpoint local{.address = error.local, .port = load_big<std::uint16_t>(error.transport_header, 0)};
+  const Endpoint remote{.address = error.remote, .port = load_big<std::uint16_t>(error.transport_header, 2)};
+  Connection* connection = table_.find(local, remote);
+  if (connection == nullptr) return nullptr;
+  const Sequence sequence{load_big<std::uint32_t>(error.transport_header, 4)};
+  const SendVariables& s = connection->tcb.send;
+  return s.unacknowledged <= sequence && sequence < s.maximum ? connection : nullptr;
+}
+
+void Tcp::on_error(const TransportError& error) noexcept {
+  Connection* connection = find_for_error(error);
+  if (connection == nullptr) return;
+  if (error.kind == TransportError::Kind::packet_too_big) {
+    const std::uint32_t headers = connection->path.ip_header_size + std::uint32_t{wire::tcp_header_size};
+    // RFC 791: every host takes 576 bytes; a smaller claim is an attack (RFC 5927 section 7).
+    if (error.mtu >= connection->path.mtu || error.mtu < 576) return;
+    connection->path.mtu = error.mtu;
+    shrink_segment_size(connection->tcb, static_cast<std::uint16_t>(error.mtu - headers));
+    return touch(*connection);
+  }
+  // RFC 9293 MUST-56: soft errors never end an established connection; RFC 5461: hard ones end an attempt at once.
+  if (error.kind == TransportError::Kind::soft || connection->tcb.state != State::syn_sent) return;
+  const bool refused = error.kind == TransportError::Kind::port_unreachable;
+  connection->tcb.state = State::closed;
+  terminate(*connection, refused ? FlowError::refused : FlowError::unreachable);
+}
+
+}  // namespace mirage::net::tcp
