@@ -161,6 +161,44 @@ int net(const spt::BootInfo& boot) {
   return 0;
 }
 
+/// With a header in front of each frame: sends a TCP segment of three times the segment size, receives one frame.
+int vnet(const spt::BootInfo& boot) {
+  const solo5::Extension* known = extension(boot);
+  expect((known->granted & solo5::vnet_header) != 0 && known->vnet_devices == 2, "vnet headers granted");
+  const int descriptor = device(boot).descriptor;
+  constexpr std::size_t payload = 3000;
+  static const unsigned char header[10] = {1, 1, 54, 0, payload / 3 & 0xff, payload / 3 >> 8, 34, 0, 16, 0};
+  static unsigned char frame[54 + payload] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 1, 8, 0, 0x45};
+  frame[16] = (payload + 40) >> 8;
+  frame[17] = (payload + 40) & 0xff;
+  frame[23] = 6;     // TCP
+  frame[46] = 0x50;  // five words of header
+  const std::uint64_t pieces[4] = {reinterpret_cast<std::uintptr_t>(header), sizeof header,
+                                   reinterpret_cast<std::uintptr_t>(frame), sizeof frame};
+  expect(call(20, descriptor, address(pieces), 2) == sizeof header + sizeof frame, "send by writev");
+  std::uint32_t events[12];
+  expect(call(281, boot.epoll_descriptor, address(events), 4, 10000, 0) == 1, "epoll_pwait");
+  const std::uint64_t room[2] = {reinterpret_cast<std::uintptr_t>(buffer), sizeof buffer};
+  const long size = call(19, descriptor, address(room), 1);
+  expect(size > 10, "receive by readv");
+  print("received ");
+  print(static_cast<std::uint64_t>(size) - 10);
+  print("\n");
+  return 0;
+}
+
+int mtu(const spt::BootInfo& boot) {
+  print("MTU ");
+  print(std::uint64_t{device(boot).net.mtu});
+  print("\n");
+  return 0;
+}
+
+int many_pieces(const spt::BootInfo& boot) {
+  call(20, device(boot).descriptor, address(buffer), 65);
+  return 0;
+}
+
 // --- what must be stopped ---
 
 int write_text(const spt::BootInfo&) {
@@ -281,6 +319,9 @@ constexpr Named deeds[] = {
     {"block", block},
     {"block_many", block_many},
     {"net", net},
+    {"vnet", vnet},
+    {"mtu", mtu},
+    {"many_pieces", many_pieces},
     {"write_text", write_text},
     {"write_constant", write_constant},
     {"execute_heap", execute_heap},

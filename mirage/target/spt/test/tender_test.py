@@ -4,10 +4,12 @@
 
 usage: tender_test.py [--stock] TENDER FOLDER-WITH-IMAGES
 """
+import fcntl
 import os
 import random
 import re
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -145,6 +147,97 @@ def test_packet_socket(tender):
                                                descriptors=(number,)), "message boundaries")
 
 
+def open_tap(name, flags=0):
+    """The descriptor of a tap, made if it does not exist."""
+    TUNSETIFF, IFF_TAP, IFF_NO_PI = 0x400454ca, 0x0002, 0x1000
+    descriptor = os.open("/dev/net/tun", os.O_RDWR)
+    fcntl.ioctl(descriptor, TUNSETIFF, struct.pack("16sH22x", name.encode(), IFF_TAP | IFF_NO_PI | flags))
+    return descriptor
+
+
+def host_side(interface):
+    """A socket that sends and receives frames where the host does."""
+    frames = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+    frames.bind((interface, 0))
+    frames.settimeout(10)
+    return frames
+
+
+def exchange(tender, image, deed, interface, options, descriptors=()):
+    """Runs a guest that sends a frame and waits for one; returns what the host got and what the guest did."""
+    frames = host_side(interface)
+    process = subprocess.Popen([tender.program, "--mem=2", *options, os.path.join(tender.folder, image), deed],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, pass_fds=descriptors)
+    got = frames.recv(70000)
+    for _ in range(600):  # the first may be lost: the interface gets its carrier with the guest
+        frames.send(b"\xff" * 6 + b"\x02\0\0\0\0\2" + b"\x88\xb5" + b"x" * 60)
+        try:
+            process.wait(timeout=0.1)
+            break
+        except subprocess.TimeoutExpired:
+            pass
+    out, error = process.communicate(timeout=10)
+    frames.close()
+    return got, (process.returncode, out.decode(), error.decode())
+
+
+def tap_cases(tender):
+    """In a network namespace of its own (see test_taps)."""
+    def ip(*words):
+        subprocess.run(["ip", *words], check=True)
+    for name, more in (("tap0", ()), ("tap1", ("multi_queue",)), ("down0", ())):
+        ip("tuntap", "add", name, "mode", "tap", *more)
+        with open(f"/proc/sys/net/ipv6/conf/{name}/disable_ipv6", "w", encoding="ascii") as file:
+            file.write("1")
+    ip("link", "set", "tap0", "mtu", "4000", "up")
+    ip("link", "set", "tap1", "up")
+    ip("link", "set", "lo", "up")
+    for image in ("net.spt", "net-extended.spt"):
+        expect("MTU of a tap", tender.run(image, "mtu", options=["--net:service=tap0"]), 0, "MTU 4000\n")
+        expect("MTU given", tender.run(image, "mtu", options=["--net:service=tap0", "--net-mtu:service=1280"]), 0,
+               "MTU 1280\n")
+    for interface in ("tap0", "tap1"):
+        got, seen = exchange(tender, "net.spt", "net", interface, [f"--net:service={interface}"])
+        expect(f"frames by {interface}", seen, 0, "received 74\n")
+        check("frame on the host", got.startswith(b"the frame"), got)
+        got, seen = exchange(tender, "net-extended.spt", "vnet", interface, [f"--net:service={interface}"])
+        expect(f"frames with vnet headers by {interface}", seen, 0, "received 74\n")
+        check("a large segment in one piece", len(got) == 3054, len(got))
+    expect("plain frames after that", exchange(tender, "net.spt", "net", "tap0", ["--net:service=tap0"])[1], 0,
+           "received 74\n")
+    expect("too many pieces", tender.run("net-extended.spt", "many_pieces", options=["--net:service=tap0"]),
+           BAD_SYSTEM_CALL)
+    descriptor = open_tap("tap0")
+    expect("MTU of a descriptor", tender.run("net.spt", "mtu", options=[f"--net:service=@{descriptor}"],
+                                             descriptors=(descriptor,)), 0, "MTU 4000\n")
+    got, seen = exchange(tender, "net-extended.spt", "net", "tap0", [f"--net:service=@{descriptor}"], (descriptor,))
+    expect("frames by a descriptor", seen, 0, "received 74\n")
+    os.close(descriptor)
+    IFF_VNET_HDR = 0x4000
+    descriptor = open_tap("tap0", IFF_VNET_HDR)
+    got, seen = exchange(tender, "net-extended.spt", "vnet", "tap0", [f"--net:service=@{descriptor}"], (descriptor,))
+    expect("vnet headers by a descriptor", seen, 0, "received 74\n")
+    one_line_error("vnet headers the image does not know",
+                   tender.run("net.spt", "mtu", options=[f"--net:service=@{descriptor}"], descriptors=(descriptor,)),
+                   "IFF_VNET_HDR")
+    os.close(descriptor)
+    one_line_error("interface that is no tap", tender.run("net.spt", options=["--net:service=lo"]), "not a tap")
+    one_line_error("interface that is down", tender.run("net.spt", options=["--net:service=down0"]), "is down")
+    one_line_error("no such interface", tender.run("net.spt", options=["--net:service=tap%d"]), "no interface")
+
+
+def test_taps(tender):
+    """Taps live in a user and network namespace of their own: nothing outside changes, no root needed."""
+    inside = ["unshare", "--user", "--map-root-user", "--net"]
+    if not os.path.exists("/dev/net/tun") or subprocess.run(inside + ["true"], capture_output=True,
+                                                            check=False).returncode != 0:
+        print("NOT RUN: taps (no /dev/net/tun, or namespaces are forbidden here)")
+        return
+    done = subprocess.run(inside + [sys.executable, os.path.abspath(__file__), "--taps", tender.program, tender.folder],
+                          check=False)
+    check("taps", done.returncode == 0, done.returncode)
+
+
 def test_descriptors(tender):
     """Descriptors that are not named are closed, the standard ones are open."""
     reader, writer = os.pipe()
@@ -262,6 +355,9 @@ def main():
     mutations = next((int(a.split("=")[1]) for a in arguments if a.startswith("--mutations=")), 500)
     program, folder = [os.path.abspath(a) for a in arguments if not a.startswith("--")]
     tender = Tender(program, folder, stock)
+    if "--taps" in arguments:
+        tap_cases(tender)
+        return 1 if failures else 0
     test_base(tender)
     test_block(tender)
     test_direct_execution(tender)
@@ -270,6 +366,7 @@ def main():
         test_extended(tender)
         test_faults(tender)
         test_packet_socket(tender)
+        test_taps(tender)
         test_descriptors(tender)
         test_privileges(tender)
         test_command_line(tender)
