@@ -113,8 +113,9 @@ run() {
   cp -rL "$payload" "$work/root/payload"
   for program in "$@"; do add_program "$program" "$work/root"; done
   { cat "$rig/initramfs"; archive "$work/root"; } >"$work/initramfs"
+  # Without XSAVE: this QEMU's SVM does not intercept XSETBV, so KVM would not know that a guest has enabled AVX.
   # The status comes over a serial port of its own: nothing that a payload prints can forge it.
-  timeout -k 5 "${RIG_LIMIT:-120}" qemu-system-x86_64 -accel tcg -machine pc -cpu "${RIG_CPU:-EPYC,+svm,+npt}" \
+  timeout -k 5 "${RIG_LIMIT:-120}" qemu-system-x86_64 -accel tcg -machine pc -cpu "${RIG_CPU:-EPYC,+svm,+npt,-xsave}" \
     -m "${RIG_MEMORY:-256}" -nodefaults -no-user-config -display none -no-reboot \
     ${RIG_ICOUNT:+-icount shift=0,sleep=off -rtc base=2026-01-01,clock=vm} \
     -serial stdio -serial "file:$work/status" -kernel "$rig/kernel" -initrd "$work/initramfs" \

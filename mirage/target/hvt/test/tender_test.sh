@@ -8,6 +8,7 @@ tender=$1 images=$2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 mkdir "$work/payload"
-cp "$here"/payload/* "$images"/*.hvt "$work/payload/"
+"$here/guest/build.sh" "$images/guest"
+cp "$here"/payload/* "$images"/*.hvt "$images"/guest/*.hvt "$work/payload/"
 basename "$tender" >"$work/payload/tender"
 "$here/../../../../test/rig/kvm.sh" run "$work/payload" "$tender"

@@ -114,8 +114,35 @@ extension() {
   stopped entropy_beyond "$pointer" extended entropy_beyond
 }
 
+# fault NAME TEXT: the image with our runtime reports the fault, with registers and a backtrace, and aborts
+fault() {
+  expect "guest $1" 255 "$2" guest-fault "$1"
+  for line in 'rip=0x' '  at 0x'; do
+    echo "$output" | grep -q "$line" || { failures=$((failures + 1)); echo "FAILED guest $1: no '$line' in $output"; }
+  done
+}
+
+# What the guest's own page tables and fault report do, whatever the tender is.
+guest() {
+  expect 'guest services' 0 SUCCESS guest-fault services
+  for deed in write_text write_constant own_tables; do fault $deed 'write to read-only memory'; done
+  for deed in execute_heap execute_data execute_stack execute_low_memory; do fault $deed 'execution of data'; done
+  for deed in zero_page zero_page_write; do fault $deed 'null pointer'; done
+  fault tender_tables 'write to unmapped memory'
+  fault above_memory 'read from unmapped memory'
+  fault not_canonical 'general protection'
+  fault invalid_instruction 'invalid opcode'
+  fault divide 'divide error'
+  fault breakpoint breakpoint
+  fault overflow_stack 'stack overflow'
+  expect 'guest smash_stack' 255 . guest-fault smash_stack
+  expect 'guest abort' 255 . guest-fault abort
+  for memory in 2 3 512 4096; do expect "guest with $memory MiB" 0 SUCCESS guest-fault services --mem=$memory; done
+}
+
 basics
 isolation
+guest
 extension
 block
 network
