@@ -29,7 +29,7 @@ plan::Settings read_settings(const std::vector<std::string>& words, const std::v
   for (std::size_t i = 0; i < words.size(); ++i) {
     const std::string& word = words[i];
     if (!word.starts_with("--")) {
-      throw Error("", std::format("unexpected argument '{}'", word), "Keys are given as --NAME=VALUE.");
+      throw plan::UsageError("", std::format("unexpected argument '{}'", word), "Keys are given as --NAME=VALUE.");
     }
     const auto equals = word.find('=');
     const std::string name = word.substr(2, equals == std::string::npos ? equals : equals - 2);
@@ -45,7 +45,7 @@ plan::Settings read_settings(const std::vector<std::string>& words, const std::v
     } else if (i + 1 < words.size() && !words[i + 1].starts_with("--")) {
       settings[name] = words[++i];
     } else {
-      throw Error("", std::format("key --{} needs a value", name), std::format("Say --{}=VALUE.", name));
+      throw plan::UsageError("", std::format("key --{} needs a value", name), std::format("Say --{}=VALUE.", name));
     }
   }
   return settings;
@@ -108,12 +108,6 @@ std::vector<std::string> query_topics() {
 
 namespace {
 
-std::string joined(const std::vector<std::string>& lines) {
-  std::string out;
-  for (const auto& line : lines) out += line + "\n";
-  return out;
-}
-
 std::vector<std::string> names_of(const plan::Plan& plan, bool devices) {
   std::vector<std::string> names;
   for (const auto& instance : plan.instances) {
@@ -143,23 +137,24 @@ int run_query(const Common& common, const std::string& what) {
     for (const auto& target : project.catalogue().targets()) names.push_back(target.name);
     return names;
   };
-  std::string answer;
-  if (what == "name") answer = plan.name + "\n";
-  if (what == "target") answer = plan.target->name + "\n";
-  if (what == "targets") answer = joined(targets());
-  if (what == "image") answer = "dist/" + plan.image() + "\n";
-  if (what == "keys") answer = joined(key_lines(plan));
-  if (what == "modules") answer = joined(names_of(plan, false));
-  if (what == "devices") answer = joined(names_of(plan, true));
-  if (what == "libraries" && !generated().empty()) answer = joined(project.libraries(plan));
-  if (what == "files") answer = joined(generated());
-  if (what == "main") answer = plan::generate_main(plan);
-  if (what == "makefile") answer = plan::generate_makefile(plan, project.root().binary / "mirage");
+  using Lines = std::vector<std::string>;
+  Lines answer;
+  if (what == "name") answer = {plan.name};
+  if (what == "target") answer = {plan.target->name};
+  if (what == "targets") answer = targets();
+  if (what == "image") answer = {"dist/" + plan.image()};
+  if (what == "keys") answer = key_lines(plan);
+  if (what == "modules") answer = names_of(plan, false);
+  if (what == "devices") answer = names_of(plan, true);
+  if (what == "libraries" && !generated().empty()) answer = project.libraries(plan);
+  if (what == "files") answer = generated();
+  if (what == "main") answer = {plan::generate_main(plan)};
+  if (what == "makefile") answer = {plan::generate_makefile(plan, project.root().binary / "mirage")};
   if (common.json) {
     std::print("{}\n", Json{{what, answer}}.dump());
-  } else {
-    std::print("{}", answer);
+    return 0;
   }
+  for (const auto& line : answer) std::print("{}{}", line, line.ends_with('\n') ? "" : "\n");
   return 0;
 }
 

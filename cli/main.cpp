@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: ISC
 // The `mirage` command: reads the command line, calls a subcommand, prints its error. Exit status: 0, the subcommand's
 // own, 1 for an error, 2 for wrong usage.
+#include <algorithm>
 #include <cstdio>
 #include <exception>
+#include <format>
 #include <functional>
 #include <print>
 
@@ -11,6 +13,7 @@
 #include <CLI/CLI.hpp>
 #include <cli/command.hpp>
 #include <config/error.hpp>
+#include <mirage/base/option.hpp>
 
 namespace mirage::cli {
 
@@ -131,6 +134,18 @@ void rewrite_help(std::vector<std::string>& words) {
   words.emplace_back("--help");
 }
 
+/// CLI11 only says that a command is required.
+void check_command(const CLI::App& app, const std::vector<std::string>& words) {
+  if (words.empty() || words.front().starts_with('-') || app.get_subcommand_no_throw(words.front()) != nullptr) return;
+  std::vector<Option> options;
+  for (const auto* each : app.get_subcommands({})) {
+    options.push_back({.name = each->get_name(), .expected = {}, .fallback = {}, .doc = {}});
+  }
+  const Option* near = nearest_option(options, words.front());
+  throw plan::UsageError("", std::format("there is no command '{}'", words.front()),
+                         near == nullptr ? "mirage --help lists them." : std::format("Did you mean {}?", near->name));
+}
+
 int run_main(std::vector<std::string> words) {
   CommandLine line;
   CLI::App app{"Builds and runs unikernels from config.cpp and a library operating system in C++.", "mirage"};
@@ -147,12 +162,16 @@ int run_main(std::vector<std::string> words) {
     line.run.arguments.assign(end + 1, words.end());
     words.erase(end, words.end());
   }
-  std::ranges::reverse(words);
   try {
+    check_command(app, words);
+    std::ranges::reverse(words);
     app.parse(words);
     return run_command(app, line);
   } catch (const CLI::ParseError& problem) {
     return app.exit(problem) == 0 ? 0 : usage_error;
+  } catch (const plan::UsageError& error) {
+    (void)print_error(line.common, error);
+    return usage_error;
   } catch (const plan::Error& error) {
     return print_error(line.common, error);
   } catch (const std::exception& failure) {

@@ -39,12 +39,12 @@ int run_new(const Common& common, const NewOptions& options) {
   if (std::ranges::find(known, options.layout) == known.end()) {
     std::string names;
     for (const auto& name : known) names += (names.empty() ? "" : ", ") + name;
-    throw plan::Error("", std::format("there is no template '{}'", options.layout),
-                      std::format("Templates are: {}.", names));
+    throw plan::UsageError("", std::format("there is no template '{}'", options.layout),
+                           std::format("Templates are: {}.", names));
   }
   if (!is_project_name(options.name)) {
-    throw plan::Error("", std::format("'{}' is no name for a project", options.name),
-                      "Use letters, digits, '-' and '_'.");
+    throw plan::UsageError("", std::format("'{}' is no name for a project", options.name),
+                           "Use letters, digits, '-' and '_'.");
   }
   if (fs::exists(options.name)) {
     throw plan::Error("", std::format("'{}' exists already", options.name), "Choose another name.");

@@ -35,8 +35,8 @@ void append_filled(Words& out, const Words& words, const Names& names) {
 std::uint16_t parse_port(const std::string& text, const std::string& whole) {
   std::uint16_t port = 0;
   if (!parse_value(text, port) || port == 0) {
-    throw Error("", std::format("bad port forwarding '{}'", whole),
-                "Say -p HOST:GUEST, such as -p 8080:80 or -p 5353:53/udp.");
+    throw plan::UsageError("", std::format("bad port forwarding '{}'", whole),
+                           "Say -p HOST:GUEST, such as -p 8080:80 or -p 5353:53/udp.");
   }
   return port;
 }
@@ -88,8 +88,8 @@ Names devices_given(const plan::Plan& plan, const Words& options, const char* op
     const auto equals = text.find('=');
     const std::string name = text.substr(0, equals);
     if (equals == std::string::npos) {
-      throw Error("", std::format("bad value '{}' for {}", text, option),
-                  std::format("Say {} NAME={}.", option, device));
+      throw plan::UsageError("", std::format("bad value '{}' for {}", text, option),
+                             std::format("Say {} NAME={}.", option, device));
     }
     std::string names;
     for (const auto& instance : plan.instances) {
@@ -97,8 +97,9 @@ Names devices_given(const plan::Plan& plan, const Words& options, const char* op
     }
     const auto known = std::ranges::find(plan.instances, name, &plan::Instance::device_name);
     if (known == plan.instances.end() || known->device != device) {
-      throw Error("", std::format("the image has no {} device '{}'", device, name),
-                  names.empty() ? std::format("It has none of this type.") : std::format("It has: {}.", names));
+      throw plan::UsageError(
+          "", std::format("the image has no {} device '{}'", device, name),
+          names.empty() ? std::format("It has none of this type.") : std::format("It has: {}.", names));
     }
     given[name] = text.substr(equals + 1);
   }
@@ -214,8 +215,15 @@ class Launcher {
             {"guest_port", std::to_string(forward.guest)}};
   }
 
+  /// The helper's network is the one that an image expects by default: 10.0.0.2/24 behind 10.0.0.1, by DHCP as well.
   void add_helper() {
-    launch_.helper = {program("mirage-usernet"), std::format("--fd={}", network_descriptor)};
+    launch_.helper = {program("mirage-usernet"),
+                      std::format("--fd={}", network_descriptor),
+                      std::format("--ready-fd={}", ready_descriptor),
+                      "--network=10.0.0.0/24",
+                      "--host=10.0.0.1",
+                      "--guest=10.0.0.2",
+                      "--dns=10.0.0.3"};
     for (const auto& forward : launch_.forwards) {
       launch_.helper.push_back(
           std::format("--forward={}:{}:{}:{}", forward.protocol, forward.address, forward.host, forward.guest));

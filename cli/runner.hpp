@@ -31,6 +31,8 @@ struct Launch {
   std::vector<Forward> forwards;
 };
 inline constexpr int network_descriptor = 3;
+/// Where the helper says that it is ready.
+inline constexpr int ready_descriptor = 4;
 
 /// Chooses forwards when none were given: one for each key called `port` or `...-port`, on a free port of the host.
 /// `binary` is where the tenders are. Throws Error for devices that are missing or unknown.

@@ -5,6 +5,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <initializer_list>
 
 #include <fcntl.h>
 #include <sys/prctl.h>
@@ -21,39 +22,64 @@ namespace {
 
 using plan::Error;
 
-/// Two ends of a connection that keeps frames apart.
-struct Wire {
-  int image = -1;
-  int helper = -1;
-  Wire() {
-    int ends[2];
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
-      throw Error("", std::string("no socket for the network: ") + std::strerror(errno));
-    }
-    image = ends[0];
-    helper = ends[1];
-    const int room = 4 << 20;
-    for (const int end : ends) (void)setsockopt(end, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+/// Two descriptors that are closed in the end, and in every program that is not given them.
+struct Pair {
+  int first = -1;
+  int second = -1;
+  Pair() = default;
+  Pair(const Pair&) = delete;
+  Pair& operator=(const Pair&) = delete;
+  ~Pair() {
+    close_first();
+    close_second();
   }
-  Wire(const Wire&) = delete;
-  Wire& operator=(const Wire&) = delete;
-  ~Wire() { close_both(); }
-  void close_both() {
-    if (image >= 0) close(image);
-    if (helper >= 0) close(helper);
-    image = helper = -1;
+  void close_first() { close_one(first); }
+  void close_second() { close_one(second); }
+
+ private:
+  static void close_one(int& descriptor) {
+    if (descriptor >= 0) close(descriptor);
+    descriptor = -1;
   }
 };
 
-/// Only async-signal-safe calls and exec behind fork. `descriptor` (when there is one) becomes network_descriptor.
-[[noreturn]] void become(char* const* words, int descriptor, pid_t parent, const sigset_t& mask) {
+/// Fills `pair` with high numbers, so that they never collide with those that a child expects.
+void open_pair(Pair& pair, int (&ends)[2]) {
+  pair.first = fcntl(ends[0], F_DUPFD_CLOEXEC, 64);
+  pair.second = fcntl(ends[1], F_DUPFD_CLOEXEC, 64);
+  close(ends[0]);
+  close(ends[1]);
+  if (pair.first < 0 || pair.second < 0) throw Error("", std::string("no descriptor left: ") + std::strerror(errno));
+}
+
+/// A connection that keeps frames apart.
+void open_wire(Pair& pair) {
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
+    throw Error("", std::string("no socket for the network: ") + std::strerror(errno));
+  }
+  const int room = 4 << 20;
+  for (const int end : ends) (void)setsockopt(end, SOL_SOCKET, SO_SNDBUF, &room, sizeof room);
+  open_pair(pair, ends);
+}
+
+void open_pipe(Pair& pair) {
+  int ends[2];
+  if (pipe2(ends, O_CLOEXEC) != 0) throw Error("", std::string("no pipe: ") + std::strerror(errno));
+  open_pair(pair, ends);
+}
+
+/// A descriptor of ours and its number in the child.
+struct Given {
+  int descriptor;
+  int number;
+};
+
+/// Only async-signal-safe calls and exec behind fork.
+[[noreturn]] void become(char* const* words, std::initializer_list<Given> given, pid_t parent, const sigset_t& mask) {
   (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (getppid() != parent) _exit(1);
-  if (descriptor == network_descriptor) {
-    (void)fcntl(descriptor, F_SETFD, 0);
-  } else if (descriptor >= 0) {
-    (void)dup2(descriptor, network_descriptor);
-  }
+  for (const auto& each : given) (void)dup2(each.descriptor, each.number);
   (void)sigprocmask(SIG_SETMASK, &mask, nullptr);
   execv(words[0], words);
   constexpr char message[] = "mirage: cannot execute the program\n";
@@ -61,14 +87,14 @@ struct Wire {
   _exit(127);
 }
 
-pid_t start(const plan::Words& words, int descriptor, const sigset_t& mask) {
+pid_t start(const plan::Words& words, std::initializer_list<Given> given, const sigset_t& mask) {
   std::vector<char*> pointers;
   for (const auto& word : words) pointers.push_back(const_cast<char*>(word.c_str()));
   pointers.push_back(nullptr);
   const pid_t parent = getpid();
   const pid_t child = fork();
   if (child < 0) throw Error("", std::string("cannot start a process: ") + std::strerror(errno));
-  if (child == 0) become(pointers.data(), descriptor, parent, mask);
+  if (child == 0) become(pointers.data(), given, parent, mask);
   return child;
 }
 
@@ -99,6 +125,24 @@ void end_helper(pid_t helper) {
   (void)waitpid(helper, nullptr, 0);
 }
 
+/// Starts the helper with its end of the wire and waits until its network is up. Throws Error when it is not.
+pid_t start_helper(const plan::Words& words, Pair& wire, const sigset_t& mask) {
+  Pair ready;
+  open_pipe(ready);
+  const pid_t helper = start(words, {{wire.second, network_descriptor}, {ready.second, ready_descriptor}}, mask);
+  wire.close_second();
+  ready.close_second();
+  char byte = 0;
+  while (true) {
+    const ssize_t count = read(ready.first, &byte, 1);
+    if (count == 1) return helper;
+    if (count < 0 && errno == EINTR) continue;
+    break;
+  }
+  (void)waitpid(helper, nullptr, 0);
+  throw Error("", "the user-mode network did not start", "Its own message stands above.");
+}
+
 }  // namespace
 
 int supervise(const Launch& launch) {
@@ -108,14 +152,16 @@ int supervise(const Launch& launch) {
   for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGCHLD}) sigaddset(&signals, signal);
   sigprocmask(SIG_BLOCK, &signals, &before);
   for (const auto& each : launch.environment) putenv(const_cast<char*>(each.c_str()));
+  Pair wire;
   pid_t helper = -1;
   pid_t image = -1;
   if (launch.helper.empty()) {
-    image = start(launch.command, -1, before);
+    image = start(launch.command, {}, before);
   } else {
-    Wire wire;
-    helper = start(launch.helper, wire.helper, before);
-    image = start(launch.command, wire.image, before);
+    open_wire(wire);
+    helper = start_helper(launch.helper, wire, before);
+    image = start(launch.command, {{wire.first, network_descriptor}}, before);
+    wire.close_first();
   }
   const int status = wait_for(image, signals);
   if (helper > 0) end_helper(helper);

@@ -26,13 +26,13 @@ std::vector<std::string> texts(const Json& json, const char* name) {
   return field(json, name, std::vector<std::string>());
 }
 
-Key read_key(const Json& json, const fs::path& file) {
+Key read_key(const Json& json, const std::string& module, const fs::path& file) {
   Key key{.name = json.at("name"),
           .type = json.at("type"),
           .fallback = json.at("default").get<std::string>(),
           .doc = json.at("doc"),
           .configure_only = field(json, "configure_only", false),
-          .place = file.filename().string()};
+          .place = "module " + module};
   const KeyType* type = find_key_type(key.type);
   if (type == nullptr || !type->check(*key.fallback)) {
     throw Error(file.string(), std::format("key '{}' has an unknown type or a bad default", key.name));
@@ -54,7 +54,7 @@ Module read_module(const Json& json, const fs::path& file) {
                 .generate = text(json, "generate"),
                 .file = file};
   if (json.contains("arguments")) module.arguments = texts(json, "arguments");
-  for (const auto& each : field(json, "keys", Json::array())) module.keys.push_back(read_key(each, file));
+  for (const auto& each : field(json, "keys", Json::array())) module.keys.push_back(read_key(each, module.name, file));
   return module;
 }
 
@@ -136,7 +136,7 @@ const Target& Catalogue::target(std::string_view name) const {
   if (at != targets_.end()) return *at;
   std::string names;
   for (const auto& each : targets_) names += (names.empty() ? "" : ", ") + each.name;
-  throw Error("", std::format("unknown target '{}'", name), std::format("Targets are: {}.", names));
+  throw UsageError("", std::format("unknown target '{}'", name), std::format("Targets are: {}.", names));
 }
 
 const Module* Catalogue::find_module(const Target& target, std::string_view name) const {

@@ -22,4 +22,10 @@ class Error : public std::runtime_error {
   std::string mend_;
 };
 
+/// The command line is wrong: exit status 2 instead of 1.
+class UsageError : public Error {
+ public:
+  using Error::Error;
+};
+
 }  // namespace mirage::plan

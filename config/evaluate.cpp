@@ -65,7 +65,7 @@ std::string mend_for(const std::string& notes) {
     return std::format("The functor takes {} module{}; {} {} given.", wanted, wanted == "1" ? "" : "s", given,
                        given == "1" ? "was" : "were");
   }
-  if (notes.contains("undeclared identifier")) {
+  if (notes.contains("undeclared identifier") && !notes.contains("did you mean")) {
     return "Does config.cpp begin with #include <mirage/config.hpp> and `using namespace mirage::config;`?";
   }
   return {};
@@ -88,8 +88,11 @@ void throw_compile_error(std::string_view output, std::string_view file_name) {
       const std::string note = plain(diagnostics[j].message);
       if (note.starts_with("candidate function not viable: ")) text += "\n  " + note.substr(31);
     }
-    for (const auto& line : shown->excerpt) text += "\n" + line;
-    throw Error(std::format("{}:{}", fs::path(shown->file).filename().string(), shown->line), text, mend_for(text));
+    // Our own two lines around the user's file say nothing to its reader.
+    const bool ours = fs::path(shown->file).filename() == "program.cpp";
+    for (const auto& line : shown->excerpt) text += ours ? "" : "\n" + line;
+    const auto place = std::format("{}:{}", fs::path(shown->file).filename().string(), shown->line);
+    throw Error(ours ? std::string(file_name) : place, text, mend_for(text));
   }
   throw Error(std::string(file_name), "does not build as a configuration:\n" + std::string(output.substr(0, 2000)),
               output.contains("configure()") ? "Define `mirage::config::Unikernel configure()`." : "");

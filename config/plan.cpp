@@ -70,12 +70,12 @@ class Planner {
     for (const auto& [name, value] : settings_) {
       const auto key = std::ranges::find(keys, name, &Key::name);
       if (key == keys.end()) {
-        throw Error("", std::format("unknown key --{}", name), known_keys_hint(keys, name));
+        throw UsageError("", std::format("unknown key --{}", name), known_keys_hint(keys, name));
       }
       const KeyType* type = find_key_type(key->type);
       if (!type->check(value)) {
-        throw Error("", std::format("bad value '{}' for key --{} ({})", value, name, key->place),
-                    std::format("Give {}.", type->expected));
+        throw UsageError("", std::format("bad value '{}' for key --{} ({})", value, name, key->place),
+                         std::format("Give {}.", type->expected));
       }
     }
   }

@@ -1,0 +1,154 @@
+Configuring checks the wiring and the keys; nothing is generated but the build folder and the Makefile.
+
+  $ cp -r "$MIRAGE_SOURCE/example/application/website" . && cd website
+  $ mirage configure -t spt --port=8080
+  Configured website for spt. Next: make depend && make, or: mirage build
+  $ ls -A
+  Makefile
+  build
+  config.cpp
+  htdocs
+  main.hpp
+  $ find build -not -path '*/config/*' -type f | sort
+  build/context.json
+  build/spt/include/mirage/keys.hpp
+  build/spt/main.cpp
+  build/spt/manifest.json
+  build/spt/mirage_crunch_table.S
+  build/spt/mirage_crunch_table.cpp
+  $ cat build/context.json
+  {
+    "target": "spt",
+    "keys": {
+      "port": "8080"
+    }
+  }
+  $ cat build/spt/manifest.json
+  {
+    "type": "solo5.manifest",
+    "version": 1,
+    "devices": [
+      {
+        "name": "service",
+        "type": "NET_BASIC"
+      }
+    ]
+  }
+  $ grep -A1 'port to listen' build/spt/include/mirage/keys.hpp
+    /// TCP port to listen on
+    std::uint16_t port = 8080U;
+  $ mirage query keys
+  net=direct
+  port=8080
+  ipv4=10.0.0.2/24
+  ipv4-gateway=10.0.0.1
+  dhcp=false
+  name=website
+  logs=info
+  delay=0s
+  $ mirage query devices
+  net service
+  $ mirage query image
+  dist/website.spt
+  $ mirage query name --json
+  {"name":"website\n"}
+
+What was configured is remembered.
+
+  $ mirage describe
+  Name      website
+  Target    spt: sandboxed process under mirage-spt or stock solo5-spt
+  Image     dist/website.spt
+  Modules   network 'service'      Net       config.cpp:9
+            stack                  Stack     config.cpp:9 <- network 'service'
+            crunch 'htdocs'        KvRo      config.cpp:9
+  Jobs      Website                main.hpp  config.cpp:8 <- stack, crunch 'htdocs'
+  Keys      --net                  direct (default)         stack on unix: direct (own, on a tap) or socket (the host's) [configure only]
+            --port                 8080                     TCP port to listen on
+            --ipv4                 10.0.0.2/24 (default)    own address and network; not used with --dhcp
+            --ipv4-gateway         10.0.0.1 (default)       default gateway; 0.0.0.0 for none
+            --dhcp                 false (default)          ask the network for address and gateway
+            --name                 website (default)        name of this unikernel, in logs and to the network
+            --logs                 info (default)           what to log: LEVEL or SOURCE:LEVEL, separated by commas
+            --delay                0s (default)             wait before starting
+  Libraries mirage_async
+            mirage_base
+            mirage_http
+            mirage_net
+            mirage_net_dhcp
+            mirage_net_ethernet
+            mirage_net_ip
+            mirage_net_tcp
+            mirage_net_udp
+            mirage_runtime
+            mirage_store_crunch
+            mirage_target_solo5
+            mirage_target_spt
+            mirage_wire
+
+The project's keys are part of the help.
+
+  $ mirage configure --help | sed -n '/^Keys of this/,$p'
+  Keys of this project:
+    --net=VALUE                stack on unix: direct (own, on a tap) or socket (the host's); text (default: direct) [configure only]
+    --port=VALUE               TCP port to listen on; a number from 0 to 65535 (default: 80)
+    --ipv4=VALUE               own address and network; not used with --dhcp; an address with its network's length, such as 10.0.0.2/24 (default: 10.0.0.2/24)
+    --ipv4-gateway=VALUE       default gateway; 0.0.0.0 for none; an IPv4 address such as 10.0.0.1 (default: 10.0.0.1)
+    --dhcp                     ask the network for address and gateway; true or false (default: false)
+    --name=VALUE               name of this unikernel, in logs and to the network; text (default: website)
+    --logs=VALUE               what to log: LEVEL or SOURCE:LEVEL, separated by commas; text (default: info)
+    --delay=VALUE              wait before starting; a duration such as 500ms, 10s or 2m (default: 0s)
+
+Keys: unknown ones, bad values, missing values.
+
+  $ mirage configure --prot=80
+  mirage: unknown key --prot
+    -> Did you mean --port?
+  [2]
+  $ mirage configure --port=http
+  mirage: bad value 'http' for key --port (config.cpp:7)
+    -> Give a number from 0 to 65535.
+  [2]
+  $ mirage configure --port
+  mirage: key --port needs a value
+    -> Say --port=VALUE.
+  [2]
+  $ mirage configure --port=80 extra
+  mirage: unexpected argument 'extra'
+    -> Keys are given as --NAME=VALUE.
+  [2]
+  $ mirage configure --ipv4=10.0.0.2
+  mirage: bad value '10.0.0.2' for key --ipv4 (module.json)
+    -> Give an address with its network's length, such as 10.0.0.2/24.
+  [2]
+  $ mirage configure -t vax
+  mirage: unknown target 'vax'
+    -> Targets are: hvt, spt, unix, virtio.
+  [2]
+  $ mirage configure --port=80 --json -t vax
+  {"error":{"place":"","message":"unknown target 'vax'","mend":"Targets are: hvt, spt, unix, virtio."}}
+  [2]
+
+On unix the host's sockets can take the place of the stack; elsewhere the choice has no effect.
+
+  $ mirage configure -t unix --net=socket -q && mirage query modules | head -1
+  socket_stack: mirage::target::unix::SocketStack
+  $ mirage configure -t unix -q && mirage query modules | head -1
+  network 'service': mirage::target::unix::Net
+  $ mirage configure -t spt --net=socket -q && mirage query modules | head -1
+  network 'service': mirage::target::spt::Net
+
+Cleaning leaves what the user wrote.
+
+  $ mirage clean
+  Removed build/config, build/context.json, build/spt, build/unix, Makefile, build.
+  $ ls -A
+  config.cpp
+  htdocs
+  main.hpp
+  $ mirage clean
+  Nothing to clean.
+  $ mirage build
+  mirage: this project is not configured
+    -> Run: mirage configure -t TARGET [--KEY=VALUE ...].
+  [1]

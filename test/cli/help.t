@@ -1,0 +1,87 @@
+The command, its version and its help.
+
+  $ mirage --version
+  mirage 0.1.0
+  $ mirage version
+  mirage 0.1.0
+  $ mirage --help
+  Builds and runs unikernels from config.cpp and a library operating system in C++.
+  Usage: mirage [OPTIONS] SUBCOMMAND
+
+  Options:
+    -h,--help                   Print this help message and exit
+    --version                   Display program version information and exit
+
+  Subcommands:
+    new                         start a project
+    configure                   decide target and keys, generate the sources
+    depend                      check the host's packages, build sysroot and libraries
+    build                       build the image dist/NAME.TARGET
+    clean                       remove what was generated and built
+    run                         run the image; its own arguments stand after --
+    describe                    show modules, keys and libraries
+    query                       answer one question about the project
+    symbolize                   resolve the addresses of a fault report
+    version                     print the version
+    help                        tell about a command
+
+  `mirage help COMMAND` tells more; the manual is mirage(1).
+
+  Options:
+    -h,--help                   Print this help message and exit
+    --version                   Display program version information and exit
+
+  Subcommands:
+    new                         start a project
+    configure                   decide target and keys, generate the sources
+    depend                      check the host's packages, build sysroot and libraries
+    build                       build the image dist/NAME.TARGET
+    clean                       remove what was generated and built
+    run                         run the image; its own arguments stand after --
+    describe                    show modules, keys and libraries
+    query                       answer one question about the project
+    symbolize                   resolve the addresses of a fault report
+    version                     print the version
+    help                        tell about a command
+
+  `mirage help COMMAND` tells more; the manual is mirage(1).
+  $ mirage help clean
+  remove what was generated and built
+  Usage: mirage clean [OPTIONS]
+
+  Options:
+    -h,--help                   Print this help message and exit
+    -f,--file TEXT              configuration file (default: config.cpp here)
+    --json                      result for programs, on standard output
+    -q,--quiet                  say nothing but errors
+
+  `mirage help COMMAND` tells more; the manual is mirage(1).
+
+  Options:
+    -h,--help                   Print this help message and exit
+    -f,--file TEXT              configuration file (default: config.cpp here)
+    --json                      result for programs, on standard output
+    -q,--quiet                  say nothing but errors
+
+  `mirage help COMMAND` tells more; the manual is mirage(1).
+  $ mirage clean --help | head -1
+  remove what was generated and built
+
+Wrong usage ends with status 2.
+
+  $ mirage
+  A subcommand is required
+  Run with --help for more information.
+  [2]
+  $ mirage bild
+  A subcommand is required
+  Run with --help for more information.
+  [2]
+  $ mirage run --memory=3
+  The following argument was not expected: --memory=3
+  Run with --help for more information.
+  [2]
+  $ mirage query nonsense
+  WHAT: nonsense not in {name,target,targets,image,keys,modules,devices,libraries,files,main,makefile}
+  Run with --help for more information.
+  [2]

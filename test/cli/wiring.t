@@ -1,0 +1,155 @@
+Wrong wiring is an error of a few lines, with the place and the mend.
+
+  $ mirage new wrong --template website -q && cd wrong
+
+A block device where a stack belongs.
+
+  $ sed -i 's/default_stack()/block("disk")/' config.cpp
+  $ mirage configure
+  mirage: config.cpp:8: no matching function for call to object of type 'Functor<Job, Stack, KvRo>'
+    no known conversion from 'Module<Block>' to 'Module<Stack>' for 1st argument
+      8 |   return unikernel("wrong", app(block("disk"), crunch("htdocs")));
+        |                             ^~~
+    -> Argument 1 must be a Stack, and a Block was given: check the order of the arguments against takes<...>.
+  [1]
+
+Too few modules.
+
+  $ sed -i 's/block("disk"), //' config.cpp
+  $ mirage configure
+  mirage: config.cpp:8: no matching function for call to object of type 'Functor<Job, Stack, KvRo>'
+    requires 2 arguments, but 1 was provided
+      8 |   return unikernel("wrong", app(crunch("htdocs")));
+        |                             ^~~
+    -> The functor takes 2 modules; 1 was given.
+  [1]
+
+A name that does not exist.
+
+  $ sed -i 's/app(crunch/app(default_stak(), crunch/' config.cpp
+  $ mirage configure
+  mirage: config.cpp:8: use of undeclared identifier 'default_stak'; did you mean 'default_stack'?
+      8 |   return unikernel("wrong", app(default_stak(), crunch("htdocs")));
+        |                                 ^~~~~~~~~~~~
+        |                                 default_stack
+  [1]
+
+A directory that does not exist.
+
+  $ sed -i 's/default_stak/default_stack/; s/crunch("htdocs")/crunch("pages")/' config.cpp
+  $ mirage configure
+  mirage: config.cpp:8: there is no directory 'pages' to link in
+    -> Paths are taken from the project's folder.
+  [1]
+
+The same key twice.
+
+  $ cat > config.cpp <<END
+  > #include <mirage/config.hpp>
+  > using namespace mirage::config;
+  > Unikernel configure() {
+  >   auto a = key<std::uint16_t>("port", 80, "one");
+  >   auto b = key<std::uint16_t>("port", 81, "two");
+  >   return unikernel("twice", main_module("Main", "main.hpp", takes<>, {a, b})());
+  > }
+  > END
+  $ mirage configure
+  mirage: config.cpp:5: key --port is declared twice, first at config.cpp:4
+    -> Declare it once and use the variable in both places.
+  [1]
+
+A default that does not fit, a name that is taken, a device name that no tender accepts.
+
+  $ cat > config.cpp <<END
+  > #include <mirage/config.hpp>
+  > using namespace mirage::config;
+  > Unikernel configure() {
+  >   auto address = key<Ipv4Address>("address", {"10.0.0"}, "where");
+  >   return unikernel("bad", main_module("Main", "main.hpp", takes<>, {address})());
+  > }
+  > END
+  $ mirage configure
+  mirage: config.cpp:4: bad default '10.0.0' for key --address: expected an IPv4 address such as 10.0.0.1
+  [1]
+  $ sed -i 's/"address", {"10.0.0"}/"help", {"10.0.0.1"}/' config.cpp
+  $ mirage configure
+  mirage: config.cpp:4: the key name 'help' is taken
+    -> Choose another.
+  [1]
+  $ cat > config.cpp <<END
+  > #include <mirage/config.hpp>
+  > using namespace mirage::config;
+  > Unikernel configure() {
+  >   return unikernel("disks", main_module("Main", "main.hpp", takes<Block>)(block("my disk")));
+  > }
+  > END
+  $ mirage configure
+  mirage: config.cpp:4: 'my disk' is no name for a device
+    -> Use 1 to 67 letters and digits.
+  [1]
+  $ sed -i 's/my disk/disk/' config.cpp
+  $ mirage configure
+  Configured disks for spt. Next: make depend && make, or: mirage build
+  $ mirage run --dry-run
+  mirage: config.cpp:4: the disk 'disk' has no file
+    -> Say --block disk=FILE.
+  [1]
+  $ touch disk.img
+  $ mirage run --dry-run --block disk=disk.img | sed 's|/[^ ]*/mirage-spt|mirage-spt|'
+  mirage-spt --mem=32 --block:disk=disk.img -- ./dist/disks.spt
+  $ mirage run --dry-run --block dosk=disk.img
+  mirage: the image has no block device 'dosk'
+    -> It has: disk.
+  [2]
+  $ mirage run --dry-run --net service=tap0 --block disk=disk.img
+  mirage: the image has no net device 'service'
+    -> It has none of this type.
+  [2]
+  $ mirage run --dry-run --block disk=disk.img -p 8080:80
+  mirage: -p forwards ports of a user-mode network, and the image has none
+    -> Its configuration has no network device.
+  [1]
+
+A choice by a key: what is not taken is not there.
+
+  $ cat > config.cpp <<END
+  > #include <mirage/config.hpp>
+  > using namespace mirage::config;
+  > Unikernel configure() {
+  >   auto site = configure_key<std::string>("site", "blog", "which site");
+  >   auto files = match_<KvRo>(site, {{"shop", crunch("shop")}}, crunch("htdocs"));
+  >   auto app = main_module("Main", "main.hpp", takes<KvRo, KvRo>);
+  >   return unikernel("sites", app(files, crunch("htdocs")));
+  > }
+  > END
+  $ mirage configure -q && mirage query modules
+  crunch 'htdocs': mirage::store::Crunch
+  Main: Main<CrunchType, CrunchType>
+  $ mkdir shop && mirage configure -q --site=shop && mirage query modules
+  crunch 'shop': mirage::store::Crunch
+  crunch 'htdocs': mirage::store::Crunch
+  Main: Main<CrunchType, Crunch2Type>
+
+A device that the target does not have.
+
+  $ cat > config.cpp <<END
+  > #include <mirage/config.hpp>
+  > using namespace mirage::config;
+  > Unikernel configure() {
+  >   return unikernel("sockets", main_module("Main", "main.hpp", takes<Stack>)(socket_stack()));
+  > }
+  > END
+  $ mirage configure -t spt
+  mirage: config.cpp:4: target spt has no module 'socket_stack'
+    -> Targets that have it: unix.
+  [1]
+
+A configuration that is none.
+
+  $ echo 'int x;' > config.cpp
+  $ mirage configure
+  mirage: program.cpp:2: use of undeclared identifier 'mirage'
+      2 | int main() { return mirage::config::detail::emit(configure()); }
+        |                     ^
+    -> Does config.cpp begin with #include <mirage/config.hpp> and `using namespace mirage::config;`?
+  [1]
