@@ -53,13 +53,14 @@ class PciTransport final : public Transport {
   /// Finds the device's registers (modern if it has them, else legacy) and enables decoding and bus mastering. False
   /// when neither interface is usable.
   [[nodiscard]] bool open(PciAccess& access, PciAddress address) noexcept;
-  /// Sends all interrupts of the device as `message` by MSI-X. False when it has none: then they come by interrupt_line().
-  /// Call between open() and the start of the first queue.
+  /// Sends all interrupts of the device as `message` by MSI-X. False when it has none: then they come by
+  /// interrupt_line(). Call between open() and the start of the first queue.
   [[nodiscard]] bool use_messages(const Message& message) noexcept;
   /// What firmware wrote into the interrupt line register; 255: not connected.
   [[nodiscard]] std::uint8_t interrupt_line() noexcept;
 
   [[nodiscard]] bool modern() const noexcept override { return modern_; }
+  [[nodiscard]] bool queue_size_is_fixed() const noexcept override { return !modern_; }
   [[nodiscard]] std::uint8_t status() noexcept override;
   void set_status(std::uint8_t status) noexcept override;
   [[nodiscard]] std::uint64_t device_features() noexcept override;

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: ISC
-#include <mirage/device/virtio/queue.hpp>
-
 #include <algorithm>
 #include <atomic>
 #include <bit>
 #include <cstdlib>
 #include <cstring>
 #include <new>
+
+#include <mirage/device/virtio/queue.hpp>
 
 namespace mirage::virtio {
 
@@ -17,19 +17,6 @@ constexpr std::uint16_t descriptor_write = 2;
 constexpr std::uint16_t descriptor_indirect = 4;
 constexpr std::uint16_t available_no_interrupt = 1;
 constexpr std::uint16_t used_no_notify = 1;
-/// Alignment of the used ring in the legacy layout (section 2.7.2), which is used for all devices.
-constexpr std::size_t ring_alignment = 4096;
-
-constexpr std::size_t align(std::size_t size) { return (size + ring_alignment - 1) & ~(ring_alignment - 1); }
-constexpr std::size_t used_offset(std::size_t size) { return align(16 * size + 2 * (3 + size)); }
-constexpr std::size_t ring_bytes(std::size_t size) { return used_offset(size) + align(6 + 8 * size); }
-
-std::byte* allocate_zeroed(std::size_t size) noexcept {
-  auto* memory = static_cast<std::byte*>(std::aligned_alloc(ring_alignment, align(size)));
-  if (memory != nullptr) std::memset(memory, 0, align(size));
-  return memory;
-}
-
 std::uint64_t device_address(const void* memory) noexcept { return reinterpret_cast<std::uintptr_t>(memory); }
 
 std::uint16_t load(const std::uint16_t* word) noexcept {
@@ -47,37 +34,57 @@ static_assert(passed_event(4, 5, 4) && !passed_event(5, 5, 4) && passed_event(0x
 
 }  // namespace
 
-void Queue::FreeMemory::operator()(std::byte* memory) const noexcept { std::free(memory); }
+void Queue::FreeMemory::operator()(std::byte* memory) const noexcept {
+  if (!borrowed) std::free(memory);
+}
 
-bool Queue::allocate(std::uint16_t size, std::uint16_t indirect_requests) noexcept {
-  memory_.reset(allocate_zeroed(ring_bytes(size)));
-  shadow_.reset(new (std::nothrow) Shadow[size]);
-  if (!memory_ || !shadow_) return false;
+bool Queue::allocate(std::uint16_t size, MutableBytes memory) noexcept {
+  const std::size_t bytes = memory_size(size);
+  if (memory.empty()) {
+    memory_ = Memory(static_cast<std::byte*>(std::aligned_alloc(ring_alignment, bytes)));
+  } else if (memory.size() >= bytes && reinterpret_cast<std::uintptr_t>(memory.data()) % ring_alignment == 0) {
+    memory_ = Memory(memory.data(), FreeMemory{.borrowed = true});
+  }
+  if (!memory_) return false;
+  std::memset(memory_.get(), 0, bytes);
   descriptors_ = reinterpret_cast<Descriptor*>(memory_.get());
   available_ = reinterpret_cast<std::uint16_t*>(memory_.get() + 16 * std::size_t{size});
   used_ = reinterpret_cast<std::uint16_t*>(memory_.get() + used_offset(size));
+  shadow_ = new (memory_.get() + used_offset(size) + align(6 + 8 * std::size_t{size})) Shadow[size];
   size_ = free_ = size;
+  first_free_ = 0;
+  in_flight_ = next_available_ = published_ = next_used_ = 0;
+  broken_ = false;
   for (std::uint16_t i = 0; i < size; ++i) shadow_[i].next = static_cast<std::uint16_t>(i + 1);
-  if (indirect_requests == 0) return true;
-  indirect_memory_.reset(allocate_zeroed(sizeof(Descriptor) * maximum_segments * indirect_requests));
-  indirect_free_.reset(new (std::nothrow) std::uint16_t[indirect_requests]);
+  return true;
+}
+
+bool Queue::allocate_indirect(std::uint16_t requests) noexcept {
+  indirect_count_ = 0;
+  if (requests == 0) return true;
+  const std::size_t bytes = align(sizeof(Descriptor) * maximum_segments * requests);
+  indirect_memory_ = Memory(static_cast<std::byte*>(std::aligned_alloc(ring_alignment, bytes)));
+  indirect_free_.reset(new (std::nothrow) std::uint16_t[requests]);
   if (!indirect_memory_ || !indirect_free_) return false;
   indirect_ = reinterpret_cast<Descriptor*>(indirect_memory_.get());
-  for (std::uint16_t i = 0; i < indirect_requests; ++i) indirect_free_[indirect_count_++] = i;
+  while (indirect_count_ < requests) {
+    indirect_free_[indirect_count_] = indirect_count_;
+    ++indirect_count_;
+  }
   return true;
 }
 
 bool Queue::start(Transport& transport, std::uint16_t index, const Negotiated& negotiated, std::uint16_t wanted,
-                  std::uint16_t indirect_requests) noexcept {
+                  std::uint16_t indirect_requests, MutableBytes memory) noexcept {
   std::uint16_t size = transport.queue_limit(index);
   if (size == 0) return false;
-  // Only legacy PCI dictates the size, and it is a power of two there.
-  if (transport.modern()) size = std::bit_floor(std::min(size, wanted));
+  if (!transport.queue_size_is_fixed()) size = std::bit_floor(std::min(size, wanted));
   if (size > maximum_size || !std::has_single_bit(size)) return false;
   transport_ = &transport;
   index_ = index;
   event_index_ = negotiated.has(Feature::event_index);
-  if (!allocate(size, negotiated.has(Feature::indirect) ? indirect_requests : std::uint16_t{0})) return false;
+  if (!allocate(size, memory)) return false;
+  if (!allocate_indirect(negotiated.has(Feature::indirect) ? indirect_requests : std::uint16_t{0})) return false;
   disable_interrupts();
   return transport.enable_queue(index, size,
                                 {device_address(descriptors_), device_address(available_), device_address(used_)});
@@ -97,10 +104,10 @@ bool Queue::add_direct(std::span<const Segment> segments, Shadow*& head_shadow) 
   for (std::size_t i = 0; i < segments.size(); ++i) {
     const bool last = i + 1 == segments.size();
     const std::uint16_t next = last ? std::uint16_t{0} : take_descriptor();
-    descriptors_[current] = {device_address(segments[i].data), segments[i].size,
-                             static_cast<std::uint16_t>((segments[i].device_writes ? descriptor_write : 0) |
-                                                        (last ? 0 : descriptor_next)),
-                             next};
+    descriptors_[current] = {
+        device_address(segments[i].data), segments[i].size,
+        static_cast<std::uint16_t>((segments[i].device_writes ? descriptor_write : 0) | (last ? 0 : descriptor_next)),
+        next};
     shadow_[current].next = next;
     current = next;
   }
@@ -117,10 +124,10 @@ bool Queue::add_indirect(std::span<const Segment> segments, Shadow*& head_shadow
   Descriptor* table = indirect_ + std::size_t{slot} * maximum_segments;
   for (std::size_t i = 0; i < segments.size(); ++i) {
     const bool last = i + 1 == segments.size();
-    table[i] = {device_address(segments[i].data), segments[i].size,
-                static_cast<std::uint16_t>((segments[i].device_writes ? descriptor_write : 0) |
-                                           (last ? 0 : descriptor_next)),
-                static_cast<std::uint16_t>(last ? 0 : i + 1)};
+    table[i] = {
+        device_address(segments[i].data), segments[i].size,
+        static_cast<std::uint16_t>((segments[i].device_writes ? descriptor_write : 0) | (last ? 0 : descriptor_next)),
+        static_cast<std::uint16_t>(last ? 0 : i + 1)};
   }
   const std::uint16_t head = take_descriptor();
   descriptors_[head] = {device_address(table), static_cast<std::uint32_t>(segments.size() * sizeof(Descriptor)),
@@ -140,8 +147,8 @@ void Queue::make_available(std::uint16_t head) noexcept {
 bool Queue::add(std::span<const Segment> segments, std::uint16_t token) noexcept {
   if (segments.empty() || segments.size() > maximum_segments || broken_) return false;
   Shadow* head = nullptr;
-  const bool added = segments.size() > 1 && indirect_count_ > 0 ? add_indirect(segments, head)
-                                                                : add_direct(segments, head);
+  const bool added =
+      segments.size() > 1 && indirect_count_ > 0 ? add_indirect(segments, head) : add_direct(segments, head);
   if (!added) return false;
   head->token = token;
   head->writable = 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
-// A split virtqueue, driver side: VIRTIO 1.2 section 2.7. Read 2.7.5 (descriptors), 2.7.7 (event index) and 2.7.13-14 before
-// editing. The device is not trusted: what it writes into the used ring is copied once, bounded and counted; it can
-// make requests fail or never finish, but not make the driver touch memory that is not its own.
+// A split virtqueue, driver side: VIRTIO 1.2 section 2.7. Read 2.7.5 (descriptors), 2.7.7 (event index) and 2.7.13-14
+// before editing. The device is not trusted: what it writes into the used ring is copied once, bounded and counted; it
+// can make requests fail or never finish, but not make the driver touch memory that is not its own.
 //
 // Deliberately without packed rings and without descriptor tables shared between chains.
 #pragma once
@@ -55,10 +55,17 @@ class Queue {
 
   /// Allocates the ring for queue number `index` and hands it to the device. `wanted`: upper bound of the size, a power
   /// of two. `indirect_requests`: how many requests in flight may use indirect descriptors (0: none), when the
-  /// feature is negotiated. False when there is no such queue, no memory, or the device refuses.
-  [[nodiscard]] bool start(Transport& transport, std::uint16_t index, const Negotiated& negotiated, std::uint16_t wanted,
-                           std::uint16_t indirect_requests = 0) noexcept;
+  /// feature is negotiated. `memory`: where the ring goes instead of the heap (page aligned, memory_size(wanted) bytes,
+  /// outlives the queue), for use before there is one. False when there is no such queue, no memory, or the device
+  /// refuses.
+  [[nodiscard]] bool start(Transport& transport, std::uint16_t index, const Negotiated& negotiated,
+                           std::uint16_t wanted, std::uint16_t indirect_requests = 0,
+                           MutableBytes memory = {}) noexcept;
 
+  /// Bytes of a queue of `size` descriptors (without indirect tables), a multiple of the page size.
+  [[nodiscard]] static constexpr std::size_t memory_size(std::size_t size) noexcept {
+    return align(used_offset(size) + align(6 + 8 * size) + sizeof(Shadow) * size);
+  }
   [[nodiscard]] std::uint16_t size() const noexcept { return size_; }
   /// Descriptors that are free now.
   [[nodiscard]] std::uint16_t free_descriptors() const noexcept { return free_; }
@@ -99,15 +106,21 @@ class Queue {
   };
   /// What the driver remembers about a descriptor, out of the device's reach.
   struct Shadow {
-    std::uint32_t writable = 0;    ///< head of a chain: bytes the device may write
-    std::uint16_t token = 0;       ///< head
-    std::uint16_t count = 0;       ///< head in flight: descriptors of the chain; otherwise 0
-    std::uint16_t next = 0;        ///< chain, or free list
+    std::uint32_t writable = 0;     ///< head of a chain: bytes the device may write
+    std::uint16_t token = 0;        ///< head
+    std::uint16_t count = 0;        ///< head in flight: descriptors of the chain; otherwise 0
+    std::uint16_t next = 0;         ///< chain, or free list
     std::uint16_t indirect = none;  ///< head: indirect table in use
   };
   static constexpr std::uint16_t none = 0xffff;
 
-  [[nodiscard]] bool allocate(std::uint16_t size, std::uint16_t indirect_requests) noexcept;
+  /// Alignment of the used ring in the legacy layout (section 2.7.2), which all devices get.
+  static constexpr std::size_t ring_alignment = 4096;
+  static constexpr std::size_t align(std::size_t size) { return (size + ring_alignment - 1) & ~(ring_alignment - 1); }
+  static constexpr std::size_t used_offset(std::size_t size) { return align(16 * size + 2 * (3 + size)); }
+
+  [[nodiscard]] bool allocate(std::uint16_t size, MutableBytes memory) noexcept;
+  [[nodiscard]] bool allocate_indirect(std::uint16_t requests) noexcept;
   [[nodiscard]] bool add_direct(std::span<const Segment> segments, Shadow*& head_shadow) noexcept;
   [[nodiscard]] bool add_indirect(std::span<const Segment> segments, Shadow*& head_shadow) noexcept;
   [[nodiscard]] std::uint16_t take_descriptor() noexcept;
@@ -118,13 +131,14 @@ class Queue {
 
   struct FreeMemory {
     void operator()(std::byte* memory) const noexcept;
+    bool borrowed;
   };
   using Memory = std::unique_ptr<std::byte, FreeMemory>;
 
   Transport* transport_ = nullptr;
-  Memory memory_;
+  Memory memory_;  ///< ring, then shadow
   Memory indirect_memory_;
-  std::unique_ptr<Shadow[]> shadow_;
+  Shadow* shadow_ = nullptr;
   std::unique_ptr<std::uint16_t[]> indirect_free_;
   Descriptor* descriptors_ = nullptr;
   std::uint16_t* available_ = nullptr;  // flags, index, ring[size], used_event

@@ -47,10 +47,13 @@ class Transport {
   virtual void set_status(std::uint8_t status) noexcept = 0;
   [[nodiscard]] virtual std::uint64_t device_features() noexcept = 0;
   virtual void set_driver_features(std::uint64_t features) noexcept = 0;
-  /// The largest ring the device takes; 0: no such queue. Legacy PCI: the only size it takes.
+  /// Legacy PCI: a ring has the size that the device says, exactly.
+  [[nodiscard]] virtual bool queue_size_is_fixed() const noexcept { return false; }
+  /// The largest ring the device takes; 0: no such queue (or in use).
   [[nodiscard]] virtual std::uint16_t queue_limit(std::uint16_t queue) noexcept = 0;
   /// False when the device cannot address the ring.
-  [[nodiscard]] virtual bool enable_queue(std::uint16_t queue, std::uint16_t size, const RingAddresses& ring) noexcept = 0;
+  [[nodiscard]] virtual bool enable_queue(std::uint16_t queue, std::uint16_t size,
+                                          const RingAddresses& ring) noexcept = 0;
   virtual void notify(std::uint16_t queue) noexcept = 0;
   /// Reads device configuration at `offset`, byte by byte as it is wide there; bytes the device lacks read as 0.
   virtual void read_configuration(std::uint32_t offset, MutableBytes out) noexcept = 0;

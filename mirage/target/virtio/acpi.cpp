@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: ISC
-#include <mirage/target/virtio/acpi.hpp>
-
 #include <algorithm>
 #include <string_view>
+
+#include <mirage/target/virtio/acpi.hpp>
 
 namespace mirage::target::virtio {
 
@@ -135,8 +135,8 @@ void read_root(PhysicalMemory& memory, Bytes root, std::size_t entry_size, AcpiI
   const std::size_t count = std::min((root.size() - header_size) / entry_size, maximum_tables);
   for (std::size_t i = 0; i < count; ++i) {
     const std::size_t at = header_size + i * entry_size;
-    const Bytes table = read_table(memory, entry_size == 8 ? field<std::uint64_t>(root, at)
-                                                           : std::uint64_t{field<std::uint32_t>(root, at)});
+    const Bytes table = read_table(
+        memory, entry_size == 8 ? field<std::uint64_t>(root, at) : std::uint64_t{field<std::uint32_t>(root, at)});
     if (has_text(table, 0, "FACP")) read_fadt(memory, table, info);
     if (has_text(table, 0, "APIC")) read_madt(table, info);
   }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: ISC
-#include <mirage/target/virtio/command_line.hpp>
-
 #include <mirage/base/checked.hpp>
+#include <mirage/target/virtio/command_line.hpp>
 
 namespace mirage::target::virtio {
 

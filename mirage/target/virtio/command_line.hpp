@@ -37,7 +37,6 @@ struct MmioDevices {
 /// Copies the words of `line` to `out` except `virtio_mmio.device=...`, which are collected (malformed ones are
 /// dropped). Words keep their quoting and the white space before them. Returns the number of characters written.
 /// Precondition: out.size() >= line.size().
-[[nodiscard]] std::size_t strip_command_line(std::string_view line, std::span<char> out,
-                                             MmioDevices& devices) noexcept;
+[[nodiscard]] std::size_t strip_command_line(std::string_view line, std::span<char> out, MmioDevices& devices) noexcept;
 
 }  // namespace mirage::target::virtio

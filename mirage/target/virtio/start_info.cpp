@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: ISC
-#include <mirage/target/virtio/start_info.hpp>
-
 #include <mirage/base/checked.hpp>
+#include <mirage/target/virtio/start_info.hpp>
 
 namespace mirage::target::virtio {
 

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: ISC
 // mirage::platform on virtio.
-#include <mirage/runtime/platform.hpp>
-
 #include <mirage/base/text.hpp>
 #include <mirage/machine/x86_64/cpu.hpp>
+#include <mirage/runtime/platform.hpp>
 #include <mirage/target/virtio/guest/entropy.hpp>
 #include <mirage/target/virtio/guest/state.hpp>
 

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: ISC
-#include <mirage/target/virtio/guest/serial.hpp>
-
 #include <cstdint>
 
 #include <mirage/machine/x86_64/cpu.hpp>
+#include <mirage/target/virtio/guest/serial.hpp>
 
 namespace mirage::target::virtio {
 

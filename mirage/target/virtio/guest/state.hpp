@@ -7,17 +7,18 @@
 #include <cstdint>
 #include <optional>
 
+#include <mirage/device/virtio/entropy.hpp>
 #include <mirage/machine/x86_64/clock.hpp>
 #include <mirage/machine/x86_64/descriptor_tables.hpp>
 #include <mirage/machine/x86_64/interrupt.hpp>
 #include <mirage/machine/x86_64/paging.hpp>
 #include <mirage/target/virtio/acpi.hpp>
+#include <mirage/target/virtio/guest/device_list.hpp>
+#include <mirage/target/virtio/guest/pci_access.hpp>
 #include <mirage/target/virtio/guest/serial.hpp>
 #include <mirage/target/virtio/start_info.hpp>
 
 namespace mirage::target::virtio {
-
-class Wakeable;
 
 /// Memory of the machine as the guest sees it: the boot map of the first GiB until the page tables are in force, then
 /// whatever they map; ACPI's tables are mapped read-only on demand.
@@ -36,6 +37,11 @@ struct State {
   AcpiInfo acpi;
   std::array<machine::IoApic, AcpiInfo::maximum_io_apics> io_apics;
   std::size_t io_apic_count = 0;
+  /// Entropy is asked for before there is a heap.
+  alignas(machine::page_size) std::array<std::byte, mirage::virtio::entropy_queue_memory> entropy_queue{};
+  PciPorts pci;
+  DeviceList devices;
+  bool unrouted_interrupts = false;  ///< some device's interrupts reach nobody
   static constexpr std::size_t maximum_wakeables = 32;
   std::array<Wakeable*, maximum_wakeables> wakeables{};
   std::size_t wakeable_count = 0;

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: ISC
+// A block device of a virtio guest: the one whose identifier (QEMU: serial=NAME) is the module's name, else the first
+// without an identifier that nobody holds.
+#pragma once
+
+#include <mirage/async/task.hpp>
+#include <mirage/device/virtio/block.hpp>
+#include <mirage/module/start.hpp>
+#include <mirage/target/virtio/attachment.hpp>
+
+namespace mirage::target::virtio {
+
+class Block final : public Wakeable {
+ public:
+  Block(Shard& shard, std::string_view name) noexcept : shard_(shard), name_(name) {}
+  Block(const Block&) = delete;
+  Block& operator=(const Block&) = delete;
+  ~Block() { remove_wakeable(*this); }
+
+  Task<Result<void, StartError>> start();
+
+  [[nodiscard]] const BlockGeometry& geometry() const noexcept { return device_.geometry(); }
+  mirage::virtio::BlockOperation read(std::uint64_t sector, MutableBytes bytes) noexcept {
+    return device_.read(sector, bytes);
+  }
+  mirage::virtio::BlockOperation write(std::uint64_t sector, Bytes bytes) noexcept {
+    return device_.write(sector, bytes);
+  }
+  mirage::virtio::BlockOperation flush() noexcept { return device_.flush_writes(); }
+  [[nodiscard]] Shard& shard() const noexcept { return shard_; }
+
+  [[nodiscard]] bool arm() noexcept override { return device_.arm(); }
+  void disarm() noexcept override;
+
+ private:
+  [[nodiscard]] Result<void, StartError> attach() noexcept;
+  /// Starts the first device of which `wanted` holds.
+  [[nodiscard]] bool find(bool by_identifier) noexcept;
+  Shard& shard_;
+  std::string_view name_;
+  Attachment attachment_;
+  mirage::virtio::BlockDevice device_;
+};
+
+}  // namespace mirage::target::virtio

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: ISC
+#include <algorithm>
+
+#include <mirage/machine/x86_64/cpu.hpp>
+#include <mirage/runtime/platform.hpp>
+#include <mirage/target/virtio/attachment.hpp>
+#include <mirage/target/virtio/environment.hpp>
+#include <mirage/target/virtio/guest/state.hpp>
+
+namespace mirage::target::virtio {
+
+namespace {
+
+/// Sleeps until an interrupt; the deadline is one.
+void sleep_until(Time deadline) noexcept {
+  if (state.unrouted_interrupts) {
+    // A device whose interrupt reaches nobody is looked at a thousand times a second.
+    constexpr std::int64_t interval = 1'000'000;
+    deadline = std::min(deadline, Time{Duration{static_cast<std::int64_t>(platform::monotonic_ns()) + interval}});
+  }
+  if (deadline == never) {
+    state.local_apic.disarm_timer();
+  } else {
+    state.local_apic.arm_timer(state.clock, static_cast<std::uint64_t>(deadline.time_since_epoch().count()));
+  }
+  machine::halt_until_interrupt();
+  state.local_apic.end_of_interrupt();
+}
+
+}  // namespace
+
+Time Environment::monotonic() noexcept { return Time{Duration{static_cast<std::int64_t>(platform::monotonic_ns())}}; }
+
+WallTime Environment::wall() noexcept { return WallTime{Duration{static_cast<std::int64_t>(platform::wall_ns())}}; }
+
+bool Environment::entropy(MutableBytes out) noexcept { return platform::entropy(out); }
+
+void Environment::write_console(std::string_view text) noexcept {
+  platform::console_write(std::span<const char>(text));
+}
+
+void Environment::wait(Time deadline) noexcept {
+  const auto wakeables = std::span(state.wakeables).first(state.wakeable_count);
+  bool ready = false;
+  for (Wakeable* wakeable : wakeables) ready |= wakeable->arm();
+  if (!ready && deadline > monotonic()) sleep_until(deadline);
+  for (Wakeable* wakeable : wakeables) wakeable->disarm();
+}
+
+}  // namespace mirage::target::virtio
