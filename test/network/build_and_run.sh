@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: ISC
+# usage: build_and_run.sh spt|unix TOOLS WORK: the services image on a tap, against Linux.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+target=$1 tools=$2 work=$3
+rm -rf "$work"
+mkdir -p "$(dirname "$work")"
+cp -r "$here/services" "$work"
+cd "$work"
+"$tools/mirage" configure -t "$target" >/dev/null
+"$tools/mirage" build >/dev/null
+case "$target" in
+  spt) exec "$here/against_linux.py" "$tools/mirage-spt" --mem=64 --net:service=tap0 -- dist/services.spt --ipv4=10.0.0.2/24 ;;
+  unix) exec "$here/against_linux.py" dist/services --net:service=tap0 --ipv4=10.0.0.2/24 ;;
+esac
