@@ -42,6 +42,8 @@ class Net {
   [[nodiscard]] Result<void, StartError> attach() noexcept;
   enum class Outcome : std::uint8_t { done, dropped, again };
 
+  /// Ends the guest: the device is gone.
+  [[noreturn]] void end() noexcept;
   [[nodiscard]] bool refill() noexcept;
   [[nodiscard]] long receive_bytes() noexcept;
   [[nodiscard]] Outcome receive(ReceivedFrame& frame) noexcept;

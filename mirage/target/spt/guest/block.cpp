@@ -22,9 +22,9 @@ Result<void, StartError> Block::attach() noexcept {
   if (granted(solo5::block_flush) && (extension()->flush_devices >> index & 1) != 0) {
     geometry_.durability = Durability::flush;
   }
-  shard_.logger("spt").debug("block device {}: {} sectors of {} bytes, {} bytes a request, flush={}", name_,
-                             geometry_.sectors, geometry_.sector_size, request_limit_,
-                             geometry_.durability == Durability::flush);
+  shard_.logger("spt").info("block device '{}': {} sectors of {} bytes, {} bytes a request, flush={}", name_,
+                            geometry_.sectors, geometry_.sector_size, request_limit_,
+                            geometry_.durability == Durability::flush ? "yes" : "no");
   return {};
 }
 

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstring>
 
+#include <mirage/runtime/platform.hpp>
 #include <mirage/target/spt/guest/boot.hpp>
 #include <mirage/target/spt/guest/system_call.hpp>
 #include <mirage/target/spt/net.hpp>
@@ -45,12 +46,20 @@ constexpr std::uint8_t type_of(Offload::Segmentation segmentation) noexcept {
   return 0;
 }
 
+constexpr std::string_view yes_or_no(bool value) noexcept { return value ? "yes" : "no"; }
+
 long system_call(call::Number number, int descriptor, const void* memory, std::size_t size) noexcept {
   long result = 0;
   do {
     result = call::make(number, descriptor, call::address(memory), static_cast<long>(size));
   } while (result == call::error_interrupted);
   return result;
+}
+
+/// The other end of a socket closed, or the tap was removed: that cannot be mended from here, and the wait set would
+/// report it for ever.
+constexpr bool gone(long result) noexcept {
+  return result == 0 || result == call::error_bad_state || result == call::error_reset;
 }
 
 }  // namespace
@@ -73,7 +82,8 @@ Result<void, StartError> Net::attach() noexcept {
   capabilities_.segment_tcp6 = vnet_;
   capabilities_.coalesce = vnet_;
   if (!refill()) return Failure{StartError{"no memory for the buffers of network '{}'", name_}};
-  shard_.logger("spt").debug("network {}: mtu={} offload={} gather={}", name_, capabilities_.mtu, vnet_, scatter_);
+  shard_.logger("spt").info("network '{}': mtu={} offload={} gather={}", name_, capabilities_.mtu, yes_or_no(vnet_),
+                            yes_or_no(scatter_));
   return {};
 }
 
@@ -131,9 +141,15 @@ Net::VnetHeader Net::make_header(const Offload& offload) noexcept {
           .checksum_offset = offload.needs_checksum ? offload.checksum_offset : std::uint16_t{0}};
 }
 
+void Net::end() noexcept {
+  shard_.logger("spt").error("network '{}' is gone: the host has removed it", name_);
+  platform::exit(1);
+}
+
 Net::Outcome Net::receive(ReceivedFrame& frame) noexcept {
   if (!refill() && !first_) return Outcome::again;
   const long result = receive_bytes();
+  if (gone(result)) end();
   if (result <= 0) return Outcome::again;
   const auto size = static_cast<std::size_t>(result);
   frame.data.clear();

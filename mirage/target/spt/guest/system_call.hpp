@@ -25,6 +25,8 @@ enum class Number : long {
 
 inline constexpr long error_again = -11;
 inline constexpr long error_interrupted = -4;
+inline constexpr long error_bad_state = -77;
+inline constexpr long error_reset = -104;
 inline constexpr int clock_realtime = 0;
 inline constexpr int clock_monotonic = 1;
 inline constexpr long set_fs = 0x1002;
