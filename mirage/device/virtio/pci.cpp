@@ -59,7 +59,7 @@ constexpr std::uint64_t page = 4096;
 
 }  // namespace
 
-DeviceType pci_device_type(PciAccess& access, PciAddress address) noexcept {
+DeviceType pci_device_type(const PciAccess& access, PciAddress address) noexcept {
   const std::uint32_t id = access.read(address, at_id);
   const std::uint32_t device = id >> 16;
   if ((id & 0xffff) != pci_virtio_vendor) return DeviceType::none;
@@ -133,7 +133,7 @@ bool PciTransport::open_legacy() noexcept {
   return true;
 }
 
-bool PciTransport::open(PciAccess& access, PciAddress address) noexcept {
+bool PciTransport::open(const PciAccess& access, PciAddress address) noexcept {
   access_ = &access;
   address_ = address;
   const std::uint32_t command = read_register(at_command) & 0xffff;

@@ -22,12 +22,12 @@ struct PciAddress {
 class PciAccess {
  public:
   /// A doubleword of configuration space; `offset` is a multiple of 4 below 256. All ones: no such function.
-  [[nodiscard]] virtual std::uint32_t read(PciAddress address, std::uint8_t offset) noexcept = 0;
-  virtual void write(PciAddress address, std::uint8_t offset, std::uint32_t value) noexcept = 0;
+  [[nodiscard]] virtual std::uint32_t read(PciAddress address, std::uint8_t offset) const noexcept = 0;
+  virtual void write(PciAddress address, std::uint8_t offset, std::uint32_t value) const noexcept = 0;
   /// Maps registers; an empty window when that is not possible or not allowed.
-  [[nodiscard]] virtual RegisterWindow map(std::uint64_t address, std::uint32_t size) noexcept = 0;
-  [[nodiscard]] virtual std::uint32_t read_port(std::uint16_t port, unsigned bytes) noexcept = 0;
-  virtual void write_port(std::uint16_t port, unsigned bytes, std::uint32_t value) noexcept = 0;
+  [[nodiscard]] virtual RegisterWindow map(std::uint64_t address, std::uint32_t size) const noexcept = 0;
+  [[nodiscard]] virtual std::uint32_t read_port(std::uint16_t port, unsigned bytes) const noexcept = 0;
+  virtual void write_port(std::uint16_t port, unsigned bytes, std::uint32_t value) const noexcept = 0;
 
  protected:
   ~PciAccess() = default;
@@ -42,7 +42,7 @@ struct Message {
 inline constexpr std::uint16_t pci_virtio_vendor = 0x1af4;
 
 /// The virtio device type of a PCI function: none for other functions.
-[[nodiscard]] DeviceType pci_device_type(PciAccess& access, PciAddress address) noexcept;
+[[nodiscard]] DeviceType pci_device_type(const PciAccess& access, PciAddress address) noexcept;
 
 class PciTransport final : public Transport {
  public:
@@ -52,7 +52,7 @@ class PciTransport final : public Transport {
 
   /// Finds the device's registers (modern if it has them, else legacy) and enables decoding and bus mastering. False
   /// when neither interface is usable.
-  [[nodiscard]] bool open(PciAccess& access, PciAddress address) noexcept;
+  [[nodiscard]] bool open(const PciAccess& access, PciAddress address) noexcept;
   /// Sends all interrupts of the device as `message` by MSI-X. False when it has none: then they come by
   /// interrupt_line(). Call between open() and the start of the first queue.
   [[nodiscard]] bool use_messages(const Message& message) noexcept;
@@ -81,7 +81,7 @@ class PciTransport final : public Transport {
   [[nodiscard]] std::uint32_t read_legacy(std::uint16_t offset, unsigned bytes) noexcept;
   void write_legacy(std::uint16_t offset, unsigned bytes, std::uint32_t value) noexcept;
 
-  PciAccess* access_ = nullptr;
+  const PciAccess* access_ = nullptr;
   PciAddress address_;
   RegisterWindow common_;
   RegisterWindow notify_;

@@ -29,7 +29,7 @@ void route(std::uint32_t interrupt, machine::Trigger trigger) noexcept {
 bool Attachment::open_at(std::size_t number) noexcept {
   const FoundDevice& found = state.devices.devices()[number];
   if (found.is_pci) {
-    if (!pci_.open(state.pci, found.pci)) return false;
+    if (!pci_.open(pci_ports, found.pci)) return false;
     if (!pci_.use_messages(wake_message())) {
       constexpr std::uint8_t not_connected = 255;
       const std::uint8_t line = pci_.interrupt_line();

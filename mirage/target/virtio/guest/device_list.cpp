@@ -25,7 +25,7 @@ void DeviceList::add(const FoundDevice& device) noexcept {
 }
 
 void DeviceList::scan_pci() noexcept {
-  PciPorts access;
+  const PciPorts& access = pci_ports;
   if (access.read({0, 0, 0}, at_id) == no_function) return;
   std::bitset<256> buses;
   buses.set(0);

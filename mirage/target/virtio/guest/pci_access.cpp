@@ -17,26 +17,26 @@ void select(mirage::virtio::PciAddress address, std::uint8_t offset) noexcept {
 
 }  // namespace
 
-std::uint32_t PciPorts::read(mirage::virtio::PciAddress address, std::uint8_t offset) noexcept {
+std::uint32_t PciPorts::read(mirage::virtio::PciAddress address, std::uint8_t offset) const noexcept {
   select(address, offset);
   return machine::in32(data_port);
 }
 
-void PciPorts::write(mirage::virtio::PciAddress address, std::uint8_t offset, std::uint32_t value) noexcept {
+void PciPorts::write(mirage::virtio::PciAddress address, std::uint8_t offset, std::uint32_t value) const noexcept {
   select(address, offset);
   machine::out32(data_port, value);
 }
 
-mirage::virtio::RegisterWindow PciPorts::map(std::uint64_t address, std::uint32_t size) noexcept {
+mirage::virtio::RegisterWindow PciPorts::map(std::uint64_t address, std::uint32_t size) const noexcept {
   if (!map_device(address, size)) return {};
   return {address, size};
 }
 
-std::uint32_t PciPorts::read_port(std::uint16_t port, unsigned bytes) noexcept {
+std::uint32_t PciPorts::read_port(std::uint16_t port, unsigned bytes) const noexcept {
   return bytes == 1 ? machine::in8(port) : bytes == 2 ? machine::in16(port) : machine::in32(port);
 }
 
-void PciPorts::write_port(std::uint16_t port, unsigned bytes, std::uint32_t value) noexcept {
+void PciPorts::write_port(std::uint16_t port, unsigned bytes, std::uint32_t value) const noexcept {
   if (bytes == 1) return machine::out8(port, static_cast<std::uint8_t>(value));
   if (bytes == 2) return machine::out16(port, static_cast<std::uint16_t>(value));
   machine::out32(port, value);

@@ -14,7 +14,6 @@
 #include <mirage/machine/x86_64/paging.hpp>
 #include <mirage/target/virtio/acpi.hpp>
 #include <mirage/target/virtio/guest/device_list.hpp>
-#include <mirage/target/virtio/guest/pci_access.hpp>
 #include <mirage/target/virtio/guest/serial.hpp>
 #include <mirage/target/virtio/start_info.hpp>
 
@@ -39,7 +38,6 @@ struct State {
   std::size_t io_apic_count = 0;
   /// Entropy is asked for before there is a heap.
   alignas(machine::page_size) std::array<std::byte, mirage::virtio::entropy_queue_memory> entropy_queue{};
-  PciPorts pci;
   DeviceList devices;
   bool unrouted_interrupts = false;  ///< some device's interrupts reach nobody
   static constexpr std::size_t maximum_wakeables = 32;
