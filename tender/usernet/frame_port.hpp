@@ -20,11 +20,11 @@ inline constexpr std::size_t maximum_frame = 65535 + 14;
 struct FrameCounters {
   std::uint64_t received = 0;
   std::uint64_t sent = 0;
-  std::uint64_t too_long = 0;     ///< from the guest, longer than maximum_frame
-  std::uint64_t too_short = 0;    ///< from the guest, without a whole header
-  std::uint64_t not_ip = 0;       ///< from the guest, neither IPv4 nor ARP
-  std::uint64_t queue_full = 0;   ///< to the guest, which does not read
-  std::uint64_t unsendable = 0;   ///< to the guest, refused by the socket
+  std::uint64_t too_long = 0;    ///< from the guest, longer than maximum_frame
+  std::uint64_t too_short = 0;   ///< from the guest, without a whole header
+  std::uint64_t not_ip = 0;      ///< from the guest, neither IPv4 nor ARP
+  std::uint64_t queue_full = 0;  ///< to the guest, which does not read
+  std::uint64_t unsendable = 0;  ///< to the guest, refused by the socket
 };
 
 /// Our end of the pair of sockets: a frame is a message. Frames for which the socket has no room wait in a bounded

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: ISC
-#include <tender/usernet/guest_test.hpp>
-
 #include <chrono>
 #include <csignal>
 
@@ -8,9 +6,12 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <tender/usernet/guest_test.hpp>
 
 namespace mirage::usernet::test {
 
@@ -114,7 +115,7 @@ bool is_ipv4(const Frame& frame, std::uint8_t protocol) {
   return frame.size() >= 34 && get16(frame, 12) == 0x0800 && frame[14] == 0x45 && frame[23] == protocol;
 }
 
-Helper::Helper(std::vector<std::string> options) {
+Helper::Helper(std::vector<std::string> options, bool isolated) {
   int pair[2], ready[2], errors[2];
   REQUIRE(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == 0);
   REQUIRE(::pipe2(ready, O_CLOEXEC) == 0);
@@ -122,6 +123,9 @@ Helper::Helper(std::vector<std::string> options) {
   pid_ = ::fork();
   if (pid_ == 0) {
     ::dup2(errors[1], STDERR_FILENO);
+    if (isolated && ::unshare(CLONE_NEWNET) != 0 && ::unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) {
+      ::_exit(126);
+    }
     // Away from the numbers that they go to.
     const int frames = ::fcntl(pair[1], F_DUPFD, 20);
     const int signal = ::fcntl(ready[1], F_DUPFD, 20);
@@ -169,7 +173,8 @@ std::optional<Frame> Helper::receive(const std::function<bool(const Frame&)>& wa
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds{milliseconds};
   Frame frame(70000);
   for (;;) {
-    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     if (left.count() <= 0 || !waiting(static_cast<int>(left.count()))) {
       return std::nullopt;
     }
@@ -210,8 +215,8 @@ int loopback_socket(int type, std::uint16_t bind_port) {
   const int socket = ::socket(AF_INET, type | SOCK_CLOEXEC, 0);
   const timeval limit{5, 0};
   ::setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-  sockaddr_in address{.sin_family = AF_INET, .sin_port = htons(bind_port), .sin_addr = {htonl(INADDR_LOOPBACK)},
-                      .sin_zero = {}};
+  sockaddr_in address{
+      .sin_family = AF_INET, .sin_port = htons(bind_port), .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
   if (::bind(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     ::close(socket);
     return -1;
@@ -228,8 +233,8 @@ std::uint16_t port_of(int socket) {
 
 int connect_to(std::uint16_t port) {
   const int socket = loopback_socket(SOCK_STREAM);
-  const sockaddr_in address{.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)},
-                            .sin_zero = {}};
+  const sockaddr_in address{
+      .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
   REQUIRE(::connect(socket, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0);
   return socket;
 }

@@ -54,7 +54,8 @@ bool is_ipv4(const Frame& frame, std::uint8_t protocol);
 /// mirage-usernet as a child process, and the guest's end of the pair. Ends it when it goes.
 class Helper {
  public:
-  explicit Helper(std::vector<std::string> options);
+  /// `isolated`: in a network namespace of its own (where the test may make one), so that nothing leaves the machine.
+  explicit Helper(std::vector<std::string> options, bool isolated = false);
   Helper(const Helper&) = delete;
   Helper& operator=(const Helper&) = delete;
   ~Helper();

@@ -19,7 +19,9 @@ using namespace mirage::usernet;
 constexpr int exit_failure = 1;
 constexpr int exit_usage = 2;
 
-void print(std::string_view text) { [[maybe_unused]] const auto written = ::write(STDOUT_FILENO, text.data(), text.size()); }
+void print(std::string_view text) {
+  [[maybe_unused]] const auto written = ::write(STDOUT_FILENO, text.data(), text.size());
+}
 
 /// libslirp complains through GLib about what a guest sends; a hostile guest must not fill the log. GLib is there
 /// because libslirp needs it; we use it for this only, so not its headers.
@@ -42,10 +44,11 @@ Result<> announce_ready(int descriptor) {
   return {};
 }
 
-void print_statistics(const FrameCounters& c) {
+void print_statistics(const FrameCounters& c, std::uint64_t refused) {
   mirage::tender::Line line;
-  line << "frames received " << c.received << " sent " << c.sent << "; dropped: too long " << c.too_long << " too short "
-       << c.too_short << " not IPv4 " << c.not_ip << " queue full " << c.queue_full << " unsendable " << c.unsendable;
+  line << "frames received " << c.received << " sent " << c.sent << "; dropped: too long " << c.too_long
+       << " too short " << c.too_short << " not IPv4 " << c.not_ip << " refused " << refused << " queue full "
+       << c.queue_full << " unsendable " << c.unsendable;
   mirage::tender::print_error("mirage-usernet", line);
 }
 
@@ -71,7 +74,7 @@ Result<> serve(const Options& options) {
   }
   auto done = (*network)->run();
   if (options.statistics) {
-    print_statistics(port->counters());
+    print_statistics(port->counters(), (*network)->refused());
   }
   // The kernel frees everything; libslirp's own cleaning up could only fail.
   static_cast<void>(network->release());

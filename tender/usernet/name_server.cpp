@@ -21,10 +21,10 @@ namespace {
 
 /// An Ethernet frame with an IPv4 UDP datagram of no bytes from 10.0.2.15 to 10.0.2.3, port 53, without UDP checksum.
 constexpr std::array<std::uint8_t, 42> query{
-    0x52, 0x55, 0x0a, 0,    2,    3,    0x52, 0x54, 0,  0x12, 0x34, 0x56, 0x08, 0x00,  // Ethernet
-    0x45, 0,    0,    28,   0,    0,    0,    0,    64, 17,   0x62, 0xc0, 10,   0,     // IPv4, header checksum 0x62c0
-    2,    15,   10,   0,    2,    3,                                                   //
-    0x30, 0x39, 0,    53,   0,    8,    0,    0};                                      // UDP
+    0x52, 0x55, 0x0a, 0,  2, 3, 0x52, 0x54, 0,  0x12, 0x34, 0x56, 0x08, 0x00,  // Ethernet
+    0x45, 0,    0,    28, 0, 0, 0,    0,    64, 17,   0x62, 0xc0, 10,   0,     // IPv4, header checksum 0x62c0
+    2,    15,   10,   0,  2, 3,                                                //
+    0x30, 0x39, 0,    53, 0, 8, 0,    0};                                      // UDP
 
 ssize_t discard(const void*, std::size_t size, void*) { return static_cast<ssize_t>(size); }
 /// The clock is what `opaque` points to.

@@ -79,7 +79,9 @@ struct Network::Callbacks {
   static Network& self(void* opaque) { return *static_cast<Network*>(opaque); }
 
   static ssize_t send_packet(const void* frame, std::size_t size, void* opaque) {
-    self(opaque).port_.send({static_cast<const std::byte*>(frame), size});
+    const std::span bytes{static_cast<const std::byte*>(frame), size};
+    self(opaque).guard_.note_sent(bytes);
+    self(opaque).port_.send(bytes);
     return static_cast<ssize_t>(size);  // a frame that was dropped is lost, not an error: TCP sends it again
   }
   static void guest_error(const char*, void*) {}  // a hostile guest must not fill the log
@@ -116,7 +118,7 @@ struct Network::Callbacks {
   };
 };
 
-Network::Network(const Options& options, FramePort& port) : port_{port}, guest_{options.guest} {
+Network::Network(const Options& options, FramePort& port) : port_{port}, guard_{options}, guest_{options.guest} {
   SlirpConfig config{};
   config.version = 4;
   config.restricted = options.restricted;
@@ -128,7 +130,7 @@ Network::Network(const Options& options, FramePort& port) : port_{port}, guest_{
   config.vnameserver = network_order(options.dns);
   config.if_mtu = options.mtu;
   config.if_mru = options.mtu;
-  config.disable_host_loopback = !options.host_loopback;
+  config.disable_host_loopback = false;  // the guard sees to it
   slirp_ = slirp_new(&config, &Callbacks::table, this);
   accept_from_ = clock_ms() + guest_patience;
 }
@@ -220,6 +222,17 @@ void Network::watch_for_guest(std::span<const std::byte> frame) {
   guest_seen_ = load32(frame, arp ? arp_sender : ipv4_source) == guest_.value;
 }
 
+void Network::deliver(std::span<const std::byte> frame) {
+  if (!guard_.permits(frame)) {
+    ++refused_;
+    return;
+  }
+  slirp_input(slirp_, reinterpret_cast<const std::uint8_t*>(frame.data()), static_cast<int>(frame.size()));
+  if (!guest_seen_) {
+    watch_for_guest(frame);
+  }
+}
+
 void Network::take_frames() {
   for (int count = 0; count < burst; ++count) {
     const auto frame = port_.receive();
@@ -227,10 +240,7 @@ void Network::take_frames() {
       return;
     }
     if (!frame->empty()) {
-      slirp_input(slirp_, reinterpret_cast<const std::uint8_t*>(frame->data()), static_cast<int>(frame->size()));
-      if (!guest_seen_) {
-        watch_for_guest(*frame);
-      }
+      deliver(*frame);
     }
   }
 }

@@ -12,6 +12,7 @@
 #include <slirp/libslirp.h>
 
 #include <tender/usernet/frame_port.hpp>
+#include <tender/usernet/guard.hpp>
 #include <tender/usernet/options.hpp>
 
 namespace mirage::usernet {
@@ -31,6 +32,8 @@ class Network {
   Result<> run();
   /// One turn of run(): waits for at most `timeout` milliseconds (-1: as long as it takes).
   Result<> turn(int timeout);
+  /// Frames from the guest that the guard did not let pass.
+  [[nodiscard]] std::uint64_t refused() const { return refused_; }
 
  private:
   /// What libslirp calls.
@@ -42,12 +45,15 @@ class Network {
   void fill_polls(int& timeout);
   void add_poll(pollfd entry) { polls_.push_back(entry); }
   void take_frames();
+  void deliver(std::span<const std::byte> frame);
   void watch_for_guest(std::span<const std::byte> frame);
   void run_timers();
   [[nodiscard]] bool is_listener(int descriptor) const;
   [[nodiscard]] bool holds_back(int descriptor) const;
 
   FramePort& port_;
+  Guard guard_;
+  std::uint64_t refused_ = 0;
   Slirp* slirp_ = nullptr;
   Ipv4Address guest_;
   std::vector<int> listeners_;

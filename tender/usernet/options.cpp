@@ -5,7 +5,6 @@
 #include <string_view>
 
 #include <mirage/base/text.hpp>
-
 #include <tender/usernet/options.hpp>
 
 namespace mirage::usernet {
@@ -113,8 +112,10 @@ struct Flag {
   std::string_view name;
   bool Options::* member;
 };
-constexpr Flag flags[] = {{"--restrict", &Options::restricted}, {"--host-loopback", &Options::host_loopback},
-                          {"--statistics", &Options::statistics}, {"--help", &Options::help},
+constexpr Flag flags[] = {{"--restrict", &Options::restricted},
+                          {"--host-loopback", &Options::host_loopback},
+                          {"--statistics", &Options::statistics},
+                          {"--help", &Options::help},
                           {"--version", &Options::version}};
 
 struct Value {
@@ -192,6 +193,9 @@ Result<Options> parse_options(std::span<char* const> arguments) {
   }
   if (options.ready == options.descriptor) {
     return fail("--fd and --ready-fd must differ");
+  }
+  if (options.restricted && std::ranges::any_of(options.forwards(), &Forward::udp)) {
+    return fail("with --restrict the guest cannot answer forwarded UDP");
   }
   if (auto placed = place_addresses(options); !placed) {
     return std::unexpected{placed.error()};

@@ -7,7 +7,6 @@
 #include <span>
 
 #include <mirage/base/address.hpp>
-
 #include <tender/error.hpp>
 
 /// The command line of mirage-usernet.

@@ -40,7 +40,7 @@ TEST_CASE("usernet options: defaults") {
 
 TEST_CASE("usernet options: forwards and addresses") {
   const auto options = parse({"--fd=9", "--forward=tcp::8080:80", "--forward=udp:0.0.0.0:5353:53",
-                              "--network=192.168.7.0/28", "--host=192.168.7.1", "--mtu=65521", "--restrict"});
+                              "--network=192.168.7.0/28", "--host=192.168.7.1", "--mtu=65521", "--host-loopback"});
   REQUIRE(options);
   REQUIRE(options->forwards().size() == 2);
   CHECK(options->forwards()[0].host == Ipv4Address::of(127, 0, 0, 1));
@@ -50,7 +50,7 @@ TEST_CASE("usernet options: forwards and addresses") {
   CHECK(options->forwards()[1].guest_port == 53);
   CHECK(options->host == Ipv4Address::of(192, 168, 7, 1));
   CHECK(options->guest == Ipv4Address::of(192, 168, 7, 14));
-  CHECK(options->restricted);
+  CHECK(options->host_loopback);
 }
 
 TEST_CASE("usernet options: errors say what is wrong") {
@@ -63,6 +63,8 @@ TEST_CASE("usernet options: errors say what is wrong") {
   CHECK(error_of({"--fd=3", "--guest=10.0.3.1"}).starts_with("--host, --guest and --dns must be"));
   CHECK(error_of({"--fd=3", "--guest=10.0.2.2"}) == "--host, --guest and --dns must differ");
   CHECK(error_of({"--fd=3", "--frob"}) == "unknown option '--frob' (see --help)");
+  CHECK(error_of({"--fd=3", "--restrict", "--forward=udp::1:1"}) ==
+        "with --restrict the guest cannot answer forwarded UDP");
   std::vector<const char*> many(Options::forward_limit + 2, "--forward=tcp::1:1");
   many[0] = "--fd=3";
   CHECK(error_of(many) == "more than 64 forwards");
