@@ -136,9 +136,10 @@ void rewrite_help(std::vector<std::string>& words) {
 
 /// CLI11 only says that a command is required.
 void check_command(const CLI::App& app, const std::vector<std::string>& words) {
-  if (words.empty() || words.front().starts_with('-') || app.get_subcommand_no_throw(words.front()) != nullptr) return;
+  if (words.empty() || words.front().starts_with('-')) return;
   std::vector<Option> options;
   for (const auto* each : app.get_subcommands({})) {
+    if (each->get_name() == words.front()) return;
     options.push_back({.name = each->get_name(), .expected = {}, .fallback = {}, .doc = {}});
   }
   const Option* near = nearest_option(options, words.front());

@@ -51,7 +51,7 @@ Configuring checks the wiring and the keys; nothing is generated but the build f
   $ mirage query image
   dist/website.spt
   $ mirage query name --json
-  {"name":"website\n"}
+  {"name":["website"]}
 
 What was configured is remembered.
 
@@ -118,7 +118,7 @@ Keys: unknown ones, bad values, missing values.
     -> Keys are given as --NAME=VALUE.
   [2]
   $ mirage configure --ipv4=10.0.0.2
-  mirage: bad value '10.0.0.2' for key --ipv4 (module.json)
+  mirage: bad value '10.0.0.2' for key --ipv4 (module stack)
     -> Give an address with its network's length, such as 10.0.0.2/24.
   [2]
   $ mirage configure -t vax

@@ -26,36 +26,9 @@ The command, its version and its help.
     help                        tell about a command
 
   `mirage help COMMAND` tells more; the manual is mirage(1).
-
-  Options:
-    -h,--help                   Print this help message and exit
-    --version                   Display program version information and exit
-
-  Subcommands:
-    new                         start a project
-    configure                   decide target and keys, generate the sources
-    depend                      check the host's packages, build sysroot and libraries
-    build                       build the image dist/NAME.TARGET
-    clean                       remove what was generated and built
-    run                         run the image; its own arguments stand after --
-    describe                    show modules, keys and libraries
-    query                       answer one question about the project
-    symbolize                   resolve the addresses of a fault report
-    version                     print the version
-    help                        tell about a command
-
-  `mirage help COMMAND` tells more; the manual is mirage(1).
   $ mirage help clean
   remove what was generated and built
   Usage: mirage clean [OPTIONS]
-
-  Options:
-    -h,--help                   Print this help message and exit
-    -f,--file TEXT              configuration file (default: config.cpp here)
-    --json                      result for programs, on standard output
-    -q,--quiet                  say nothing but errors
-
-  `mirage help COMMAND` tells more; the manual is mirage(1).
 
   Options:
     -h,--help                   Print this help message and exit
@@ -74,8 +47,8 @@ Wrong usage ends with status 2.
   Run with --help for more information.
   [2]
   $ mirage bild
-  A subcommand is required
-  Run with --help for more information.
+  mirage: there is no command 'bild'
+    -> Did you mean build?
   [2]
   $ mirage run --memory=3
   The following argument was not expected: --memory=3

@@ -16,14 +16,6 @@ A project is made from a template.
     auto app = main_module("Hello", "main.hpp", takes<>, {greeting});
     return unikernel("first", app());
   }
-
-  using namespace mirage::config;
-
-  Unikernel configure() {
-    auto greeting = key<std::string>("greeting", "Hello from first!", "what to say");
-    auto app = main_module("Hello", "main.hpp", takes<>, {greeting});
-    return unikernel("first", app());
-  }
   $ mirage new first
   mirage: 'first' exists already
     -> Choose another name.

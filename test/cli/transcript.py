@@ -25,7 +25,12 @@ MARK = "---transcript-%d-"
 def parse(lines):
     """Blocks of (prose lines, command lines, expected output lines)."""
     blocks, prose = [], []
-    for line in lines:
+    for number, line in enumerate(lines):
+        if not line and not prose and blocks:
+            # An empty line belongs to the output when more of it follows.
+            following = next((each for each in lines[number:] if each), "")
+            if following.startswith("  ") and not following.startswith("  $ "):
+                line = "  "
         if line.startswith("  $ "):
             blocks.append((prose, [line[4:]], []))
             prose = []

@@ -148,8 +148,6 @@ A configuration that is none.
 
   $ echo 'int x;' > config.cpp
   $ mirage configure
-  mirage: program.cpp:2: use of undeclared identifier 'mirage'
-      2 | int main() { return mirage::config::detail::emit(configure()); }
-        |                     ^
+  mirage: config.cpp: use of undeclared identifier 'mirage'
     -> Does config.cpp begin with #include <mirage/config.hpp> and `using namespace mirage::config;`?
   [1]
