@@ -14,7 +14,8 @@ option(MIRAGE_SANITIZE "Build with AddressSanitizer and UndefinedBehaviorSanitiz
 add_compile_options($<$<COMPILE_LANGUAGE:CXX>:-stdlib=libc++>)
 add_link_options(-stdlib=libc++ -fuse-ld=lld)
 if(MIRAGE_SANITIZE)
-  add_compile_options(-fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  # vptr needs RTTI, which core code does without.
+  add_compile_options(-fsanitize=address,undefined,fuzzer-no-link -fno-sanitize-recover=all -fno-sanitize=vptr -fno-omit-frame-pointer)
   add_link_options(-fsanitize=address,undefined)
 endif()
 

@@ -85,9 +85,9 @@ struct TransportError {
 
 /// route(source, destination): chooses interface, next hop and, when `source` is unspecified, the source address.
 /// send(): `frame.header` starts with the transport header and comes from new_frame(); offload.checksum_start is 0,
-/// checksum_offset relative to the transport header, header_length that of the transport header; IP and link headers are
-/// put in front and the offsets moved. The frame goes to the transmit queue, or waits (bounded) for address resolution.
-/// new_frame(): a header buffer with headroom for every layer below; empty when the pool has none.
+/// checksum_offset relative to the transport header, header_length that of the transport header; IP and link headers
+/// are put in front and the offsets moved. The frame goes to the transmit queue, or waits (bounded) for address
+/// resolution. new_frame(): a header buffer with headroom for every layer below; empty when the pool has none.
 template <class I>
 concept IpLayer = requires(I& ip, IpAddress address, const Path& path, TransmitFrame frame, std::uint8_t byte) {
   { ip.route(address /*source*/, address /*destination*/) } noexcept -> std::same_as<Result<Path, IpError>>;

@@ -11,7 +11,8 @@ namespace mirage {
 /// Refers to the IP layer, which must outlive it.
 class IpPort {
  public:
-  template <IpLayer I>
+  template <class I>
+    requires(!std::same_as<I, IpPort> && IpLayer<I>)  // else it would wrap itself instead of being copied
   explicit IpPort(I& ip) noexcept
       : ip_(&ip),
         route_([](void* self, const IpAddress& source, const IpAddress& destination) noexcept {
@@ -22,9 +23,8 @@ class IpPort {
           return static_cast<I*>(self)->send(path, protocol, traffic_class, std::move(frame));
         }),
         new_frame_([](void* self, std::uint32_t header) noexcept { return static_cast<I*>(self)->new_frame(header); }),
-        capabilities_([](void* self) noexcept -> const NetCapabilities& {
-          return static_cast<I*>(self)->capabilities();
-        }) {}
+        capabilities_(
+            [](void* self) noexcept -> const NetCapabilities& { return static_cast<I*>(self)->capabilities(); }) {}
 
   [[nodiscard]] Result<Path, IpError> route(const IpAddress& source, const IpAddress& destination) const noexcept {
     return route_(ip_, source, destination);

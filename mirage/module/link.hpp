@@ -22,11 +22,10 @@ struct LinkPacket {
 
 enum class LinkError : std::uint8_t { queue_full, no_memory, unreachable };
 
-/// send(): `frame.header` starts with the network header and has ethernet_header_size bytes in front; checksum_start and
-/// header_length count from the network header. The frame goes to the transmit queue, or waits (bounded) until the next
-/// hop's link address is known; `unreachable` when the next hop did not answer lately.
-/// send_broadcast(), send_multicast(): to every station, to a multicast group's.
-/// The frame is unspecified after failure.
+/// send(): `frame.header` starts with the network header and has ethernet_header_size bytes in front; checksum_start
+/// and header_length count from the network header. The frame goes to the transmit queue, or waits (bounded) until the
+/// next hop's link address is known; `unreachable` when the next hop did not answer lately. send_broadcast(),
+/// send_multicast(): to every station, to a multicast group's. The frame is unspecified after failure.
 template <class L>
 concept LinkLayer = requires(L& link, const L& constant, Ipv4Address next_hop, TransmitFrame&& frame) {
   { link.send(next_hop, std::move(frame)) } noexcept -> std::same_as<Result<void, LinkError>>;
@@ -38,7 +37,8 @@ concept LinkLayer = requires(L& link, const L& constant, Ipv4Address next_hop, T
 /// Any link layer behind function pointers, as NetPort is for devices. Refers to the link, which must outlive it.
 class LinkPort {
  public:
-  template <LinkLayer L>
+  template <class L>
+    requires(!std::same_as<L, LinkPort> && LinkLayer<L>)  // else it would wrap itself instead of being copied
   explicit LinkPort(L& link) noexcept
       : link_(&link),
         send_([](void* self, Ipv4Address next_hop, TransmitFrame&& frame) noexcept {

@@ -80,7 +80,8 @@ concept Net = requires(N& net, const N& constant, std::size_t index) {
 /// Refers to the device, which must outlive it.
 class NetPort {
  public:
-  template <Net N>
+  template <class N>
+    requires(!std::same_as<N, NetPort> && Net<N>)  // else it would wrap itself instead of being copied
   explicit NetPort(N& net) noexcept
       : device_(&net),
         capabilities_([](const void* device) noexcept -> const NetCapabilities& {

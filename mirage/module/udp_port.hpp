@@ -9,7 +9,8 @@ namespace mirage {
 /// Refers to the Udp, which must outlive it.
 class UdpPort {
  public:
-  template <Udp U>
+  template <class U>
+    requires(!std::same_as<U, UdpPort> && Udp<U>)  // else it would wrap itself instead of being copied
   explicit UdpPort(U& udp) noexcept
       : udp_(&udp),
         bind_([](void* self, Port port, DatagramHandler& handler) noexcept {

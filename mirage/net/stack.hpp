@@ -44,8 +44,7 @@ class Stack final : public Poller {
   Stack(Shard& shard, NetPort port, const StackOptions& options) noexcept;
   template <mirage::Net Device>
     requires(!std::same_as<Device, NetPort>)
-  Stack(Shard& shard, Device& device, const StackOptions& options) noexcept
-      : Stack(shard, NetPort{device}, options) {}
+  Stack(Shard& shard, Device& device, const StackOptions& options) noexcept : Stack(shard, NetPort{device}, options) {}
   Stack(const Stack&) = delete;
   Stack& operator=(const Stack&) = delete;
 

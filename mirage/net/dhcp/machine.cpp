@@ -10,9 +10,9 @@ using wire::DhcpType;
 
 namespace {
 
-constexpr std::uint32_t infinite = 0xffffffff;     // RFC 2131 3.3
-constexpr Duration least_retry = 60s;              // RFC 2131 4.4.5: renewing and rebinding
-constexpr std::uint16_t least_mtu = 576;           // RFC 791: below that it is a mistake
+constexpr std::uint32_t infinite = 0xffffffff;  // RFC 2131 3.3
+constexpr Duration least_retry = 60s;           // RFC 2131 4.4.5: renewing and rebinding
+constexpr std::uint16_t least_mtu = 576;        // RFC 791: below that it is a mistake
 
 /// RFC 950 1: what a missing mask means.
 constexpr std::uint8_t class_length(Ipv4Address address) noexcept {

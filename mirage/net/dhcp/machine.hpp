@@ -32,7 +32,7 @@ struct Counters {
   std::uint64_t sent = 0;
   std::uint64_t received = 0;
   std::uint64_t drop_malformed = 0;
-  std::uint64_t drop_foreign = 0;  ///< another client's, another transaction's, or not expected in this state
+  std::uint64_t drop_foreign = 0;   ///< another client's, another transaction's, or not expected in this state
   std::uint64_t drop_unusable = 0;  ///< without a lease time, server or usable address
   std::uint64_t naks = 0;
   std::uint64_t declines = 0;

@@ -62,8 +62,8 @@ class Ethernet {
   [[nodiscard]] const NetCapabilities& capabilities() const noexcept { return port_.capabilities(); }
 
   /// Answers for this address from now on (unspecified: for none), announces it and asks once whether somebody else
-  /// has it: optimistic, without the 5-7 s that RFC 5227 2.1.1 would wait. A conflict is counted, answered at most every
-  /// 10 s (RFC 5227 2.4 (b)) and reported by take_conflict().
+  /// has it: optimistic, without the 5-7 s that RFC 5227 2.1.1 would wait. A conflict is counted, answered at most
+  /// every 10 s (RFC 5227 2.4 (b)) and reported by take_conflict().
   void set_address(Ipv4Address address) noexcept;
   /// True once for each time that another station claimed our address.
   [[nodiscard]] bool take_conflict() noexcept { return std::exchange(conflict_, false); }

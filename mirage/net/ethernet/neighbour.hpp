@@ -16,11 +16,11 @@
 namespace mirage::net::ethernet {
 
 struct NeighbourOptions {
-  std::uint16_t sets = 16;                   ///< a power of two; each holds `ways` neighbours
-  std::uint16_t maximum_pending = 64;        ///< frames that wait, all neighbours together
-  std::uint16_t maximum_pending_each = 8;    ///< per neighbour; the oldest makes room (RFC 1122 2.3.2.2)
-  Duration reachable_time = 60s;             ///< then the next use asks again
-  Duration retry_interval = 1s;              ///< RFC 1122 2.3.2.1: at most one request per second
+  std::uint16_t sets = 16;                 ///< a power of two; each holds `ways` neighbours
+  std::uint16_t maximum_pending = 64;      ///< frames that wait, all neighbours together
+  std::uint16_t maximum_pending_each = 8;  ///< per neighbour; the oldest makes room (RFC 1122 2.3.2.2)
+  Duration reachable_time = 60s;           ///< then the next use asks again
+  Duration retry_interval = 1s;            ///< RFC 1122 2.3.2.1: at most one request per second
   std::uint8_t attempts = 3;
   Duration failure_time = 3s;  ///< how long sending to a neighbour that did not answer fails at once
 };

@@ -13,9 +13,9 @@ using wire::Ipv4View;
 
 namespace {
 
-constexpr std::size_t contiguous_header = 60;                        // what IpPacket promises to transports
-constexpr Ipv4Address all_hosts = Ipv4Address::of(224, 0, 0, 1);     // RFC 1112 4
-constexpr std::size_t quoted_bytes = 548;                            // of an ICMP error: 576 in all (RFC 1812 4.3.2.3)
+constexpr std::size_t contiguous_header = 60;                     // what IpPacket promises to transports
+constexpr Ipv4Address all_hosts = Ipv4Address::of(224, 0, 0, 1);  // RFC 1112 4
+constexpr std::size_t quoted_bytes = 548;                         // of an ICMP error: 576 in all (RFC 1812 4.3.2.3)
 
 /// RFC 791 3.1: loose (131) or strict (137) source and record route among the options.
 constexpr bool has_source_route(Bytes options) noexcept {

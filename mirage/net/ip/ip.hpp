@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // IPv4 of a host with one interface. Read RFC 791, RFC 1122 3.2-3.3, RFC 6864 (identification) and RFC 6918 before
-// editing. Deliberately not here: forwarding, source routing (refused, RFC 7126), multicast groups other than all-hosts.
+// editing. Deliberately not here: forwarding, source routing (refused, RFC 7126), multicast groups other than
+// all-hosts.
 #pragma once
 
 #include <array>
@@ -48,7 +49,7 @@ struct Counters {
   std::uint64_t drop_too_long = 0;
   std::uint64_t drop_link = 0;  ///< refused by the link: queue full, next hop unreachable
   std::uint64_t errors_sent = 0;
-  std::uint64_t errors_limited = 0;  ///< not sent: rate limit
+  std::uint64_t errors_limited = 0;    ///< not sent: rate limit
   std::uint64_t errors_forbidden = 0;  ///< not sent: RFC 1122 3.2.2 forbids them
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
-// Reassembly of IPv4 fragments (RFC 791 3.2, RFC 815). Bounded in datagrams, fragments and pinned bytes. A fragment that
-// overlaps another one makes the whole datagram go (RFC 5722 3 for IPv6, RFC 8900 4.3): no attack by ambiguity.
+// Reassembly of IPv4 fragments (RFC 791 3.2, RFC 815). Bounded in datagrams, fragments and pinned bytes. A fragment
+// that overlaps another one makes the whole datagram go (RFC 5722 3 for IPv6, RFC 8900 4.3): no attack by ambiguity.
 #pragma once
 
 #include <array>
@@ -14,9 +14,9 @@
 namespace mirage::net::ip {
 
 struct ReassemblyOptions {
-  std::uint8_t datagrams = 16;             ///< in reassembly at once; the oldest makes room
+  std::uint8_t datagrams = 16;              ///< in reassembly at once; the oldest makes room
   std::uint32_t pinned_bytes = 256 * 1024;  ///< all together; the oldest makes room
-  Duration timeout = 30s;                   ///< from the first fragment that arrives (RFC 1122 3.3.2: 60-120 s; less is safer)
+  Duration timeout = 30s;  ///< from the first fragment that arrives (RFC 1122 3.3.2: 60-120 s; less is safer)
 };
 
 struct FragmentKey {

@@ -85,8 +85,8 @@ bool Udp::input(IpPacket& packet) noexcept {
 }
 
 bool Udp::checksum_is_valid(const IpPacket& packet, std::size_t length) const noexcept {
-  wire::ChecksumSum sum{wire::pseudo_header_complete(packet.pseudo_header_sum, ip_protocol::udp,
-                                                     static_cast<std::uint32_t>(length))};
+  wire::ChecksumSum sum{
+      wire::pseudo_header_complete(packet.pseudo_header_sum, ip_protocol::udp, static_cast<std::uint32_t>(length))};
   for (const Slice& slice : packet.payload) {
     const std::size_t part = slice.size() < length ? slice.size() : length;
     sum.add(slice.bytes().first(part));
