@@ -1,0 +1,87 @@
+A project from nothing to a running image.
+
+  $ mirage new hello -q && cd hello
+  $ mirage configure -t spt --greeting="Good morning"
+  Configured hello for spt. Next: make depend && make, or: mirage build
+  $ mirage run
+  mirage: there is no dist/hello.spt
+    -> Build it: mirage build.
+  [1]
+  $ make 2>&1 | sed 's/([0-9.]* KiB)/(SIZE)/'
+  Built dist/hello.spt (SIZE). Next: mirage run
+  $ mirage run
+  info [hello] Good morning
+  info [hello] Good morning
+  info [hello] Good morning
+  info [hello] Good morning
+  $ mirage run --json -q -- --greeting="Good 'quoted' evening" | sed 's/"command":.*"status"/"status"/'
+  info [hello] Good 'quoted' evening
+  info [hello] Good 'quoted' evening
+  info [hello] Good 'quoted' evening
+  info [hello] Good 'quoted' evening
+  {"status":0}
+  $ mirage run -- --greeting
+  hello: option --greeting needs a value: text
+  [64]
+  $ mirage run -- --greting=x
+  hello: unknown option --greting (did you mean --greeting?)
+  [64]
+  $ mirage run -- --logs=loud
+  hello: bad value for --logs: expected LEVEL or SOURCE:LEVEL, separated by commas; levels are quiet, error, warning, info, debug
+  [64]
+  $ mirage run -- --logs=error
+  $ mirage run -- --help
+  hello: options
+    --greeting=VALUE       what to say; text (default: Good morning)
+    --name=VALUE           name of this unikernel, in logs and to the network; text (default: hello)
+    --logs=VALUE           what to log: LEVEL or SOURCE:LEVEL, separated by commas; text (default: info)
+    --delay=VALUE          wait before starting; a duration such as 500ms, 10s or 2m (default: 0s)
+  [63]
+  $ ls dist
+  hello.spt
+  hello.spt.debug
+
+The editor's view: commands of the compiler, with the project's and mirage's headers.
+
+  $ grep -c '"file"' build/compile_commands.json
+  1
+
+The same source gives the same bytes, wherever it is built.
+
+  $ mkdir -p ../else/where && cp -r . ../else/where/hello && (cd ../else/where/hello && mirage clean -q && ls -A && mirage configure -t spt --greeting="Good morning" -q && mirage build -q)
+  .gitignore
+  config.cpp
+  main.hpp
+  $ cmp dist/hello.spt ../else/where/hello/dist/hello.spt && cmp dist/hello.spt.debug ../else/where/hello/dist/hello.spt.debug && echo the same
+  the same
+
+A mistake in the application is the compiler's to explain.
+
+  $ sed -i 's/log.info/log.inform/' main.hpp
+  $ mirage build 2>&1 | grep -o "main.hpp:[0-9]*:[0-9]*: error: no member named 'inform' in 'mirage::Logger'"
+  main.hpp:11:11: error: no member named 'inform' in 'mirage::Logger'
+
+A module that does not meet its kind is named with its place.
+
+  $ cat > config.cpp <<END
+  > #include <mirage/config.hpp>
+  > using namespace mirage::config;
+  > Unikernel configure() {
+  >   auto half = module<Block>({.type = "Half", .header = "half.hpp"});
+  >   return unikernel("half", main_module("Main", "half.hpp", takes<Block>)(half()));
+  > }
+  > END
+  $ cat > half.hpp <<END
+  > #pragma once
+  > #include <mirage/keys.hpp>
+  > #include <mirage/module/application.hpp>
+  > struct Half {
+  >   explicit Half(mirage::Shard&) {}
+  > };
+  > template <class Disk>
+  > struct Main {
+  >   static mirage::Task<> start(Disk&, const Keys&) { co_return; }
+  > };
+  > END
+  $ mirage configure -q && mirage build 2>&1 | grep -o 'config.cpp:4: Half does not meet mirage::Block'
+  config.cpp:4: Half does not meet mirage::Block
