@@ -41,7 +41,7 @@ fetch_sources() {
   private_apt "$state" update >>"$log" 2>&1 || true
   (cd "$folder" && private_apt "$state" source --download-only "${missing[@]}") >>"$log" 2>&1 ||
     die "apt cannot fetch ${missing[*]}. If the mirror has moved on, update tool/sysroot/sources: $(
-      private_apt "$state" --print-uris source --download-only "${missing[@]%%=*}" 2>&1 | grep -o '[^ /]*\.dsc' | sort -u | tr '\n' ' ')"
+      private_apt "$state" --print-uris source --download-only "${missing[@]%%=*}" 2>&1 | grep -o '[^ /%]*\.dsc' | sort -u | tr '\n' ' ')"
   while read -r package version tarball sum; do
     has_checksum "$folder/$tarball" "$sum" || die "$folder/$tarball does not have the pinned checksum"
   done < <(grep -v '^#' "$list")
