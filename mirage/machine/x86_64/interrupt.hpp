@@ -9,7 +9,7 @@
 
 namespace mirage::machine {
 
-/// Masks both 8259s, moved to vectors 32-47 first, where stray interrupts do no harm.
+/// Masks both 8259s, moved to vectors 32-47 first, where stray interrupts do no harm, and stops the 8254's ticking.
 void mask_legacy_interrupts() noexcept;
 
 /// Local APIC: xAPIC through its page (mapped as device: `window()`), or x2APIC through MSRs when there is one.

@@ -147,9 +147,12 @@ void read_root(PhysicalMemory& memory, Bytes root, std::size_t entry_size, AcpiI
 void scan_dsdt(Bytes dsdt, AcpiInfo& info) noexcept {
   constexpr std::string_view sleep_name = "_S5_";
   constexpr std::string_view mmio_name = "LNRO0005";
-  for (std::size_t at = 0; at < dsdt.size(); ++at) {
-    if (has_text(dsdt, at, sleep_name)) scan_sleep_type(dsdt.subspan(at + sleep_name.size()), info.power_off);
-    if (has_text(dsdt, at, mmio_name)) scan_mmio_device(dsdt.subspan(at + mmio_name.size()), info.mmio);
+  const std::string_view text = as_text(dsdt);
+  for (std::size_t at = text.find(sleep_name); at != text.npos; at = text.find(sleep_name, at + 1)) {
+    scan_sleep_type(dsdt.subspan(at + sleep_name.size()), info.power_off);
+  }
+  for (std::size_t at = text.find(mmio_name); at != text.npos; at = text.find(mmio_name, at + 1)) {
+    scan_mmio_device(dsdt.subspan(at + mmio_name.size()), info.mmio);
   }
 }
 
