@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: ISC
+// How devices are attached to an image that is a process: by options, spelled like the tenders', before or among its
+// own, or by variables of the process's environment (MIRAGE_NET_service=tap0), which the options become.
+//
+//   --net:NAME=IFACE|@FD           MIRAGE_NET_NAME                a tap, or a descriptor of a tap or packet socket
+//   --net-mac:NAME=MAC             MIRAGE_NET_MAC_NAME            a random local address unless given
+//   --net-mtu:NAME=BYTES           MIRAGE_NET_MTU_NAME            of a socket: 1500 unless given
+//   --block:NAME=FILE              MIRAGE_BLOCK_NAME
+//   --block-sector-size:NAME=BYTES MIRAGE_BLOCK_SECTOR_SIZE_NAME  512 unless given
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+namespace mirage::target::posix {
+
+enum class Attachment : std::uint8_t { net, net_mac, net_mtu, block, block_sector_size };
+
+/// What was given for device `name`, NUL-terminated; nullptr when nothing was.
+[[nodiscard]] const char* find_attachment(Attachment kind, std::string_view name) noexcept;
+
+/// Moves the options above from the command line to the process's environment.
+void take_attachments(int& argument_count, char** arguments) noexcept;
+
+}  // namespace mirage::target::posix

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: ISC
+// The devices of target unix on what the host has for everybody: pairs of sockets, temporary files, and taps in a
+// network namespace that the test makes for itself.
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <sched.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <mirage/async/scope.hpp>
+#include <mirage/module/check/block.hpp>
+#include <mirage/module/check/net.hpp>
+#include <mirage/target/unix/attachment.hpp>
+#include <mirage/target/unix/block.hpp>
+#include <mirage/target/unix/net.hpp>
+
+using namespace mirage;
+using namespace mirage::target;
+
+namespace {
+
+/// Options of a command line, as a program gets them.
+class Arguments {
+ public:
+  explicit Arguments(std::vector<std::string> words) : words_(std::move(words)) {
+    for (std::string& word : words_) pointers_.push_back(word.data());
+    pointers_.push_back(nullptr);
+  }
+  std::vector<std::string> take() {
+    int count = static_cast<int>(words_.size());
+    posix::Environment::take_attachments(count, pointers_.data());
+    return {pointers_.begin(), pointers_.begin() + count};
+  }
+
+ private:
+  std::vector<std::string> words_;
+  std::vector<char*> pointers_;
+};
+
+void attach(const std::string& option) { (void)Arguments{{"test", option}}.take(); }
+
+/// A file that goes with the test.
+class TemporaryFile {
+ public:
+  explicit TemporaryFile(off_t size) {
+    const int descriptor = ::mkstemp(path_.data());
+    REQUIRE(descriptor >= 0);
+    REQUIRE(::ftruncate(descriptor, size) == 0);
+    ::close(descriptor);
+  }
+  ~TemporaryFile() { ::unlink(path_.c_str()); }
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+ private:
+  std::string path_ = "/tmp/mirage-unix-test-XXXXXX";
+};
+
+/// The error of starting a module, or "".
+template <class T>
+std::string start(Shard& shard, T& module) {
+  const auto started = run(shard, module.start());
+  REQUIRE(started);
+  return *started ? std::string{} : std::string{started->error().text()};
+}
+
+class Flag final : public posix::Watch {
+ public:
+  void on_ready(std::uint32_t events) noexcept override { events_ |= events; }
+  std::uint32_t events_ = 0;
+};
+
+}  // namespace
+
+TEST_CASE("unix attachments: options become variables, the rest stays") {
+  Arguments arguments{
+      {"hello", "--net:alpha=tap100", "--port=80", "--block:beta=disk.img", "--net-mac:alpha=x", "--net:"}};
+  CHECK(arguments.take() == std::vector<std::string>{"hello", "--port=80", "--net:"});
+  CHECK(posix::find_attachment(posix::Attachment::net, "alpha") == std::string{"tap100"});
+  CHECK(posix::find_attachment(posix::Attachment::net_mac, "alpha") == std::string{"x"});
+  CHECK(posix::find_attachment(posix::Attachment::block, "beta") == std::string{"disk.img"});
+  CHECK(posix::find_attachment(posix::Attachment::block, "alpha") == nullptr);
+  CHECK(std::getenv("MIRAGE_BLOCK_beta") == std::string{"disk.img"});
+}
+
+TEST_CASE("unix environment: clocks, entropy, deadlines, events") {
+  posix::Environment environment;
+  const Time before = environment.monotonic();
+  environment.wait(before + 2ms);
+  const Duration waited = environment.monotonic() - before;
+  CHECK(waited >= 2ms);
+  CHECK(waited < 1s);
+  std::array<std::byte, 64> random{};
+  CHECK(environment.entropy(random));
+  CHECK(random != std::array<std::byte, 64>{});
+  CHECK(environment.wall().time_since_epoch() > 24h * 365 * 50);
+
+  int pipe[2];
+  REQUIRE(::pipe(pipe) == 0);
+  Flag flag;
+  REQUIRE(environment.watch(pipe[0], EPOLLIN, &flag));
+  CHECK_FALSE(environment.dispatch());
+  REQUIRE(::write(pipe[1], "x", 1) == 1);
+  environment.wait(never);
+  CHECK(flag.events_ == EPOLLIN);
+  CHECK(environment.dispatch());
+  environment.forget(pipe[0]);
+  CHECK_FALSE(environment.dispatch());
+  ::close(pipe[0]);
+  ::close(pipe[1]);
+}
+
+TEST_CASE("unix block: conforms") {
+  const TemporaryFile file{64 * 1024};
+  posix::Environment environment;
+  Shard shard{environment};
+  attach("--block:disk=" + file.path());
+  for (const char* size : {"512", "4096"}) {
+    attach(std::string{"--block-sector-size:disk="} + size);
+    posix::Block block{shard, "disk"};
+    CHECK(start(shard, block) == "");
+    CHECK(std::to_string(block.geometry().sector_size) == size);
+    CHECK(run(shard, check::check_block(shard, block)) == std::string_view{});
+  }
+  ::unsetenv("MIRAGE_BLOCK_SECTOR_SIZE_disk");
+}
+
+TEST_CASE("unix block: errors") {
+  posix::Environment environment;
+  Shard shard{environment};
+  posix::Block missing{shard, "nowhere"};
+  CHECK(start(shard, missing) == "block device 'nowhere' is not attached: add --block:nowhere=FILE");
+  attach("--block:gone=/nonexistent/file");
+  posix::Block gone{shard, "gone"};
+  CHECK(start(shard, gone) == "block device 'gone': cannot open '/nonexistent/file': No such file or directory");
+  const TemporaryFile odd{1000};
+  attach("--block:odd=" + odd.path());
+  posix::Block unaligned{shard, "odd"};
+  CHECK(start(shard, unaligned).find("must be a multiple of 512 bytes") != std::string::npos);
+  const TemporaryFile shared{1024};
+  attach("--block:shared=" + shared.path());
+  posix::Block first{shard, "shared"};
+  posix::Block second{shard, "shared"};
+  CHECK(start(shard, first) == "");
+  CHECK(start(shard, second).find("is in use by another process") != std::string::npos);
+}
+
+TEST_CASE("unix net: two devices at the ends of a pair of sockets") {
+  for (const int type : {SOCK_SEQPACKET, SOCK_DGRAM}) {
+    int pair[2];
+    REQUIRE(::socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, pair) == 0);
+    posix::Environment environment;
+    Shard shard{environment};
+    attach("--net:left=@" + std::to_string(pair[0]));
+    attach("--net:right=@" + std::to_string(pair[1]));
+    attach("--net-mac:left=02:00:00:00:00:01");
+    posix::Net left{shard, "left"};
+    posix::Net right{shard, "right"};
+    REQUIRE(start(shard, left) == "");
+    REQUIRE(start(shard, right) == "");
+    CHECK(left.capabilities().mac == MacAddress{{2, 0, 0, 0, 0, 1}});
+    CHECK((right.capabilities().mac.octets[0] & 3) == 2);
+    CHECK(run(shard, check::check_net(shard, left, right)) == std::string_view{});
+  }
+}
+
+TEST_CASE("unix net: errors") {
+  posix::Environment environment;
+  Shard shard{environment};
+  posix::Net missing{shard, "nowhere"};
+  CHECK(start(shard, missing) == "network 'nowhere' is not attached: add --net:nowhere=IFACE or --net:nowhere=@FD");
+  attach("--net:absent=mirage-absent");
+  posix::Net absent{shard, "absent"};
+  CHECK(start(shard, absent).find("there is no interface 'mirage-absent'") != std::string::npos);
+  int stream[2];
+  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, stream) == 0);
+  attach("--net:stream=@" + std::to_string(stream[0]));
+  posix::Net bad{shard, "stream"};
+  CHECK(start(shard, bad).find("does not keep frames apart") != std::string::npos);
+  ::close(stream[0]);
+  ::close(stream[1]);
+}
+
+TEST_CASE("unix net: the process ends when the other end is gone") {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    int pair[2];
+    if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0) ::_exit(90);
+    posix::Environment environment;
+    Shard shard{environment};
+    shard.log().set_default(LogLevel::quiet);
+    attach("--net:left=@" + std::to_string(pair[0]));
+    posix::Net left{shard, "left"};
+    if (!run(shard, left.start()).value()) ::_exit(91);
+    ::close(pair[1]);
+    std::array<ReceivedFrame, 4> frames;
+    (void)left.poll(frames);
+    ::_exit(92);
+  }
+  int status = -1;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK((WIFEXITED(status) && WEXITSTATUS(status) == 1));
+}
+
+namespace {
+
+/// Makes a tap in a new network namespace, attaches, and sees the frames that the host sends when it comes up.
+int tap_in_namespace() {
+  if (::unshare(CLONE_NEWNET) != 0 && ::unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) return 77;
+  const int maker = ::open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+  ifreq request{};
+  std::snprintf(request.ifr_name, sizeof request.ifr_name, "mirage0");
+  request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+  if (maker < 0 || ::ioctl(maker, TUNSETIFF, &request) != 0) return 77;
+  if (::ioctl(maker, TUNSETPERSIST, 1) != 0) return 2;
+  ::close(maker);
+  const int control = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  request.ifr_flags = IFF_UP;
+  if (::ioctl(control, SIOCSIFFLAGS, &request) != 0) return 3;
+
+  posix::Environment environment;
+  Shard shard{environment};
+  shard.log().set_default(LogLevel::quiet);
+  attach("--net:tap=mirage0");
+  posix::Net net{shard, "tap"};
+  if (!run(shard, net.start()).value()) return 4;
+  const NetCapabilities& capabilities = net.capabilities();
+  if (!capabilities.segment_tcp4 || !capabilities.transmit_checksum || capabilities.mtu != 1500) return 5;
+  TransmitFrame frame;
+  frame.header = shard.buffers().allocate(64, header_headroom);
+  for (std::byte& byte : frame.header.grow_back(64)) byte = std::byte{0xff};
+  if (net.send({&frame, 1}) != 1 || net.statistics().sent != 1) return 6;
+  // The kernel sends neighbour discovery and the like of its own accord; if IPv6 is off, nothing comes.
+  std::array<ReceivedFrame, 8> frames;
+  environment.wait(environment.monotonic() + 2s);
+  const std::size_t count = net.poll(frames);
+  for (std::size_t i = 0; i < count; ++i) {
+    if (frames[i].data.byte_count() < ethernet_header_size) return 7;
+  }
+  return 0;
+}
+
+}  // namespace
+
+TEST_CASE("unix net: a tap with offloads") {
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(tap_in_namespace());
+  int status = -1;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  REQUIRE(WIFEXITED(status));
+  if (WEXITSTATUS(status) == 77) {
+    MESSAGE("not run: no tap can be made in a network namespace here");
+  } else {
+    CHECK(WEXITSTATUS(status) == 0);
+  }
+}

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: ISC
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <ctime>
+
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <mirage/target/unix/attachment.hpp>
+#include <mirage/target/unix/environment.hpp>
+
+namespace mirage::target::posix {
+
+namespace {
+
+constexpr std::int64_t second = 1'000'000'000;
+
+std::int64_t read_clock(clockid_t clock) noexcept {
+  timespec time{};
+  ::clock_gettime(clock, &time);
+  return std::int64_t{time.tv_sec} * second + time.tv_nsec;
+}
+
+}  // namespace
+
+Environment::Environment() noexcept : epoll_(::epoll_create1(EPOLL_CLOEXEC)) { ::signal(SIGPIPE, SIG_IGN); }
+
+Environment::~Environment() { ::close(epoll_); }
+
+Time Environment::monotonic() noexcept { return Time{Duration{read_clock(CLOCK_MONOTONIC)}}; }
+
+WallTime Environment::wall() noexcept { return WallTime{Duration{read_clock(CLOCK_REALTIME)}}; }
+
+bool Environment::entropy(MutableBytes out) noexcept {
+  while (!out.empty()) {
+    const ssize_t count = ::getrandom(out.data(), out.size(), 0);
+    if (count < 0 && errno != EINTR) return false;
+    if (count > 0) out = out.subspan(static_cast<std::size_t>(count));
+  }
+  return true;
+}
+
+void Environment::wait(Time deadline) noexcept {
+  if (deadline == never) {
+    collect(nullptr);
+    return;
+  }
+  const std::int64_t left = (deadline - monotonic()).count();
+  const timespec timeout{left > 0 ? left / second : 0, left > 0 ? left % second : 0};
+  collect(&timeout);
+}
+
+void Environment::collect(const timespec* timeout) noexcept {
+  std::array<epoll_event, 128> events;
+  const int count = ::epoll_pwait2(epoll_, events.data(), events.size(), timeout, nullptr);
+  for (int i = 0; i < count; ++i) {
+    const epoll_event& event = events[static_cast<std::size_t>(i)];
+    if (event.data.ptr != nullptr) static_cast<Watch*>(event.data.ptr)->on_ready(event.events);
+  }
+  fresh_ |= count > 0;
+}
+
+bool Environment::dispatch() noexcept {
+  constexpr timespec at_once{};
+  if (!fresh_) collect(&at_once);
+  const bool any = fresh_;
+  fresh_ = false;
+  return any;
+}
+
+bool Environment::watch(int descriptor, std::uint32_t events, Watch* watch) noexcept {
+  epoll_event event{.events = events, .data = {.ptr = watch}};
+  return ::epoll_ctl(epoll_, EPOLL_CTL_ADD, descriptor, &event) == 0 ||
+         (errno == EEXIST && ::epoll_ctl(epoll_, EPOLL_CTL_MOD, descriptor, &event) == 0);
+}
+
+void Environment::forget(int descriptor) noexcept { ::epoll_ctl(epoll_, EPOLL_CTL_DEL, descriptor, nullptr); }
+
+void Environment::write_console(std::string_view text) noexcept {
+  while (!text.empty()) {
+    const ssize_t count = ::write(STDOUT_FILENO, text.data(), text.size());
+    if (count < 0 && errno != EINTR) return;  // nobody reads: there is no better place to say so
+    if (count > 0) text.remove_prefix(static_cast<std::size_t>(count));
+  }
+}
+
+void Environment::take_attachments(int& argument_count, char** arguments) noexcept {
+  posix::take_attachments(argument_count, arguments);
+}
+
+}  // namespace mirage::target::posix

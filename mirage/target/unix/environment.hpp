@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: ISC
+// The outside world of a shard that is a process of the host: its clocks, getrandom(2), standard output, and an epoll
+// set in which devices and sockets are waited for. The devices and the stack of this target work in this environment
+// only: they find it as their shard's.
+#pragma once
+
+#include <cstdint>
+
+#include <mirage/async/environment.hpp>
+#include <mirage/async/shard.hpp>
+
+namespace mirage::target::posix {
+
+/// Hears of events on a descriptor. Must stay until forget(); may end its own watch, and itself, from on_ready().
+class Watch {
+ public:
+  /// `events`: EPOLLIN, EPOLLOUT, EPOLLHUP ...; runs between tasks, so it marks them ready and resumes none.
+  virtual void on_ready(std::uint32_t events) noexcept = 0;
+
+ protected:
+  ~Watch() = default;
+};
+
+class Environment final : public mirage::Environment {
+ public:
+  /// Ignores SIGPIPE for the process: a closed peer is an error value.
+  Environment() noexcept;
+  Environment(const Environment&) = delete;
+  Environment& operator=(const Environment&) = delete;
+  ~Environment();
+
+  [[nodiscard]] Time monotonic() noexcept override;
+  [[nodiscard]] WallTime wall() noexcept override;
+  [[nodiscard]] bool entropy(MutableBytes out) noexcept override;
+  void wait(Time deadline) noexcept override;
+  [[nodiscard]] std::size_t memory() const noexcept override { return std::size_t{256} << 20; }
+  void write_console(std::string_view text) noexcept override;
+
+  /// Takes the options that attach devices (`--net:NAME=...`, see attachment.hpp) out of the command line.
+  static void take_attachments(int& argument_count, char** arguments) noexcept;
+
+  /// Watches `descriptor` for `events` (with EPOLLET: edges). Without a watch an event only ends wait(). Moves the
+  /// watch of a descriptor that is watched already. False when the system refuses.
+  [[nodiscard]] bool watch(int descriptor, std::uint32_t events, Watch* watch) noexcept;
+  void forget(int descriptor) noexcept;
+  /// Runs the watches of events that are there, without blocking; true when there were any since the last call.
+  bool dispatch() noexcept;
+
+ private:
+  void collect(const struct timespec* timeout) noexcept;
+
+  int epoll_;
+  bool fresh_ = false;  // wait() has run watches since the last dispatch()
+};
+
+/// The environment of a shard of this target.
+[[nodiscard]] inline Environment& environment_of(Shard& shard) noexcept {
+  return static_cast<Environment&>(shard.environment());
+}
+
+}  // namespace mirage::target::posix

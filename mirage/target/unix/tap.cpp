@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: ISC
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <mirage/target/unix/tap.hpp>
+
+namespace mirage::target::posix {
+
+namespace {
+
+constexpr unsigned long offloads = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
+constexpr int vnet_header_size = 10;
+
+const char* reason() noexcept { return std::strerror(errno); }
+
+std::uint16_t interface_mtu(const char* name) noexcept {
+  ifreq request{};
+  std::copy_n(name, std::min(std::strlen(name), sizeof request.ifr_name - 1), request.ifr_name);
+  const int socket = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  const bool known = ::ioctl(socket, SIOCGIFMTU, &request) == 0;
+  ::close(socket);
+  return static_cast<std::uint16_t>(known ? std::clamp(request.ifr_mtu, 68, 65535) : 1500);
+}
+
+/// Switches the host's offloads on (or off) for a tap that carries vnet headers (or not).
+Result<void, StartError> set_offloads(int tap, bool vnet) noexcept {
+  int size = vnet_header_size;
+  if (vnet && ::ioctl(tap, TUNSETVNETHDRSZ, &size) != 0) {
+    return Failure{StartError{"cannot set the size of vnet headers: {}", reason()}};
+  }
+  // Without them the tap still works: headers stay empty.
+  if (!vnet || ::ioctl(tap, TUNSETOFFLOAD, offloads) != 0) ::ioctl(tap, TUNSETOFFLOAD, 0UL);
+  return {};
+}
+
+Result<FrameDescriptor, StartError> open_interface(const char* name) noexcept {
+  if (std::strlen(name) >= IFNAMSIZ || ::if_nametoindex(name) == 0) {
+    return Failure{StartError{"there is no interface '{}' (ip tuntap add {} mode tap user $USER)", name, name}};
+  }
+  const int tap = ::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+  if (tap < 0) return Failure{StartError{"cannot open /dev/net/tun: {}", reason()}};
+  ifreq request{};
+  std::strcpy(request.ifr_name, name);
+  request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+  if (::ioctl(tap, TUNSETIFF, &request) != 0) {
+    const StartError error{"cannot attach to '{}': {}", name, errno == EINVAL ? "it is not a tap" : reason()};
+    ::close(tap);
+    return Failure{error};
+  }
+  if (auto set = set_offloads(tap, true); !set) {
+    ::close(tap);
+    return Failure{set.error()};
+  }
+  return FrameDescriptor{tap, true, interface_mtu(name)};
+}
+
+Result<FrameDescriptor, StartError> use_socket(int descriptor) noexcept {
+  int type = 0;
+  socklen_t size = sizeof type;
+  if (::getsockopt(descriptor, SOL_SOCKET, SO_TYPE, &type, &size) != 0 ||
+      (type != SOCK_SEQPACKET && type != SOCK_DGRAM)) {
+    return Failure{StartError{"descriptor {} is a socket that does not keep frames apart", descriptor}};
+  }
+  return FrameDescriptor{descriptor, false, 1500};
+}
+
+Result<FrameDescriptor, StartError> use_tap(int descriptor) noexcept {
+  ifreq request{};
+  if (::ioctl(descriptor, TUNGETIFF, &request) != 0 || (request.ifr_flags & IFF_TAP) == 0 ||
+      (request.ifr_flags & IFF_NO_PI) == 0) {
+    return Failure{StartError{"descriptor {} is neither a tap with IFF_NO_PI nor a packet socket", descriptor}};
+  }
+  const bool vnet = (request.ifr_flags & IFF_VNET_HDR) != 0;
+  if (auto set = set_offloads(descriptor, vnet); !set) return Failure{set.error()};
+  return FrameDescriptor{descriptor, vnet, interface_mtu(request.ifr_name)};
+}
+
+Result<FrameDescriptor, StartError> use_descriptor(std::string_view text) noexcept {
+  const auto number = parse_unsigned<std::uint16_t>(text);
+  struct stat status{};
+  if (!number || ::fstat(*number, &status) != 0) return Failure{StartError{"'{}' is not an open descriptor", text}};
+  const int descriptor = *number;
+  const int flags = ::fcntl(descriptor, F_GETFL);
+  if (flags < 0 || ::fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) != 0) {
+    return Failure{StartError{"cannot make descriptor {} non-blocking: {}", descriptor, reason()}};
+  }
+  return S_ISSOCK(status.st_mode) ? use_socket(descriptor) : use_tap(descriptor);
+}
+
+}  // namespace
+
+Result<FrameDescriptor, StartError> open_frames(const char* source) noexcept {
+  return *source == '@' ? use_descriptor(source + 1) : open_interface(source);
+}
+
+}  // namespace mirage::target::posix
