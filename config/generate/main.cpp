@@ -137,6 +137,7 @@ std::string entry(const Plan& plan) {
   return std::format(
       R"(int main(int argc, char** argv) {{
   {0} environment;
+  mirage::take_attachments(environment, argc, argv);
   mirage::Shard shard{{environment}};
   Keys keys{{shard}};
   const std::span<char* const> arguments{{argv + 1, static_cast<std::size_t>(argc > 0 ? argc - 1 : 0)}};

@@ -18,6 +18,14 @@ inline void report_failure(Shard& shard, std::string_view title, std::string_vie
   shard.environment().write_line(Text<Log::maximum_line>{"error: {}: {}", title, message});
 }
 
+/// Lets a target whose images attach their devices by themselves take its options out of the command line.
+template <class E>
+void take_attachments(E& environment, int& argument_count, char** arguments) noexcept {
+  if constexpr (requires { environment.take_attachments(argument_count, arguments); }) {
+    environment.take_attachments(argument_count, arguments);
+  }
+}
+
 /// Starts a module that has a start(). `title` names it and its place in config.cpp.
 template <class T>
 Task<bool> start_module(Shard& shard, std::string_view title, T& module) {
