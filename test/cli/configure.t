@@ -60,7 +60,8 @@ What was configured is remembered.
   Target    spt: sandboxed process under mirage-spt or stock solo5-spt
   Image     dist/website.spt
   Modules   network 'service'      Net       config.cpp:9
-            stack                  Stack     config.cpp:9 <- network 'service'
+            offload                Net       config.cpp:9 <- network 'service'
+            stack                  Stack     config.cpp:9 <- offload
             crunch 'htdocs'        KvRo      config.cpp:9
   Jobs      Website                main.hpp  config.cpp:8 <- stack, crunch 'htdocs'
   Keys      --net                  direct (default)         stack on unix: direct (own, on a tap) or socket (the host's) [configure only]
@@ -73,6 +74,7 @@ What was configured is remembered.
             --delay                0s (default)             wait before starting
   Libraries mirage_async
             mirage_base
+            mirage_device_offload
             mirage_http
             mirage_net
             mirage_net_dhcp

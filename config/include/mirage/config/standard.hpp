@@ -41,10 +41,15 @@ inline Module<Net> default_network(std::string name = "service",
   return netif(std::move(name), where);
 }
 
+/// The interface with everything that its device lacks supplied in software: checksums, segmentation, gathering.
+inline Module<Net> offload(const Module<Net>& net, std::source_location where = std::source_location::current()) {
+  return library_module<Net>("offload", {net.node()}, {}, "", where);
+}
+
 /// TCP/IP on a network interface. Its run-time keys (--ipv4, --ipv4-gateway, --dhcp) get the prefix `group-`.
 inline Module<Stack> stack(const Module<Net>& net, std::string group = "",
                            std::source_location where = std::source_location::current()) {
-  return library_module<Stack>("stack", {net.node()}, {}, std::move(group), where);
+  return library_module<Stack>("stack", {offload(net, where).node()}, {}, std::move(group), where);
 }
 
 /// The host's own sockets behind the Stack type: target unix only.
