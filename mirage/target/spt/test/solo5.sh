@@ -62,6 +62,7 @@ networks() {
     ip tuntap add tap10$i mode tap && ip addr add 10.$i.0.1/24 dev tap10$i && ip link set tap10$i up || exit 1
   done
   ip tuntap add tap102 mode tap && ip link set tap102 mtu 9000 up && ip link set lo up || exit 1
+  [ -f "$1" ] && our_network_under_stock "$1"
   expect "net_mtu" 0 "MTU is 9000" "$ours" --mem=2 --net:service0=tap102 -- "$(image net_mtu)"
   # The images end after 100000 (2 x 50000) echoed frames.
   (sleep 0.3; exec ping -fq -c 110000 10.0.0.2 >/dev/null 2>&1) &
@@ -78,14 +79,44 @@ stock_tender_runs_ours() {
   "$here/tender_test.py" --stock "$stock" "$1" || failed=1
 }
 
+# Images as `mirage build` leaves them.
+build_examples() {
+  local folder
+  for folder in tutorial/hello-key device/block device/network; do
+    cp -r "$root/example/$folder" "$work/" && cd "$work/${folder#*/}" && "$mirage" configure -t spt >/dev/null &&
+      "$mirage" build >/dev/null || { echo "FAILED  cannot build example/$folder"; failed=1; return 1; }
+  done
+}
+
+our_examples_under_stock() {
+  expect "our hello-key" 0 "Good day" "$stock" --mem=2 -- "$work/hello-key/dist/hello-key.spt" \
+    --count=2 --pause=1ms '--hello="Good day"'
+  expect "our block" 0 "written and read back" "$stock" --mem=4 --block:storage="$(file disk 512 2048)" \
+    -- "$work/block/dist/block.spt"
+}
+
+our_network_under_stock() {
+  local image=$1
+  "$stock" --mem=16 --net:service=tap100 -- "$image" --ipv4=10.0.0.2/24 >"$work/log" 2>&1 &
+  expect "our network" 0 "Hello, World!" curl -s --retry 20 --retry-connrefused --retry-delay 1 --max-time 30 \
+    http://10.0.0.2:8080/
+  kill $!
+}
+
 if [ "${3:-}" = networks ]; then
-  networks
+  networks "$4"
   exit $failed
 fi
 [ -x "$stock" ] || { echo "solo5.sh: no $stock: build the tree first"; exit 1; }
 [ -x "$ours" ] || { echo "solo5.sh: no $ours: ./dev build"; exit 1; }
 stock_images_under_ours
-unshare --user --map-root-user --net "$0" "$1" "$2" networks || failed=1
+mirage=$2/mirage
+if [ -x "$mirage" ]; then
+  build_examples && our_examples_under_stock
+else
+  echo "not run: examples under the stock tender (no $mirage)"
+fi
+unshare --user --map-root-user --net "$0" "$1" "$2" networks "$work/network/dist/network.spt" || failed=1
 images=$(dirname "$2")/test/spt
 [ -d "$images" ] || images=$root/build/asan/test/spt
 if [ -d "$images" ]; then stock_tender_runs_ours "$images"; else echo "not run: our conformance images (build the tests)"; fi
