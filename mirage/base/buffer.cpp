@@ -65,8 +65,16 @@ MutableSlice BufferPool::allocate(std::size_t size, std::uint32_t headroom) noex
   return MutableSlice{block, headroom};
 }
 
+MutableSlice BufferPool::allocate_sparing(std::size_t size, std::uint32_t headroom) noexcept {
+  if (available() < bound_ / 16) {
+    ++statistics_.failures;
+    return {};
+  }
+  return allocate(size, headroom);
+}
+
 Slice BufferPool::copy(Bytes bytes, std::uint32_t headroom) noexcept {
-  MutableSlice slice = allocate(bytes.size(), headroom);
+  MutableSlice slice = allocate_sparing(bytes.size(), headroom);
   if (!slice) return {};
   if (!bytes.empty()) {
     std::memcpy(slice.grow_back(static_cast<std::uint32_t>(bytes.size())).data(), bytes.data(), bytes.size());

@@ -191,7 +191,10 @@ class BufferPool {
   /// A block with room for `headroom + size` bytes, content empty. Empty slice when the bound is reached or the
   /// request exceeds large_capacity.
   [[nodiscard]] MutableSlice allocate(std::size_t size, std::uint32_t headroom = header_headroom) noexcept;
-  /// Copies `bytes`; an empty slice (for non-empty bytes) when no block is to be had.
+  /// The same for what an application keeps (text to send, bodies): leaves the last sixteenth of the bound to received
+  /// frames and headers, without which nothing that was sent would ever be acknowledged and released.
+  [[nodiscard]] MutableSlice allocate_sparing(std::size_t size, std::uint32_t headroom = header_headroom) noexcept;
+  /// Copies `bytes`, sparing; an empty slice (for non-empty bytes) when no block is to be had.
   [[nodiscard]] Slice copy(Bytes bytes, std::uint32_t headroom = 0) noexcept;
 
   [[nodiscard]] const Statistics& statistics() const noexcept { return statistics_; }
