@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: ISC
+#include <algorithm>
+
+#include <doctest/doctest.h>
+
+#include <mirage/async/scope.hpp>
+#include <mirage/async/task.hpp>
+#include <mirage/device/virtio/block.hpp>
+#include <mirage/device/virtio/entropy.hpp>
+#include <mirage/device/virtio/fake_device_test.hpp>
+
+using namespace mirage;
+using namespace mirage::virtio;
+using virtio::test::FakeChain;
+using virtio::test::FakeDevice;
+
+namespace {
+
+constexpr std::uint64_t bit(unsigned number) { return std::uint64_t{1} << number; }
+
+class StillEnvironment final : public Environment {
+ public:
+  Time monotonic() noexcept override { return Time{}; }
+  WallTime wall() noexcept override { return WallTime{}; }
+  bool entropy(MutableBytes) noexcept override { return false; }
+  void wait(Time) noexcept override {}
+  void write_console(std::string_view) noexcept override {}
+};
+
+struct Rig {
+  explicit Rig(std::uint64_t features = 0) {
+    device.offered = Feature::version_1 | features;
+    store_little<std::uint64_t>(device.configuration, 0, 1000);  // sectors
+    shard.add_poller(block);
+  }
+  BlockDevice::Error start() { return block.start(device); }
+
+  /// Serves what is there from `disk`, in device order or backwards; answers `status`.
+  void serve(std::uint8_t status = 0, bool backwards = false) {
+    std::vector<FakeChain> chains;
+    FakeChain chain;
+    while (device.pop(0, chain)) chains.push_back(chain);
+    if (backwards) std::ranges::reverse(chains);
+    for (FakeChain& request : chains) answer(request, status);
+  }
+  void answer(FakeChain& request, std::uint8_t answer_status) {
+    const std::span<std::byte> header = request.readable.at(0);
+    REQUIRE(header.size() == 16);
+    const auto type = load_little<std::uint32_t>(header, 0);
+    const auto at = load_little<std::uint64_t>(header, 8) * 512;
+    types.push_back(type);
+    std::uint32_t written = 1;
+    if (type == 0) {
+      REQUIRE(request.writable.size() == 2);
+      REQUIRE(at + request.writable[0].size() <= disk.size());
+      std::memcpy(request.writable[0].data(), disk.data() + at, request.writable[0].size());
+      written += static_cast<std::uint32_t>(request.writable[0].size());
+    } else if (type == 1) {
+      REQUIRE(request.readable.size() == 2);
+      REQUIRE(at + request.readable[1].size() <= disk.size());
+      std::memcpy(disk.data() + at, request.readable[1].data(), request.readable[1].size());
+    }
+    request.writable.back()[0] = std::byte{answer_status};
+    device.push(0, request.head, short_reads ? 1 : written);
+  }
+  void turns(unsigned count = 3) {
+    for (unsigned i = 0; i < count; ++i) (void)shard.turn();
+  }
+
+  StillEnvironment environment;
+  FakeDevice device;
+  std::vector<std::byte> disk = std::vector<std::byte>(512'000);
+  std::vector<std::uint32_t> types;
+  bool short_reads = false;
+  Shard shard{environment};
+  BlockDevice block;
+  Scope scope{shard};
+};
+
+using Outcome = std::optional<Result<void, BlockError>>;
+
+Task<void> transfer(Rig& rig, Shard&, bool write, std::uint64_t sector, MutableBytes bytes, Outcome& outcome) {
+  outcome = write ? co_await rig.block.write(sector, bytes) : co_await rig.block.read(sector, bytes);
+}
+Task<void> flush(Rig& rig, Shard&, Outcome& outcome) { outcome = co_await rig.block.flush_writes(); }
+
+}  // namespace
+
+TEST_CASE("block: geometry, checked") {
+  SUBCASE("plain") {
+    Rig rig;
+    REQUIRE(rig.start() == BlockDevice::Error::none);
+    CHECK(rig.block.geometry().sector_size == 512);
+    CHECK(rig.block.geometry().sectors == 1000);
+    CHECK(rig.block.geometry().durability == Durability::none);
+  }
+  SUBCASE("block size, read only, flush") {
+    Rig rig(bit(5) | bit(6) | bit(9));
+    store_little<std::uint32_t>(rig.device.configuration, 20, 4096);
+    REQUIRE(rig.start() == BlockDevice::Error::none);
+    CHECK(rig.block.geometry().sector_size == 4096);
+    CHECK(rig.block.geometry().sectors == 125);
+    CHECK(rig.block.geometry().read_only);
+    CHECK(rig.block.geometry().durability == Durability::flush);
+  }
+  SUBCASE("nonsense") {
+    for (const std::uint32_t size : {0U, 1U, 511U, 513U, 131072U, UINT32_MAX}) {
+      Rig rig(bit(6));
+      store_little<std::uint32_t>(rig.device.configuration, 20, size);
+      CHECK(rig.start() == BlockDevice::Error::bad_geometry);
+    }
+    Rig rig;
+    store_little<std::uint64_t>(rig.device.configuration, 0, UINT64_MAX);
+    CHECK(rig.start() == BlockDevice::Error::bad_geometry);
+    Rig segments(bit(1));
+    store_little<std::uint32_t>(segments.device.configuration, 8, 511);
+    CHECK(segments.start() == BlockDevice::Error::bad_geometry);
+  }
+}
+
+TEST_CASE("block: writes, reads and flushes") {
+  Rig rig(bit(9));
+  REQUIRE(rig.start() == BlockDevice::Error::none);
+  std::array<std::byte, 1024> out{};
+  std::array<std::byte, 1024> in{};
+  out.fill(std::byte{7});
+  Outcome written;
+  REQUIRE(rig.scope.spawn(transfer(rig, rig.shard, true, 10, out, written)));
+  rig.turns();
+  CHECK_FALSE(written);
+  rig.serve();
+  rig.turns();
+  REQUIRE(written);
+  CHECK(written->has_value());
+  CHECK(rig.disk[5120] == std::byte{7});
+  Outcome read;
+  REQUIRE(rig.scope.spawn(transfer(rig, rig.shard, false, 10, in, read)));
+  Outcome flushed;
+  REQUIRE(rig.scope.spawn(flush(rig, rig.shard, flushed)));
+  rig.turns();
+  rig.serve(0, true);
+  rig.turns();
+  CHECK(read->has_value());
+  CHECK(flushed->has_value());
+  CHECK(in == out);
+  CHECK(rig.types == std::vector<std::uint32_t>{1, 4, 0});
+}
+
+TEST_CASE("block: ranges and kinds that cannot be are refused before the device sees them") {
+  Rig rig(bit(5));
+  REQUIRE(rig.start() == BlockDevice::Error::none);
+  std::array<std::byte, 1024> memory{};
+  const auto result = [&](bool write, std::uint64_t sector, std::size_t size) {
+    Outcome outcome;
+    REQUIRE(rig.scope.spawn(transfer(rig, rig.shard, write, sector, std::span(memory).first(size), outcome)));
+    rig.turns();
+    return outcome ? *outcome : Result<void, BlockError>{};
+  };
+  CHECK(result(false, 999, 1024).error() == BlockError::out_of_range);
+  CHECK(result(false, UINT64_MAX, 512).error() == BlockError::out_of_range);
+  CHECK(result(false, 0, 511).error() == BlockError::unaligned);
+  CHECK(result(true, 0, 512).error() == BlockError::read_only);
+  CHECK(result(false, 0, 0).has_value());
+  Outcome flushed;
+  REQUIRE(rig.scope.spawn(flush(rig, rig.shard, flushed)));
+  rig.turns();
+  CHECK(flushed->error() == BlockError::unsupported);
+  FakeChain chain;
+  CHECK_FALSE(rig.device.pop(0, chain));
+}
+
+TEST_CASE("block: a long operation goes out in parts of the device's segment size") {
+  Rig rig(bit(1));
+  store_little<std::uint32_t>(rig.device.configuration, 8, 2048 + 100);
+  REQUIRE(rig.start() == BlockDevice::Error::none);
+  std::array<std::byte, 5120> memory{};
+  for (std::size_t i = 0; i < memory.size(); ++i) memory[i] = static_cast<std::byte>(i / 512);
+  Outcome written;
+  REQUIRE(rig.scope.spawn(transfer(rig, rig.shard, true, 4, memory, written)));
+  for (unsigned i = 0; i < 3; ++i) {
+    CHECK_FALSE(written);
+    rig.turns();
+    rig.serve();
+  }
+  rig.turns();
+  REQUIRE(written);
+  CHECK(written->has_value());
+  CHECK(std::memcmp(rig.disk.data() + 2048, memory.data(), memory.size()) == 0);
+  CHECK(rig.types.size() == 3);
+}
+
+TEST_CASE("block: more operations than the ring holds wait their turn") {
+  Rig rig;
+  rig.device.rings[0].limit = 8;
+  REQUIRE(rig.start() == BlockDevice::Error::none);
+  constexpr std::size_t count = 20;
+  static std::array<std::array<std::byte, 512>, count> memory;
+  std::array<Outcome, count> outcomes;
+  for (std::size_t i = 0; i < count; ++i) {
+    REQUIRE(rig.scope.spawn(transfer(rig, rig.shard, false, i, memory[i], outcomes[i])));
+  }
+  for (unsigned i = 0; i < 12; ++i) {
+    rig.turns();
+    rig.serve();
+  }
+  rig.turns();
+  for (const Outcome& outcome : outcomes) {
+    REQUIRE(outcome);
+    CHECK(outcome->has_value());
+  }
+}
+
+TEST_CASE("block: errors of the device are values") {
+  Rig rig(bit(9));
+  REQUIRE(rig.start() == BlockDevice::Error::none);
+  std::array<std::byte, 512> memory{};
+  Outcome outcome;
+  SUBCASE("i/o error") {
+    REQUIRE(rig.scope.spawn(transfer(rig, rig.shard, false, 0, memory, outcome)));
+    rig.turns();
+    rig.serve(1);
+    rig.turns();
+    CHECK(outcome->error() == BlockError::io);
+    CHECK(rig.block.statistics().failures == 1);
+  }
+  SUBCASE("unsupported") {
+    REQUIRE(rig.scope.spawn(flush(rig, rig.shard, outcome)));
+    rig.turns();
+    rig.serve(2);
+    rig.turns();
+    CHECK(outcome->error() == BlockError::unsupported);
+  }
+  SUBCASE("success without the data") {
+    rig.short_reads = true;
+    REQUIRE(rig.scope.spawn(transfer(rig, rig.shard, false, 0, memory, outcome)));
+    rig.turns();
+    rig.serve();
+    rig.turns();
+    CHECK(outcome->error() == BlockError::io);
+  }
+  SUBCASE("a used ring that makes no sense: the device is reset, everybody told") {
+    REQUIRE(rig.scope.spawn(transfer(rig, rig.shard, false, 0, memory, outcome)));
+    rig.turns();
+    rig.device.set_used_index(0, 1000);
+    rig.turns();
+    CHECK(outcome->error() == BlockError::io);
+    CHECK(rig.device.state == Status::reset);
+    Outcome later;
+    REQUIRE(rig.scope.spawn(transfer(rig, rig.shard, false, 0, memory, later)));
+    rig.turns();
+    CHECK(later->error() == BlockError::io);
+  }
+}
+
+TEST_CASE("entropy: gives up, and refuses a device that returns nothing") {
+  alignas(4096) static std::array<std::byte, entropy_queue_memory> memory;
+  std::array<std::byte, 16> out{};
+  struct Patience {
+    FakeDevice device;
+    int polls = 0;
+    std::uint32_t answer = 0;
+    std::uint32_t answers = 0;
+  } patience;
+  const auto give_up = [](void* context) noexcept {
+    auto& it = *static_cast<Patience*>(context);
+    FakeChain chain;
+    if (it.answer != 0 && it.device.pop(0, chain)) {
+      std::ranges::fill(chain.writable[0], std::byte{9});
+      it.device.push(0, chain.head, it.answer);
+      ++it.answers;
+      return false;
+    }
+    return ++it.polls > 10;
+  };
+  SUBCASE("silence") { CHECK_FALSE(read_entropy(patience.device, out, memory, give_up, &patience)); }
+  SUBCASE("a few bytes at a time") {
+    patience.answer = 5;
+    CHECK(read_entropy(patience.device, out, memory, give_up, &patience));
+    CHECK(patience.answers == 4);
+    for (const std::byte b : out) CHECK(b == std::byte{9});
+  }
+  CHECK(patience.device.state == Status::reset);
+}

@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: ISC
+#include <algorithm>
+
+#include <doctest/doctest.h>
+
+#include <mirage/device/virtio/fake_device_test.hpp>
+#include <mirage/device/virtio/net.hpp>
+
+using namespace mirage;
+using namespace mirage::virtio;
+using virtio::test::FakeChain;
+using virtio::test::FakeDevice;
+
+namespace {
+
+constexpr std::uint64_t bit(unsigned number) { return std::uint64_t{1} << number; }
+constexpr std::uint64_t mac_feature = bit(5);
+constexpr std::uint64_t merge = bit(15);
+constexpr std::uint64_t offloads = bit(0) | bit(1) | bit(7) | bit(8) | bit(11) | bit(12);
+
+struct Rig {
+  explicit Rig(std::uint64_t features, std::size_t pool_bytes = 2 << 20) : pool(pool_bytes), net(pool) {
+    device.offered = Feature::version_1 | features;
+    for (std::uint8_t i = 0; i < 6; ++i) device.configuration[i] = std::byte{static_cast<std::uint8_t>(2 + i)};
+  }
+
+  /// Delivers one frame of `size` bytes (0x5a each) with the header's fields as given.
+  void deliver(std::size_t size, std::uint16_t buffers = 1, std::uint8_t flags = 0, std::uint8_t type = 0,
+               std::uint16_t start = 0, std::uint16_t offset = 0, std::uint16_t segment = 0) {
+    std::vector<std::byte> bytes(12 + size, std::byte{0x5a});
+    std::fill_n(bytes.begin(), 12, std::byte{0});
+    const MutableBytes all(bytes);
+    store_little<std::uint8_t>(all, 0, flags);
+    store_little<std::uint8_t>(all, 1, type);
+    store_little<std::uint16_t>(all, 4, segment);
+    store_little<std::uint16_t>(all, 6, start);
+    store_little<std::uint16_t>(all, 8, offset);
+    store_little<std::uint16_t>(all, 10, buffers);
+    Bytes rest(all);
+    do {
+      FakeChain chain;
+      REQUIRE(device.pop(0, chain));
+      const std::uint32_t written = chain.write_all(rest);
+      device.push(0, chain.head, written);
+      rest = rest.subspan(written);
+    } while (!rest.empty());
+  }
+
+  TransmitFrame frame(std::size_t size, std::uint32_t headroom = header_headroom) {
+    TransmitFrame result;
+    result.header = pool.allocate(size, headroom);
+    std::ranges::fill(result.header.grow_back(static_cast<std::uint32_t>(size)), std::byte{0x77});
+    return result;
+  }
+
+  FakeDevice device;
+  BufferPool pool;
+  NetDevice net;
+  std::array<ReceivedFrame, 8> received;
+};
+
+}  // namespace
+
+TEST_CASE("net: capabilities follow the features") {
+  SUBCASE("none") {
+    Rig rig(0);
+    REQUIRE(rig.net.start(rig.device) == NetDevice::Error::none);
+    const NetCapabilities& data = rig.net.capabilities();
+    CHECK(data.mtu == 1500);
+    CHECK(data.maximum_frame == 1514);
+    CHECK_FALSE(data.transmit_checksum);
+    CHECK_FALSE(data.coalesce);
+    CHECK(data.gather);
+  }
+  SUBCASE("all") {
+    Rig rig(mac_feature | merge | offloads | bit(3));
+    store_little<std::uint16_t>(rig.device.configuration, 10, 9000);
+    REQUIRE(rig.net.start(rig.device) == NetDevice::Error::none);
+    const NetCapabilities& data = rig.net.capabilities();
+    CHECK(data.mac == MacAddress{{2, 3, 4, 5, 6, 7}});
+    CHECK(data.mtu == 9000);
+    CHECK(data.maximum_frame == 65549);
+    CHECK((data.transmit_checksum && data.receive_checksum && data.segment_tcp4 && data.segment_tcp6 && data.coalesce));
+  }
+  SUBCASE("large frames are not wanted in one buffer") {
+    Rig rig(offloads);
+    REQUIRE(rig.net.start(rig.device) == NetDevice::Error::none);
+    CHECK((rig.device.accepted & (bit(7) | bit(8))) == 0);
+    CHECK_FALSE(rig.net.capabilities().coalesce);
+  }
+  SUBCASE("a nonsensical MTU") {
+    Rig rig(merge | bit(3));
+    REQUIRE(rig.net.start(rig.device) == NetDevice::Error::none);
+    CHECK(rig.net.capabilities().mtu == 1500);
+  }
+}
+
+TEST_CASE("net: receives frames of one and of several buffers") {
+  Rig rig(merge | offloads);
+  REQUIRE(rig.net.start(rig.device) == NetDevice::Error::none);
+  CHECK(rig.net.poll(rig.received) == 0);
+  rig.deliver(60);
+  rig.deliver(5000, 3);
+  REQUIRE(rig.net.poll(rig.received) == 2);
+  CHECK(rig.received[0].data.byte_count() == 60);
+  CHECK(rig.received[0].data.size() == 1);
+  CHECK(rig.received[1].data.byte_count() == 5000);
+  CHECK(rig.received[1].data.size() == 3);
+  for (const Slice& slice : rig.received[1].data) {
+    for (const std::byte b : slice.bytes()) REQUIRE(b == std::byte{0x5a});
+  }
+  CHECK(rig.net.statistics().received == 2);
+}
+
+TEST_CASE("net: a frame of 64 KiB needs more buffers than a list has places") {
+  Rig rig(merge | offloads);
+  REQUIRE(rig.net.start(rig.device) == NetDevice::Error::none);
+  constexpr std::size_t size = 65549;
+  constexpr std::size_t buffers = (size + 12 + frame_capacity - 1) / frame_capacity;
+  rig.deliver(size, buffers, 1, 1, 34, 16, 1448);
+  REQUIRE(rig.net.poll(rig.received) == 1);
+  CHECK(rig.received[0].data.byte_count() == size);
+  CHECK(rig.received[0].data.size() == SliceList::capacity);
+  CHECK(rig.received[0].offload.segmentation == Offload::Segmentation::tcp4);
+  CHECK(rig.received[0].offload.segment_size == 1448);
+  CHECK(rig.received[0].offload.needs_checksum);
+}
+
+TEST_CASE("net: a frame whose buffers arrive in two turns") {
+  Rig rig(merge);
+  REQUIRE(rig.net.start(rig.device) == NetDevice::Error::none);
+  FakeChain first;
+  FakeChain second;
+  REQUIRE(rig.device.pop(0, first));
+  REQUIRE(rig.device.pop(0, second));
+  std::array<std::byte, 112> bytes{};
+  store_little<std::uint16_t>(bytes, 10, 2);
+  rig.device.push(0, first.head, first.write_all(bytes));
+  CHECK(rig.net.poll(rig.received) == 0);
+  rig.device.push(0, second.head, second.write_all(std::span(bytes).first(50)));
+  REQUIRE(rig.net.poll(rig.received) == 1);
+  CHECK(rig.received[0].data.byte_count() == 150);
+}
+
+TEST_CASE("net: hostile headers and lengths are dropped and counted") {
+  Rig rig(merge | offloads);
+  REQUIRE(rig.net.start(rig.device) == NetDevice::Error::none);
+  const auto dropped = [&] { return rig.net.poll(rig.received) == 0; };
+  SUBCASE("shorter than a header") {
+    FakeChain chain;
+    REQUIRE(rig.device.pop(0, chain));
+    rig.device.push(0, chain.head, 11);
+    CHECK(dropped());
+    CHECK(rig.net.statistics().short_frame == 1);
+  }
+  SUBCASE("shorter than an Ethernet header") {
+    rig.deliver(13);
+    CHECK(dropped());
+    CHECK(rig.net.statistics().short_frame == 1);
+  }
+  SUBCASE("no buffers") {
+    rig.deliver(60, 0);
+    CHECK(dropped());
+    CHECK(rig.net.statistics().bad_merge == 1);
+  }
+  SUBCASE("too many buffers: what follows counts as theirs, then it goes on") {
+    rig.deliver(60, 100);
+    CHECK(dropped());
+    CHECK(rig.net.statistics().bad_merge == 1);
+    for (unsigned i = 0; i < 99; ++i) rig.deliver(60);
+    CHECK(dropped());
+    rig.deliver(60);
+    CHECK(rig.net.poll(rig.received) == 1);
+  }
+  SUBCASE("a checksum outside the frame") {
+    rig.deliver(60, 1, 1, 0, 34, 25);
+    CHECK(dropped());
+    rig.deliver(60, 1, 1, 0, 0xffff, 0xffff);
+    CHECK(dropped());
+    rig.deliver(60, 1, 1, 0, 13, 6);
+    CHECK(dropped());
+    CHECK(rig.net.statistics().bad_offload == 3);
+    rig.deliver(60, 1, 1, 0, 34, 24);
+    CHECK(rig.net.poll(rig.received) == 1);
+  }
+  SUBCASE("segmentation without its size or checksum, or of an unknown kind") {
+    rig.deliver(60, 1, 1, 1, 34, 16, 0);
+    CHECK(dropped());
+    rig.deliver(60, 1, 0, 1, 34, 16, 1000);
+    CHECK(dropped());
+    rig.deliver(60, 1, 1, 2, 34, 16, 1000);
+    CHECK(dropped());
+    CHECK(rig.net.statistics().bad_offload == 3);
+  }
+}
+
+TEST_CASE("net: a pool that runs dry, and recovers") {
+  Rig rig(merge, 16 * 2048);
+  REQUIRE(rig.net.start(rig.device) == NetDevice::Error::none);
+  std::vector<ReceivedFrame> held;
+  for (unsigned i = 0; i < 64; ++i) {
+    FakeChain chain;
+    if (!rig.device.pop(0, chain)) break;
+    std::array<std::byte, 72> bytes{};
+    store_little<std::uint16_t>(bytes, 10, 1);
+    rig.device.push(0, chain.head, chain.write_all(bytes));
+    if (rig.net.poll(rig.received) == 1) held.push_back(std::move(rig.received[0]));
+  }
+  CHECK(held.size() == 16);
+  CHECK(rig.net.statistics().no_buffer > 0);
+  held.clear();
+  CHECK_FALSE(rig.net.arm());  // refills
+  rig.deliver(60);
+  CHECK(rig.net.poll(rig.received) == 1);
+}
+
+TEST_CASE("net: sends with the header in front, or beside") {
+  Rig rig(offloads);
+  REQUIRE(rig.net.start(rig.device) == NetDevice::Error::none);
+  std::array<TransmitFrame, 2> frames{rig.frame(100), rig.frame(100, 4)};
+  const Slice payload = rig.pool.copy(as_bytes("hello"));
+  REQUIRE(frames[0].payload.push_back(payload));
+  frames[0].offload = {.needs_checksum = true,
+                       .segmentation = Offload::Segmentation::tcp4,
+                       .checksum_start = 34,
+                       .checksum_offset = 16,
+                       .segment_size = 1000,
+                       .header_length = 54};
+  CHECK(rig.net.send(frames) == 2);
+  FakeChain chain;
+  REQUIRE(rig.device.pop(1, chain));
+  CHECK(chain.readable.size() == 2);
+  std::vector<std::byte> bytes = chain.read_all();
+  REQUIRE(bytes.size() == 12 + 100 + 5);
+  CHECK(bytes[0] == std::byte{1});
+  CHECK(bytes[1] == std::byte{1});
+  CHECK(load_little<std::uint16_t>(bytes, 2) == 54);
+  CHECK(load_little<std::uint16_t>(bytes, 4) == 1000);
+  CHECK(load_little<std::uint16_t>(bytes, 6) == 34);
+  CHECK(load_little<std::uint16_t>(bytes, 8) == 16);
+  CHECK(bytes[12] == std::byte{0x77});
+  CHECK_FALSE(payload.unique());
+  rig.device.push(1, chain.head, 0);
+  REQUIRE(rig.device.pop(1, chain));
+  CHECK(chain.readable.size() == 2);
+  CHECK(chain.read_all().size() == 112);
+  CHECK(rig.net.poll(rig.received) == 0);  // reclaims
+  CHECK(payload.unique());
+}
+
+TEST_CASE("net: a full ring refuses, keeps the frame, and wakes when there is room") {
+  Rig rig(Feature::indirect);
+  REQUIRE(rig.net.start(rig.device) == NetDevice::Error::none);
+  unsigned sent = 0;
+  for (;; ++sent) {
+    std::array one{rig.frame(60)};
+    if (rig.net.send(one) == 1) continue;
+    CHECK(one[0].header.size() == 60);
+    break;
+  }
+  CHECK(sent == 64);
+  CHECK_FALSE(rig.net.arm());
+  FakeChain chain;
+  REQUIRE(rig.device.pop(1, chain));
+  rig.device.push(1, chain.head, 0);
+  CHECK(rig.net.arm());
+  rig.net.disarm();
+  std::array again{rig.frame(60)};
+  CHECK(rig.net.send(again) == 1);
+}
+
+TEST_CASE("net: frames that can never be sent are dropped and counted") {
+  Rig rig(0);
+  REQUIRE(rig.net.start(rig.device) == NetDevice::Error::none);
+  std::array<TransmitFrame, 3> frames{rig.frame(1515), rig.frame(13), rig.frame(60)};
+  CHECK(rig.net.send(frames) == 3);
+  CHECK(rig.net.statistics().bad_frame == 2);
+  CHECK(rig.net.statistics().sent == 1);
+  FakeChain chain;
+  CHECK(rig.device.pop(1, chain));
+  CHECK_FALSE(rig.device.pop(1, chain));
+}
+
+TEST_CASE("net: legacy devices without ANY_LAYOUT get their header in a descriptor of its own") {
+  Rig rig(0);
+  rig.device.is_modern = false;
+  rig.device.offered = 0;
+  REQUIRE(rig.net.start(rig.device) == NetDevice::Error::none);
+  FakeChain chain;
+  REQUIRE(rig.device.pop(0, chain));
+  REQUIRE(chain.writable.size() == 2);
+  CHECK(chain.writable[0].size() == 10);
+  std::array<std::byte, 70> bytes{};
+  rig.device.push(0, chain.head, chain.write_all(bytes));
+  REQUIRE(rig.net.poll(rig.received) == 1);
+  CHECK(rig.received[0].data.byte_count() == 60);
+  std::array one{rig.frame(60)};
+  CHECK(rig.net.send(one) == 1);
+  REQUIRE(rig.device.pop(1, chain));
+  REQUIRE(chain.readable.size() == 2);
+  CHECK(chain.readable[0].size() == 10);
+}
+
+TEST_CASE("net: everything goes back when the device goes") {
+  BufferPool pool(1 << 20);
+  {
+    FakeDevice device;
+    NetDevice net(pool);
+    REQUIRE(net.start(device) == NetDevice::Error::none);
+    CHECK(pool.statistics().bytes_in_use > 0);
+    device.state = Status::driver_ok;
+    static FakeDevice* seen = nullptr;
+    seen = &device;
+    (void)seen;
+  }
+  CHECK(pool.statistics().bytes_in_use == 0);
+}
