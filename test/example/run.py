@@ -162,7 +162,7 @@ def rig_case(examples, name):
     if name in RUNS:
         _, options, arguments, _ = RUNS[name]
         devices = "--block:storage=/tmp/disk.img" if options else ""
-        words = " ".join(f"'{a}'" for a in arguments)
+        words = " ".join(f"'\"{a}\"'" for a in arguments)  # a tender joins words; the guest splits them as a shell does
         return f"echo 'BEGIN {name}'; mirage-hvt --mem=32 {devices} -- {name}.hvt {words}; echo \"END {name} $?\""
     port, requests = SERVERS[name][1:]
     asks = "\n".join(f"printf '{r}\\r\\n\\r\\n' | sed 's/|/\\r\\n/g' | timeout 5 nc 10.0.0.2 {port} | head -c 1500; echo" for r, _, _ in
