@@ -153,6 +153,7 @@ std::string entry(const Plan& plan) {
     environment.write_line({2});
     return mirage::exit_usage;
   }}
+  mirage::log_capabilities(environment, shard);
   const std::unique_ptr<Modules> modules(new (std::nothrow) Modules(shard, keys));
   if (modules == nullptr) {{
     environment.write_line({3});

@@ -26,6 +26,12 @@ void take_attachments(E& environment, int& argument_count, char** arguments) noe
   }
 }
 
+/// Lets a target say what it got from the outside world: `clock=host entropy=seed guard=yes ...`, one line.
+template <class E>
+void log_capabilities(const E& environment, Shard& shard) noexcept {
+  if constexpr (requires { environment.log_capabilities(shard); }) environment.log_capabilities(shard);
+}
+
 /// Starts a module that has a start(). `title` names it and its place in config.cpp.
 template <class T>
 Task<bool> start_module(Shard& shard, std::string_view title, T& module) {

@@ -4,6 +4,10 @@
 
 #include <mirage/async/environment.hpp>
 
+namespace mirage {
+class Shard;
+}
+
 namespace mirage::target::spt {
 
 class Environment final : public mirage::Environment {
@@ -15,6 +19,8 @@ class Environment final : public mirage::Environment {
   void wait(Time deadline) noexcept override;
   [[nodiscard]] std::size_t memory() const noexcept override;
   void write_console(std::string_view text) noexcept override;
+  /// At level debug: what the tender grants beside the base ABI.
+  void log_capabilities(Shard& shard) const noexcept;
 
  private:
   /// Arms the timer unless it is armed for that deadline already.

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 
+#include <mirage/async/shard.hpp>
 #include <mirage/runtime/panic.hpp>
 #include <mirage/runtime/platform.hpp>
 #include <mirage/target/spt/environment.hpp>
@@ -19,6 +20,15 @@ bool Environment::entropy(MutableBytes out) noexcept { return platform::entropy(
 std::size_t Environment::memory() const noexcept { return runtime::heap_statistics().capacity; }
 
 void Environment::write_console(std::string_view text) noexcept { platform::console_write(text); }
+
+void Environment::log_capabilities(Shard& shard) const noexcept {
+  const auto choose = [](solo5::Capability capability, std::string_view yes, std::string_view no) noexcept {
+    return granted(capability) ? yes : no;
+  };
+  shard.logger("spt").debug("memory={}MiB clock={} entropy={} faults={} guard=yes", boot_info().memory_size >> 20,
+                            choose(solo5::fast_clock, "host", "call"), choose(solo5::reseed, "host", "cpu"),
+                            choose(solo5::fault_report, "reported", "silent"));
+}
 
 void Environment::arm(Time deadline) noexcept {
   if (deadline == armed_) return;
