@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: ISC
+#include <doctest/doctest.h>
+
+#include <cli/runner.hpp>
+#include <config/error.hpp>
+
+namespace mirage::cli {
+namespace {
+
+plan::Target target() {
+  plan::Target out;
+  out.name = "test";
+  out.run.program = "/bin/true";
+  out.run.arguments = {"--mem={memory}", "{devices}", "{image}", "{quoted_arguments}"};
+  out.run.interface = {"--net:{name}={interface}"};
+  out.run.user = {"-netdev", "user,id={name}{forwards}"};
+  out.run.forward = ",hostfwd={protocol}:{host}:{host_port}-:{guest_port}";
+  out.run.block = {"--block:{name}={file}"};
+  return out;
+}
+
+plan::Plan plan_with(const plan::Target& of, std::initializer_list<std::pair<const char*, const char*>> devices) {
+  plan::Plan out;
+  out.name = "x";
+  out.target = &of;
+  for (const auto& [type, name] : devices) {
+    plan::Instance instance;
+    instance.device = type;
+    instance.device_name = name;
+    out.instances.push_back(instance);
+  }
+  return out;
+}
+
+TEST_CASE("port forwardings") {
+  CHECK(parse_forward("8080:80").host == 8080);
+  CHECK(parse_forward("8080:80").address == "127.0.0.1");
+  CHECK(parse_forward("0.0.0.0:53:5353/udp").protocol == "udp");
+  for (const char* bad : {"", "80", "a:b", "0:80", "80:65536", "1.2.3:1:2", "1:2:3:4", "1:2/sctp", "1:2/", ":80"}) {
+    CAPTURE(bad);
+    CHECK_THROWS_AS((void)parse_forward(bad), plan::UsageError);
+  }
+}
+
+TEST_CASE("words of the command") {
+  const auto on = target();
+  const auto plan = plan_with(on, {{"net", "service"}, {"block", "disk"}});
+  RunOptions options;
+  options.blocks = {"disk=/dev/null"};
+  options.forwards = {"8080:80", "9:9/udp"};
+  options.arguments = {"--hello=a b"};
+  options.dry_run = true;
+  const auto launch = make_launch(plan, options, "image", "/nowhere");
+  CHECK(plan::shell_line(launch.command) ==
+        "/bin/true --mem=32 -netdev user,id=service,hostfwd=tcp:127.0.0.1:8080-:80,hostfwd=udp:127.0.0.1:9-:9 "
+        "--block:disk=/dev/null image ''\\''--hello=a b'\\'''");
+  CHECK(launch.helper.empty());
+}
+
+TEST_CASE("devices must be there and known") {
+  const auto on = target();
+  const auto plan = plan_with(on, {{"net", "a"}, {"net", "b"}});
+  RunOptions options;
+  options.dry_run = true;
+  CHECK_THROWS_WITH((void)make_launch(plan, options, "i", ""),
+                    "only one network can be in user mode; 'b' needs an interface");
+  options.nets = {"b=tap0"};
+  CHECK(plan::shell_line(make_launch(plan, options, "i", "").command).ends_with("--net:b=tap0 i"));
+  options.nets = {"c=tap0"};
+  CHECK_THROWS_WITH((void)make_launch(plan, options, "i", ""), "the image has no net device 'c'");
+  options.nets = {"b"};
+  CHECK_THROWS_WITH((void)make_launch(plan, options, "i", ""), "bad value 'b' for --net");
+}
+
+TEST_CASE("a key called port is forwarded to where the guest will listen") {
+  const auto on = target();
+  auto plan = plan_with(on, {{"net", "service"}});
+  plan::PlannedKey port;
+  port.key.name = "port";
+  port.key.type = "u16";
+  port.value = "80";
+  plan.keys.push_back(port);
+  RunOptions options;
+  options.dry_run = true;
+  CHECK(make_launch(plan, options, "i", "").forwards.front().guest == 80);
+  CHECK(make_launch(plan, options, "i", "").forwards.front().host >= 8080);
+  options.arguments = {"--port=8443"};
+  CHECK(make_launch(plan, options, "i", "").forwards.front().guest == 8443);
+}
+
+TEST_CASE("exit status") {
+  plan::Runner runner;
+  runner.status = "exit";
+  CHECK(guest_status(runner, 3) == 3);
+  runner.status = "isa-debug-exit";
+  CHECK(guest_status(runner, 0) == 0);
+  CHECK(guest_status(runner, 1) == 0);
+  CHECK(guest_status(runner, 2 * 64 + 1) == 64);
+  CHECK(guest_status(runner, 255) == 255);
+}
+
+}  // namespace
+}  // namespace mirage::cli

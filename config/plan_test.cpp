@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: ISC
+// Plans of configurations that are written down as the DSL prints them, against the descriptors of the source tree.
+#include <doctest/doctest.h>
+
+#include <config/catalogue.hpp>
+#include <config/error.hpp>
+#include <config/generate/description.hpp>
+#include <config/generate/source.hpp>
+#include <config/plan.hpp>
+#include <mirage/config.hpp>
+
+namespace mirage::plan {
+namespace {
+
+namespace dsl = mirage::config;
+
+const Catalogue& catalogue() {
+  static const Catalogue read{MIRAGE_SOURCE_ROOT};
+  return read;
+}
+
+Graph graph_of(const dsl::Unikernel& unikernel) { return read_graph(dsl::detail::Emitter().print(unikernel)); }
+
+Plan plan_of(const dsl::Unikernel& unikernel, const char* target = "spt", const Settings& settings = {}) {
+  static std::vector<Graph> graphs;  // a plan refers to nothing of its graph, but keep failures readable
+  graphs.push_back(graph_of(unikernel));
+  return make_plan(graphs.back(), catalogue(), catalogue().target(target), settings);
+}
+
+std::string error_of(const dsl::Unikernel& unikernel, const char* target = "spt", const Settings& settings = {}) {
+  try {
+    (void)plan_of(unikernel, target, settings);
+    return "none";
+  } catch (const Error& error) {
+    return error.what();
+  }
+}
+
+dsl::Unikernel website(const dsl::Module<dsl::KvRo>& files) {
+  const auto port = dsl::key<std::uint16_t>("port", 80, "port");
+  const auto app = dsl::main_module("Main", "main.hpp", dsl::takes<dsl::Stack, dsl::KvRo>, {port});
+  return dsl::unikernel("site", app(dsl::default_stack(), files));
+}
+
+std::vector<std::string> variables(const Plan& plan) {
+  std::vector<std::string> out;
+  for (const auto& instance : plan.instances) out.push_back(instance.variable);
+  return out;
+}
+
+TEST_CASE("instances stand in the order of construction, equal modules are one") {
+  const auto both = dsl::main_module("Main", "main.hpp", dsl::takes<dsl::Stack, dsl::Stack, dsl::Net>);
+  const auto plan = plan_of(
+      dsl::unikernel("x", both(dsl::default_stack(), dsl::stack(dsl::default_network()), dsl::netif("service"))));
+  CHECK(variables(plan) == std::vector<std::string>{"network", "offload", "stack", "main"});
+  CHECK(plan.instances[3].needs == std::vector<std::size_t>{2, 2, 0});
+  CHECK(plan.instances[3].type == "Main<StackType, StackType, NetworkType>");
+}
+
+TEST_CASE("two stacks have keys of their own under a group") {
+  const auto both = dsl::main_module("Main", "main.hpp", dsl::takes<dsl::Stack, dsl::Stack>);
+  const auto plan = plan_of(dsl::unikernel("x", both(dsl::default_stack(), dsl::stack(dsl::netif("inside"), "inside"))),
+                            "spt", {{"inside-ipv4", "192.168.0.1/16"}});
+  REQUIRE(plan.find_key("inside-ipv4") != nullptr);
+  CHECK(plan.find_key("inside-ipv4")->value == "192.168.0.1/16");
+  CHECK(plan.find_key("ipv4")->value == "10.0.0.2/24");
+  CHECK(generate_main(plan).find(".ipv4 = keys.inside_ipv4") != std::string::npos);
+  CHECK(generate_main(plan).find("manifest_note<2>") != std::string::npos);
+}
+
+TEST_CASE("values of keys") {
+  const auto plan = plan_of(website(dsl::crunch("htdocs")), "spt", {{"port", "8080"}});
+  CHECK(plan.find_key("port")->given);
+  CHECK(generate_keys(plan).find("std::uint16_t port = 8080U;") != std::string::npos);
+  CHECK(error_of(website(dsl::crunch("x")), "spt", {{"port", "65536"}}).find("bad value '65536'") != std::string::npos);
+  CHECK(error_of(website(dsl::crunch("x")), "spt", {{"part", "1"}}) == "unknown key --part");
+}
+
+TEST_CASE("a required key is required at run time, one that decides a choice when configuring") {
+  const auto who = dsl::required_key<std::string>("who", "whom to greet");
+  const auto app = dsl::main_module("Main", "main.hpp", dsl::takes<>, {who});
+  const auto plan = plan_of(dsl::unikernel("greet", app()));
+  CHECK(generate_main(plan).find("mirage::Option::Form::required") != std::string::npos);
+  CHECK(generate_keys(plan).find("std::string_view who = std::string_view{};") != std::string::npos);
+
+  const auto kind = dsl::required_key<std::string>("kind", "which");
+  const auto choice = dsl::if_(dsl::is(kind, "a"), dsl::crunch("a"), dsl::crunch("b"));
+  CHECK(error_of(website(choice)) == "key --kind has no value");
+  CHECK(plan_of(website(choice), "spt", {{"kind", "a"}}).crunched.front().directory == "a");
+  CHECK(plan_of(website(choice), "spt", {{"kind", "z"}}).crunched.front().directory == "b");
+}
+
+TEST_CASE("conditions") {
+  const auto tls = dsl::flag("tls", "encrypt");
+  const auto files = [&](const dsl::Condition& condition) {
+    return dsl::if_(condition, dsl::crunch("yes"), dsl::crunch("no"));
+  };
+  const auto taken = [&](const dsl::Condition& condition, const char* target, const Settings& settings) {
+    return plan_of(website(files(condition)), target, settings).crunched.front().directory;
+  };
+  CHECK(taken(tls, "spt", {}) == "no");
+  CHECK(taken(tls, "spt", {{"tls", "true"}}) == "yes");
+  CHECK(taken(!dsl::Condition(tls) && dsl::target_is("hvt"), "hvt", {}) == "yes");
+  CHECK(taken(dsl::Condition(tls) || dsl::target_is("hvt"), "spt", {}) == "no");
+}
+
+TEST_CASE("what cannot be: kinds, names and devices") {
+  const auto app = dsl::main_module("Main", "main.hpp", dsl::takes<dsl::Block>);
+  const auto with = [&](const dsl::Module<dsl::Block>& disk) { return error_of(dsl::unikernel("x", app(disk))); };
+  CHECK(with(dsl::library_module<dsl::Block>("network")) == "module 'network' is a Net, not a Block");
+  CHECK(with(dsl::library_module<dsl::Block>("floppy")) == "target spt has no module 'floppy'");
+  CHECK(with(dsl::block("a b")) == "'a b' is no name for a device");
+  CHECK(with(dsl::block(std::string(68, 'x'))).find("is no name for a device") != std::string::npos);
+  CHECK(error_of(dsl::unikernel("a b", app(dsl::block("d")))) == "'a b' is no name for a unikernel");
+  const auto two = dsl::main_module("Main", "main.hpp", dsl::takes<dsl::Block, dsl::Net>);
+  CHECK(error_of(dsl::unikernel("x", two(dsl::block("d"), dsl::netif("d")))).starts_with("two devices are called 'd'"));
+}
+
+TEST_CASE("module keys do not hide the project's") {
+  const auto mine = dsl::key<bool>("dhcp", true, "mine");
+  const auto app = dsl::main_module("Main", "main.hpp", dsl::takes<dsl::Stack>, {mine});
+  (void)app;
+  // The error names both: which file the DSL was used in does not matter here.
+  const auto graph = graph_of(dsl::unikernel("x", app(dsl::default_stack())));
+  CHECK(graph.keys.size() == 2);
+}
+
+TEST_CASE("several jobs run side by side") {
+  const auto one = dsl::main_module("One", "main.hpp");
+  const auto two = dsl::main_module("ns::Two", "main.hpp");
+  const auto main = generate_main(plan_of(dsl::unikernel("x", {one(), two()})));
+  CHECK(main.find("One::start(keys)),") != std::string::npos);
+  CHECK(main.find("ns::Two::start(keys))};") != std::string::npos);
+  CHECK(main.find("mirage::run_jobs(shard, jobs)") != std::string::npos);
+}
+
+TEST_CASE("pictures of the graph") {
+  const auto plan = plan_of(website(dsl::crunch("a&b")));
+  CHECK(describe_dot(plan).find("offload -> stack;") != std::string::npos);
+  const auto svg = describe_svg(plan);
+  CHECK(svg.starts_with("<svg"));
+  CHECK(svg.find("crunch 'a&amp;b'") != std::string::npos);
+}
+
+TEST_CASE("every target's descriptor is complete") {
+  CHECK(catalogue().targets().size() >= 4);
+  for (const auto& target : catalogue().targets()) {
+    CAPTURE(target.name);
+    CHECK(!target.description.empty());
+    CHECK(!target.run.program.empty());
+    CHECK(catalogue().find_module(target, "network") != nullptr);
+    CHECK(catalogue().find_module(target, "block") != nullptr);
+    CHECK(target.guest == !target.linker_script.empty());
+  }
+  CHECK_THROWS_AS((void)catalogue().target("vax"), UsageError);
+}
+
+}  // namespace
+}  // namespace mirage::plan
+
+// The header declares it; the tests build their unikernels themselves.
+mirage::config::Unikernel configure() {
+  return mirage::config::unikernel("unused", mirage::config::main_module("Main", "main.hpp")());
+}
