@@ -50,12 +50,15 @@ bool Queue::allocate(std::uint16_t size, MutableBytes memory) noexcept {
   descriptors_ = reinterpret_cast<Descriptor*>(memory_.get());
   available_ = reinterpret_cast<std::uint16_t*>(memory_.get() + 16 * std::size_t{size});
   used_ = reinterpret_cast<std::uint16_t*>(memory_.get() + used_offset(size));
-  shadow_ = new (memory_.get() + used_offset(size) + align(6 + 8 * std::size_t{size})) Shadow[size];
+  shadow_ = reinterpret_cast<Shadow*>(memory_.get() + used_offset(size) + align(6 + 8 * std::size_t{size}));
   size_ = free_ = size;
   first_free_ = 0;
   in_flight_ = next_available_ = published_ = next_used_ = 0;
   broken_ = false;
-  for (std::uint16_t i = 0; i < size; ++i) shadow_[i].next = static_cast<std::uint16_t>(i + 1);
+  for (std::uint16_t i = 0; i < size; ++i) {
+    auto* shadow = new (shadow_ + i) Shadow;
+    shadow->next = static_cast<std::uint16_t>(i + 1);
+  }
   return true;
 }
 

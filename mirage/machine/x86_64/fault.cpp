@@ -36,6 +36,32 @@ constexpr std::array<std::string_view, 22> names{"divide error",
                                                  "virtualization",
                                                  "control protection"};
 
+/// The order in which registers are printed.
+struct RegisterOf {
+  char name[8];
+  std::uint64_t TrapFrame::* value;
+};
+constexpr std::array<RegisterOf, 18> order{{
+    {"rax", &TrapFrame::rax},
+    {"rbx", &TrapFrame::rbx},
+    {"rcx", &TrapFrame::rcx},
+    {"rdx", &TrapFrame::rdx},
+    {"rsi", &TrapFrame::rsi},
+    {"rdi", &TrapFrame::rdi},
+    {"rbp", &TrapFrame::rbp},
+    {"rsp", &TrapFrame::rsp},
+    {"r8", &TrapFrame::r8},
+    {"r9", &TrapFrame::r9},
+    {"r10", &TrapFrame::r10},
+    {"r11", &TrapFrame::r11},
+    {"r12", &TrapFrame::r12},
+    {"r13", &TrapFrame::r13},
+    {"r14", &TrapFrame::r14},
+    {"r15", &TrapFrame::r15},
+    {"rip", &TrapFrame::rip},
+    {"rflags", &TrapFrame::rflags},
+}};
+
 bool has_error_code(std::uint64_t vector) noexcept {
   return vector == double_fault || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || vector >= 29;
 }
@@ -67,26 +93,8 @@ std::string_view exception_name(std::uint64_t vector) noexcept {
 extern "C" void mirage_machine_trap(const mirage::machine::TrapFrame* frame) noexcept {
   using namespace mirage;
   using namespace mirage::machine;
-  const std::array<runtime::NamedRegister, 18> registers{{
-      {"rax", frame->rax},
-      {"rbx", frame->rbx},
-      {"rcx", frame->rcx},
-      {"rdx", frame->rdx},
-      {"rsi", frame->rsi},
-      {"rdi", frame->rdi},
-      {"rbp", frame->rbp},
-      {"rsp", frame->rsp},
-      {"r8", frame->r8},
-      {"r9", frame->r9},
-      {"r10", frame->r10},
-      {"r11", frame->r11},
-      {"r12", frame->r12},
-      {"r13", frame->r13},
-      {"r14", frame->r14},
-      {"r15", frame->r15},
-      {"rip", frame->rip},
-      {"rflags", frame->rflags},
-  }};
+  std::array<runtime::NamedRegister, order.size()> registers;
+  for (std::size_t i = 0; i < order.size(); ++i) registers[i] = {order[i].name, frame->*order[i].value};
   runtime::FaultReport report{};
   report.kind = exception_name(frame->vector);
   report.frame = {frame->rip, frame->rsp, frame->rbp};

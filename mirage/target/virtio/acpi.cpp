@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: ISC
 #include <algorithm>
+#include <cstring>
 #include <string_view>
 
+#include <mirage/base/checked.hpp>
 #include <mirage/target/virtio/acpi.hpp>
 
 namespace mirage::target::virtio {
@@ -22,17 +24,22 @@ bool has_text(Bytes bytes, std::size_t at, std::string_view text) noexcept {
   return bytes.size() >= at && bytes.size() - at >= text.size() && as_text(bytes.subspan(at, text.size())) == text;
 }
 
-/// Loads past the end of a short (older) table read as 0.
+/// Little-endian, the host's order. Loads past the end of a short (older) table read as 0.
+std::uint64_t load(Bytes table, std::size_t at, std::size_t size) noexcept {
+  std::uint64_t value = 0;
+  if (within(at, size, table.size())) std::memcpy(&value, table.data() + at, size);
+  return value;
+}
 template <class T>
 T field(Bytes table, std::size_t at) noexcept {
-  return table.size() >= at + sizeof(T) ? load_little<T>(table, at) : T{};
+  return static_cast<T>(load(table, at, sizeof(T)));
 }
 
 /// A whole table with its header, or nothing.
 Bytes read_table(PhysicalMemory& memory, std::uint64_t address) noexcept {
   const Bytes header = memory.view(address, header_size);
   if (header.empty()) return {};
-  const std::size_t length = load_little<std::uint32_t>(header, 4);
+  const std::size_t length = field<std::uint32_t>(header, 4);
   if (length < header_size || length > maximum_table) return {};
   const Bytes table = memory.view(address, length);
   return !table.empty() && sums_to_zero(table) ? table : Bytes{};
@@ -117,14 +124,14 @@ void scan_mmio_device(Bytes after_hid, MmioDevices& devices) noexcept {
   const Bytes aml = after_hid.first(std::min(window, after_hid.size()));
   MmioDevice device;
   for (std::size_t at = 0; at + interrupt_size <= aml.size(); ++at) {
-    const auto tag = load_little<std::uint8_t>(aml, at);
-    const auto length = load_little<std::uint16_t>(aml, at + 1);
+    const auto tag = field<std::uint8_t>(aml, at);
+    const auto length = field<std::uint16_t>(aml, at + 1);
     if (device.size == 0 && tag == 0x86 && length == 9 && at + memory_size <= aml.size()) {
-      device.address = load_little<std::uint32_t>(aml, at + 4);
-      device.size = load_little<std::uint32_t>(aml, at + 8);
+      device.address = field<std::uint32_t>(aml, at + 4);
+      device.size = field<std::uint32_t>(aml, at + 8);
       at += memory_size - 1;
     } else if (device.size != 0 && tag == 0x89 && length >= 6) {
-      device.interrupt = load_little<std::uint32_t>(aml, at + 5);
+      device.interrupt = field<std::uint32_t>(aml, at + 5);
       devices.add(device);
       return;
     }
@@ -162,11 +169,11 @@ AcpiInfo read_acpi(PhysicalMemory& memory, std::uint64_t rsdp) noexcept {
   constexpr std::size_t new_size = 36;
   const Bytes old_pointer = rsdp == 0 ? Bytes{} : memory.view(rsdp, old_size);
   if (!has_text(old_pointer, 0, "RSD PTR ") || !sums_to_zero(old_pointer)) return info;
-  const std::uint32_t rsdt = load_little<std::uint32_t>(old_pointer, 16);
+  const std::uint32_t rsdt = field<std::uint32_t>(old_pointer, 16);
   std::uint64_t xsdt = 0;
-  if (load_little<std::uint8_t>(old_pointer, 15) >= 2) {
+  if (field<std::uint8_t>(old_pointer, 15) >= 2) {
     const Bytes pointer = memory.view(rsdp, new_size);
-    if (!pointer.empty()) xsdt = load_little<std::uint64_t>(pointer, 24);
+    if (!pointer.empty()) xsdt = field<std::uint64_t>(pointer, 24);
   }
   const Bytes root = read_table(memory, xsdt != 0 ? xsdt : rsdt);
   if (!root.empty()) read_root(memory, root, xsdt != 0 ? 8 : 4, info);
