@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: ISC
+// Host sockets behind the module type Stack, on loopback.
+#include <array>
+#include <vector>
+
+#include <doctest/doctest.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <mirage/async/scope.hpp>
+#include <mirage/module/check/stack.hpp>
+#include <mirage/target/unix/socket_stack.hpp>
+
+using namespace mirage;
+using namespace mirage::target;
+
+namespace {
+
+constexpr Ipv4Address loopback = Ipv4Address::of(127, 0, 0, 1);
+
+/// A port that was free a moment ago.
+Port free_port() {
+  const int socket = posix::open_socket(AF_INET, SOCK_STREAM);
+  posix::SocketAddress address = posix::to_socket(AF_INET, {loopback, 0, 0});
+  REQUIRE(::bind(socket, address.get(), address.size) == 0);
+  address.size = sizeof address.storage;
+  REQUIRE(::getsockname(socket, address.get(), &address.size) == 0);
+  ::close(socket);
+  return posix::to_endpoint(address).port;
+}
+
+struct Fixture {
+  Fixture() { REQUIRE(run(shard, stack.start()).value()); }
+  posix::Environment environment;
+  Shard shard{environment};
+  posix::SocketStack stack{shard, loopback};
+};
+
+Task<void> echo(Shard&, posix::SocketFlow flow) {
+  for (;;) {
+    auto slices = co_await flow.read();
+    if (!slices || slices->empty()) co_return;
+    if (!co_await flow.write(*std::move(slices))) co_return;
+  }
+}
+
+Task<void> serve(Shard& shard, posix::SocketListener& listener, Scope& scope) {
+  for (;;) {
+    auto flow = co_await listener.accept();
+    if (!flow) co_return;
+    (void)scope.spawn(echo(shard, *std::move(flow)));
+  }
+}
+
+Task<void> ask(posix::SocketTcp& tcp, Endpoint server, int& answered) {
+  auto flow = co_await tcp.connect(server);
+  if (!flow || !co_await flow->write(as_bytes("question"))) co_return;
+  flow->shutdown();
+  std::size_t size = 0;
+  for (;;) {
+    const auto slices = co_await flow->read();
+    if (!slices) co_return;
+    if (slices->empty()) break;
+    size += slices->byte_count();
+  }
+  answered += size == 8 ? 1 : 0;
+}
+
+Task<int> ask_many(posix::SocketStack& stack, Port port, int count) {
+  auto listener = stack.tcp().listen(port);
+  int answered = 0;
+  if (!listener) co_return -1;
+  Scope servers{stack.shard()};
+  Scope clients{stack.shard()};
+  if (!servers.spawn(serve(stack.shard(), *listener, servers))) co_return -1;
+  for (int i = 0; i < count; ++i) {
+    (void)clients.spawn(ask(stack.tcp(), {stack.address(), port, 0}, answered));
+  }
+  co_await clients.join();
+  listener->close();
+  co_await servers.join();
+  co_return answered;
+}
+
+}  // namespace
+
+TEST_CASE("unix sockets: addresses there and back") {
+  const IpAddress v4{Ipv4Address::of(192, 0, 2, 1)};
+  IpAddress v6;
+  v6.octets[0] = 0xfe;
+  v6.octets[1] = 0x80;
+  v6.octets[15] = 1;
+  for (const int family : {AF_INET, AF_INET6}) {
+    CHECK(posix::to_endpoint(posix::to_socket(family, {v4, 80, 0})) == Endpoint{v4, 80, 0});
+  }
+  CHECK(posix::to_endpoint(posix::to_socket(AF_INET6, {v6, 8080, 2})) == Endpoint{v6, 8080, 2});
+}
+
+TEST_CASE_FIXTURE(Fixture, "unix sockets: a conforming stack") {
+  CHECK(run(shard, check::check_stack(shard, stack, stack, free_port())) == std::string_view{});
+}
+
+TEST_CASE_FIXTURE(Fixture, "unix sockets: two hundred connections at once") {
+  CHECK(run(shard, ask_many(stack, free_port(), 200)) == 200);
+}
+
+TEST_CASE_FIXTURE(Fixture, "unix sockets: a wait for a connection can be cancelled") {
+  auto listener = stack.tcp().listen(0);
+  REQUIRE(listener);
+  CHECK(listener->port() != 0);
+  const auto cancelled = [](Shard& at, posix::SocketListener& quiet) -> Task<bool> {
+    std::optional<Result<posix::SocketFlow, FlowError>> accepted;
+    Scope scope{at};
+    (void)scope.spawn(check::detail::accept_one(at, quiet, accepted));
+    co_await sleep(1ms);
+    scope.cancel();
+    co_await scope.join();
+    co_return accepted && !*accepted && accepted->error() == FlowError::cancelled;
+  };
+  CHECK(run(shard, cancelled(shard, *listener)) == true);
+}
