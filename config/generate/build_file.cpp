@@ -60,7 +60,7 @@ rule link
   command = $cxx $link $in $libraries -o $out
   description = link $out
 rule strip
-  command = llvm-strip-19 --strip-all -o $out $in
+  command = llvm-strip-19 --strip-all --strip-sections -o $out $in
   description = strip $out
 )";
 
