@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstdlib>
+#include <cstring>
 #include <limits>
 #include <string_view>
 
@@ -112,6 +113,12 @@ Result<> drop_privileges() {
     }
   }
   return drop_capabilities();
+}
+
+void wipe_environment() {
+  for (char** variable = environ; variable != nullptr && *variable != nullptr; ++variable) {
+    ::explicit_bzero(*variable, std::strlen(*variable));
+  }
 }
 
 Result<> restrict_process() {

@@ -21,6 +21,9 @@ Result<> open_standard_descriptors();
 /// no capabilities. Else drops capabilities only. Files must be open before.
 Result<> drop_privileges();
 
+/// Overwrites the environment's strings: a guest in this address space has no business with them.
+void wipe_environment();
+
 /// No new privileges by exec, no core dump, no new processes.
 Result<> restrict_process();
 

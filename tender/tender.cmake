@@ -3,7 +3,7 @@
 include_guard()
 file(GLOB MIRAGE_TENDER_SOURCES CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/*.cpp)
 list(FILTER MIRAGE_TENDER_SOURCES EXCLUDE REGEX "_(test|fuzz)\\.cpp$")
-set(MIRAGE_TENDER_OPTIONS -fno-exceptions -fno-rtti -D_LIBCPP_HARDENING_MODE=_LIBCPP_HARDENING_MODE_FAST)
+set(MIRAGE_TENDER_OPTIONS -fstack-protector-strong -fno-exceptions -fno-rtti -D_LIBCPP_HARDENING_MODE=_LIBCPP_HARDENING_MODE_FAST)
 
 # mirage_static_tender(NAME SOURCES...): a static, position-independent executable on musl. glibc's start-up alone costs
 # 0.2 ms and more in a virtual machine (it asks CPUID dozens of times, each a trap). libc++ is used by its headers only.

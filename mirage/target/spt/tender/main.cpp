@@ -85,6 +85,7 @@ Result<> confine(const Guest& guest) {
       .and_then([] { return tender::restrict_process(); })
       .and_then([&] { return install_fault_handler(guest.image, guest.memory_end); })
       .and_then([&] {
+        tender::wipe_environment();
         tender::SeccompFilter filter;
         allow_calls(filter, guest.devices, guest.waits, guest.grant);
         return filter.install();

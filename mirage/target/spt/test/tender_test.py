@@ -255,12 +255,16 @@ def test_privileges(tender):
     command = [tender.program, "--mem=2", os.path.join(tender.folder, "net.spt"), "net"]
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     process = subprocess.Popen(command[:2] + [f"--net:service=@{theirs.fileno()}"] + command[2:],
-                               pass_fds=(theirs.fileno(),), stdout=subprocess.PIPE)
+                               pass_fds=(theirs.fileno(),), stdout=subprocess.PIPE, env={"SECRET": "of-the-user"})
     ours.recv(4096)  # the guest runs
     with open(f"/proc/{process.pid}/status", encoding="ascii") as file:
         status = dict(line.rstrip("\n").split(":\t", 1) for line in file if ":\t" in line)
     with open(f"/proc/{process.pid}/maps", encoding="ascii") as file:
         maps = [line.split()[1] for line in file]
+    with open(f"/proc/{process.pid}/limits", encoding="ascii") as file:
+        limits = {line[:26].strip(): line[26:].split() for line in file}
+    with open(f"/proc/{process.pid}/environ", "rb") as file:
+        environment = file.read()
     open_descriptors = len(os.listdir(f"/proc/{process.pid}/fd"))
     ours.send(b"x" * 60)
     process.communicate()
@@ -268,6 +272,9 @@ def test_privileges(tender):
     check("no capabilities", all(int(status[name], 16) == 0 for name in ("CapPrm", "CapEff", "CapInh")), status)
     check("not root", os.getuid() != 0 or status["Uid"].split()[0] != "0", status["Uid"])
     check("no writable and executable memory", not any("w" in mode and "x" in mode for mode in maps), maps)
+    check("no core dumps", limits["Max core file size"][:2] == ["0", "0"], limits)
+    check("no new processes", limits["Max processes"][:2] == ["0", "0"], limits)
+    check("no environment", b"user" not in environment, environment)
     check("only its descriptors", open_descriptors == 6, open_descriptors)
 
 
