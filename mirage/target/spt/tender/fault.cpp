@@ -112,7 +112,8 @@ tender::Result<> install_fault_handler(const tender::Image& image, std::uint64_t
   }
   struct sigaction action{};
   action.sa_sigaction = handle;
-  action.sa_flags = static_cast<int>(SA_SIGINFO | SA_ONSTACK | SA_RESETHAND);
+  action.sa_flags = SA_SIGINFO | SA_ONSTACK;
+  ::sigfillset(&action.sa_mask);  // a fault within the handler then ends the process
   for (const int signal : {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGTRAP}) {
     if (::sigaction(signal, &action, nullptr) != 0) {
       return tender::fail("cannot handle signals: ", tender::Errno{errno});
