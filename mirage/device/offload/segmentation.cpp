@@ -55,6 +55,7 @@ bool Offload::measure(const TransmitFrame& frame, Cut& cut) noexcept {
   if (cut.transport < ip_at + wire::ipv4_header_size || cut.transport + wire::tcp_header_size > cut.header) {
     return false;
   }
+  if (offload.checksum_offset != wire::tcp_offset::checksum) return false;
   cut.payload = frame.byte_count() - cut.header;
   return true;
 }
@@ -73,7 +74,10 @@ Offload::Outcome Offload::send_split(const TransmitFrame& frame) noexcept {
     std::size_t made = 0;
     for (std::size_t at = progress_; made < batch && at < cut.payload; at += cut.segment, ++made) {
       memory = make_segment(frame, cut, at, segments_[made]);
-      if (!memory) break;
+      if (!memory) {
+        segments_[made] = {};
+        break;
+      }
     }
     const std::size_t accepted = device_.queue(0).send({segments_.data(), made});
     for (std::size_t i = 0; i < made; ++i) segments_[i] = {};

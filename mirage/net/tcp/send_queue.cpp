@@ -28,7 +28,9 @@ std::uint32_t SendQueue::append(NodePool& nodes, BufferPool& buffers, Bytes byte
   while (taken < bytes.size()) {
     if (pending_ == nullptr || staging_.tailroom() == 0) {
       seal();
-      MutableSlice block = buffers.allocate(std::min<std::size_t>(bytes.size() - taken, frame_capacity), 0);
+      // An empty queue may always begin: it has no acknowledgement to wait for.
+      const std::size_t wanted = std::min<std::size_t>(bytes.size() - taken, frame_capacity);
+      MutableSlice block = size_ == 0 ? buffers.allocate(wanted, 0) : buffers.allocate_sparing(wanted, 0);
       if (!block) return taken;
       SliceNode* node = nodes.take({});
       if (node == nullptr) return taken;

@@ -34,10 +34,11 @@ namespace mirage::net::tcp {
 }
 
 /// The caller's receive queue changed: `space` bytes can be taken from RCV.NXT on. An update that the peer is waiting
-/// for goes out at once.
+/// for goes out at once; nobody waits before the first text.
 constexpr void set_receive_space(Tcb& tcb, std::uint32_t space) noexcept {
   tcb.receive.space = space;
-  if (synchronised(tcb.state) && receives(tcb.state) && edge_advance(tcb) > 0) tcb.receive.acknowledge_now = true;
+  const bool awaited = receives(tcb.state) && tcb.receive.next != tcb.receive.initial + 1;
+  if (awaited && edge_advance(tcb) > 0) tcb.receive.acknowledge_now = true;
 }
 
 /// Fifth check, window update: RFC 9293 section 3.10.7.4. Precondition: the acknowledgement is acceptable.

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: ISC
+// The whole stack under frames of any kind. Input: records of a control byte, two bytes of length and a frame; the
+// control byte repairs checksums (so that they do not keep the fuzzer out), lets time pass, splits the frame, or marks
+// it as offloaded. Services: UDP echo on 7, TCP echo on 7. At the end nothing may be left over.
+#include <cstdlib>
+
+#include <mirage/net/testbed_test.hpp>
+#include <mirage/wire/tcp.hpp>
+
+using namespace mirage;
+using namespace mirage::net;
+using namespace mirage::net::test;
+
+namespace {
+
+Task<void> serve(Shard&, net::Stack::Tcp::Flow flow) {
+  while (true) {
+    auto data = co_await flow.read();
+    if (!data || data->empty()) break;
+    if (!co_await flow.write(std::move(*data))) break;
+  }
+  flow.close();
+}
+
+Task<void> listen(Shard& shard, Scope& scope, net::Stack& stack) {
+  auto listener = stack.tcp().listen(7, {});
+  if (!listener) co_return;
+  while (auto flow = co_await listener->accept()) {
+    if (!scope.spawn(serve(shard, std::move(*flow)))) co_return;
+  }
+}
+
+/// Right checksums in the IPv4 header and behind it, where the lengths allow.
+void repair(Packet& frame) {
+  if (frame.size() < 34) return;
+  const MutableBytes ip = MutableBytes(frame).subspan(14);
+  const std::size_t header = std::to_integer<std::size_t>(ip[0] & std::byte{15}) * 4;
+  if (header < 20 || header > ip.size()) return;
+  store_big(ip, 10, std::uint16_t{0});
+  store_big(ip, 10, wire::checksum_of(ip.first(header)));
+  const std::size_t total = load_big<std::uint16_t>(ip, 2);
+  const auto protocol = std::to_integer<unsigned>(ip[9]);
+  if (total < header + 8 || total > ip.size()) return;
+  const MutableBytes payload = ip.subspan(header, total - header);
+  const std::size_t field = protocol == 1 ? 2 : protocol == 17 ? 6 : 16;
+  if ((protocol != 1 && protocol != 6 && protocol != 17) || field + 2 > payload.size()) return;
+  const auto pseudo = wire::pseudo_header_complete(
+      wire::pseudo_header_sum({load_big<std::uint32_t>(ip, 12)}, {load_big<std::uint32_t>(ip, 16)}),
+      static_cast<std::uint8_t>(protocol), static_cast<std::uint32_t>(payload.size()));
+  store_big(payload, field, std::uint16_t{0});
+  store_big(payload, field, wire::checksum_of(payload, protocol == 1 ? 0 : pseudo));
+}
+
+void one_frame(Testbed& bed, unsigned control, Packet frame) {
+  if ((control & 1) != 0) repair(frame);
+  Offload offload;
+  if ((control & 2) != 0) {
+    offload = {.needs_checksum = (control & 4) != 0,
+               .checksum_valid = (control & 8) != 0,
+               .segmentation = Offload::Segmentation::tcp4,
+               .checksum_start = 34,
+               .checksum_offset = 16,
+               .segment_size = 500,
+               .header_length = static_cast<std::uint16_t>(control)};
+  }
+  const std::size_t piece = (control & 16) != 0 ? 1 + frame.size() / 7 : SIZE_MAX;
+  bed.net.arrive(frame, offload, piece);
+  bed.turns(2);
+  if ((control & 32) != 0) bed.run((control & 64) != 0 ? Duration{70s} : Duration{300ms});
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  Testbed bed;
+  bed.start();
+  Collector echo;
+  echo.echo = &bed.stack.udp();
+  if (!bed.stack.udp().bind(7, echo)) std::abort();
+  Scope services{bed.shard};
+  if (!services.spawn(listen(bed.shard, services, bed.stack))) std::abort();
+  bed.turns(2);
+  Bytes rest = std::as_bytes(std::span(data, size));
+  for (int frames = 0; frames < 64 && rest.size() >= 3; ++frames) {
+    const auto control = std::to_integer<unsigned>(rest[0]);
+    const std::size_t length = std::min<std::size_t>(load_little<std::uint16_t>(rest, 1) & 0x7ff, rest.size() - 3);
+    const Bytes frame = rest.subspan(3, length);
+    rest = rest.subspan(3 + length);
+    one_frame(bed, control, {frame.begin(), frame.end()});
+    bed.net.sent.clear();
+  }
+  services.cancel();
+  bed.turns(4);
+  bed.run(Duration{10min});  // every timer of TCP, ARP and reassembly has run out by then
+  if (services.running() != 0) std::abort();
+  bed.stack.udp().unbind(7);
+  if (bed.shard.buffers().statistics().bytes_in_use != 0) std::abort();
+  return 0;
+}
