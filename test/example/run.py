@@ -30,7 +30,7 @@ def check(condition, message):
 
 # name -> folder, options of `mirage run`, arguments of the image, pieces of output in their order
 RUNS = {
-    "hello": ("tutorial/hello", [], [], HELLO),
+    "hello": ("tutorial/hello", ["--mem", "2"], [], HELLO),  # 2 MiB is all that a small unikernel needs
     "hello-key": ("tutorial/hello-key", [], ["--hello=Good day", "--count=2", "--pause=10ms"], ["Good day", "Good day"]),
     "timers": ("tutorial/timers", [], [], ["tick 1", "tick 2", "tick 3", "no more ticks", "short sleeper is awake",
                                             "long sleeper is awake", "long enough", "cancelled"]),
@@ -161,9 +161,10 @@ exit 0
 def rig_case(examples, name):
     if name in RUNS:
         _, options, arguments, _ = RUNS[name]
-        devices = "--block:storage=/tmp/disk.img" if options else ""
+        devices = "--block:storage=/tmp/disk.img" if "--block" in options else ""
+        memory = options[options.index("--mem") + 1] if "--mem" in options else 32
         words = " ".join(f"'\"{a}\"'" for a in arguments)  # a tender joins words; the guest splits them as a shell does
-        return f"echo 'BEGIN {name}'; mirage-hvt --mem=32 {devices} -- {name}.hvt {words}; echo \"END {name} $?\""
+        return f"echo 'BEGIN {name}'; mirage-hvt --mem={memory} {devices} -- {name}.hvt {words}; echo \"END {name} $?\""
     port, requests = SERVERS[name][1:]
     asks = "\n".join(f"printf '{r}\\r\\n\\r\\n' | sed 's/|/\\r\\n/g' | timeout 5 nc 10.0.0.2 {port} | head -c 1500; echo" for r, _, _ in
                      [(q[0].replace("\r\n", "\\r\\n"), 0, 0) for q in requests])

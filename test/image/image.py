@@ -3,8 +3,10 @@
 """usage: image.py budget|reproducible TOOLS WORK
 
 budget: sizes of shipped images (symbols are in the .debug file) against their bounds.
-reproducible: the same project built in two folders gives the same bytes.
+reproducible: the same project gives the same bytes when it is built in another folder, from another copy of mirage (the
+guest libraries are built anew for that).
 """
+import os
 import shutil
 import subprocess
 import sys
@@ -23,14 +25,15 @@ BUDGETS = [
 ]
 
 
-def build(tools, source, folder, target, empty):
+def build(tools, source, folder, target, empty, root=ROOT):
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(ROOT / "example" / source, folder)
     if empty:
         for path in (folder / "htdocs").iterdir():
             path.unlink()
     for words in (["configure", "-t", target], ["build"]):
-        done = subprocess.run([str(Path(tools) / "mirage"), *words], cwd=folder, text=True, capture_output=True)
+        done = subprocess.run([str(Path(tools) / "mirage"), *words], cwd=folder, text=True, capture_output=True,
+                              env=os.environ | {"MIRAGE_ROOT": str(root)})
         if done.returncode:
             sys.exit(f"{source}: mirage {' '.join(words)}: {done.stdout}{done.stderr}")
     return folder / "dist" / f"{Path(source).name}.{target}"
@@ -47,10 +50,18 @@ def budget(tools, work):
 
 def reproducible(tools, work):
     differ = 0
+    copy = work / "copy-of-mirage"
+    shutil.rmtree(copy, ignore_errors=True)
+    tracked = subprocess.run(["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT, check=True,
+                             capture_output=True).stdout.decode().split("\0")
+    for name in filter(None, tracked):
+        if (ROOT / name).is_file():
+            (copy / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, copy / name)
     for source, target in (("tutorial/hello", "spt"), ("application/website", "spt"), ("application/website", "hvt"),
                            ("application/website", "virtio")):
         first = build(tools, source, work / "one", target, False)
-        second = build(tools, source, work / "another" / "deeper folder", target, False)
+        second = build(tools, source, work / "another" / "deeper folder", target, False, copy)
         for suffix in ("", ".debug"):
             same = Path(f"{first}{suffix}").read_bytes() == Path(f"{second}{suffix}").read_bytes()
             differ += not same
