@@ -107,6 +107,7 @@ void run_seed(std::uint64_t seed, const Options& options, Totals& totals) {
   totals.frames += outcome.frames;
   totals.longest = std::max(totals.longest, outcome.time);
   if (options.show) std::print("trace {:016x}\n", outcome.trace);
+  if (!outcome.remarks.empty()) std::print("seed {}: {}\n", seed, outcome.remarks);
   if (outcome.wrong.empty()) return;
   ++totals.failures;
   std::print("seed {}: {}\n  replay: {}\n", seed, outcome.wrong, replay(seed, options));

@@ -75,6 +75,7 @@ struct Limits {
 
 struct Outcome {
   std::string wrong;           ///< a broken invariant; empty: none
+  std::string remarks;         ///< why orderly connections were not complete
   std::uint64_t orderly = 0;   ///< connections that both sides wanted to finish
   std::uint64_t complete = 0;  ///< of those, delivered wholly both ways
   std::uint64_t noticed = 0;   ///< of those, ended by an error that both sides saw

@@ -101,17 +101,33 @@ Device::Device(Cable& cable, unsigned side, std::size_t burst, std::uint16_t mtu
   capabilities_.gather = true;
 }
 
+/// A frame in buffers of the pool's small size, as a device with mergeable buffers leaves it; short for want of memory.
+SliceList Device::take(const Frame& frame) noexcept {
+  SliceList list;
+  for (Bytes rest = frame; !rest.empty() && !list.full();) {
+    const Bytes part = rest.first(std::min<std::size_t>(rest.size(), frame_capacity));
+    MutableSlice slice = pool_->allocate(part.size(), 0);
+    if (!slice) break;
+    std::memcpy(slice.grow_back(static_cast<std::uint32_t>(part.size())).data(), part.data(), part.size());
+    (void)list.push_back(std::move(slice).freeze());
+    rest = rest.subspan(part.size());
+  }
+  return list;
+}
+
 std::size_t Device::poll(std::span<ReceivedFrame> frames) noexcept {
   auto& inbox = cable_.inbox(side_);
   std::size_t count = 0;
   while (count < std::min(frames.size(), burst_) && !inbox.empty()) {
-    Slice slice = pool_->copy(inbox.front());
+    const Frame frame = std::move(inbox.front());
     inbox.pop_front();
-    if (slice.empty()) {
+    frames[count].data = take(frame);
+    if (frames[count].data.byte_count() == frame.size()) {
+      ++count;
+    } else {
+      frames[count].data.clear();
       ++dropped;
-      continue;
     }
-    frames[count++].data = SliceList{std::move(slice)};
   }
   return count;
 }

@@ -83,6 +83,7 @@ class Device {
   std::uint64_t dropped = 0;  ///< for want of a buffer
 
  private:
+  [[nodiscard]] SliceList take(const Frame& frame) noexcept;
   Cable& cable_;
   unsigned side_;
   std::size_t burst_;

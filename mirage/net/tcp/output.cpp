@@ -29,14 +29,19 @@ std::uint32_t Tcp::receive_space(const Connection& connection) const noexcept {
 }
 
 void Tcp::flush() noexcept {
-  while (Connection* connection = dirty_.front()) {
-    if (!transmit(*connection)) {
-      retry_.arm(shard_.timers(), shard_.now() + retry_delay);
-      return;
-    }
+  List<Connection, DirtyTag> later;  // short of memory: others may need less
+  Sent sent = Sent::all;
+  while (sent != Sent::no_room) {
+    Connection* connection = dirty_.front();
+    if (connection == nullptr) break;
+    sent = transmit(*connection);
+    if (sent == Sent::no_memory) later.push_back(*connection);
+    if (sent != Sent::all) continue;
     connection->ListNode<DirtyTag>::unlink();
     arm(*connection);
   }
+  dirty_.splice_back(later);
+  if (!dirty_.empty()) retry_.arm(shard_.timers(), shard_.now() + retry_delay);
 }
 
 void Tcp::arm(Connection& connection) noexcept {
@@ -46,20 +51,22 @@ void Tcp::arm(Connection& connection) noexcept {
   connection.Timer::arm(shard_.timers(), deadline);
 }
 
-/// False when the layer below has no room: the connection stays where it is and is served first the next time.
-bool Tcp::transmit(Connection& connection) noexcept {
+/// Everything that is due; or until the layer below has no room, and then this connection is served first the next
+/// time.
+Tcp::Sent Tcp::transmit(Connection& connection) noexcept {
   Tcb& tcb = connection.tcb;
   set_receive_space(tcb, receive_space(connection));
-  const std::uint32_t largest = maximum_payload(ip_.capabilities(), connection.path, tcb.send.segment_size);
+  std::uint32_t largest = maximum_payload(ip_.capabilities(), connection.path, tcb.send.segment_size);
   while (true) {
     const Sequence maximum = tcb.send.maximum;
     const auto departure = next_departure(tcb, largest, shard_.now());
-    if (!departure) return true;
+    if (!departure) return Sent::all;
     if (departure->length > 0 && departure->sequence < maximum) ++counters_.retransmissions;
-    if (!send(connection, *departure)) {
-      departure_failed(tcb, *departure);
-      return false;
-    }
+    const Sent sent = send(connection, *departure);
+    if (sent == Sent::all) continue;
+    departure_failed(tcb, *departure);
+    if (sent == Sent::no_room || departure->length <= tcb.send.segment_size) return sent;
+    largest = tcb.send.segment_size;  // perhaps memory suffices for less
   }
 }
 
@@ -72,38 +79,51 @@ bool Tcp::attach_payload(Connection& connection, const Departure& departure, Tra
     return true;
   }
   if (connection.sending.gather(offset, length, frame.payload)) return true;
-  frame.payload.clear();  // too many small slices for one frame: make them one
-  MutableSlice whole = shard_.buffers().allocate(length, 0);
-  if (!whole) return false;
-  connection.sending.copy(offset, whole.grow_back(length));
-  return frame.payload.push_back(std::move(whole).freeze());
+  frame.payload.clear();
+  return copy_payload(connection, offset, length, frame.payload);
 }
 
-bool Tcp::send(Connection& connection, const Departure& departure) noexcept {
+/// Too many small slices for one frame: fewer and larger ones. A segment's worth needs small blocks only, so that this
+/// works when memory is short.
+bool Tcp::copy_payload(Connection& connection, std::uint32_t offset, std::uint32_t length, SliceList& out) noexcept {
+  const std::uint32_t block = length <= 8 * frame_capacity ? frame_capacity : large_capacity;
+  while (length > 0) {
+    const std::uint32_t part = std::min(length, block);
+    MutableSlice copy = shard_.buffers().allocate(part, 0);
+    if (!copy) return false;
+    connection.sending.copy(offset, copy.grow_back(part));
+    (void)out.push_back(std::move(copy).freeze());
+    offset += part;
+    length -= part;
+  }
+  return true;
+}
+
+Tcp::Sent Tcp::send(Connection& connection, const Departure& departure) noexcept {
   const std::uint32_t size = header_size(departure);
   TransmitFrame frame;
   frame.header = ip_.new_frame(size + (departure.length <= inline_payload ? departure.length : 0));
   if (!frame.header) {
     ++counters_.send_no_memory;
-    return false;
+    return Sent::no_memory;
   }
   frame.header.grow_back(size);
   if (!attach_payload(connection, departure, frame)) {
     ++counters_.send_no_memory;
-    return false;
+    return Sent::no_memory;
   }
   write_header(departure, connection.tcb.local.port, connection.tcb.remote.port, connection.path, ip_.capabilities(),
                frame);
   const auto sent = ip_.send(connection.path, 0, std::move(frame));
   if (!sent && sent.error() == IpError::queue_full) {
     ++counters_.send_refused;
-    return false;
+    return Sent::no_room;
   }
   // Any other failure is like a loss on the way: the protocol's timers deal with it.
   if (!sent) ++counters_.send_refused;
   ++counters_.segments_out;
   counters_.bytes_out += departure.length;
-  return true;
+  return Sent::all;
 }
 
 void Tcp::send_reply(const Departure& departure, const Endpoint& local, const Endpoint& remote,

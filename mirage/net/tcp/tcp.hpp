@@ -112,9 +112,12 @@ class Tcp {
   void touch(Connection& connection) noexcept { dirty_.push_back(connection); }
 
   // Sending (output.cpp)
-  [[nodiscard]] bool transmit(Connection& connection) noexcept;
-  [[nodiscard]] bool send(Connection& connection, const Departure& departure) noexcept;
+  enum class Sent : std::uint8_t { all, no_memory, no_room };
+  [[nodiscard]] Sent transmit(Connection& connection) noexcept;
+  [[nodiscard]] Sent send(Connection& connection, const Departure& departure) noexcept;
   [[nodiscard]] bool attach_payload(Connection& connection, const Departure& departure, TransmitFrame& frame) noexcept;
+  [[nodiscard]] bool copy_payload(Connection& connection, std::uint32_t offset, std::uint32_t length,
+                                  SliceList& out) noexcept;
   void send_reply(const Departure& departure, const Endpoint& local, const Endpoint& remote, const Path& path) noexcept;
   void reject(const Incoming& incoming, const Endpoint& local, const Endpoint& remote) noexcept;
   [[nodiscard]] std::uint32_t receive_space(const Connection& connection) const noexcept;
