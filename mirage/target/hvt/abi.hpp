@@ -114,7 +114,7 @@ struct HaltCall {
   std::int32_t padding;
 };
 
-/// Where a fault happened, for core dumps.
+/// Where a fault happened, for core dumps. The part after `ss` is ours, there when the magic number is.
 struct HaltCookie {
   std::uint64_t fault_address;
   std::uint64_t error_code;
@@ -123,7 +123,10 @@ struct HaltCookie {
   std::uint64_t rflags;
   std::uint64_t rsp;
   std::uint64_t ss;
+  std::uint64_t magic;
+  std::uint64_t general[15];  // rax rbx rcx rdx rbp rsi rdi r8 to r15
 };
+inline constexpr std::uint64_t cookie_magic = 0x6b6f'6f63'6567'726d;
 static_assert(sizeof(HaltCookie) <= halt_cookie_size);
 
 /// Ours: everything written before is durable when it returns ok.

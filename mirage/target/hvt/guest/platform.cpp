@@ -97,7 +97,10 @@ void abort(std::string_view reason) noexcept {
   const machine::TrapFrame* const fault = current_fault();
   if (fault == nullptr) halt(hvt::abort_status, nullptr);
   CookieSpace space{};
-  space.cookie = {machine::read_cr2(), fault->error_code, fault->rip, fault->cs, fault->rflags, fault->rsp, fault->ss};
+  space.cookie = {machine::read_cr2(), fault->error_code, fault->rip,        fault->cs, fault->rflags,
+                  fault->rsp,          fault->ss,         hvt::cookie_magic, {}};
+  static_assert(sizeof space.cookie.general == offsetof(machine::TrapFrame, vector), "the same registers, same order");
+  std::memcpy(space.cookie.general, fault, sizeof space.cookie.general);
   halt(hvt::abort_status, &space);
 }
 

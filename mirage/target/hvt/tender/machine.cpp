@@ -139,6 +139,7 @@ Exit Machine::run() {
   }
   if (errno == EINTR || errno == EAGAIN) {
     exit.kind = Exit::Kind::interrupted;
+    shared_->immediate_exit = 0;
   } else if (errno == EFAULT) {
     exit.kind = Exit::Kind::fault;
     // Solo5's test-suite looks for the first words.
@@ -163,6 +164,7 @@ Exit Machine::decode() const {
       exit.kind = Exit::Kind::debug;
       exit.debug_address = shared_->debug.arch.pc;
       exit.debug_status = shared_->debug.arch.dr6;
+      exit.debug_exception = shared_->debug.arch.exception;
       return exit;
     case KVM_EXIT_SHUTDOWN:
       exit.detail << "the guest's processor shut down (triple fault)";

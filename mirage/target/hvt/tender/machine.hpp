@@ -26,6 +26,7 @@ struct Exit {
   mirage::tender::GuestAddress address{};
   std::uint64_t debug_address = 0;
   std::uint64_t debug_status = 0;  // DR6
+  unsigned debug_exception = 0;    // 1: debug, 3: breakpoint
   mirage::tender::Line detail;
 };
 
@@ -42,6 +43,8 @@ class Machine {
   Exit run();
 
   [[nodiscard]] std::uint64_t cycle_frequency() const { return cycle_frequency_; }
+  /// Set to 1 (by a signal handler) it makes the next or current run() return `interrupted`.
+  [[nodiscard]] volatile std::uint8_t* immediate_exit() const { return &shared_->immediate_exit; }
   [[nodiscard]] int processor() const { return processor_.get(); }
 
   // Debugging; false when KVM refuses.

@@ -2,21 +2,20 @@
 // mirage-hvt: runs an image in a virtual machine of its own. One process, one thread: the guest runs until it needs
 // the tender, the tender serves one hypercall and lets it go on.
 #include <array>
+#include <charconv>
 #include <csignal>
+#include <cstring>
 #include <optional>
 #include <span>
 #include <string_view>
 
-#include <fcntl.h>
 #include <unistd.h>
 
-#include <mirage/target/hvt/tender/boot.hpp>
-#include <mirage/target/hvt/tender/hypercall.hpp>
-#include <mirage/target/hvt/tender/machine.hpp>
+#include <mirage/target/hvt/tender/core_file.hpp>
+#include <mirage/target/hvt/tender/debugger.hpp>
+#include <mirage/target/hvt/tender/guest.hpp>
 #include <mirage/target/hvt/tender/sandbox.hpp>
-#include <tender/attach.hpp>
-#include <tender/elf.hpp>
-#include <tender/file.hpp>
+#include <mirage/target/hvt/tender/serve.hpp>
 #include <tender/options.hpp>
 #include <tender/privilege.hpp>
 
@@ -30,128 +29,40 @@ using tender::Result;
 
 constexpr std::string_view program = "mirage-hvt";
 
-/// Everything that the guest needs, in place.
-struct Guest {
-  tender::Image image;
-  tender::AttachedDevices devices;
-  std::optional<tender::GuestMemory> memory;
-  std::optional<Machine> machine;
-  std::optional<WaitSet> waits;
-  Grant grant;
+/// The options that only this tender has.
+struct DebugOptions {
+  bool gdb = false;
+  std::uint16_t gdb_port = 1234;
+  const char* core_directory = nullptr;
 };
 
-/// Guest memory comes in steps of 2 MiB; `requested` is rounded down, but to one step at least.
-Result<std::uint64_t> memory_size(std::uint64_t requested) {
-  if (requested > memory_limit) {
-    return fail("guest memory is at most 4096 MiB");
-  }
-  const std::uint64_t size = requested < memory_step ? memory_step : requested & ~(memory_step - 1);
-  if (size != requested) {
-    tender::Line note;
-    note << "adjusting memory to " << size << " bytes";
-    tender::print_error(program, note);
-  }
-  return size;
-}
-
-/// Protects a segment in the host's mapping, which KVM carries over into the guest's. The host never executes guest
-/// memory, and KVM fetches instructions from what the host can read.
-Result<> protect(void* context, const tender::Segment& segment) {
-  tender::Segment changed = segment;
-  changed.read = segment.read || segment.execute;
-  changed.execute = false;
-  return tender::protect_host(context, changed);
-}
-
-Result<> load(const tender::Options& options, Guest& guest) {
-  const auto file = tender::File::open(options.kernel, O_RDONLY);
-  if (!file) {
-    return std::unexpected{file.error()};
-  }
-  auto image = tender::read_image(file->get(), solo5::AbiTarget::hvt, abi_version);
-  if (!image) {
-    return fail(tender::Quoted{options.kernel}, ": ", image.error().text());
-  }
-  guest.image = *image;
-  const auto size = memory_size(options.memory_size);
-  if (!size) {
-    return std::unexpected{size.error()};
-  }
-  auto memory = tender::map_guest_memory(0, *size, false);
-  if (!memory) {
-    return std::unexpected{memory.error()};
-  }
-  guest.memory = *memory;
-  const auto loaded = tender::load_image(file->get(), guest.image, *guest.memory, protect, &*guest.memory);
-  if (!loaded) {
-    return fail(tender::Quoted{options.kernel}, ": ", loaded.error().text());
-  }
+Result<> apply_gdb(void* context, const char*) {
+  static_cast<DebugOptions*>(context)->gdb = true;
   return {};
 }
 
-Result<> attach(const tender::Options& options, Guest& guest) {
-  const bool want_vnet = (guest.image.wanted & solo5::vnet_header) != 0;
-  auto devices = tender::attach_devices(guest.image.manifest, options, want_vnet);
-  if (!devices) {
-    return std::unexpected{devices.error()};
+Result<> apply_gdb_port(void* context, const char* value) {
+  std::uint16_t port = 0;
+  const char* const end = value + std::strlen(value);
+  const auto [stopped, error] = std::from_chars(value, end, port);
+  if (error != std::errc{} || stopped != end || port == 0) {
+    return fail("--gdb-port wants a port from 1 to 65535");
   }
-  guest.devices = *devices;
-  auto waits = WaitSet::create();
-  if (!waits) {
-    return std::unexpected{waits.error()};
-  }
-  for (const auto& device : guest.devices.all()) {
-    if (!device.is_net) {
-      continue;
-    }
-    if (const auto added = waits->add(device.descriptor, device.index); !added) {
-      return added;
-    }
-  }
-  guest.waits = std::move(*waits);
+  static_cast<DebugOptions*>(context)->gdb_port = port;
   return {};
 }
 
-Result<> make_machine(const tender::Options& options, Guest& guest) {
-  auto machine = Machine::create(*guest.memory);
-  if (!machine) {
-    return std::unexpected{machine.error()};
-  }
-  guest.machine = std::move(*machine);
-  if (const auto prepared = guest.machine->prepare(*guest.memory, guest.image.entry); !prepared) {
-    return prepared;
-  }
-  const auto grant = negotiate(guest.image, guest.devices);
-  if (!grant) {
-    return std::unexpected{grant.error()};
-  }
-  guest.grant = *grant;
-  return write_boot_info(*guest.memory, guest.image, options, guest.machine->cycle_frequency(), guest.grant);
+Result<> apply_dumpcore(void* context, const char* value) {
+  static_cast<DebugOptions*>(context)->core_directory = value;
+  return {};
 }
 
-/// Serves the guest until it halts; the result is its exit status.
-Result<int> serve(Guest& guest) {
-  Hypercalls calls{*guest.memory, guest.devices.all(), *guest.waits, guest.grant.extension.granted};
-  for (;;) {
-    const Exit exit = guest.machine->run();
-    switch (exit.kind) {
-      case Exit::Kind::hypercall: {
-        const auto halt = calls.call(exit.number, exit.address);
-        if (!halt) {
-          return std::unexpected{halt.error()};
-        }
-        if (*halt) {
-          return (*halt)->status;
-        }
-        break;
-      }
-      case Exit::Kind::interrupted:
-        break;
-      default:
-        return std::unexpected{exit.detail};
-    }
-  }
-}
+constexpr std::array<tender::ExtraOption, 3> extra_options{{
+    {"--gdb", "--gdb", "wait for gdb before the guest starts", apply_gdb},
+    {"--gdb-port=", "--gdb-port=PORT", "where to wait for gdb, on the loopback interface (default 1234)",
+     apply_gdb_port},
+    {"--dumpcore=", "--dumpcore=DIR", "write a core file of the guest to DIR when it aborts or faults", apply_dumpcore},
+}};
 
 /// Leaves without running destructors: the sandbox would not allow what they do.
 [[noreturn]] void finish(const Result<int>& status) {
@@ -180,38 +91,82 @@ Result<> handle_signals() {
   return {};
 }
 
-Result<int> run_guest(const tender::Options& options) {
+/// The debugger and the core file, when they are wanted.
+struct Tools {
+  tender::File connection;
+  std::optional<Debugger> debugger;
+  std::optional<CoreFile> core;
+};
+
+Result<> open_tools(const tender::Options& options, const DebugOptions& debug, Guest& guest, Tools& tools) {
+  if (debug.core_directory != nullptr) {
+    auto core = CoreFile::in(debug.core_directory);
+    if (!core) {
+      return std::unexpected{core.error()};
+    }
+    tools.core = std::move(*core);
+  }
+  if (!debug.gdb) {
+    return {};
+  }
+  auto connection = accept_debugger(debug.gdb_port, options.kernel);
+  if (!connection) {
+    return std::unexpected{connection.error()};
+  }
+  tools.connection = std::move(*connection);
+  tools.debugger.emplace(*guest.machine, *guest.memory, guest.image, tools.connection.get());
+  return tools.debugger->enable_interrupts();
+}
+
+Result<> confine(const Guest& guest, Tools& tools) {
+  Confinement confinement{.machine = *guest.machine,
+                          .waits = *guest.waits,
+                          .devices = guest.devices,
+                          .granted = guest.grant.extension.granted,
+                          .debugger = tools.connection.get(),
+                          .core_directory = tools.core ? tools.core->directory() : -1,
+                          .memory_start = reinterpret_cast<std::uint64_t>(guest.memory->host()),
+                          .memory_size = guest.memory->end()};
+  if (const auto dropped = drop_rights(confinement); !dropped) {
+    return dropped;
+  }
+  if (tools.core) {
+    if (const auto created = tools.core->create(); !created) {
+      return created;
+    }
+    confinement.core_file = tools.core->file();
+  }
+  return filter_calls(confinement);
+}
+
+Result<int> run_guest(const tender::Options& options, const DebugOptions& debug) {
   Guest guest;
+  Tools tools;
   const auto ready = tender::check_personality()
                          .and_then([] { return handle_signals(); })
-                         .and_then([&] { return load(options, guest); })
-                         .and_then([&] { return attach(options, guest); })
-                         .and_then([&] { return make_machine(options, guest); });
+                         .and_then([&] { return prepare(options, guest); })
+                         .and_then([&] { return open_tools(options, debug, guest, tools); });
   if (!ready) {
     return std::unexpected{ready.error()};
   }
-  const Confinement confinement{.machine = *guest.machine,
-                                .waits = *guest.waits,
-                                .devices = guest.devices,
-                                .granted = guest.grant.extension.granted,
-                                .memory_start = reinterpret_cast<std::uint64_t>(guest.memory->host()),
-                                .memory_size = guest.memory->end()};
-  if (const auto confined = confine(confinement); !confined) {
-    return std::unexpected{confined.error()};
+  if (const auto confined = confine(guest, tools); !confined) {
+    finish(std::unexpected{confined.error()});
   }
-  finish(serve(guest));
+  Server server{guest, tools.debugger ? &*tools.debugger : nullptr, tools.core ? &*tools.core : nullptr};
+  finish(server.run());
 }
 
 Result<int> run(std::span<char* const> arguments) {
   if (const auto opened = tender::open_standard_descriptors(); !opened) {
     return std::unexpected{opened.error()};
   }
-  const auto options = tender::parse_options(arguments);
+  DebugOptions debug;
+  const auto options = tender::parse_options(arguments, extra_options, &debug);
   if (!options) {
     return std::unexpected{options.error()};
   }
   if (options->help) {
-    tender::print_help(STDOUT_FILENO, program);
+    tender::print_help(STDOUT_FILENO, program, extra_options);
     return 0;
   }
   if (options->version) {
@@ -219,7 +174,7 @@ Result<int> run(std::span<char* const> arguments) {
     [[maybe_unused]] const auto written = ::write(STDOUT_FILENO, text.data(), text.size());
     return 0;
   }
-  return run_guest(*options);
+  return run_guest(*options, debug);
 }
 
 }  // namespace

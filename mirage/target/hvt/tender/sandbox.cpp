@@ -64,7 +64,7 @@ void allow_debugger(SeccompFilter& filter, const Confinement& confinement) {
   if (confinement.debugger < 0) {
     return;
   }
-  filter.allow(SYS_read, {is(0, confinement.debugger)});
+  filter.allow(SYS_recvfrom, {is(0, confinement.debugger), equal(4, 0)});
   filter.allow(SYS_write, {is(0, confinement.debugger)});
   filter.allow(SYS_close, {is(0, confinement.debugger)});
   // Breakpoints are written into text, which the tender has mapped read-only.
@@ -94,6 +94,8 @@ Result<> close_others(const Confinement& confinement) {
   return mirage::tender::close_other_descriptors(std::span{keep}.first(count));
 }
 
+}  // namespace
+
 Result<> filter_calls(const Confinement& confinement) {
   SeccompFilter filter;
   allow_machine(filter, confinement);
@@ -117,13 +119,10 @@ Result<> filter_calls(const Confinement& confinement) {
   return filter.install();
 }
 
-}  // namespace
-
-Result<> confine(const Confinement& confinement) {
-  return close_others(confinement)
-      .and_then([] { return mirage::tender::drop_privileges(); })
-      .and_then([] { return mirage::tender::restrict_process(); })
-      .and_then([&] { return filter_calls(confinement); });
+Result<> drop_rights(const Confinement& confinement) {
+  return close_others(confinement).and_then([] { return mirage::tender::drop_privileges(); }).and_then([] {
+    return mirage::tender::restrict_process();
+  });
 }
 
 }  // namespace mirage::target::hvt

@@ -95,11 +95,22 @@ void services() {
   std::exit(0);
 }
 
+void loop() {
+  for (volatile bool go_on = true; go_on;) {
+  }
+}
+void sleep_long() {
+  mirage::target::hvt::Environment environment;
+  environment.wait(environment.monotonic() + mirage::Duration{3'600'000'000'000});
+}
+
 struct Deed {
   std::string_view name;
   void (*run)();
 };
 constexpr Deed deeds[] = {{"services", services},
+                          {"loop", loop},
+                          {"sleep_long", sleep_long},
                           {"write_text", write_text},
                           {"write_constant", write_constant},
                           {"execute_heap", execute_heap},
