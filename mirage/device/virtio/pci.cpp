@@ -136,6 +136,10 @@ bool PciTransport::open_legacy() noexcept {
 bool PciTransport::open(const PciAccess& access, PciAddress address) noexcept {
   access_ = &access;
   address_ = address;
+  common_ = notify_ = interrupt_ = device_ = {};
+  ports_ = 0;
+  message_capability_ = 0;
+  messages_ = false;
   const std::uint32_t command = read_register(at_command) & 0xffff;
   access_->write(address_, at_command, command | command_decode_and_master);
   read_capabilities();

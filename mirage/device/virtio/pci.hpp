@@ -51,7 +51,7 @@ class PciTransport final : public Transport {
   PciTransport& operator=(const PciTransport&) = delete;
 
   /// Finds the device's registers (modern if it has them, else legacy) and enables decoding and bus mastering. False
-  /// when neither interface is usable.
+  /// when neither interface is usable. May be called again for another device.
   [[nodiscard]] bool open(const PciAccess& access, PciAddress address) noexcept;
   /// Sends all interrupts of the device as `message` by MSI-X. False when it has none: then they come by
   /// interrupt_line(). Call between open() and the start of the first queue.
