@@ -57,7 +57,7 @@ class DatagramHandler {
 };
 
 /// bind(): datagrams to `port` go to `handler` until unbind() (port 0: an ephemeral one is chosen and returned).
-/// send(): how many of the datagrams were accepted, from the front; the error of the first refused is in `error`.
+/// send(): how many of the datagrams were accepted, from the front; their payloads are moved from, the rest untouched.
 template <class U>
 concept Udp = requires(U& udp, Port port, DatagramHandler& handler, std::span<Datagram> datagrams) {
   { udp.bind(port, handler) } noexcept -> std::same_as<Result<Port, UdpError>>;

@@ -18,7 +18,7 @@ void Ethernet::arp_input(Bytes bytes) noexcept {
   }
   ++counters_.arp_received;
   const bool configured = !address_.is_unspecified();
-  if (configured && packet->sender_ip == address_) return conflict(*packet);
+  if (configured && packet->sender_ip == address_) return conflict();
   if (!packet->sender_ip.is_unspecified()) learn(*packet);
   if (configured && packet->operation == ArpPacket::request && packet->target_ip == address_) {
     ++counters_.arp_replies_sent;
@@ -64,11 +64,11 @@ void Ethernet::set_reachable(Neighbour& neighbour, const MacAddress& mac) noexce
   while (cache_.dequeue(neighbour, frame)) (void)transmit(mac, wire::ether_type::ipv4, std::move(frame));
 }
 
-void Ethernet::conflict(const ArpPacket&) noexcept {
+void Ethernet::conflict() noexcept {
   ++counters_.arp_conflicts;
-  conflict_ = true;
   if (shard_.now() < next_defence_) return;
   next_defence_ = shard_.now() + defend_interval;
+  conflict_ = true;
   announce();
 }
 
@@ -125,6 +125,7 @@ void Ethernet::send_arp(const MacAddress& destination, const ArpPacket& packet) 
 void Ethernet::set_address(Ipv4Address address) noexcept {
   address_ = address;
   conflict_ = false;
+  next_defence_ = {};
   if (address.is_unspecified()) return;
   // A probe first: stations answer it without changing their caches. Then the claim.
   send_arp(MacAddress::broadcast(),

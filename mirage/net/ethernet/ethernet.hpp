@@ -65,7 +65,7 @@ class Ethernet {
   /// has it: optimistic, without the 5-7 s that RFC 5227 2.1.1 would wait. A conflict is counted, answered at most
   /// every 10 s (RFC 5227 2.4 (b)) and reported by take_conflict().
   void set_address(Ipv4Address address) noexcept;
-  /// True once for each time that another station claimed our address.
+  /// True once for each time that our address was defended.
   [[nodiscard]] bool take_conflict() noexcept { return std::exchange(conflict_, false); }
 
   /// Hands what was queued to the device; true when everything is gone.
@@ -81,7 +81,7 @@ class Ethernet {
   void arp_input(Bytes bytes) noexcept;
   void learn(const wire::ArpPacket& packet) noexcept;
   void set_reachable(Neighbour& neighbour, const MacAddress& mac) noexcept;
-  void conflict(const wire::ArpPacket& packet) noexcept;
+  void conflict() noexcept;
   [[nodiscard]] Neighbour* resolve(Ipv4Address next_hop) noexcept;
   [[nodiscard]] Result<void, LinkError> wait(Neighbour& neighbour, TransmitFrame&& frame) noexcept;
   [[nodiscard]] Result<void, LinkError> transmit(const MacAddress& destination, std::uint16_t type,
