@@ -36,7 +36,7 @@ std::unexpected<tender::Error> about(const char* kernel, const tender::Error& er
 
 /// Loads the image named on the command line and attaches its devices.
 Result<> prepare(const tender::Options& options, Guest& guest) {
-  const auto kernel = tender::File::open(options.kernel, O_RDONLY);
+  const auto kernel = tender::File::open(options.kernel, O_RDONLY | O_NONBLOCK);
   if (!kernel) {
     return std::unexpected{kernel.error()};
   }

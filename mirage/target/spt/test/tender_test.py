@@ -296,6 +296,10 @@ def test_command_line(tender):
     ]
     for arguments, text in cases:
         one_line_error(f"arguments {arguments}"[:80], tender.command([tender.program, *arguments]), text)
+    with tempfile.TemporaryDirectory(prefix="mirage-spt-test-") as folder:
+        os.mkfifo(os.path.join(folder, "fifo"))
+        one_line_error("fifo", tender.command([tender.program, os.path.join(folder, "fifo")]), "not an ELF file")
+        one_line_error("folder", tender.command([tender.program, folder]), "not an ELF file")
     with storage(1000) as file:
         one_line_error("odd size", tender.run("block.spt", options=[f"--block:storage={file.name}"]),
                        "must be block aligned")
