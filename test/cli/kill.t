@@ -28,3 +28,6 @@ Politely.
 The helper: the unikernel says that its network is gone, and ends.
 
   $ start $port; kill -KILL $helper; wait $run; echo "status $?"; left; grep -o "network 'service' is gone" log
+  status 1
+  left:
+  network 'service' is gone

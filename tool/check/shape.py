@@ -54,6 +54,8 @@ def check(name: str) -> list[str]:
 def main() -> int:
     names = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.cpp", "*.hpp"], cwd=ROOT,
                            check=True, capture_output=True, text=True).stdout.split()
+    # What `mirage new` copies belongs to whoever asked for it.
+    names = [name for name in names if not name.startswith("cli/template/")]
     errors = [error for name in names if (ROOT / name).exists() for error in check(name)]
     print("\n".join(errors + [f"shape: {len(names)} files, {len(errors)} findings"]))
     return 1 if errors else 0
