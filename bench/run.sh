@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: ISC
+# usage: ./dev bench [start|size|memory]   (default: all)
+# Figures of start-up, size and memory, each beside its peer or its bound, in one run.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+tools=$root/build/bin
+work=$root/build/bench-work
+mkdir -p "$work"
+
+image() { # EXAMPLE TARGET
+  local name folder
+  name=$(basename "$1")
+  folder=$work/$name-$2
+  rm -rf "$folder"
+  cp -r "$root/example/$1" "$folder"
+  (cd "$folder" && "$tools/mirage" configure -t "$2" >/dev/null && "$tools/mirage" build >/dev/null)
+  echo "$folder/dist/$name.$2"
+}
+
+bench_start() {
+  echo '## Spawn to first line on the console: static musl hello, then the hello image on spt (median of 20)'
+  printf '#include <unistd.h>\nint main(void) { return write(1, "hello\\n", 6) == 6 ? 0 : 1; }\n' >"$work/musl.c"
+  clang-19 --target=x86_64-linux-musl -O2 -static -nostdinc -isystem /usr/include/x86_64-linux-musl -nostdlib -fuse-ld=lld \
+    "$work/musl.c" /usr/lib/x86_64-linux-musl/{crt1.o,libc.a} -o "$work/musl-hello"
+  "$tools/bench_start" -- "$work/musl-hello" -- "$tools/mirage-spt" --mem=2 --- "$(image tutorial/hello spt)"
+  [ "$(id -u)" = 0 ] || { echo '(spawn to first HTTP answer needs root: network namespace and tap)'; return; }
+  echo '## Spawn to first HTTP answer on spt, static address (median of 20)'
+  local site
+  site=$(image application/website spt)
+  unshare -n bash -euc "ip link set lo up; ip tuntap add tap0 mode tap; ip addr add 10.0.0.1/24 dev tap0; ip link set tap0 up
+    exec '$tools/bench_start' --http 10.0.0.2:80 -- '$tools/mirage-spt' --mem=32 --net:service=tap0 --- '$site' --ipv4=10.0.0.2/24"
+  bench_start_virtio
+}
+
+bench_start_virtio() {
+  echo '## Spawn to first HTTP answer on QEMU microvm (TCG) over a bare PVH stub (median of 20)'
+  local site stub qemu
+  site=$(image application/website virtio)
+  stub=$work/stub.elf
+  clang-19 --target=x86_64-linux-gnu -nostdlib -static -fuse-ld=lld -Wl,-Ttext=0x100000,-z,norelro,--build-id=none \
+    "$root/bench/start/pvh_stub.S" -o "$stub"
+  qemu="qemu-system-x86_64 -accel tcg -M microvm,x-option-roms=off,rtc=off -cpu max -m 32 -nodefaults -no-user-config -display none -serial stdio -no-reboot"
+  unshare -n bash -euc "ip link set lo up; ip tuntap add tap0 mode tap; ip addr add 10.0.0.1/24 dev tap0; ip link set tap0 up
+    '$tools/bench_start' -- $qemu -kernel '$stub'
+    exec '$tools/bench_start' --http 10.0.0.2:80 -- $qemu -kernel '$site' -append --ipv4=10.0.0.2/24 \
+      -netdev tap,id=n,ifname=tap0,script=no,downscript=no -device virtio-net-device,netdev=n -device virtio-rng-device"
+}
+
+bench_size() {
+  echo '## Sizes of shipped images against their budgets'
+  "$root/test/image/image.py" budget "$tools" "$work/size"
+}
+
+bench_memory() {
+  echo '## Memory'
+  "$root/test/network/memory.py" "$tools" "$work/memory"
+}
+
+[ $# -gt 0 ] || set -- size start memory
+for name in "$@"; do
+  declare -F "bench_$name" >/dev/null || { echo "bench: no benchmark '$name': start, size, memory" >&2; exit 2; }
+  "bench_$name"
+done
