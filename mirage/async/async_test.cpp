@@ -136,6 +136,98 @@ TEST_CASE("channels hand over in order and end when closed") {
   CHECK(got == std::vector<int>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9});
 }
 
+TEST_CASE("sleeping until never ends by cancellation only") {
+  VirtualEnvironment environment;
+  Shard shard{environment};
+  auto forever = [](Shard&) -> Task<int> { co_return co_await sleep_until(never) == WaitStatus::cancelled ? 1 : 0; };
+  auto body = [](Shard& s, auto& make) -> Task<int> {
+    Scope scope{s};
+    int ended = 0;
+    auto keep = [](Shard& sh, auto& inner, int& out) -> Task<void> { out = co_await inner(sh); };
+    CHECK(scope.spawn(keep(s, make, ended)));
+    co_await sleep(1h);
+    CHECK(ended == 0);
+    scope.cancel();
+    co_await scope.join();
+    co_return ended;
+  };
+  CHECK(run(shard, body(shard, forever)) == 1);
+}
+
+TEST_CASE("within() keeps what was complete when the time ran out") {
+  VirtualEnvironment environment;
+  Shard shard{environment};
+  Channel<int, 1> channel;
+  /// Hands the value over in the very turn in which the time is over, before the timers are looked at.
+  struct Late final : Poller {
+    Late(Shard& s, Channel<int, 1>& c) : shard(s), channel(c) {}
+    bool poll() noexcept override {
+      int value = 42;
+      if (!sent && shard.now() >= Time{1ms}) sent = channel.try_send(value);
+      return false;
+    }
+    Shard& shard;
+    Channel<int, 1>& channel;
+    bool sent = false;
+  } late{shard, channel};
+  shard.add_poller(late);
+  auto receive = [](Shard&, Channel<int, 1>& c) -> Task<int> { co_return (co_await c.receive()).value_or(-1); };
+  auto body = [](Shard& s, Channel<int, 1>& c, auto& make) -> Task<int> {
+    const auto value = co_await within(1ms, make(s, c));
+    co_return value.value_or(-2);
+  };
+  CHECK(run(shard, body(shard, channel, receive)) == 42);
+  CHECK(late.sent);
+}
+
+TEST_CASE("within() times out when a scope below it was cut short") {
+  VirtualEnvironment environment;
+  Shard shard{environment};
+  std::vector<int> order;
+  auto joiner = [](Shard& s, std::vector<int>& out) -> Task<int> {
+    Scope scope{s};
+    CHECK(scope.spawn(record(s, out, 7, 1h)));
+    co_await scope.join();
+    co_return 1;
+  };
+  auto body = [](Shard& s, std::vector<int>& out, auto& make) -> Task<int> {
+    co_return co_await within(1ms, make(s, out)) ? 1 : 0;
+  };
+  CHECK(run(shard, body(shard, order, joiner)) == 0);
+}
+
+TEST_CASE("frames of one size make room for those of another") {
+  FramePool pool{16 * 1024};
+  std::vector<void*> small;
+  while (void* frame = pool.allocate(100)) small.push_back(frame);
+  for (void* frame : small) FramePool::free(frame);
+  CHECK(pool.statistics().bytes_in_use == 0);
+  void* large = pool.allocate(8000);
+  CHECK(large != nullptr);
+  CHECK(pool.statistics().bytes_reserved <= 16 * 1024);
+  FramePool::free(large);
+}
+
+namespace {
+enum class Step { done, no_memory };
+Task<Step> take_step(Shard&) { co_return Step::done; }
+}  // namespace
+
+TEST_CASE("awaiting a task without a frame yields the type's no_memory") {
+  VirtualEnvironment environment;
+  bool refused = false;
+  std::vector<void*> taken;
+  Shard shard{environment, {.buffer_bytes = 4096, .frame_bytes = 4096}};
+  auto body = [](Shard& s, std::vector<void*>& frames, bool& out) -> Task<int> {
+    while (void* frame = s.frames().allocate(64)) frames.push_back(frame);
+    out = co_await take_step(s) == Step::no_memory;
+    co_return 0;
+  };
+  CHECK(run(shard, body(shard, taken, refused)) == 0);
+  CHECK(refused);
+  for (void* frame : taken) FramePool::free(frame);
+}
+
 TEST_CASE("no memory for a frame is a value") {
   VirtualEnvironment environment;
   Shard shard{environment, {.buffer_bytes = 4096, .frame_bytes = 64}};
@@ -175,4 +267,65 @@ TEST_CASE("the timer wheel fires everything once, in order, never early") {
   }
   for (const auto& probe : probes) CHECK(probe.fired);
   CHECK(wheel.next_deadline() == never);
+}
+
+TEST_CASE("a timer that arms itself for the past runs once per call, however far the clock went ahead") {
+  TimerWheel wheel;
+  struct Eager : Timer {
+    explicit Eager(TimerWheel& w)
+        : Timer([](Timer& t) noexcept {
+            auto& self = static_cast<Eager&>(t);
+            ++self.count;
+            self.arm(self.wheel, self.deadline() + 1us);
+          }),
+          wheel(w) {}
+    TimerWheel& wheel;
+    int count = 0;
+  } eager{wheel};
+  eager.arm(wheel, Time{1s});
+  CHECK(wheel.expire(Time{1h}) == 1);
+  CHECK(eager.count == 1);
+  CHECK(wheel.expire(Time{1h + 1ms}) == 1);
+  CHECK(wheel.next_deadline() > Time{1h});
+}
+
+TEST_CASE("a timer at never is armed and never due") {
+  TimerWheel wheel;
+  struct Probe : Timer {
+    Probe() : Timer([](Timer&) noexcept { FAIL("fired"); }) {}
+  } probe;
+  probe.arm(wheel, never);
+  CHECK(wheel.next_deadline() == never);
+  CHECK(wheel.expire(never - 1s) == 0);
+  CHECK(wheel.next_deadline() == never);
+  CHECK(probe.armed());
+  probe.disarm();
+  CHECK(wheel.armed() == 0);
+}
+
+TEST_CASE("a callback may disarm and re-arm timers that are due in the same call") {
+  TimerWheel wheel;
+  struct Pair : Timer {
+    explicit Pair(TimerWheel& w)
+        : Timer([](Timer& t) noexcept {
+            auto& self = static_cast<Pair&>(t);
+            ++self.count;
+            if (self.other != nullptr) self.other->disarm();
+            if (self.count == 1) self.arm(self.wheel, Time{2s});
+          }),
+          wheel(w) {}
+    TimerWheel& wheel;
+    Pair* other = nullptr;
+    int count = 0;
+  };
+  Pair first{wheel};
+  Pair second{wheel};
+  first.other = &second;
+  first.arm(wheel, Time{1s});
+  second.arm(wheel, Time{1s});
+  CHECK(wheel.expire(Time{1s + 1ms}) == 1);
+  CHECK(second.count == 0);
+  CHECK(wheel.armed() == 1);
+  CHECK(wheel.expire(Time{3s}) == 1);
+  CHECK(wheel.armed() == 0);
 }

@@ -15,6 +15,17 @@ FramePool::~FramePool() {
   }
 }
 
+void FramePool::make_room(std::size_t bytes) noexcept {
+  for (std::size_t index = classes; index-- > 0 && statistics_.bytes_reserved + bytes > bound_;) {
+    while (free_[index] != nullptr && statistics_.bytes_reserved + bytes > bound_) {
+      Header* header = free_[index];
+      free_[index] = header->next_free();
+      statistics_.bytes_reserved -= (index + 1) * class_width;
+      std::free(header);
+    }
+  }
+}
+
 void* FramePool::allocate(std::size_t size) noexcept {
   const std::size_t bytes = (size + sizeof(Header) + class_width - 1) / class_width * class_width;
   const std::size_t index = bytes / class_width - 1;
@@ -22,8 +33,9 @@ void* FramePool::allocate(std::size_t size) noexcept {
   if (index < classes && free_[index] != nullptr) {
     header = free_[index];
     free_[index] = header->next_free();
-  } else if (statistics_.bytes_reserved + bytes <= bound_) {
-    header = static_cast<Header*>(std::malloc(bytes));
+  } else {
+    make_room(bytes);
+    if (statistics_.bytes_reserved + bytes <= bound_) header = static_cast<Header*>(std::malloc(bytes));
     if (header != nullptr) statistics_.bytes_reserved += bytes;
   }
   if (header == nullptr) {

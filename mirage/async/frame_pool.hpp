@@ -35,6 +35,8 @@ class FramePool {
     std::size_t size;
     Header* next_free() noexcept { return reinterpret_cast<Header*&>(pool); }
   };
+  /// Gives idle frames of other sizes back until `bytes` more fit into the bound.
+  void make_room(std::size_t bytes) noexcept;
   static constexpr std::size_t class_width = 64;
   static constexpr std::size_t classes = 64;  // frames up to 4 KiB are kept, larger ones go back at once
   std::size_t bound_;

@@ -13,6 +13,7 @@ void Waiter::complete(WaitStatus status) noexcept {
 void CancelSource::cancel() noexcept {
   if (cancelled_) return;
   cancelled_ = true;
+  if (!waiters_.empty()) observe();
   while (Waiter* waiter = waiters_.front()) waiter->complete(WaitStatus::cancelled);
   for (CancelSource* child = children_.front(); child != nullptr; child = children_.next(*child)) child->cancel();
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <expected>
+#include <optional>
 
 #include <mirage/async/task.hpp>
 
@@ -11,15 +12,14 @@ namespace mirage {
 /// Awaiter of sleep(): done, or cancelled.
 class SleepAwaiter : public WaitBase {
  public:
-  SleepAwaiter(Time deadline, Duration duration) noexcept : deadline_(deadline), duration_(duration) {}
+  explicit SleepAwaiter(Time deadline) noexcept : deadline_(deadline) {}
+  explicit SleepAwaiter(Duration duration) noexcept : duration_(duration) {}
   template <class Promise>
   bool await_suspend(std::coroutine_handle<Promise> handle) noexcept {
     const TaskContext& context = handle.promise().context();
     if (!prepare(handle, context)) return false;
-    const Time now = context.shard->now();
-    const Time deadline = deadline_ != never ? deadline_ : duration_ > never - now ? never : now + duration_;
     timer_.owner = this;
-    timer_.arm(context.shard->timers(), deadline);
+    timer_.arm(context.shard->timers(), duration_ ? after(context.shard->now(), *duration_) : deadline_);
     return true;
   }
   WaitStatus await_resume() const noexcept { return status(); }
@@ -30,14 +30,15 @@ class SleepAwaiter : public WaitBase {
         : Timer([](Timer& timer) noexcept { static_cast<Alarm&>(timer).owner->complete(WaitStatus::done); }) {}
     Waiter* owner = nullptr;
   };
-  Time deadline_;
-  Duration duration_;
+  Time deadline_{};
+  std::optional<Duration> duration_;
   Alarm timer_;
 };
 
 /// `co_await sleep(1s);` at least `duration` of monotonic time.
-[[nodiscard]] inline SleepAwaiter sleep(Duration duration) noexcept { return {never, duration}; }
-[[nodiscard]] inline SleepAwaiter sleep_until(Time deadline) noexcept { return {deadline, Duration{}}; }
+[[nodiscard]] inline SleepAwaiter sleep(Duration duration) noexcept { return SleepAwaiter{duration}; }
+/// `never` waits until the task is cancelled.
+[[nodiscard]] inline SleepAwaiter sleep_until(Time deadline) noexcept { return SleepAwaiter{deadline}; }
 
 /// Lets everything else that is ready run first.
 class YieldAwaiter : public WaitBase {
@@ -70,7 +71,7 @@ class ShardAwaiter {
 
 struct TimedOut {};
 
-/// Awaiter of within(): the task's value, or TimedOut when it was cancelled because time ran out.
+/// Awaiter of within(): the task's value, or TimedOut when a wait of it was cut short because time ran out.
 template <class T>
 class [[nodiscard]] TimeoutAwaiter {
  public:
@@ -83,8 +84,7 @@ class [[nodiscard]] TimeoutAwaiter {
     const TaskContext& outer = handle.promise().context();
     source_.attach(outer.cancel);
     alarm_.source = &source_;
-    const Time now = outer.shard->now();
-    alarm_.arm(outer.shard->timers(), duration_ > never - now ? never : now + duration_);
+    alarm_.arm(outer.shard->timers(), after(outer.shard->now(), duration_));
     auto& promise = task_.handle().promise();
     promise.context().cancel = &source_;
     promise.set_continuation(handle);
@@ -92,7 +92,8 @@ class [[nodiscard]] TimeoutAwaiter {
   }
   std::expected<T, TimedOut> await_resume() noexcept {
     alarm_.disarm();
-    if (alarm_.fired) return std::unexpected(TimedOut{});
+    // What was complete when the time ran out is not thrown away: it may be data that nobody else has.
+    if (alarm_.fired && source_.observed()) return std::unexpected(TimedOut{});
     if constexpr (std::is_void_v<T>) {
       if (!task_) detail::NoMemory<T>::value();
       return {};

@@ -3,8 +3,10 @@
 //
 // Frames come from the shard's FramePool: a coroutine's parameters must include something that carries its shard (a
 // Shard&, or an object with shard()), otherwise it does not compile. When the pool is exhausted the call returns an
-// empty task: awaiting it yields E::no_memory for Task<Result<T, E>> whose E has that enumerator; spawning it is
-// refused. Admission (FramePool::admits) keeps a reserve so that running work does not meet the bound.
+// empty task: awaiting it yields E::no_memory for Task<Result<T, E>> whose E has that enumerator, and T::no_memory or
+// T::no_memory() for Task<T> of a type that has it; spawning it is refused. Awaiting an empty task of another type
+// ends the program: work that peers can multiply must use a type that says no_memory. Admission (FramePool::admits)
+// keeps a reserve so that running work seldom meets the bound.
 #pragma once
 
 #include <coroutine>
@@ -119,6 +121,20 @@ template <class T, class E>
   requires requires { E::no_memory; }
 struct NoMemory<std::expected<T, E>> {
   static std::expected<T, E> value() noexcept { return std::unexpected(E::no_memory); }
+};
+template <class T>
+  requires requires {
+    { T::no_memory } -> std::convertible_to<T>;
+  }
+struct NoMemory<T> {
+  static T value() noexcept { return T::no_memory; }
+};
+template <class T>
+  requires requires {
+    { T::no_memory() } -> std::same_as<T>;
+  }
+struct NoMemory<T> {
+  static T value() noexcept { return T::no_memory(); }
 };
 
 }  // namespace detail

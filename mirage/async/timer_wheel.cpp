@@ -11,6 +11,9 @@ void Timer::arm(TimerWheel& wheel, Time deadline) noexcept {
   const std::int64_t count = deadline.time_since_epoch().count();
   const auto nanoseconds = static_cast<std::uint64_t>(count < 0 ? 0 : count);
   tick_ = (nanoseconds + (1U << TimerWheel::tick_shift) - 1) >> TimerWheel::tick_shift;
+  // A tick that has passed becomes the next one: expire() meets it, and a callback that arms for the past cannot keep
+  // expire() busy while the wheel catches up with a clock that went far ahead.
+  if (tick_ <= wheel.passed_) tick_ = wheel.passed_ + 1;
   wheel_ = &wheel;
   wheel.insert(*this);
   ++wheel.armed_;
@@ -24,8 +27,7 @@ void Timer::disarm() noexcept {
 }
 
 void TimerWheel::insert(Timer& timer) noexcept {
-  // A tick that has passed goes to the next one, so that expire() meets it.
-  const std::uint64_t tick = timer.tick_ > current_ ? timer.tick_ : current_ + 1;
+  const std::uint64_t tick = timer.tick_;  // beyond current_
   // The highest bit in which the tick differs from now chooses the level: everything in a lower level is due earlier.
   const unsigned bit = 63U - static_cast<unsigned>(std::countl_zero((tick ^ current_) | (slots - 1)));
   const unsigned level = bit / slot_bits;
@@ -81,7 +83,9 @@ void TimerWheel::take_slot(const Place& place, List<Timer, TimerTag>& due) noexc
 }
 
 std::size_t TimerWheel::expire(Time now) noexcept {
-  const auto tick = static_cast<std::uint64_t>(now.time_since_epoch().count()) >> tick_shift;
+  const std::int64_t nanoseconds = now.time_since_epoch().count();
+  const auto tick = static_cast<std::uint64_t>(nanoseconds < 0 ? 0 : nanoseconds) >> tick_shift;
+  if (tick > passed_) passed_ = tick;
   List<Timer, TimerTag> due;
   std::size_t count = 0;
   Place place{};

@@ -43,7 +43,7 @@ class TimerWheel {
   /// Runs every timer due at `now`, in order of tick and of arming within a tick. Timers armed meanwhile for the past
   /// run in the next call. Returns how many ran.
   std::size_t expire(Time now) noexcept;
-  /// A lower bound for the next timer's deadline; exact to a tick when it is near; `never` when none is armed.
+  /// A lower bound for when expire() has something to do; exact to a tick when it is near; `never` when none is armed.
   [[nodiscard]] Time next_deadline() const noexcept;
   [[nodiscard]] std::size_t armed() const noexcept { return armed_; }
 
@@ -66,7 +66,8 @@ class TimerWheel {
   [[nodiscard]] bool first_place(Place& place) const noexcept;
   void take_slot(const Place& place, List<Timer, TimerTag>& due) noexcept;
 
-  std::uint64_t current_ = 0;  // tick up to which everything has run
+  std::uint64_t current_ = 0;  // the wheel's position: everything up to this tick has run
+  std::uint64_t passed_ = 0;   // the tick that expire() moves to or has moved to; not before current_
   std::size_t armed_ = 0;
   std::array<Level, levels> levels_;
 };

@@ -43,14 +43,23 @@ class CancelSource : public ListNode<SourceTag> {
   void attach(CancelSource* parent) noexcept {
     if (parent == nullptr) return;
     parent->children_.push_back(*this);
+    parent_ = parent;
     cancelled_ = parent->cancelled_;
   }
   [[nodiscard]] bool cancelled() const noexcept { return cancelled_; }
+  /// Whether any wait below this source has been cut short or refused: a task that ended without one did its work.
+  [[nodiscard]] bool observed() const noexcept { return observed_; }
   void cancel() noexcept;
 
  private:
   friend class WaitBase;
+  void observe() noexcept {
+    observed_ = true;
+    if (linked()) parent_->observe();  // a parent that has gone has unlinked this
+  }
   bool cancelled_ = false;
+  bool observed_ = false;
+  CancelSource* parent_ = nullptr;
   List<Waiter, CancelTag> waiters_;
   List<CancelSource, SourceTag> children_;
 };
@@ -74,6 +83,7 @@ class WaitBase : public Waiter {
     status_ = WaitStatus::pending;
     if (!cancellable || context.cancel == nullptr) return true;
     if (context.cancel->cancelled()) {
+      context.cancel->observe();
       status_ = WaitStatus::cancelled;
       return false;
     }

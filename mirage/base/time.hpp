@@ -33,6 +33,11 @@ using WallTime = RealtimeClock::time_point;
 /// "No deadline".
 inline constexpr Time never = Time::max();
 
+/// `start + duration`, at most `never`. Precondition: start is not before 0.
+[[nodiscard]] constexpr Time after(Time start, Duration duration) noexcept {
+  return duration > never - start ? never : start + duration;
+}
+
 /// `using namespace mirage::literals;` gives 10s, 5ms, 20us.
 namespace literals {
 using namespace std::chrono_literals;
