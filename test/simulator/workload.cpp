@@ -133,6 +133,8 @@ Task<void> read_all(Shard&, Flow& flow, Side& side) {
 
 Task<void> converse(Shard& shard, Flow flow, Side& side) {
   flow.set_no_delay(side.plan.no_delay);
+  // The reset of an abort may get lost; a side that only listens would never know.
+  if (side.other.ending != Ending::orderly || side.plan.ending != Ending::orderly) flow.set_keep_alive(60s);
   Scope both{shard};
   bool started = both.spawn(write_all(shard, flow, side));
   started &= both.spawn(read_all(shard, flow, side));
@@ -195,6 +197,7 @@ NodeOptions plan_node(Random& random) {
   constexpr std::array<std::uint16_t, 5> mtus{576, 1280, 1500, 1500, 9000};
   NodeOptions node;
   node.mtu = mtus[random.between(0, mtus.size() - 1)];
+  node.offload = random.chance(0.5);
   node.burst = random.chance(0.5) ? 1 : 32;
   node.shard = {.buffer_bytes = (std::size_t{1} << random.between(20, 24)), .frame_bytes = std::size_t{1} << 20};
   node.tcp.receive_window = static_cast<std::uint32_t>(1) << random.between(12, 19);

@@ -145,6 +145,11 @@ std::size_t Device::send(std::span<TransmitFrame> frames) noexcept {
 }
 
 namespace {
+NetPort port(Device& device, device::Offload& offload, const NodeOptions& options) noexcept {
+  offload.adopt_capabilities();
+  return options.offload ? NetPort{offload} : NetPort{device};
+}
+
 net::StackOptions stack_options(unsigned side, const NodeOptions& options) {
   net::StackOptions stack;
   stack.ipv4 = {Node::address(side).v4(), 24};
@@ -157,7 +162,8 @@ Node::Node(Clock& clock, Cable& cable, unsigned side, std::uint64_t seed, const 
     : environment(clock, mix(seed + side)),
       shard(environment, options.shard),
       device(cable, side, options.burst, options.mtu),
-      stack(shard, device, stack_options(side, options)),
+      offload(shard, device),
+      stack(shard, port(device, offload, options), stack_options(side, options)),
       scope(shard) {
   device.attach(shard.buffers());
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <mirage/async/scope.hpp>
+#include <mirage/device/offload/offload.hpp>
 #include <mirage/net/stack.hpp>
 #include <test/simulator/random.hpp>
 
@@ -113,6 +114,7 @@ struct NodeOptions {
   net::tcp::TcpOptions tcp;
   std::uint16_t mtu = 1500;
   std::size_t burst = 32;  ///< frames that the device hands over at once
+  bool offload = false;    ///< TCP builds large segments, and the shim in front of the device cuts them
 };
 
 /// A machine: its own shard, device and stack.
@@ -130,6 +132,7 @@ class Node {
   VirtualEnvironment environment;
   Shard shard;
   Device device;
+  device::Offload offload;
   net::Stack stack;
   Scope scope;
 };
