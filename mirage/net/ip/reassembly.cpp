@@ -64,8 +64,10 @@ Reassembly::Datagram* Reassembly::oldest() noexcept {
 
 /// The fragment's payload as one slice that does not pin much more than it holds; empty without memory.
 Slice Reassembly::single(SliceList& payload) noexcept {
-  if (payload.size() == 1 && payload.byte_count() > copied_out) return std::move(payload[0]);
-  MutableSlice copy = pool_.allocate(payload.byte_count(), 0);
+  const std::size_t size = payload.byte_count();
+  const bool wasteful = size <= frame_capacity && payload[0].pinned() > 4 * size;
+  if (payload.size() == 1 && size > copied_out && !wasteful) return std::move(payload[0]);
+  MutableSlice copy = pool_.allocate(size, 0);
   if (!copy) return {};
   for (const Slice& slice : payload) std::memcpy(copy.grow_back(slice.size()).data(), slice.data(), slice.size());
   return std::move(copy).freeze();
