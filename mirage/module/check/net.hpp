@@ -82,7 +82,7 @@ Task<std::string_view> check_one_way(Shard& shard, From& from, To& to) {
   if (from.capabilities().maximum_frame < largest) co_return "maximum_frame is below the MTU";
   auto&& out = from.queue(0);
   auto&& in = to.queue(0);
-  const std::array<std::size_t, 6> sizes{60, 61, 128, 777, largest - 1, largest};
+  const std::array<std::size_t, 6> sizes{60, 61, 128, std::min<std::size_t>(777, largest), largest - 1, largest};
   std::array<TransmitFrame, 6> frames;
   for (std::size_t i = 0; i < sizes.size(); ++i) {
     frames[i] = detail::make_frame(shard, static_cast<std::uint8_t>(i), sizes[i], i % 2 == 0 ? 14 : 54);

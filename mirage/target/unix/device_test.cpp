@@ -30,6 +30,8 @@ using namespace mirage::target;
 
 namespace {
 
+std::string broken_rule(std::optional<std::string_view> outcome) { return std::string{outcome.value_or("no memory")}; }
+
 /// Options of a command line, as a program gets them.
 class Arguments {
  public:
@@ -130,7 +132,7 @@ TEST_CASE("unix block: conforms") {
     posix::Block block{shard, "disk"};
     CHECK(start(shard, block) == "");
     CHECK(std::to_string(block.geometry().sector_size) == size);
-    CHECK(run(shard, check::check_block(shard, block)) == std::string_view{});
+    CHECK(broken_rule(run(shard, check::check_block(shard, block))) == "");
   }
   ::unsetenv("MIRAGE_BLOCK_SECTOR_SIZE_disk");
 }
@@ -170,7 +172,7 @@ TEST_CASE("unix net: two devices at the ends of a pair of sockets") {
     REQUIRE(start(shard, right) == "");
     CHECK(left.capabilities().mac == MacAddress{{2, 0, 0, 0, 0, 1}});
     CHECK((right.capabilities().mac.octets[0] & 3) == 2);
-    CHECK(run(shard, check::check_net(shard, left, right)) == std::string_view{});
+    CHECK(broken_rule(run(shard, check::check_net(shard, left, right))) == "");
   }
 }
 

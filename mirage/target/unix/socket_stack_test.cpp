@@ -16,6 +16,8 @@ using namespace mirage::target;
 
 namespace {
 
+std::string broken_rule(std::optional<std::string_view> outcome) { return std::string{outcome.value_or("no memory")}; }
+
 constexpr Ipv4Address loopback = Ipv4Address::of(127, 0, 0, 1);
 
 /// A port that was free a moment ago.
@@ -97,7 +99,7 @@ TEST_CASE("unix sockets: addresses there and back") {
 }
 
 TEST_CASE_FIXTURE(Fixture, "unix sockets: a conforming stack") {
-  CHECK(run(shard, check::check_stack(shard, stack, stack, free_port())) == std::string_view{});
+  CHECK(broken_rule(run(shard, check::check_stack(shard, stack, stack, free_port()))) == "");
 }
 
 TEST_CASE_FIXTURE(Fixture, "unix sockets: two hundred connections at once") {
