@@ -116,7 +116,8 @@ std::vector<std::byte> mmio_aml(std::uint32_t address, std::uint32_t interrupt) 
 }  // namespace
 
 TEST_CASE("start info: a memory map") {
-  FakeMemory memory = start_memory({{0, 0x9fc00, 1}, {0xf0000, 0x10000, 2}, {0x100000, 0x100000, 1}, {0x5000, 0, 1}}, 4);
+  FakeMemory memory =
+      start_memory({{0, 0x9fc00, 1}, {0xf0000, 0x10000, 2}, {0x100000, 0x100000, 1}, {0x5000, 0, 1}}, 4);
   const auto info = parse_start_info(memory, info_address);
   REQUIRE(info);
   CHECK(info->command_line == 0x9000);

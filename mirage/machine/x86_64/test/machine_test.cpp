@@ -144,8 +144,14 @@ TEST_CASE("page tables: the stated pool size suffices") {
 }
 
 TEST_CASE("segments: flags to access, W+X refused") {
-  ProgramHeader header{.type = pt_load, .flags = 4, .offset = 0, .virtual_address = 0x100010, .physical_address = 0,
-                       .file_size = 0, .memory_size = 0x1000, .alignment = 4096};
+  ProgramHeader header{.type = pt_load,
+                       .flags = 4,
+                       .offset = 0,
+                       .virtual_address = 0x100010,
+                       .physical_address = 0,
+                       .file_size = 0,
+                       .memory_size = 0x1000,
+                       .alignment = 4096};
   CHECK(segment_of(header).begin == 0x100000);
   CHECK(segment_of(header).end == 0x102000);
   CHECK(segment_of(header).access == Access::read);
