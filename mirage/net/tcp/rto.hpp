@@ -38,11 +38,12 @@ constexpr void time_segment(RoundTrip& trip, Sequence end, Time now) noexcept {
   trip.sent_at = now;
 }
 
-/// An acknowledgement of new data: ends the measurement if it covers it, and the backoff.
+/// An acknowledgement of new data: ends the measurement if it covers it. Only then the backoff ends, too: on a path
+/// slower than the time-out every segment is sent twice, and nothing would ever be measured (Karn and Partridge 1987).
 constexpr void on_acknowledged(RoundTrip& trip, Sequence acknowledgement, Time now) noexcept {
-  trip.backoff = 0;
   if (!trip.timing || acknowledgement < trip.timed) return;
   trip.timing = false;
+  trip.backoff = 0;
   take_sample(trip, now - trip.sent_at);
 }
 

@@ -47,7 +47,9 @@ void take_syn(Tcb& tcb, const Segment& syn) noexcept {
   ReceiveVariables& r = tcb.receive;
   SendVariables& s = tcb.send;
   r.initial = syn.sequence;
-  r.next = r.edge = syn.sequence + 1;
+  r.next = syn.sequence + 1;
+  // Our SYN, if it went first, offered a window already.
+  r.edge = r.next + (tcb.state == State::syn_sent ? std::min(r.space, 0xffffU) : 0);
   // RFC 9293 MUST-15: without the option 536. MUST-16: the smaller of what the peer and the path take.
   const std::uint16_t announced = syn.options.maximum_segment_size;
   const std::uint16_t theirs =

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: ISC
+// Text both ways as packet traces: acknowledgements, windows, retransmission, congestion.
+#include <mirage/net/tcp/trace_test.hpp>
+
+using namespace mirage;
+using namespace mirage::net::tcp;
+using namespace mirage::net::tcp::test;
+
+TEST_CASE("every second segment is acknowledged at once, a single one after 40 ms") {
+  Trace t = Trace::established();
+  t.in(0, {.sequence = 1, .acknowledgement = 1, .length = 100}).silent(0);
+  t.in(1, {.sequence = 101, .acknowledgement = 1, .length = 100}).out(1, {.sequence = 1, .acknowledgement = 201});
+  t.in(2, {.sequence = 201, .acknowledgement = 1, .length = 100})
+      .silent(41)
+      .out(42, {.sequence = 1, .acknowledgement = 301});
+}
+
+TEST_CASE("text carries the acknowledgement with it") {
+  Trace t = Trace::established();
+  t.in(0, {.sequence = 1, .acknowledgement = 1, .length = 100}).write(10);
+  t.out(0, {.sequence = 1, .acknowledgement = 101, .length = 10}).silent(40);
+}
+
+TEST_CASE("out of order: a duplicate for each segment, with SACK if permitted, and one for the gap that is filled") {
+  Trace t;
+  t.listen({.flags = S, .options = {.sack_permitted = true}});
+  t.out(0, {.flags = S | A, .acknowledgement = 1}).in(0, {.sequence = 1, .acknowledgement = 1}).silent(0);
+  t.in(0, {.sequence = 101, .acknowledgement = 1, .length = 100});
+  t.in(0, {.sequence = 301, .acknowledgement = 1, .length = 100});
+  t.out(0, {.sequence = 1, .acknowledgement = 1});
+  REQUIRE(t.last->options.sack_blocks == 2);
+  CHECK(t.last->options.sack[0] == wire::TcpSackBlock{theirs + 301, theirs + 401});  // the latest first
+  CHECK(t.last->options.sack[1] == wire::TcpSackBlock{theirs + 101, theirs + 201});
+  t.out(0, {.sequence = 1, .acknowledgement = 1}).silent(0);
+  t.in(1, {.sequence = 1, .acknowledgement = 1, .length = 100}).out(1, {.sequence = 1, .acknowledgement = 201});
+  t.in(2, {.sequence = 201, .acknowledgement = 1, .length = 100}).out(2, {.sequence = 1, .acknowledgement = 401});
+  CHECK(t.received == 400);
+  CHECK(t.tcb.receive.ranges.empty());
+}
+
+TEST_CASE("overlaps and repetitions: every byte once") {
+  Trace t = Trace::established();
+  t.in(0, {.sequence = 1, .acknowledgement = 1, .length = 100});
+  t.in(0, {.sequence = 51, .acknowledgement = 1, .length = 100});
+  CHECK(t.actions.skip == 50);
+  CHECK(t.actions.take == 50);
+  t.in(0, {.sequence = 1, .acknowledgement = 1, .length = 150});  // wholly old
+  CHECK(t.actions.drop == Drop::out_of_window);
+  t.out(0, {.sequence = 1, .acknowledgement = 151});
+  CHECK(t.received == 150);
+}
+
+TEST_CASE("text beyond the window is cut off; with a closed window it is only answered") {
+  Trace t = Trace::established(150);
+  t.in(0, {.sequence = 1, .acknowledgement = 1, .length = 200});
+  CHECK(t.received == 150);
+  t.out(40, {.sequence = 1, .acknowledgement = 151, .window = 0});
+  t.in(50, {.sequence = 151, .acknowledgement = 1, .length = 1})
+      .out(50, {.sequence = 1, .acknowledgement = 151, .window = 0});
+  CHECK(t.received == 150);
+  set_receive_space(t.tcb, 150);  // the application has read
+  t.out(60, {.sequence = 1, .acknowledgement = 151, .window = 150});
+}
+
+TEST_CASE("the window opens in large steps only, RFC 9293 3.8.6.2.2") {
+  Trace t = Trace::established(1000);
+  t.in(0, {.sequence = 1, .acknowledgement = 1, .length = 1000})
+      .out(40, {.sequence = 1, .acknowledgement = 1001, .window = 0});
+  set_receive_space(t.tcb, 150);
+  t.silent(50);
+  set_receive_space(t.tcb, 250);
+  t.out(60, {.sequence = 1, .acknowledgement = 1001, .window = 250});
+}
+
+TEST_CASE("Nagle: a short tail waits for the acknowledgement, unless told otherwise") {
+  Trace t = Trace::established();
+  t.write(10).out(0, {.sequence = 1, .acknowledgement = 1, .length = 10});
+  t.write(20).silent(1);
+  t.write(200).out(2, {.sequence = 11, .acknowledgement = 1, .length = 100});
+  t.out(2, {.sequence = 111, .acknowledgement = 1, .length = 100}).silent(2);
+  t.in(3, {.sequence = 1, .acknowledgement = 211}).out(3, {.sequence = 211, .acknowledgement = 1, .length = 20});
+  t.tcb.send.no_delay = true;
+  t.write(1).out(4, {.sequence = 231, .acknowledgement = 1, .length = 1});
+}
+
+TEST_CASE("segments for a device that segments are whole multiples") {
+  Trace t = Trace::established();
+  t.maximum_payload = 450;
+  t.write(730).out(0, {.sequence = 1, .acknowledgement = 1, .length = 400});
+  t.out(0, {.sequence = 401, .acknowledgement = 1, .length = 300}).silent(0);  // Nagle keeps the last 30
+  shutdown(t.tcb);
+  t.out(0, {.flags = F | A, .sequence = 701, .acknowledgement = 1, .length = 30});
+}
+
+TEST_CASE("the peer's window bounds what is in flight") {
+  Trace t = Trace::established();
+  t.in(0, {.sequence = 1, .acknowledgement = 1, .window = 250}).write(1000);
+  t.out(0, {.sequence = 1, .acknowledgement = 1, .length = 100})
+      .out(0, {.sequence = 101, .acknowledgement = 1, .length = 100});
+  t.silent(0);  // 50 would be a silly segment
+  t.in(10, {.sequence = 1, .acknowledgement = 201, .window = 250})
+      .out(10, {.sequence = 201, .acknowledgement = 1, .length = 100});
+}
+
+TEST_CASE("zero-window probes: one octet, backing off, as long as the peer answers") {
+  Trace t = Trace::established();
+  t.in(0, {.sequence = 1, .acknowledgement = 1, .window = 0}).write(500).silent(0);
+  std::int64_t now = 0;
+  for (int i = 0; i < 12; ++i) {
+    now = std::chrono::duration_cast<std::chrono::milliseconds>(next_deadline(t.tcb) - Trace::at(0)).count() + 1;
+    t.out(now, {.sequence = 1, .acknowledgement = 1, .length = 1}).silent(now);
+    t.in(now + 5, {.sequence = 1, .acknowledgement = 1, .window = 0}).state(State::established);
+  }
+  CHECK(now > 240'000);  // far beyond the user timeout
+  t.in(now + 10, {.sequence = 1, .acknowledgement = 1, .window = 10000});
+  t.out(now + 10, {.sequence = 1, .acknowledgement = 1, .length = 100});  // from the probed byte on
+}
+
+TEST_CASE("a probe's octet may be accepted") {
+  Trace t = Trace::established();
+  t.in(0, {.sequence = 1, .acknowledgement = 1, .window = 0}).write(150).silent(0);
+  t.out(1001, {.sequence = 1, .acknowledgement = 1, .length = 1});
+  t.in(1005, {.sequence = 1, .acknowledgement = 2, .window = 10000});
+  t.out(1005, {.sequence = 2, .acknowledgement = 1, .length = 100});
+}
+
+TEST_CASE("retransmission time-out: from SND.UNA on, doubling, one segment in flight, then slow start") {
+  Trace t = Trace::established();
+  t.tcb.round_trip.timeout = 200ms;
+  t.write(1000);
+  for (std::uint32_t i = 0; i < 10; ++i) t.out(0, {.sequence = 1 + 100 * i, .acknowledgement = 1, .length = 100});
+  t.silent(199).out(201, {.sequence = 1, .acknowledgement = 1, .length = 100}).silent(201);
+  t.silent(600).out(602, {.sequence = 1, .acknowledgement = 1, .length = 100});
+  t.in(610, {.sequence = 1, .acknowledgement = 101});
+  t.out(610, {.sequence = 101, .acknowledgement = 1, .length = 100});
+  t.out(610, {.sequence = 201, .acknowledgement = 1, .length = 100}).silent(610);
+  t.in(620, {.sequence = 1, .acknowledgement = 1001}).silent(620);
+  CHECK(next_deadline(t.tcb) == never);
+}
+
+TEST_CASE("no progress for two minutes: the connection is given up and the peer is told") {
+  Trace t = Trace::established();
+  t.write(10).out(0, {.sequence = 1, .acknowledgement = 1, .length = 10});
+  std::int64_t ms = 0;
+  for (; ms < 400'000 && t.tcb.state != State::closed; ms += 100) {
+    t.advance(ms);
+    (void)next_departure(t.tcb, 100, Trace::at(ms));
+  }
+  CHECK(ms > 100'000);  // RFC 9293 MUST-20: at least 100 s
+  CHECK(t.actions.error == FlowError::timed_out);
+  t.reply({.flags = R | A, .sequence = 11, .acknowledgement = 1});
+}
+
+TEST_CASE("round-trip times, RFC 6298, and Karn's rule") {
+  Trace t = Trace::established();
+  t.write(100).out(0, {.sequence = 1, .acknowledgement = 1, .length = 100});
+  t.in(80, {.sequence = 1, .acknowledgement = 101});
+  // The handshake's sample was 0 ms, so this is the second.
+  CHECK(t.tcb.round_trip.smoothed > 9ms);
+  CHECK(t.tcb.round_trip.smoothed < 11ms);
+  const Duration before = t.tcb.round_trip.smoothed;
+  t.write(100).out(100, {.sequence = 101, .acknowledgement = 1, .length = 100});
+  t.out(2000, {.sequence = 101, .acknowledgement = 1, .length = 100});
+  t.in(2010, {.sequence = 1, .acknowledgement = 201});
+  CHECK(t.tcb.round_trip.smoothed == before);
+  CHECK(t.tcb.round_trip.backoff == 1);  // kept until something is measured
+}
+
+TEST_CASE("fast retransmit and recovery, RFC 6582: two holes, one round trip each, no time-out") {
+  Trace t = Trace::established();
+  t.write(2000);
+  for (std::uint32_t i = 0; i < 10; ++i) t.out(0, {.sequence = 1 + 100 * i, .acknowledgement = 1, .length = 100});
+  t.silent(0);
+  // Segments 1 and 501 are lost. Limited transmit (RFC 3042) for the first two duplicates.
+  t.in(10, {.sequence = 1, .acknowledgement = 1})
+      .out(10, {.sequence = 1001, .acknowledgement = 1, .length = 100})
+      .silent(10);
+  t.in(10, {.sequence = 1, .acknowledgement = 1})
+      .out(10, {.sequence = 1101, .acknowledgement = 1, .length = 100})
+      .silent(10);
+  t.in(10, {.sequence = 1, .acknowledgement = 1})
+      .out(10, {.sequence = 1, .acknowledgement = 1, .length = 100})
+      .silent(10);
+  CHECK(t.tcb.congestion.recovering);
+  CHECK(t.tcb.congestion.threshold == 600);
+  t.in(20, {.sequence = 1, .acknowledgement = 501}).out(20, {.sequence = 501, .acknowledgement = 1, .length = 100});
+  t.in(30, {.sequence = 1, .acknowledgement = 1201});
+  CHECK_FALSE(t.tcb.congestion.recovering);
+  CHECK(t.tcb.congestion.window <= 600);
+}
+
+TEST_CASE("duplicates after a time-out do not start recovery again, RFC 6582 section 4") {
+  Trace t = Trace::established();
+  t.write(1000);
+  for (std::uint32_t i = 0; i < 10; ++i) t.out(0, {.sequence = 1 + 100 * i, .acknowledgement = 1, .length = 100});
+  t.out(1300, {.sequence = 1, .acknowledgement = 1, .length = 100});
+  for (int i = 0; i < 5; ++i) t.in(1310, {.sequence = 1, .acknowledgement = 1});
+  CHECK_FALSE(t.tcb.congestion.recovering);
+}
+
+TEST_CASE("slow start doubles, congestion avoidance adds one segment per window") {
+  Trace t = Trace::established();
+  CHECK(t.tcb.congestion.window == 1000);
+  t.tcb.congestion.threshold = 1200;
+  t.write(4000);
+  for (std::uint32_t i = 0; i < 10; ++i) t.out(0, {.sequence = 1 + 100 * i, .acknowledgement = 1, .length = 100});
+  t.in(10, {.sequence = 1, .acknowledgement = 201});
+  CHECK(t.tcb.congestion.window == 1200);
+  t.in(10, {.sequence = 1, .acknowledgement = 401}).in(10, {.sequence = 1, .acknowledgement = 601});
+  CHECK(t.tcb.congestion.window == 1200);
+  for (std::uint32_t i = 0; i < 8; ++i) (void)next_departure(t.tcb, 100, Trace::at(10));
+  t.in(20, {.sequence = 1, .acknowledgement = 801}).in(20, {.sequence = 1, .acknowledgement = 1001});
+  t.in(20, {.sequence = 1, .acknowledgement = 1401});
+  CHECK(t.tcb.congestion.window == 1300);
+}
+
+TEST_CASE("a smaller path: smaller segments, and what is in flight again") {
+  Trace t = Trace::established();
+  t.write(100).out(0, {.sequence = 1, .acknowledgement = 1, .length = 100});
+  shrink_segment_size(t.tcb, 60);
+  t.out(1, {.sequence = 1, .acknowledgement = 1, .length = 60})
+      .out(1, {.sequence = 61, .acknowledgement = 1, .length = 40});
+}
+
+TEST_CASE("hostile: more holes than can be noted are dropped, memory stays bounded") {
+  Trace t = Trace::established();
+  for (std::uint32_t i = 0; i < 200; ++i) {
+    t.in(0, {.sequence = 11 + 20 * i, .acknowledgement = 1, .length = 10});
+  }
+  CHECK(t.actions.drop == Drop::too_many_ranges);
+  CHECK(t.tcb.receive.ranges.count == Ranges::capacity);
+  CHECK(t.received == 10 * Ranges::capacity);
+  forget_stored(t.tcb);
+  t.in(1, {.sequence = 1, .acknowledgement = 1, .length = 4020});
+  CHECK(t.tcb.receive.next == Sequence{theirs + 4021});
+}
+
+TEST_CASE("hostile: optimistic acknowledgements move nothing") {
+  Trace t = Trace::established();
+  t.write(1000).out(0, {.sequence = 1, .acknowledgement = 1, .length = 100});
+  t.in(1, {.sequence = 1, .acknowledgement = 5000});
+  CHECK(t.released == 0);
+  CHECK(t.tcb.congestion.window == 1000);
+}
+
+TEST_CASE("hostile: a shrinking window takes nothing back that was sent, and probing goes on") {
+  Trace t = Trace::established();
+  t.write(500);
+  for (std::uint32_t i = 0; i < 5; ++i) t.out(0, {.sequence = 1 + 100 * i, .acknowledgement = 1, .length = 100});
+  t.in(1, {.sequence = 1, .acknowledgement = 101, .window = 0}).silent(1);
+  t.out(1300, {.sequence = 101, .acknowledgement = 1, .length = 1}).silent(1300);
+  t.in(1310, {.sequence = 1, .acknowledgement = 101, .window = 10000})
+      .out(1310, {.sequence = 101, .acknowledgement = 1, .length = 100});
+}
+
+TEST_CASE("hostile: two peers that misunderstand each other do not play table tennis") {
+  Trace t = Trace::established();
+  int answers = 0;
+  for (int i = 0; i < 100; ++i) {
+    t.in(0, {.sequence = static_cast<std::uint32_t>(-500), .acknowledgement = 1});
+    while (next_departure(t.tcb, 100, Trace::at(0))) ++answers;
+  }
+  CHECK(answers == 1);
+}
+
+TEST_CASE("wrap-around of sequence numbers") {
+  Tcb tcb = open_active(Trace::parameters(10000), Trace::at(0));
+  tcb.send.initial = tcb.send.unacknowledged = tcb.send.next = tcb.send.maximum = {0xffffffff};
+  tcb.send.end = {0};
+  REQUIRE(next_departure(tcb, 100, Trace::at(0)));
+  const Actions opened = on_segment(
+      tcb, {.sequence = {0xfffffff0}, .acknowledgement = {0}, .flags = S | A, .window = 10000}, Trace::at(1));
+  CHECK(opened.established);
+  const Actions text =
+      on_segment(tcb, {.sequence = {0xfffffff1}, .acknowledgement = {0}, .flags = A, .window = 10000, .length = 100},
+                 Trace::at(2));
+  CHECK(text.take == 100);
+  CHECK(tcb.receive.next == Sequence{0x55});
+}
+
+TEST_CASE("ranges join, and refuse at their bound") {
+  Ranges ranges;
+  for (std::uint32_t i = 0; i < Ranges::capacity; ++i) CHECK(ranges.insert({{10 * i + 10}, {10 * i + 15}}));
+  CHECK_FALSE(ranges.insert({{1000}, {1001}}));
+  CHECK(ranges.insert({{15}, {20}}));  // joins two
+  CHECK(ranges.count == Ranges::capacity - 1);
+  CHECK(ranges.insert({{0}, {5}}));
+  CHECK(ranges.advance({5}) == Sequence{5});
+  CHECK(ranges.advance({12}) == Sequence{25});
+  CHECK(ranges.count == Ranges::capacity - 2);
+  CHECK(ranges.insert({{0}, {2000}}));
+  CHECK(ranges.count == 1);
+}
