@@ -3,6 +3,7 @@
 #pragma once
 
 #include <mirage/async/environment.hpp>
+#include <mirage/async/shard.hpp>
 
 namespace mirage::target::hvt {
 
@@ -15,6 +16,8 @@ class Environment final : public mirage::Environment {
   void wait(Time deadline) noexcept override;
   [[nodiscard]] std::size_t memory() const noexcept override;
   void write_console(std::string_view text) noexcept override;
+  /// What the tender and the processor offer, at log level debug.
+  void log_capabilities(Shard& shard) const noexcept;
 };
 
 }  // namespace mirage::target::hvt

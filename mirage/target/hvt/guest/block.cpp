@@ -13,8 +13,8 @@ Result<void, StartError> Block::attach() noexcept {
   if (granted(solo5::block_flush) && (guest.extension->flush_devices >> handle_ & 1) != 0) {
     geometry_.durability = Durability::flush;
   }
-  shard_.logger("hvt").debug("block device {}: {} sectors of {} bytes, flush={}", name_, geometry_.sectors,
-                             geometry_.sector_size, geometry_.durability == Durability::flush);
+  shard_.logger("hvt").info("block device '{}': {} sectors of {} bytes, flush={}", name_, geometry_.sectors,
+                            geometry_.sector_size, geometry_.durability == Durability::flush ? "yes" : "no");
   return {};
 }
 

@@ -16,6 +16,12 @@ std::size_t Environment::memory() const noexcept { return runtime::heap_statisti
 
 void Environment::write_console(std::string_view text) noexcept { platform::console_write(text); }
 
+void Environment::log_capabilities(Shard& shard) const noexcept {
+  shard.logger("hvt").debug("memory={}MiB clock=tsc entropy={} faults=reported guard=yes",
+                            guest.boot->memory_size >> 20,
+                            granted(solo5::reseed) ? "host" : machine::HardwareEntropy{}.name());
+}
+
 void Environment::wait(Time deadline) noexcept {
   constexpr std::uint64_t for_ever = std::uint64_t{1} << 62;
   PollCall call{for_ever, 0, 0, 0};

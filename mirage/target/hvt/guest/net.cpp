@@ -7,6 +7,12 @@ namespace mirage::target::hvt {
 static_assert(sizeof(solo5::Piece) == sizeof(Vector) && solo5::piece_limit <= vector_limit,
               "pieces are handed to the tender as they are");
 
+namespace {
+
+constexpr std::string_view yes_or_no(bool value) noexcept { return value ? "yes" : "no"; }
+
+}  // namespace
+
 Result<void, StartError> Net::attach_device() noexcept {
   const solo5::ManifestEntry* entry = find_device(name_, solo5::DeviceType::net);
   if (entry == nullptr) return Failure{StartError{"no network '{}' is attached", name_}};
@@ -16,7 +22,8 @@ Result<void, StartError> Net::attach_device() noexcept {
   if (!attach(entry->net, vectors_, vnet)) {
     return Failure{StartError{"no memory for the buffers of network '{}'", name_}};
   }
-  shard().logger("hvt").debug("network {}: mtu={} offload={} gather={}", name_, capabilities().mtu, vnet, vectors_);
+  shard().logger("hvt").info("network '{}': mtu={} offload={} gather={}", name_, capabilities().mtu, yes_or_no(vnet),
+                             yes_or_no(vectors_));
   return {};
 }
 

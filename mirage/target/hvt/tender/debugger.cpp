@@ -89,20 +89,32 @@ Result<> Debugger::enable_interrupts() {
 
 Debugger::Next Debugger::started() { return resume(session_.converse({signal_trap, {}}, false)); }
 
-Debugger::Next Debugger::stopped(const Exit& exit) {
-  const bool software = exit.debug_exception == 3;
-  gdb::Stop stop{signal_trap, software ? "swbreak:;" : std::string_view{}};
-  if (!software && (exit.debug_status & 0xf) != 0) {
-    stop.reason = "hwbreak:;";
-    const auto slot = static_cast<std::size_t>(std::countr_zero(exit.debug_status & 0xf));
-    std::size_t seen = 0;
-    for (const Breakpoint& point : breakpoints_) {
-      if (point.used && point.kind != BreakKind::software && seen++ == slot && point.kind != BreakKind::hardware) {
-        stop.reason = {};  // a watchpoint: gdb compares the values itself
-      }
+/// The hardware breakpoint or watchpoint in slot `wanted` of the debug registers.
+const Debugger::Breakpoint* Debugger::hardware(std::size_t wanted) const {
+  std::size_t slot = 0;
+  for (const Breakpoint& point : breakpoints_) {
+    if (point.used && point.kind != BreakKind::software && slot++ == wanted) {
+      return &point;
     }
   }
-  return resume(session_.converse(stop, true));
+  return nullptr;
+}
+
+Debugger::Next Debugger::stopped(const Exit& exit) {
+  constexpr unsigned breakpoint_exception = 3;
+  constexpr std::uint64_t slots_hit = 0xf;  // of DR6
+  gdb::Reply reason;
+  if (exit.debug_exception == breakpoint_exception) {
+    reason.text("swbreak:;");
+  } else if ((exit.debug_status & slots_hit) != 0) {
+    const Breakpoint* const point = hardware(static_cast<std::size_t>(std::countr_zero(exit.debug_status)));
+    if (point == nullptr || point->kind == BreakKind::hardware) {
+      reason.text("hwbreak:;");
+    } else {
+      reason.text(point->kind == BreakKind::write ? "watch:" : "awatch:").number(point->address).text(";");
+    }
+  }
+  return resume(session_.converse({signal_trap, reason.payload()}, true));
 }
 
 Debugger::Next Debugger::interrupted() {
@@ -130,7 +142,9 @@ Debugger::Next Debugger::resume(Session::Resume how) {
 
 /// Tells KVM about breakpoints and stepping.
 bool Debugger::update(bool step) {
+  constexpr std::uint64_t exact_and_reserved = 0x600;  // DR7.LE and GE were one bit each; bit 10 is always set
   kvm_guest_debug debug{};
+  debug.arch.debugreg[7] = exact_and_reserved;
   debug.control = step ? KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP : 0;
   std::size_t slot = 0;
   for (const Breakpoint& point : breakpoints_) {

@@ -69,6 +69,7 @@ class Debugger final : public gdb::Debuggee, public gdb::Connection {
   bool move(std::uint64_t address, std::span<std::byte> bytes, bool to_guest);
   bool move_page(std::uint64_t physical, std::span<std::byte> bytes, bool to_guest);
   Breakpoint* find(gdb::BreakKind kind, std::uint64_t address, std::uint64_t length);
+  [[nodiscard]] const Breakpoint* hardware(std::size_t wanted) const;
   [[nodiscard]] std::size_t hardware_count() const;
 
   Machine& machine_;

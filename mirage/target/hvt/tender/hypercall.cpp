@@ -215,10 +215,15 @@ std::int32_t Hypercalls::written(ssize_t result) const {
   return full && granted_ != 0 ? again : ok;
 }
 
-/// What the guest is told about a read; a device whose other side is gone is not waited for any more.
-std::int32_t Hypercalls::received(ssize_t result, const AttachedDevice& net) const {
-  if (result == 0 || (result < 0 && errno != EAGAIN && errno != EINTR)) {
-    waits_.remove(net.descriptor);
+/// What the guest is told about a read. A network whose other side is gone cannot be mended, and would be ready for
+/// ever: that ends the guest.
+TenderResult<std::int32_t> Hypercalls::received(ssize_t result, const AttachedDevice& net) const {
+  const bool gone = result == 0 || (result < 0 && (errno == EBADFD || errno == ECONNRESET));
+  if (gone && net.kind == mirage::tender::NetKind::socket) {
+    return fail("the other side of network ", net.index, " is gone");
+  }
+  if (gone && result < 0) {
+    return fail("the interface of network ", net.index, " is gone");
   }
   return result > 0 ? ok : again;
 }
@@ -251,7 +256,11 @@ Hypercalls::Result Hypercalls::net_read(Address address) {
       return std::unexpected{buffer.error()};
     }
     const ssize_t length = ::read(net->descriptor, buffer->data(), buffer->size());
-    call.result = received(length, *net);
+    const auto result = buffer->empty() ? TenderResult<std::int32_t>{again} : received(length, *net);
+    if (!result) {
+      return std::unexpected{result.error()};
+    }
+    call.result = *result;
     call.length = length > 0 ? static_cast<std::uint64_t>(length) : call.length;
     return {};
   });
@@ -306,7 +315,11 @@ Hypercalls::Result Hypercalls::net_vector(Address address, bool write) {
       return {};
     }
     const ssize_t length = ::readv(net->descriptor, pieces->vectors.data(), pieces->count);
-    call.result = received(length, *net);
+    const auto result = pieces->size == 0 ? TenderResult<std::int32_t>{again} : received(length, *net);
+    if (!result) {
+      return std::unexpected{result.error()};
+    }
+    call.result = *result;
     call.length = length > 0 ? static_cast<std::uint64_t>(length) : 0;
     return {};
   });

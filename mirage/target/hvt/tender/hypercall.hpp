@@ -47,7 +47,8 @@ class Hypercalls {
   Result net_read(Address address);
   Result net_vector(Address address, bool write);
   [[nodiscard]] std::int32_t written(ssize_t result) const;
-  [[nodiscard]] std::int32_t received(ssize_t result, const mirage::tender::AttachedDevice& net) const;
+  [[nodiscard]] mirage::tender::Result<std::int32_t> received(ssize_t result,
+                                                              const mirage::tender::AttachedDevice& net) const;
   struct Pieces;
   mirage::tender::Result<Pieces> load_vectors(const NetVectorCall& call) const;
   Result flush(Address address);

@@ -3,7 +3,6 @@
 #include <ctime>
 
 #include <fcntl.h>
-#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -103,7 +102,6 @@ Result<> filter_calls(const Confinement& confinement) {
     allow_device(filter, device, confinement.granted);
   }
   filter.allow(SYS_epoll_pwait2, {is(0, confinement.waits.descriptor())});
-  filter.allow(SYS_epoll_ctl, {is(0, confinement.waits.descriptor()), equal(1, EPOLL_CTL_DEL)});
   // When the vDSO cannot answer.
   filter.allow(SYS_clock_gettime, {is(0, CLOCK_MONOTONIC)});
   filter.allow(SYS_clock_gettime, {is(0, CLOCK_REALTIME)});

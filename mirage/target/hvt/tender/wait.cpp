@@ -37,8 +37,6 @@ mirage::tender::Result<> WaitSet::add(int descriptor, unsigned index) {
   return {};
 }
 
-void WaitSet::remove(int descriptor) const { ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, descriptor, nullptr); }
-
 WaitSet::Ready WaitSet::wait(std::uint64_t timeout) const {
   std::array<epoll_event, mirage::target::solo5::manifest_limit> events;
   const std::uint64_t bounded = std::min(timeout, std::uint64_t{1} << 62);  // 146 years

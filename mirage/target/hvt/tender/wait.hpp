@@ -15,9 +15,6 @@ class WaitSet {
 
   mirage::tender::Result<> add(int descriptor, unsigned index);
 
-  /// Stops waiting for a device whose other side is gone: it would be ready for ever.
-  void remove(int descriptor) const;
-
   struct Ready {
     std::uint64_t set = 0;  // bit per manifest index
     int count = 0;
