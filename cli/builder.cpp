@@ -74,7 +74,7 @@ std::string find_sysroot(const Common& common, const Project& project, const std
 }
 
 void configure_libraries(const Common& common, const Project& project, const plan::Plan& plan,
-                         const LibraryBuild& build) {
+                         const BuildOptions& options, const LibraryBuild& build) {
   if (fs::exists(build.folder / "build.ninja")) return;
   const auto& root = project.root().path;
   Words words{"cmake", "-G", "Ninja", "-B", build.folder.string()};
@@ -96,6 +96,7 @@ void configure_libraries(const Common& common, const Project& project, const pla
     option("CMAKE_CXX_COMPILER", "clang++-19");
     option("CMAKE_ASM_COMPILER", "clang-19");
     option("BUILD_TESTING", "OFF");
+    option("MIRAGE_SANITIZE", options.sanitize ? "ON" : "OFF");
   }
   run_step(common, words, "configuring the libraries");
 }
@@ -104,6 +105,10 @@ std::string compile_commands(const Project& project, const std::string& ninja_fi
   const auto made =
       plan::run_program({"ninja", "-f", ninja_file, "-t", "compdb", "cxx"}, Output::capture, project.folder());
   return made.status == 0 ? made.output : std::string();
+}
+
+std::string variant_of(const plan::Plan& plan, const BuildOptions& options) {
+  return std::string(plan.exceptions ? "exceptions" : "plain") + (options.sanitize ? "-sanitize" : "");
 }
 
 }  // namespace
@@ -120,29 +125,33 @@ std::vector<std::string> missing_packages(const plan::Plan& plan) {
 }
 
 LibraryBuild build_libraries(const Common& common, const Project& project, const plan::Plan& plan,
-                             const std::vector<std::string>& libraries) {
+                             const std::vector<std::string>& libraries, const BuildOptions& options) {
   const auto& target = *plan.target;
   const std::string architecture = target.architectures.front();
   LibraryBuild build;
   if (target.guest) build.sysroot = find_sysroot(common, project, architecture);
   const std::string identity = plan::fingerprint(project.root().path.string() + build.sysroot).substr(0, 8);
   build.folder = plan::cache_folder() / std::format("{}-{}-{}-{}", target.guest ? "guest" : "native", architecture,
-                                                    plan.exceptions ? "exceptions" : "plain", identity);
+                                                    variant_of(plan, options), identity);
   build.archives = target.guest ? build.folder : build.folder / "mirage";
   if (target.guest) build.flags = build.folder / "guest";
   const FolderLock lock(build.folder);
-  configure_libraries(common, project, plan, build);
+  configure_libraries(common, project, plan, options, build);
   Words words{"ninja", "-C", build.folder.string()};
   words.insert(words.end(), libraries.begin(), libraries.end());
   run_step(common, words, "building the libraries");
   return build;
 }
 
-std::string build_image(const Common& common, Project& project, const plan::Plan& plan) {
+std::string build_image(const Common& common, Project& project, const plan::Plan& plan, const BuildOptions& options) {
+  if (options.sanitize && plan.target->guest) {
+    throw Error("", std::format("sanitizers need a process: target {} is none", plan.target->name),
+                "Say: mirage configure -t unix.");
+  }
   std::vector<std::string> crunch_inputs;
   (void)project.generate(plan, crunch_inputs);
   const auto libraries = project.libraries(plan);
-  const auto built = build_libraries(common, project, plan, libraries);
+  const auto built = build_libraries(common, project, plan, libraries, options);
   const std::string folder = Project::build_folder(plan);
   const plan::ImageBuild image{.plan = &plan,
                                .root = project.root().path,
@@ -151,7 +160,8 @@ std::string build_image(const Common& common, Project& project, const plan::Plan
                                .libraries = libraries,
                                .folder = folder,
                                .sources = project.sources(plan),
-                               .crunch_inputs = crunch_inputs};
+                               .crunch_inputs = crunch_inputs,
+                               .sanitize = options.sanitize};
   const std::string ninja_file = folder + "/build.ninja";
   plan::write_if_changed(project.folder() / ninja_file, plan::generate_ninja(image));
   fs::create_directories(project.folder() / "dist");
@@ -179,10 +189,10 @@ int run_depend(const Common& common) {
   return 0;
 }
 
-int run_build(const Common& common) {
+int run_build(const Common& common, const BuildOptions& options) {
   Project project(common.config);
   const auto plan = project.plan();
-  const auto image = build_image(common, project, plan);
+  const auto image = build_image(common, project, plan, options);
   const auto size = fs::file_size(project.folder() / image);
   print_result(common,
                std::format("Built {} ({:.1f} KiB). Next: mirage run\n", image, static_cast<double>(size) / 1024),

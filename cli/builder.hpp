@@ -20,8 +20,8 @@ struct LibraryBuild {
 [[nodiscard]] std::vector<std::string> missing_packages(const plan::Plan& plan);
 /// Builds the sysroot when needed (minutes, once), then the libraries. Throws Error.
 LibraryBuild build_libraries(const Common& common, const Project& project, const plan::Plan& plan,
-                             const std::vector<std::string>& libraries);
+                             const std::vector<std::string>& libraries, const BuildOptions& options = {});
 /// Builds the image; its path from the project's folder.
-std::string build_image(const Common& common, Project& project, const plan::Plan& plan);
+std::string build_image(const Common& common, Project& project, const plan::Plan& plan, const BuildOptions& options);
 
 }  // namespace mirage::cli

@@ -30,7 +30,10 @@ int run_configure(const Common& common, const ConfigureOptions& options);
 std::string project_keys(const Common& common);
 
 int run_depend(const Common& common);
-int run_build(const Common& common);
+struct BuildOptions {
+  bool sanitize = false;  ///< address and undefined-behaviour sanitizers; target unix
+};
+int run_build(const Common& common, const BuildOptions& options);
 
 struct RunOptions {
   std::vector<std::string> forwards;  ///< "8080:80", "127.0.0.1:8080:80/udp"

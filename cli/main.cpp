@@ -26,6 +26,7 @@ struct CommandLine {
   Common common;
   NewOptions create;
   ConfigureOptions configure;
+  BuildOptions build;
   RunOptions run;
   DescribeOptions describe;
   std::string query = "libraries";
@@ -58,7 +59,9 @@ void add_project_commands(CLI::App& app, CommandLine& line) {
 
   add_command(app, line, "depend", "check the host's packages, build sysroot and libraries",
               [&] { return run_depend(line.common); });
-  add_command(app, line, "build", "build the image dist/NAME.TARGET", [&] { return run_build(line.common); });
+  auto* build = add_command(app, line, "build", "build the image dist/NAME.TARGET",
+                            [&] { return run_build(line.common, line.build); });
+  build->add_flag("--sanitize", line.build.sanitize, "with address and undefined-behaviour sanitizers (unix)");
   add_command(app, line, "clean", "remove what was generated and built", [&] { return run_clean(line.common); });
 }
 

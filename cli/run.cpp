@@ -45,6 +45,20 @@ std::string launch_text(const Launch& launch) {
 
 }  // namespace
 
+namespace {
+
+/// Whether something that the image was made from has changed since.
+bool is_stale(const Project& project, const fs::path& image) {
+  const auto built = fs::last_write_time(image);
+  for (const auto& entry : fs::directory_iterator(project.folder())) {
+    const auto suffix = entry.path().extension();
+    if ((suffix == ".cpp" || suffix == ".hpp") && entry.last_write_time() > built) return true;
+  }
+  return fs::last_write_time(project.folder() / "build/context.json") > built;
+}
+
+}  // namespace
+
 int run_run(const Common& common, const RunOptions& options) {
   Project project(common.config);
   const auto plan = project.plan();
@@ -64,6 +78,9 @@ int run_run(const Common& common, const RunOptions& options) {
       std::print("{}", launch_text(launch));
     }
     return 0;
+  }
+  if (!common.quiet && is_stale(project, image)) {
+    std::print(stderr, "mirage: dist/{} is older than its sources or configuration (mirage build)\n", plan.image());
   }
   if (!common.json && !common.quiet) {
     for (const auto& forward : launch.forwards) std::print(stderr, "mirage: {}\n", where_to_connect(forward));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
 // Adds function and line to the addresses of a fault report; everything else passes unchanged.
+#include <format>
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -26,6 +27,11 @@ std::string address_of(const std::string& line) {
   static const std::regex form(R"((?:\bat |#\d+ +|\b[re]ip[ =:]+|\bpc[ =:]+)(0x[0-9a-fA-F]+))");
   std::smatch match;
   return std::regex_search(line, match, form) ? match[1].str() : std::string();
+}
+
+/// Below the newest frame of a backtrace stand return addresses: the call is the instruction before.
+std::string call_before(const std::string& address) {
+  return std::format("{:#x}", std::stoull(address, nullptr, 16) - 1);
 }
 
 /// "function (file:line)", innermost inlined function first; empty when nothing is known about the address.
@@ -65,12 +71,16 @@ int run_symbolize(const Common& common, const std::string& file, const std::stri
     throw plan::Error("", std::format("there are no symbols: {}", symbols), "Build the image: mirage build.");
   const std::string text = read_log(file);
   Json resolved = Json::array();
+  bool in_backtrace = false;
   for (std::size_t begin = 0; begin < text.size();) {
     const auto end = std::min(text.find('\n', begin), text.size());
     const std::string line = text.substr(begin, end - begin);
     begin = end + 1;
     const auto address = address_of(line);
-    const auto place = address.empty() ? std::string() : resolve(symbols, address);
+    const bool is_frame = line.find(" at ") != std::string::npos;
+    const auto place =
+        address.empty() ? std::string() : resolve(symbols, in_backtrace && is_frame ? call_before(address) : address);
+    in_backtrace = is_frame && !address.empty();
     if (!place.empty()) resolved.push_back({{"address", address}, {"place", place}});
     if (!common.json) std::print("{}{}{}\n", line, place.empty() ? "" : "  ", place);
   }

@@ -32,7 +32,8 @@ Key read_key(const Json& json, const std::string& module, const fs::path& file) 
           .fallback = json.at("default").get<std::string>(),
           .doc = json.at("doc"),
           .configure_only = field(json, "configure_only", false),
-          .place = "module " + module};
+          .place = "module " + module,
+          .choices = texts(json, "choices")};
   const KeyType* type = find_key_type(key.type);
   if (type == nullptr || !type->check(*key.fallback)) {
     throw Error(file.string(), std::format("key '{}' has an unknown type or a bad default", key.name));

@@ -28,6 +28,7 @@ Key read_key(const Json& json) {
   key.doc = json.at("doc");
   key.configure_only = json.at("stage") == "configure";
   key.place = json.at("place");
+  key.choices = json.at("choices");
   return key;
 }
 
@@ -100,9 +101,9 @@ void check_key(const Key& key) {
   }
   const KeyType* type = find_key_type(key.type);
   if (type == nullptr) throw Error(key.place, std::format("key --{} has the unknown type '{}'", key.name, key.type));
-  if (key.fallback && !type->check(*key.fallback)) {
+  if (key.fallback && !is_value_of(key, *key.fallback)) {
     throw Error(key.place,
-                std::format("bad default '{}' for key --{}: expected {}", *key.fallback, key.name, type->expected));
+                std::format("bad default '{}' for key --{}: expected {}", *key.fallback, key.name, expected_of(key)));
   }
 }
 
@@ -119,6 +120,18 @@ void check_keys(const std::vector<Key>& keys) {
 }
 
 }  // namespace
+
+std::string expected_of(const Key& key) {
+  if (key.choices.empty()) return std::string(find_key_type(key.type)->expected);
+  std::string out;
+  for (const auto& each : key.choices) out += (out.empty() ? "" : " or ") + each;
+  return out;
+}
+
+bool is_value_of(const Key& key, std::string_view text) {
+  if (!key.choices.empty()) return std::ranges::find(key.choices, text) != key.choices.end();
+  return find_key_type(key.type)->check(text);
+}
 
 Graph read_graph(std::string_view text) {
   const Json json = Json::parse(text, nullptr, false);

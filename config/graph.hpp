@@ -26,7 +26,13 @@ struct Key {
   std::string doc;
   bool configure_only = false;
   std::string place;
+  std::vector<std::string> choices = {};  ///< the only values; empty: any of the type
 };
+
+/// What a good value of the key is, for messages.
+[[nodiscard]] std::string expected_of(const Key& key);
+/// Whether `text` is one.
+[[nodiscard]] bool is_value_of(const Key& key, std::string_view text);
 
 struct Condition {
   enum class Form { equals, target, all, any, negation };

@@ -72,11 +72,9 @@ class Planner {
       if (key == keys.end()) {
         throw UsageError("", std::format("unknown key --{}", name), known_keys_hint(keys, name));
       }
-      const KeyType* type = find_key_type(key->type);
-      if (!type->check(value)) {
-        throw UsageError("", std::format("bad value '{}' for key --{} ({})", value, name, key->place),
-                         std::format("Give {}.", type->expected));
-      }
+      if (is_value_of(*key, value)) continue;
+      throw UsageError("", std::format("bad value '{}' for key --{} ({})", value, name, key->place),
+                       std::format("Give {}.", expected_of(*key)));
     }
   }
 

@@ -39,12 +39,14 @@ std::string variables(const ImageBuild& build) {
         "libraries = {3} @{0}/libraries.rsp\n",
         flags, common_flags(build), path(build.root / plan.target->linker_script), libraries);
   }
+  const std::string_view sanitize = build.sanitize ? " -fsanitize=address,undefined" : "";
   return std::format(
       "cxx = clang++-19\n"
-      "compile = -std=c++23 -stdlib=libc++ -O2 -g {} {} -I{}\n"
-      "link = -stdlib=libc++ -fuse-ld=lld -Wl,--gc-sections\n"
-      "libraries = {}\n",
-      plan.exceptions ? "-fexceptions" : "-fno-exceptions -fno-rtti", common_flags(build), path(build.root), libraries);
+      "compile = -std=c++23 -stdlib=libc++ -O2 -g{4} {0} {1} -I{2}\n"
+      "link = -stdlib=libc++ -fuse-ld=lld -Wl,--gc-sections{4}\n"
+      "libraries = {3}\n",
+      plan.exceptions ? "-fexceptions" : "-fno-exceptions -fno-rtti", common_flags(build), path(build.root), libraries,
+      sanitize);
 }
 
 constexpr std::string_view rules = R"(

@@ -21,6 +21,7 @@ struct ImageBuild {
   std::string folder;                      ///< "build/spt"
   std::vector<std::string> sources;        ///< C++ and assembly
   std::vector<std::string> crunch_inputs;  ///< files that the generated assembly includes
+  bool sanitize = false;                   ///< native: with sanitizers
 };
 
 [[nodiscard]] std::string generate_ninja(const ImageBuild& build);

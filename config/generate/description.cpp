@@ -176,7 +176,7 @@ std::string describe_keys(const std::vector<Key>& keys) {
     const KeyType& type = *find_key_type(key.type);
     const std::string value = key.fallback ? "default: " + shown(type, *key.fallback) : "required";
     out += std::format("  --{:<24} {}; {} ({}){}\n", key.name + (key.type == "bool" ? "" : "=VALUE"), key.doc,
-                       type.expected, value, key.configure_only ? " [configure only]" : "");
+                       expected_of(key), value, key.configure_only ? " [configure only]" : "");
   }
   return out;
 }

@@ -64,7 +64,7 @@ What was configured is remembered.
             stack                  Stack     config.cpp:9 <- offload
             crunch 'htdocs'        KvRo      config.cpp:9
   Jobs      Website                main.hpp  config.cpp:8 <- stack, crunch 'htdocs'
-  Keys      --net                  direct (default)         stack on unix: direct (own, on a tap) or socket (the host's) [configure only]
+  Keys      --net                  direct (default)         stack on unix: our own (direct) or the host's (socket) [configure only]
             --port                 8080                     TCP port to listen on
             --ipv4                 10.0.0.2/24 (default)    own address and network; not used with --dhcp
             --ipv4-gateway         10.0.0.1 (default)       default gateway; 0.0.0.0 for none
@@ -92,7 +92,7 @@ The project's keys are part of the help.
 
   $ mirage configure --help | sed -n '/^Keys of this/,$p'
   Keys of this project:
-    --net=VALUE                stack on unix: direct (own, on a tap) or socket (the host's); text (default: direct) [configure only]
+    --net=VALUE                stack on unix: our own (direct) or the host's (socket); direct or socket (default: direct) [configure only]
     --port=VALUE               TCP port to listen on; a number from 0 to 65535 (default: 80)
     --ipv4=VALUE               own address and network; not used with --dhcp; an address with its network's length, such as 10.0.0.2/24 (default: 10.0.0.2/24)
     --ipv4-gateway=VALUE       default gateway; 0.0.0.0 for none; an IPv4 address such as 10.0.0.1 (default: 10.0.0.1)
@@ -123,6 +123,10 @@ Keys: unknown ones, bad values, missing values.
   mirage: bad value '10.0.0.2' for key --ipv4 (module stack)
     -> Give an address with its network's length, such as 10.0.0.2/24.
   [2]
+  $ mirage configure --net=host
+  mirage: bad value 'host' for key --net (config.cpp:9)
+    -> Give direct or socket.
+  [2]
   $ mirage configure -t vax
   mirage: unknown target 'vax'
     -> Targets are: hvt, spt, unix, virtio.
@@ -134,9 +138,9 @@ Keys: unknown ones, bad values, missing values.
 On unix the host's sockets can take the place of the stack; elsewhere the choice has no effect.
 
   $ mirage configure -t unix --net=socket -q && mirage query modules | head -1
-  socket_stack: mirage::target::unix::SocketStack
+  socket_stack: mirage::target::posix::SocketStack
   $ mirage configure -t unix -q && mirage query modules | head -1
-  network 'service': mirage::target::unix::Net
+  network 'service': mirage::target::posix::Net
   $ mirage configure -t spt --net=socket -q && mirage query modules | head -1
   network 'service': mirage::target::spt::Net
 

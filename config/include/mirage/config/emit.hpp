@@ -69,6 +69,7 @@ class Emitter {
                       {"default", key->required ? "null" : quote(key->fallback)},
                       {"doc", quote(key->doc)},
                       {"stage", key->stage == Stage::configure ? "\"configure\"" : "\"any\""},
+                      {"choices", list_of(key->choices, quote)},
                       {"place", quote(key->place)}});
   }
 

@@ -38,6 +38,7 @@ struct KeyData {
   bool required = false;
   Stage stage = Stage::any;
   std::string place;
+  std::vector<std::string> choices = {};  ///< the only values; empty: any of the type
 };
 
 template <class T>
@@ -138,6 +139,15 @@ Key<T> configure_key(std::string name, std::type_identity_t<T> fallback, std::st
                      std::source_location where = std::source_location::current()) {
   auto made = key<T>(std::move(name), std::move(fallback), std::move(doc), where);
   made.data()->stage = detail::Stage::configure;
+  return made;
+}
+
+/// A key for `mirage configure` with a few possible values, the first of them the default.
+inline Key<std::string> choice_key(std::string name, std::vector<std::string> choices, std::string doc,
+                                   std::source_location where = std::source_location::current()) {
+  auto made = configure_key<std::string>(std::move(name), choices.empty() ? std::string() : choices.front(),
+                                         std::move(doc), where);
+  made.data()->choices = std::move(choices);
   return made;
 }
 

@@ -59,8 +59,7 @@ inline Module<Stack> socket_stack(std::source_location where = std::source_locat
 
 /// TCP/IP on the default network. On unix, `mirage configure --net=socket` takes the host's sockets instead.
 inline Module<Stack> default_stack(std::source_location where = std::source_location::current()) {
-  auto net = configure_key<std::string>("net", "direct", "stack on unix: direct (own, on a tap) or socket (the host's)",
-                                        where);
+  auto net = choice_key("net", {"direct", "socket"}, "stack on unix: our own (direct) or the host's (socket)", where);
   return if_(target_is("unix") && is(net, "socket"), socket_stack(where),
              stack(default_network("service", where), "", where), where);
 }
