@@ -23,6 +23,7 @@ _mirage() {
       [[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace
       ;;
     run) COMPREPLY=($(compgen -W "--publish --net --block --mem --accel --dry-run -- $common" -- "$current")) ;;
+    build) COMPREPLY=($(compgen -W "--sanitize $common" -- "$current")) ;;
     describe) COMPREPLY=($(compgen -W "--dot --svg --output $common" -- "$current")) ;;
     query) COMPREPLY=($(compgen -W "name target targets image keys modules devices libraries files main makefile $common" -- "$current")) ;;
     symbolize) COMPREPLY=($(compgen -f -W "--image $common" -- "$current")) ;;

@@ -9,6 +9,7 @@ complete -c mirage -n "__fish_seen_subcommand_from $commands" -s q -l quiet -d '
 complete -c mirage -n "__fish_seen_subcommand_from new" -l template -x -a 'hello website echo'
 complete -c mirage -n "__fish_seen_subcommand_from configure" -s t -l target -x -a '(mirage query targets 2>/dev/null; or echo spt)'
 complete -c mirage -n "__fish_seen_subcommand_from configure" -a '(mirage query keys 2>/dev/null | string replace -r "^([^=]*)=.*" -- "--\$1=")'
+complete -c mirage -n "__fish_seen_subcommand_from build" -l sanitize
 complete -c mirage -n "__fish_seen_subcommand_from run" -s p -l publish -x -d 'forward HOST:GUEST[/udp]'
 complete -c mirage -n "__fish_seen_subcommand_from run" -l net -x -d 'NAME=INTERFACE'
 complete -c mirage -n "__fish_seen_subcommand_from run" -l block -r -F -d 'NAME=FILE'
