@@ -42,12 +42,6 @@ constexpr std::uint16_t pit_channel2 = 0x42;
 constexpr std::uint16_t pit_command = 0x43;
 constexpr std::uint16_t pit_gate = 0x61;
 
-struct PitSample {
-  std::uint64_t tsc;
-  std::uint64_t width;  ///< uncertainty
-  std::uint16_t count;
-};
-
 PitSample read_pit() noexcept {
   const std::uint64_t before = read_tsc();
   out8(pit_command, 0x80);  // latch channel 2
@@ -67,22 +61,41 @@ PitSample best_of(unsigned readings) noexcept {
   return best;
 }
 
-/// The last resort: about 1 ms of the PIT, 0 when it does not count.
-std::uint64_t pit_hertz_of_tsc() noexcept {
-  constexpr std::uint16_t interval = 1200;  // 1.006 ms
-  constexpr unsigned polls = 20'000;        // at least 1 us each: gives up in time when nothing counts
+/// The last resort. Starts the PIT's second channel.
+PitSample start_pit() noexcept {
   out8(pit_gate, static_cast<std::uint8_t>((in8(pit_gate) & ~2U) | 1U));  // gate open, speaker off
   out8(pit_command, 0xb0);                                                // channel 2, both bytes, mode 0
   out8(pit_channel2, 0xff);
   out8(pit_channel2, 0xff);
-  const PitSample start = best_of(5);
+  return best_of(5);
+}
+
+/// The output of channel 2, by the read-back command: microvm has no port 0x61.
+bool pit_has_run_out() noexcept {
+  out8(pit_command, 0xe8);
+  return (in8(pit_channel2) & 0x80) != 0;
+}
+
+/// TSC ticks a second by at least a millisecond of the PIT since `start`; 0 when it does not count, or when the counter
+/// has run out meanwhile (55 ms: the host stopped us), which the channel's output shows.
+std::uint64_t hertz_since(const PitSample& start) noexcept {
+  constexpr std::uint16_t interval = 1200;  // 1.006 ms
+  constexpr unsigned polls = 20'000;        // at least 1 us each: gives up in time when nothing counts
   for (unsigned i = 0; i < polls; ++i) {
     if (static_cast<std::uint16_t>(start.count - read_pit().count) < interval) continue;
     const PitSample end = best_of(5);
+    if (pit_has_run_out()) return 0;
     const auto counted = static_cast<std::uint16_t>(start.count - end.count);
     return (end.tsc - start.tsc) * pit_hertz / counted;
   }
   return 0;
+}
+
+std::uint64_t hertz_by_pit(const PitSample& start) noexcept {
+  constexpr unsigned attempts = 5;
+  std::uint64_t hertz = hertz_since(start);
+  for (unsigned i = 1; i < attempts && hertz == 0; ++i) hertz = hertz_since(start_pit());
+  return hertz;
 }
 
 }  // namespace
@@ -142,24 +155,25 @@ bool Clock::start_kvmclock() noexcept {
   return true;
 }
 
-void Clock::find_frequency() noexcept {
+void Clock::announced_frequency() noexcept {
   hertz_ = hypervisor_leaf_hertz();
   source_ = Source::hypervisor_leaf;
-  if (hertz_ == 0) {
-    hertz_ = processor_leaf_hertz();
-    source_ = Source::processor_leaf;
-  }
-  if (hertz_ == 0) {
-    hertz_ = pit_hertz_of_tsc();
-    source_ = Source::pit;
-  }
-  if (hertz_ == 0) source_ = Source::none;
+  if (hertz_ != 0) return;
+  hertz_ = processor_leaf_hertz();
+  source_ = hertz_ == 0 ? Source::pit : Source::processor_leaf;
+}
+
+void Clock::begin() noexcept {
+  if (start_kvmclock()) return;
+  start_ticks_ = read_tsc();
+  announced_frequency();
+  if (source_ == Source::pit) pit_ = start_pit();
 }
 
 void Clock::start() noexcept {
-  if (start_kvmclock()) return;
-  start_ticks_ = read_tsc();
-  find_frequency();
+  if (source_ == Source::kvmclock) return;
+  if (source_ == Source::pit) hertz_ = hertz_by_pit(pit_);
+  if (hertz_ == 0) source_ = Source::none;
   scale_ = TickScale::of_frequency(hertz_);
   wall_offset_ = read_real_time_clock() * nanoseconds_per_second - monotonic_ns();
 }

@@ -79,7 +79,14 @@ struct Hypervisor {
   [[nodiscard]] static Hypervisor find() noexcept;
 };
 
-/// The machine's clocks. start() once, before anything else; then both readings are a few instructions.
+/// A reading of the PIT's second channel and of the time stamp counter at the same time.
+struct PitSample {
+  std::uint64_t tsc = 0;
+  std::uint64_t width = 0;  ///< uncertainty, in ticks of the time stamp counter
+  std::uint16_t count = 0;
+};
+
+/// The machine's clocks. begin() and start() once, before anything else; then both readings are a few instructions.
 class Clock {
  public:
   /// How the frequency was found.
@@ -89,7 +96,10 @@ class Clock {
   Clock(const Clock&) = delete;
   Clock& operator=(const Clock&) = delete;
 
-  /// Detects. The object must be in memory that stays mapped: kvmclock writes to it.
+  /// Begins detection, in two steps: where only the PIT is left, what start-up does in between is the measurement. The
+  /// object must be in memory that stays mapped: kvmclock writes to it. Between the two steps the clock stands still.
+  void begin() noexcept;
+  /// Ends it: waits for what is missing of a millisecond if the PIT is needed. Then source() tells.
   void start() noexcept;
   /// The frequency and the wall time are known (hvt's boot info): detects nothing. `wall_now`: ns since the epoch.
   void start(std::uint64_t tsc_hertz, std::uint64_t wall_now) noexcept;
@@ -106,7 +116,7 @@ class Clock {
 
  private:
   [[nodiscard]] bool start_kvmclock() noexcept;
-  void find_frequency() noexcept;
+  void announced_frequency() noexcept;
   [[nodiscard]] PvClockPage read_page() const noexcept;
 
   alignas(64) PvClockPage page_{};  ///< KVM writes to it; within one page, as it wants
@@ -115,6 +125,7 @@ class Clock {
   std::uint64_t start_ticks_ = 0;
   std::uint64_t last_ = 0;
   std::uint64_t wall_offset_ = 0;
+  PitSample pit_;
   Source source_ = Source::none;
 };
 

@@ -71,10 +71,9 @@ void set_up_paging(Region& memory, const Region& other) noexcept {
   tables.activate();
 }
 
-void set_up_interrupts() noexcept {
+void set_up_interrupts_and_clock() noexcept {
   machine::mask_legacy_interrupts();
   if (!map_device(machine::LocalApic::window(), machine::page_size)) platform::abort("mirage: no local APIC");
-  state.local_apic.start(state.clock);
   for (std::size_t i = 0; i < state.acpi.io_apic_count; ++i) {
     const IoApicInfo& info = state.acpi.io_apics[i];
     if (!map_device(info.address, machine::page_size)) continue;
@@ -82,6 +81,9 @@ void set_up_interrupts() noexcept {
     io_apic = machine::IoApic{info.address, info.first_interrupt};
     io_apic.mask_all();
   }
+  state.clock.start();
+  if (state.clock.source() == machine::Clock::Source::none) platform::abort("mirage: no usable clock");
+  state.local_apic.start(state.clock);
 }
 
 void read_firmware_tables() noexcept {
@@ -122,11 +124,10 @@ const char* copy_command_line(Region& memory) noexcept {
   const Region other = other_memory();
   set_up_paging(memory, other);
   machine::install(state.descriptor_tables);
-  state.clock.start();
-  if (state.clock.source() == machine::Clock::Source::none) platform::abort("mirage: no usable clock");
+  state.clock.begin();
   read_firmware_tables();
-  set_up_interrupts();
   const char* command_line = copy_command_line(memory);
+  set_up_interrupts_and_clock();
   runtime::start({.heap = memory.pages(),
                   .low_heap = other.pages(),
                   .stack = machine::image_stack(),
