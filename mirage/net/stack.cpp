@@ -119,15 +119,21 @@ void Stack::follow_lease() noexcept {
       return use(dhcp_.lease().prefix, dhcp_.lease().gateway, dhcp_.lease().mtu);
     case dhcp::Actions::Change::lost:
       log_.warning("the DHCP lease is gone");
-      ip_.deconfigure();
-      link_.set_address({});
+      lose_address();
   }
 }
 
 void Stack::heed_conflict() noexcept {
   if (!link_.take_conflict()) return;
   log_.warning("another station uses {}", ip_.address());
-  if (options_.dhcp) dhcp_.conflict();
+  if (!options_.dhcp || !dhcp_.declines()) return;
+  lose_address();
+  dhcp_.conflict();
+}
+
+void Stack::lose_address() noexcept {
+  ip_.deconfigure();
+  link_.set_address({});
 }
 
 }  // namespace mirage::net

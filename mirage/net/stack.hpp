@@ -78,6 +78,7 @@ class Stack final : public Poller {
   void use(const Ipv4Prefix& prefix, Ipv4Address gateway, std::uint16_t mtu) noexcept;
   void follow_lease() noexcept;
   void heed_conflict() noexcept;
+  void lose_address() noexcept;
 
   Shard& shard_;
   StackOptions options_;

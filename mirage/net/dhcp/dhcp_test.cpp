@@ -184,6 +184,7 @@ TEST_CASE("a conflict right after binding: decline, wait ten seconds, start over
   CHECK(decline->type == DhcpType::decline);
   CHECK(decline->requested_address == leased);
   CHECK(decline->server == server_ip);
+  CHECK(bed.last.ip.source == Ipv4Address{});
   CHECK(bed.stack.address().is_unspecified());
   bed.run(9s);
   CHECK_FALSE(bed.next());

@@ -191,7 +191,7 @@ Actions Machine::retry_lease(Time now, State state, Time limit) noexcept {
 }
 
 Actions Machine::conflict(Time now) noexcept {
-  if (state_ != State::bound || now - bound_ > conflict_window) return {};
+  if (!declines(now)) return {};
   ++counters_.declines;
   Actions actions;
   actions.send = message(DhcpType::decline, now);
