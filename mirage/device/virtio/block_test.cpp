@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: ISC
 #include <algorithm>
+#include <string>
 
 #include <doctest/doctest.h>
 
 #include <mirage/async/scope.hpp>
 #include <mirage/async/task.hpp>
 #include <mirage/device/virtio/block.hpp>
+#include <mirage/device/virtio/console.hpp>
 #include <mirage/device/virtio/entropy.hpp>
 #include <mirage/device/virtio/fake_device_test.hpp>
 
@@ -280,4 +282,30 @@ TEST_CASE("entropy: gives up, and refuses a device that returns nothing") {
     for (const std::byte b : out) CHECK(b == std::byte{9});
   }
   CHECK(patience.device.state == Status::reset);
+}
+
+TEST_CASE("console: a line goes out as it is") {
+  alignas(4096) static std::array<std::byte, ConsoleDevice::queue_memory> memory;
+  // Answers within the notification: the console waits for that.
+  FakeDevice device;
+  ConsoleDevice console;
+  REQUIRE(console.start(device, memory));
+  std::string seen;
+  device.on_notify = [&](std::uint16_t queue) {
+    FakeChain chain;
+    while (device.pop(queue, chain)) {
+      for (const std::byte b : chain.read_all()) seen += static_cast<char>(b);
+      device.push(queue, chain.head, 0);
+    }
+  };
+  for (int i = 0; i < 100; ++i) console.write(std::string_view{"hello\n"});
+  CHECK(seen.size() == 600);
+  CHECK(seen.starts_with("hello\nhello\n"));
+  SUBCASE("a device that makes no sense is given up") {
+    device.on_notify = [&](std::uint16_t queue) { device.set_used_index(queue, 0x7000); };
+    console.write(std::string_view{"x"});
+    CHECK_FALSE(console.started());
+    CHECK(device.state == Status::reset);
+    console.write(std::string_view{"lost"});
+  }
 }

@@ -5,7 +5,7 @@
 
 #include <array>
 #include <cstring>
-#include <deque>
+#include <functional>
 #include <vector>
 
 #include <mirage/device/virtio/transport.hpp>
@@ -53,6 +53,7 @@ class FakeDevice final : public Transport {
   std::uint64_t accepted = 0;
   std::uint8_t state = 0;
   unsigned acknowledged = 0;
+  std::function<void(std::uint16_t)> on_notify;
   std::array<Ring, queues> rings{};
   std::array<std::byte, 64> configuration{};
 
@@ -70,7 +71,10 @@ class FakeDevice final : public Transport {
     rings[queue].at = ring;
     return true;
   }
-  void notify(std::uint16_t queue) noexcept override { ++rings[queue].notifications; }
+  void notify(std::uint16_t queue) noexcept override {
+    ++rings[queue].notifications;
+    if (on_notify) on_notify(queue);
+  }
   void read_configuration(std::uint32_t offset, MutableBytes out) noexcept override {
     for (std::size_t i = 0; i < out.size(); ++i) {
       out[i] = offset + i < configuration.size() ? configuration[offset + i] : std::byte{0};

@@ -14,7 +14,7 @@ std::uint64_t monotonic_ns() noexcept { return virtio::state.clock.monotonic_ns(
 
 std::uint64_t wall_ns() noexcept { return virtio::state.clock.wall_ns(); }
 
-void console_write(std::span<const char> text) noexcept { virtio::state.serial.write(text); }
+void console_write(std::span<const char> text) noexcept { virtio::write_console(text); }
 
 void exit(int status) noexcept {
   // A machine has no exit status. Every other status than 0 is said in a last line and to QEMU's isa-debug-exit, when

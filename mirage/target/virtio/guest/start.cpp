@@ -128,6 +128,7 @@ const char* copy_command_line(Region& memory) noexcept {
   read_firmware_tables();
   const char* command_line = copy_command_line(memory);
   set_up_interrupts_and_clock();
+  find_console();
   runtime::start({.heap = memory.pages(),
                   .low_heap = other.pages(),
                   .stack = machine::image_stack(),

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <optional>
 
+#include <mirage/device/virtio/console.hpp>
 #include <mirage/device/virtio/entropy.hpp>
 #include <mirage/machine/x86_64/clock.hpp>
 #include <mirage/machine/x86_64/descriptor_tables.hpp>
@@ -18,6 +19,12 @@
 #include <mirage/target/virtio/start_info.hpp>
 
 namespace mirage::target::virtio {
+
+/// Output over virtio-console, on machines without a serial port.
+struct VirtioConsole {
+  Attachment attachment;
+  mirage::virtio::ConsoleDevice device;
+};
 
 /// Memory of the machine as the guest sees it: the boot map of the first GiB until the page tables are in force, then
 /// whatever they map; ACPI's tables are mapped read-only on demand.
@@ -39,6 +46,9 @@ struct State {
   /// Entropy is asked for before there is a heap.
   alignas(machine::page_size) std::array<std::byte, mirage::virtio::entropy_queue_memory> entropy_queue{};
   DeviceList devices;
+  alignas(machine::page_size) std::array<std::byte, mirage::virtio::ConsoleDevice::queue_memory> console_queue{};
+  alignas(VirtioConsole) std::array<std::byte, sizeof(VirtioConsole)> console_storage{};
+  VirtioConsole* console = nullptr;  ///< in console_storage, once there is one
   bool unrouted_interrupts = false;  ///< some device's interrupts reach nobody
   static constexpr std::size_t maximum_wakeables = 32;
   std::array<Wakeable*, maximum_wakeables> wakeables{};
@@ -49,6 +59,12 @@ extern State state;
 
 /// Maps a device's registers, uncached; false when the range touches usable memory or the tables are full.
 [[nodiscard]] bool map_device(std::uint64_t address, std::uint64_t size) noexcept;
+
+/// Writes to the serial port, else to the virtio console, else nowhere.
+void write_console(std::span<const char> text) noexcept;
+
+/// Looks for a virtio console when there is no serial port. Interrupts and clock must be set up.
+void find_console() noexcept;
 
 /// Switches the machine off, by whatever means it has.
 [[noreturn]] void power_off() noexcept;

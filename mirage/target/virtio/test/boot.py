@@ -54,9 +54,10 @@ class Result:
             at = found + len(piece)
 
 
-def qemu(image, machine="q35", arguments="", memory="16M", options=(), processor="max", timeout=20):
+def qemu(image, machine="q35", arguments="", memory="16M", options=(), processor="max", timeout=20,
+         serial=("-serial", "stdio")):
     command = ["qemu-system-x86_64", "-machine", machine, "-cpu", processor, "-m", memory, "-display", "none", "-nodefaults",
-               "-no-user-config", "-serial", "stdio", "-no-reboot", "-kernel", str(image), "-append", arguments,
+               "-no-user-config", *serial, "-no-reboot", "-kernel", str(image), "-append", arguments,
                "-device", "isa-debug-exit,iobase=0x501,iosize=1", *options]
     start = time.monotonic()
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -185,6 +186,14 @@ class Tests:
         for machine in ("microvm", "microvm,acpi=off"):
             self.devices_work(machine, self.mmio("on"), "legacy-mmio")
             self.devices_work(machine, self.mmio("off"), "mmio")
+
+    def case_console_without_serial_port(self):
+        for machine, device in (("q35", "virtio-serial-pci"), ("q35", "virtio-serial-pci,disable-modern=on"),
+                                ("microvm,isa-serial=off", "virtio-serial-device")):
+            result = qemu(self.hello, machine, "--count=2 --pause=1ms", serial=["-chardev", "stdio,id=c", "-device", device,
+                                                                                "-device", "virtconsole,chardev=c"])
+            check(result.status == 0, f"{machine} {device}: {result.console}")
+            result.has("Hello World!", "Hello World!")
 
     def case_disks_by_name(self):
         other = self.disk.with_name("other.img")
