@@ -11,7 +11,7 @@ libraries=$folder/libraries
   -DCMAKE_TOOLCHAIN_FILE="$root/cmake/guest-x86_64.cmake" \
   $(command -v ccache >/dev/null && echo -DCMAKE_CXX_COMPILER_LAUNCHER=ccache) >/dev/null
 names="target_hvt target_solo5 machine_x86_64 runtime async base"
-ninja -C "$libraries" --quiet $(printf 'mirage_%s ' $names)
+log=$(ninja -C "$libraries" $(printf 'mirage_%s ' $names) 2>&1) || { echo "$log"; exit 1; }
 for source in "$here"/*.cpp; do
   image=$folder/guest-$(basename "$source" .cpp)
   clang++-19 "@$libraries/guest/compile.rsp" -Wall -Wextra -c "$source" -o "$image.o"
