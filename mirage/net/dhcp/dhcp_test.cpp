@@ -113,8 +113,8 @@ TEST_CASE("a silent network: discover is repeated, ever more slowly") {
   bed.run(60s);
   int count = 0;
   while (bed.next()) ++count;
-  CHECK(count >= 5);
-  CHECK(count <= 7);
+  CHECK(count >= 6);
+  CHECK(count <= 9);
   bed.run(1h);
   while (bed.next()) ++count;
   CHECK(count < 70);

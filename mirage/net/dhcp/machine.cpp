@@ -49,11 +49,11 @@ DhcpMessage Machine::message(DhcpType type, Time now) const noexcept {
   return message;
 }
 
-/// RFC 2131 4.1: doubling, a second up or down at random.
+/// RFC 2131 4.1: doubling, with a random part.
 void Machine::back_off(Time now) noexcept {
-  const Duration delay = std::min(first_retry * (1 << std::min(attempts_, 6U)), last_retry);
-  const auto spread = Duration{std::chrono::milliseconds{random_->below(500)}};
-  deadline_ = now + delay + spread;
+  const Duration delay = std::min(first_retry * (1 << std::min(attempts_, 8U)), last_retry);
+  const auto milliseconds = static_cast<std::uint32_t>(delay / 4 / Duration{1ms});
+  deadline_ = now + delay + Duration{std::chrono::milliseconds{random_->below(milliseconds)}};
   ++attempts_;
 }
 

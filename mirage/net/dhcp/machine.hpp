@@ -50,7 +50,9 @@ struct Actions {
 
 class Machine {
  public:
-  static constexpr Duration first_retry = 1s;       ///< doubled each time; RFC 2131 4.1 suggests 4 s, too slow to boot
+  /// Doubled each time. RFC 2131 4.1 suggests 4 s, too slow to boot: a tap or bridge that has just come up loses the
+  /// first frames.
+  static constexpr Duration first_retry = 250ms;
   static constexpr Duration last_retry = 64s;       ///< RFC 2131 4.1
   static constexpr Duration after_decline = 10s;    ///< RFC 2131 3.1 (5)
   static constexpr Duration conflict_window = 10s;  ///< after binding: later conflicts are defended (RFC 5227 2.4)
