@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: ISC
+#include <algorithm>
 #include <format>
 #include <regex>
 #include <vector>
@@ -98,45 +99,82 @@ void throw_compile_error(std::string_view output, std::string_view file_name) {
               output.contains("configure()") ? "Define `mirage::config::Unikernel configure()`." : "");
 }
 
+namespace {
+
+/// The files that the compiler read, from its make rule: "program: a.cpp \\\n  b.hpp".
+std::vector<fs::path> read_dependencies(const fs::path& rule) {
+  std::vector<fs::path> files;
+  if (!fs::exists(rule)) return files;
+  const std::string text = read_text(rule);
+  std::string name;
+  for (std::size_t i = text.find(": ") + 2; i < text.size(); ++i) {
+    const bool escaped = text[i] == '\\' && i + 1 < text.size();
+    if (escaped && text[i + 1] == ' ') {
+      name += text[++i];
+    } else if (text[i] != ' ' && text[i] != '\n' && !escaped) {
+      name += text[i];
+    } else if (!name.empty()) {
+      files.emplace_back(std::move(name));
+      name.clear();
+    }
+  }
+  return files;
+}
+
+/// Changes when any file of the list does, or goes.
+std::string state_of(const std::vector<fs::path>& files) {
+  std::string state;
+  for (const auto& file : files) {
+    state += file.string() + "=" + (fs::exists(file) ? fingerprint(read_text(file)) : "none") + "\n";
+  }
+  return state;
+}
+
+void compile(const fs::path& config, const fs::path& folder, const fs::path& root) {
+  write_if_changed(folder / "program.cpp",
+                   std::format("#include \"{}\"\nint main() {{ return mirage::config::detail::emit(configure()); }}\n",
+                               config.string()));
+  const auto program = folder / "program";
+  const Words words{"clang++-19",
+                    "-std=c++23",
+                    "-stdlib=libc++",
+                    "-O0",
+                    "-fuse-ld=lld",
+                    "-fno-color-diagnostics",
+                    "-ferror-limit=1",
+                    "-MMD",
+                    "-MF",
+                    (folder / "program.d").string(),
+                    "-I",
+                    (root / "config/include").string(),
+                    "-o",
+                    program.string(),
+                    (folder / "program.cpp").string()};
+  const auto compiled = run_program(words, Output::capture);
+  if (compiled.status == 127) {
+    throw Error("", "clang++-19 is not installed", "apt-get install clang-19 lld-19 libc++-19-dev libc++abi-19-dev");
+  }
+  if (compiled.status != 0) throw_compile_error(compiled.errors, config.filename().string());
+  write_if_changed(folder / "state", state_of(read_dependencies(folder / "program.d")));
+}
+
+}  // namespace
+
 Graph evaluate(const fs::path& config, const fs::path& folder, const fs::path& root) {
   if (!fs::exists(config)) {
     throw Error("", std::format("there is no {} here", config.filename().string()),
                 "Change to a project's folder, or start one: mirage new NAME.");
   }
-  const fs::path include = root / "config/include";
-  std::string headers;
-  for (const auto& entry : fs::recursive_directory_iterator(include)) {
-    headers += entry.path().string() + fingerprint(entry.is_regular_file() ? read_text(entry.path()) : "");
-  }
-  // The program is compiled again only when the file or the DSL changed.
-  const std::string stamp = fingerprint(read_text(config) + headers + config.string());
-  const fs::path program = folder / ("config-" + stamp);
-  if (!fs::exists(program)) {
+  // The program is compiled again only when config.cpp, what it includes, or the DSL changed.
+  const auto before = read_dependencies(folder / "program.d");
+  const bool fresh = std::ranges::find(before, config) != before.end() && fs::exists(folder / "program") &&
+                     fs::exists(folder / "state") && read_text(folder / "state") == state_of(before);
+  if (!fresh) {
     std::error_code ignored;
-    fs::remove_all(folder, ignored);
-    write_if_changed(
-        folder / "program.cpp",
-        std::format("#include \"{}\"\nint main() {{ return mirage::config::detail::emit(configure()); }}\n",
-                    config.string()));
-    const Words words{"clang++-19",
-                      "-std=c++23",
-                      "-stdlib=libc++",
-                      "-O0",
-                      "-fno-color-diagnostics",
-                      "-ferror-limit=1",
-                      "-I",
-                      include.string(),
-                      "-o",
-                      program.string(),
-                      (folder / "program.cpp").string()};
-    const auto compiled = run_program(words, Output::capture);
-    if (compiled.status == 127) {
-      throw Error("", "clang++-19 is not installed",
-                  "mirage depend, or: apt-get install clang-19 libc++-19-dev lld-19");
-    }
-    if (compiled.status != 0) throw_compile_error(compiled.errors, config.filename().string());
+    fs::remove(folder / "state", ignored);
+    compile(config, folder, root);
   }
-  const auto printed = run_program({program.string()}, Output::capture, config.parent_path());
+  const auto printed = run_program({(folder / "program").string()}, Output::capture, config.parent_path());
   if (printed.status != 0) {
     throw Error(config.filename().string(), std::format("configure() ended with status {}", printed.status),
                 printed.errors.substr(0, 1000));

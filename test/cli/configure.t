@@ -144,6 +144,21 @@ On unix the host's sockets can take the place of the stack; elsewhere the choice
   $ mirage configure -t spt --net=socket -q && mirage query modules | head -1
   network 'service': mirage::target::spt::Net
 
+A file that config.cpp includes counts as well.
+
+  $ printf 'inline constexpr unsigned short standard_port = 81;\n' > common.hpp
+  $ sed -i 's/^using/#include "common.hpp"\nusing/; s/, 80,/, standard_port,/' config.cpp
+  $ mirage configure -q && mirage query keys | grep ^port
+  port=81
+  $ sed -i 's/81/82/' common.hpp && mirage query keys | grep ^port
+  port=82
+  $ rm common.hpp && mirage query keys
+  mirage: config.cpp:4: 'common.hpp' file not found
+      4 | #include "common.hpp"
+        |          ^~~~~~~~~~~~
+  [1]
+  $ sed -i '/common.hpp/d; s/standard_port/80/' config.cpp
+
 Cleaning leaves what the user wrote.
 
   $ mirage clean

@@ -2,8 +2,8 @@ Whoever is killed, nothing stays behind.
 
   $ mirage new echo --template echo -q && cd echo
   $ mirage configure -t spt -q && mirage build -q
-  $ start() { mirage run -q -p "$1:7" >log 2>&1 & run=$!; for try in $(seq 100); do grep -q listening log && break; sleep 0.1; done; children=$(pgrep -P $run); helper=$(pgrep -P $run mirage-usernet); tender=$(pgrep -P $run mirage-spt); }
-  $ left() { for try in $(seq 50); do alive=; for pid in $children; do kill -0 $pid 2>/dev/null && alive="$alive $pid"; done; [ -z "$alive" ] && break; sleep 0.1; done; echo "left:$alive"; }
+  $ start() { mirage run -q -p "$1:7" >log 2>&1 & run=$!; for try in $(seq 400); do grep -q listening log && break; sleep 0.1; done; children=$(pgrep -P $run); helper=$(pgrep -P $run mirage-usernet); tender=$(pgrep -P $run mirage-spt); }
+  $ left() { for try in $(seq 200); do alive=; for pid in $children; do kill -0 $pid 2>/dev/null && alive="$alive $pid"; done; [ -z "$alive" ] && break; sleep 0.1; done; echo "left:$alive"; }
   $ port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 
 The command itself, without a chance to clean up.

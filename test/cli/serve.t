@@ -55,5 +55,9 @@ A port that is taken is refused, with another one.
 DHCP of the same network gives the same address.
 
   $ wait; mirage configure -t spt --dhcp -q && mirage build -q
-  $ (timeout 10 mirage run -p "$port:80" >dhcp.log 2>&1 &) ; for try in $(seq 100); do curl -s -m 1 -o /dev/null "http://127.0.0.1:$port/" && break; sleep 0.1; done; fetch "http://127.0.0.1:$port/" | cmp - htdocs/index.html && echo the page
+  $ mirage run -p "$port:80" >dhcp.log 2>&1 & pid=$!
+  $ for try in $(seq 100); do curl -s -m 1 -o /dev/null "http://127.0.0.1:$port/" && break; sleep 0.1; done
+  $ fetch "http://127.0.0.1:$port/" | cmp - htdocs/index.html && echo the page
   the page
+  $ kill $pid; wait $pid 2>/dev/null
+  [143]
