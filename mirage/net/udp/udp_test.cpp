@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: ISC
+// The port table by itself; UDP as an application sees it.
+#include <map>
+#include <random>
+
+#include <doctest/doctest.h>
+
+#include <mirage/net/testbed_test.hpp>
+
+using namespace mirage;
+using namespace mirage::net;
+using namespace mirage::net::test;
+
+namespace {
+
+Datagram datagram(Testbed& bed, Ipv4Address to, std::size_t size, Port port = 9) {
+  Datagram out;
+  out.local.port = 5000;
+  out.remote = {to, port};
+  for (std::size_t left = size; left > 0;) {
+    const std::size_t part = std::min<std::size_t>(left, 4096);
+    (void)out.payload.push_back(bed.shard.buffers().copy(Packet(part)));
+    left -= part;
+  }
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("the port table equals a map, whatever the order of changes") {
+  std::mt19937 random{5};
+  for (int round = 0; round < 20; ++round) {
+    udp::PortTable table;
+    std::map<Port, DatagramHandler*> model;
+    std::vector<Collector> handlers(8);
+    for (int step = 0; step < 3000; ++step) {
+      // Few different ports: clusters and collisions are what matters.
+      const auto port = static_cast<Port>(1 + random() % 220 * (round % 2 == 0 ? 1 : 256));
+      if (random() % 2 == 0) {
+        if (!table.full() && !model.contains(port)) {
+          DatagramHandler& handler = handlers[random() % handlers.size()];
+          table.insert(port, handler);
+          model[port] = &handler;
+        }
+      } else {
+        table.erase(port);
+        model.erase(port);
+      }
+      const auto probe = static_cast<Port>(1 + random() % 220 * (round % 2 == 0 ? 1 : 256));
+      REQUIRE(table.find(probe) == (model.contains(probe) ? model[probe] : nullptr));
+    }
+    for (const auto& [port, handler] : model) CHECK(table.find(port) == handler);
+  }
+}
+
+TEST_CASE("ports: bound once, ephemeral ones random, all refused at the bound") {
+  Testbed bed;
+  bed.start();
+  Collector collector;
+  auto& udp = bed.stack.udp();
+  CHECK(udp.bind(53, collector) == Port{53});
+  CHECK(udp.bind(53, collector).error() == UdpError::port_in_use);
+  std::size_t bound = 1;
+  Port least = 65535;
+  while (true) {
+    const auto port = udp.bind(0, collector);
+    if (!port) {
+      CHECK(port.error() == UdpError::no_memory);
+      break;
+    }
+    ++bound;
+    least = std::min(least, *port);
+    CHECK(*port >= udp::Udp::first_ephemeral);
+  }
+  CHECK(bound == udp::PortTable::maximum);
+  CHECK(least < 49152 + 2000);  // spread over the whole range
+  udp.unbind(53);
+  CHECK(udp.bind(53, collector));
+}
+
+TEST_CASE("what cannot be sent says why, and the caller keeps it") {
+  Testbed bed;
+  bed.start();
+  auto& udp = bed.stack.udp();
+  Datagram far = datagram(bed, Ipv4Address::of(192, 0, 2, 1), 10);
+  CHECK(udp.send({&far, 1}) == 0);
+  CHECK(udp.last_error() == UdpError::no_route);
+  CHECK(far.payload.byte_count() == 10);
+  Datagram large = datagram(bed, Ipv4Address::of(10, 0, 0, 1), 65508);
+  CHECK(udp.send({&large, 1}) == 0);
+  CHECK(udp.last_error() == UdpError::too_long);
+  std::array<Datagram, 3> some{datagram(bed, Ipv4Address::of(10, 0, 0, 1), 1), std::move(far),
+                               datagram(bed, Ipv4Address::of(10, 0, 0, 1), 1)};
+  CHECK(udp.send(some) == 1);
+  CHECK(udp.counters().refused == 3);
+}
+
+TEST_CASE("the largest datagram goes out in fragments, to be joined by anybody") {
+  Testbed bed;
+  bed.start();
+  const Peer peer;
+  bed.meet(peer);
+  Datagram large = datagram(bed, peer.ip, 65507);
+  CHECK(bed.stack.udp().send({&large, 1}) == 1);
+  bed.turns(1);
+  CHECK(bed.net.sent.size() == 45);
+  std::size_t total = 0;
+  for (const Sent& sent : bed.net.sent) total += parse(sent).payload.size();
+  CHECK(total == 65515);
+  CHECK(bed.shard.buffers().statistics().bytes_in_use == 0);
+}
+
+TEST_CASE("a handler may unbind itself, and one that is gone hears nothing") {
+  struct Once final : DatagramHandler {
+    void on_burst(std::span<Datagram> datagrams) noexcept override {
+      count += datagrams.size();
+      udp->unbind(7);
+    }
+    udp::Udp* udp = nullptr;
+    std::size_t count = 0;
+  };
+  Testbed bed;
+  bed.start();
+  const Peer peer;
+  Once once;
+  once.udp = &bed.stack.udp();
+  REQUIRE(bed.stack.udp().bind(7, once));
+  for (int i = 0; i < 40; ++i) bed.net.arrive(peer.ipv4(17, peer.udp(5000, 7, bytes_of("x"))));
+  bed.turns(1);
+  CHECK(once.count == 32);  // one burst; the rest came to a closed port
+  CHECK(bed.stack.udp().counters().drop_no_port == 8);
+}
+
+TEST_CASE("without a checksum (RFC 768) and with lengths that lie") {
+  Testbed bed;
+  bed.start();
+  const Peer peer;
+  Collector collector;
+  REQUIRE(bed.stack.udp().bind(7, collector));
+  Packet message = peer.udp(5000, 7, bytes_of("hello"));
+  store_big(MutableBytes(message), 6, std::uint16_t{0});
+  bed.arrive(peer.ipv4(17, message));
+  CHECK(collector.received.size() == 1);
+  for (const std::uint16_t length : {std::uint16_t{0}, std::uint16_t{7}, std::uint16_t{14}, std::uint16_t{65535}}) {
+    store_big(MutableBytes(message), 4, length);
+    bed.arrive(peer.ipv4(17, message));
+  }
+  CHECK(bed.stack.udp().counters().drop_truncated == 4);
+  bed.arrive(peer.ipv4(17, Packet(7)));
+  bed.arrive(peer.ipv4(17, {}));
+  CHECK(bed.stack.udp().counters().drop_truncated == 6);
+  store_big(MutableBytes(message), 4, std::uint16_t{10});  // shorter than the packet: the rest is padding
+  bed.arrive(peer.ipv4(17, message));
+  CHECK(collector.received.back() == bytes_of("he"));
+}
