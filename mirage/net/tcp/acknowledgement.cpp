@@ -25,11 +25,32 @@ bool complete_open(Arrival& a) noexcept {
   return true;
 }
 
-/// RFC 5681 section 2: nothing new, although something is outstanding, from a peer whose window is open.
-bool is_duplicate(const Tcb& tcb, const Segment& segment) noexcept {
-  return segment.acknowledgement == tcb.send.unacknowledged && tcb.send.unacknowledged < tcb.send.maximum &&
-         segment.span() == 0 && tcb.send.window != 0 &&
-         std::uint32_t{segment.window} << tcb.send.window_shift == tcb.send.window;
+/// RFC 2018: where the first range begins that the peer holds beyond a hole, and how much it reports in all. Blocks
+/// that contradict what was sent are ignored. Returns the bytes that were not reported before.
+std::uint32_t take_sack(Tcb& tcb, const Segment& segment) noexcept {
+  SendVariables& s = tcb.send;
+  const Sequence base = later(s.unacknowledged, segment.acknowledgement);
+  const std::uint32_t before = tcb.congestion.sacked;
+  std::uint32_t total = 0;
+  s.sacked = base;
+  for (std::size_t i = 0; tcb.receive.sack && i < segment.options.sack_blocks; ++i) {
+    const Sequence left{segment.options.sack[i].left};
+    const Sequence right{segment.options.sack[i].right};
+    if (left <= base || right <= left || right > s.maximum) continue;
+    s.sacked = total == 0 ? left : earlier(s.sacked, left);
+    total += distance(left, right);
+  }
+  tcb.congestion.sacked = total;
+  return total > before ? total - before : 0;
+}
+
+/// RFC 5681 section 2: nothing new, although something is outstanding, from a peer whose window is open; or (RFC 6675)
+/// news of what it holds beyond a hole.
+bool is_duplicate(const Tcb& tcb, const Segment& segment, std::uint32_t gained) noexcept {
+  const bool stands = segment.acknowledgement == tcb.send.unacknowledged &&
+                      tcb.send.unacknowledged < tcb.send.maximum && tcb.send.window != 0;
+  const bool plain = segment.span() == 0 && std::uint32_t{segment.window} << tcb.send.window_shift == tcb.send.window;
+  return stands && (plain || gained > 0);
 }
 
 void take_new_acknowledgement(Arrival& a) noexcept {
@@ -42,7 +63,7 @@ void take_new_acknowledgement(Arrival& a) noexcept {
   s.unacknowledged = acknowledgement;
   s.next = later(s.next, acknowledgement);
   s.retransmit_first = s.probe = false;
-  on_acknowledged(tcb.round_trip, acknowledgement, a.now);
+  on_acknowledged(tcb.round_trip, acknowledgement, a.now, tcb.deadlines.last_sent);
   NewReno::on_acknowledged(tcb, bytes);
   tcb.deadlines.stalled_since = never;
   // RFC 6298 (5.2) and (5.3)
@@ -77,10 +98,11 @@ bool check_acknowledgement(Arrival& a) noexcept {
     challenge(a);
     return drop(a, Drop::bad_acknowledgement);
   }
+  const std::uint32_t gained = segment.acknowledgement >= tcb.send.unacknowledged ? take_sack(tcb, segment) : 0;
   if (segment.acknowledgement > tcb.send.unacknowledged) {
     take_new_acknowledgement(a);
-  } else if (is_duplicate(tcb, segment)) {
-    NewReno::on_duplicate(tcb);
+  } else if (is_duplicate(tcb, segment, gained)) {
+    NewReno::on_duplicate(tcb, gained);
   }
   if (segment.acknowledgement >= tcb.send.unacknowledged) {
     update_send_window(tcb, segment.sequence, segment.acknowledgement,

@@ -102,14 +102,24 @@ Departure text(Tcb& tcb, Sequence sequence, std::uint32_t length, bool fin, Time
   return departure;
 }
 
-/// The first segment again: three duplicates, or a partial acknowledgement.
-std::optional<Departure> retransmission(Tcb& tcb, Time now) noexcept {
+/// How much is missing from SND.UNA on: up to what the peer holds beyond, when it says so; else one segment.
+std::uint32_t hole(const Tcb& tcb, std::uint32_t maximum_payload) noexcept {
+  const SendVariables& s = tcb.send;
+  const std::uint32_t segment = s.segment_size;
+  const Sequence last = earlier(s.maximum, s.end);
+  const std::uint32_t outstanding = s.unacknowledged < last ? distance(s.unacknowledged, last) : 0;
+  if (s.sacked <= s.unacknowledged) return std::min(outstanding, segment);
+  const std::uint32_t missing = std::min(outstanding, distance(s.unacknowledged, s.sacked));
+  const std::uint32_t largest = std::min(maximum_payload, tcb.congestion.window) / segment * segment;
+  return std::min(missing, std::max(largest, segment));
+}
+
+/// What is missing first again: three duplicates, or a partial acknowledgement.
+std::optional<Departure> retransmission(Tcb& tcb, std::uint32_t maximum_payload, Time now) noexcept {
   SendVariables& s = tcb.send;
   s.retransmit_first = false;
   if (s.unacknowledged >= s.maximum) return std::nullopt;
-  const Sequence last = earlier(s.maximum, s.end);
-  const std::uint32_t outstanding = s.unacknowledged < last ? distance(s.unacknowledged, last) : 0;
-  const std::uint32_t length = std::min<std::uint32_t>(outstanding, s.segment_size);
+  const std::uint32_t length = hole(tcb, maximum_payload);
   const bool fin = tcb.fin_sent() && s.unacknowledged + length == s.end;
   const Sequence sequence = s.unacknowledged;
   const Departure departure = text(tcb, sequence, length, fin, now);
@@ -199,7 +209,7 @@ std::optional<Departure> next_departure(Tcb& tcb, std::uint32_t maximum_payload,
   }
   if (transmits(tcb.state)) {
     if (tcb.send.retransmit_first) {
-      if (auto departure = retransmission(tcb, now)) return departure;
+      if (auto departure = retransmission(tcb, maximum_payload, now)) return departure;
     }
     if (auto departure = new_text(tcb, maximum_payload, now)) return departure;
     watch_window(tcb, now);

@@ -38,13 +38,24 @@ constexpr void time_segment(RoundTrip& trip, Sequence end, Time now) noexcept {
   trip.sent_at = now;
 }
 
-/// An acknowledgement of new data: ends the measurement if it covers it. Only then the backoff ends, too: on a path
-/// slower than the time-out every segment is sent twice, and nothing would ever be measured (Karn and Partridge 1987).
-constexpr void on_acknowledged(RoundTrip& trip, Sequence acknowledgement, Time now) noexcept {
-  if (!trip.timing || acknowledgement < trip.timed) return;
-  trip.timing = false;
-  trip.backoff = 0;
-  take_sample(trip, now - trip.sent_at);
+/// Whether an acknowledgement that comes `elapsed` after the last transmission answers it, rather than an earlier one:
+/// it comes as fast as measured ones did (with a delayed acknowledgement's time), and not faster.
+[[nodiscard]] constexpr bool answers_last(const RoundTrip& trip, Duration elapsed) noexcept {
+  if (trip.smoothed == Duration{0}) return true;
+  return elapsed >= trip.smoothed / 2 && elapsed <= trip.smoothed + 4 * trip.variation + constant::acknowledge_delay;
+}
+
+/// An acknowledgement of new data: ends the measurement if it covers it. The backoff ends with a measurement, or when
+/// the last retransmission was plainly answered. Otherwise it stays: on a path that has become slower than the time-out
+/// every segment is sent twice, and nothing would ever be measured (Karn and Partridge 1987).
+constexpr void on_acknowledged(RoundTrip& trip, Sequence acknowledgement, Time now, Time last_sent) noexcept {
+  if (trip.timing && acknowledgement >= trip.timed) {
+    trip.timing = false;
+    trip.backoff = 0;
+    take_sample(trip, now - trip.sent_at);
+  } else if (trip.backoff > 0 && answers_last(trip, now - last_sent)) {
+    trip.backoff = 0;
+  }
 }
 
 }  // namespace mirage::net::tcp

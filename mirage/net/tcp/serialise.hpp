@@ -26,7 +26,8 @@ constexpr void each_field(Visit&& visit, auto& endpoint)
 template <class Visit>
 constexpr void each_send_field(Visit&& visit, auto& s) {
   for (auto* sequence : {&s.initial, &s.unacknowledged, &s.next, &s.maximum, &s.end}) visit(sequence->value);
-  visit(s.window), visit(s.largest_window), visit(s.window_sequence.value), visit(s.window_acknowledgement.value);
+  visit(s.window), visit(s.largest_window), visit(s.window_sequence.value), visit(s.window_acknowledgement.value),
+      visit(s.sacked.value);
   visit(s.segment_size), visit(s.window_shift), visit(s.fin_queued), visit(s.no_delay), visit(s.retransmit_first);
   visit(s.probe), visit(s.keep_alive_probe);
 }
@@ -44,7 +45,8 @@ constexpr void each_receive_field(Visit&& visit, auto& r) {
 template <class Visit>
 constexpr void each_time_field(Visit&& visit, auto& tcb) {
   auto& c = tcb.congestion;
-  visit(c.window), visit(c.threshold), visit(c.acknowledged), visit(c.recover.value), visit(c.duplicates);
+  visit(c.window), visit(c.threshold), visit(c.acknowledged), visit(c.recover.value), visit(c.sacked),
+      visit(c.duplicates);
   visit(c.recovering);
   auto& t = tcb.round_trip;
   visit(t.smoothed), visit(t.variation), visit(t.timeout), visit(t.sent_at), visit(t.timed.value), visit(t.timing);

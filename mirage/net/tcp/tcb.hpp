@@ -25,6 +25,7 @@ struct SendVariables {
   std::uint32_t largest_window = 0;
   Sequence window_sequence;          ///< SND.WL1
   Sequence window_acknowledgement;   ///< SND.WL2
+  Sequence sacked;                   ///< where the peer holds bytes beyond a hole; at or below SND.UNA: nowhere
   std::uint16_t segment_size = 536;  ///< payload bytes of a full-sized segment
   std::uint8_t window_shift = 0;     ///< of the windows that the peer advertises
   bool fin_queued = false;           ///< the application has closed: a FIN follows the byte before `end`
@@ -61,6 +62,7 @@ struct CongestionVariables {
   std::uint32_t threshold = 0;     ///< ssthresh, bytes
   std::uint32_t acknowledged = 0;  ///< bytes acknowledged in congestion avoidance since the last increase
   Sequence recover;                ///< RFC 6582: SND.MAX when recovery began
+  std::uint32_t sacked = 0;        ///< bytes beyond a hole that the peer reported last
   std::uint8_t duplicates = 0;     ///< duplicate acknowledgements in a row
   bool recovering = false;
 };

@@ -163,7 +163,12 @@ TEST_CASE("round-trip times, RFC 6298, and Karn's rule") {
   t.out(2000, {.sequence = 101, .acknowledgement = 1, .length = 100});
   t.in(2010, {.sequence = 1, .acknowledgement = 201});
   CHECK(t.tcb.round_trip.smoothed == before);
-  CHECK(t.tcb.round_trip.backoff == 1);  // kept until something is measured
+  CHECK(t.tcb.round_trip.backoff == 0);  // 10 ms: the retransmission was answered
+  t.write(100).out(2100, {.sequence = 201, .acknowledgement = 1, .length = 100});
+  t.out(4000, {.sequence = 201, .acknowledgement = 1, .length = 100});
+  t.in(4500, {.sequence = 1, .acknowledgement = 301});
+  CHECK(t.tcb.round_trip.smoothed == before);
+  CHECK(t.tcb.round_trip.backoff == 1);  // 500 ms: who knows what was answered
 }
 
 TEST_CASE("fast retransmit and recovery, RFC 6582: two holes, one round trip each, no time-out") {
@@ -187,6 +192,33 @@ TEST_CASE("fast retransmit and recovery, RFC 6582: two holes, one round trip eac
   t.in(30, {.sequence = 1, .acknowledgement = 1201});
   CHECK_FALSE(t.tcb.congestion.recovering);
   CHECK(t.tcb.congestion.window <= 600);
+}
+
+TEST_CASE("a coalescing peer reports much at once: one acknowledgement starts recovery, the whole hole goes again") {
+  Trace t;
+  t.listen({.flags = S, .options = {.sack_permitted = true}});
+  t.out(0, {.flags = S | A, .acknowledgement = 1}).in(0, {.sequence = 1, .acknowledgement = 1}).silent(0);
+  t.maximum_payload = 500;
+  t.write(1000).out(0, {.sequence = 1, .acknowledgement = 1, .length = 500});
+  t.out(0, {.sequence = 501, .acknowledgement = 1, .length = 500});
+  wire::TcpOptionSet sack{.sack = {{{ours + 301, ours + 1001}}}, .sack_blocks = 1};
+  t.in(10, {.sequence = 1, .acknowledgement = 1, .options = sack});
+  CHECK(t.tcb.congestion.recovering);
+  t.out(10, {.sequence = 1, .acknowledgement = 1, .length = 300}).silent(10);
+  t.in(20, {.sequence = 1, .acknowledgement = 1001}).silent(20);
+  CHECK_FALSE(t.tcb.congestion.recovering);
+}
+
+TEST_CASE("hostile: SACK blocks for what was never sent, inverted or below SND.UNA change nothing") {
+  Trace t;
+  t.listen({.flags = S, .options = {.sack_permitted = true}});
+  t.out(0, {.flags = S | A, .acknowledgement = 1}).in(0, {.sequence = 1, .acknowledgement = 1}).silent(0);
+  t.write(200).out(0, {.sequence = 1, .acknowledgement = 1, .length = 100});
+  wire::TcpOptionSet sack{.sack = {{{ours + 301, ours + 4001}, {ours + 90, ours + 50}, {ours - 50, ours + 60}}},
+                          .sack_blocks = 3};
+  t.in(10, {.sequence = 1, .acknowledgement = 1, .window = 9000, .options = sack});
+  CHECK(t.tcb.congestion.sacked == 0);
+  CHECK_FALSE(t.tcb.congestion.recovering);
 }
 
 TEST_CASE("duplicates after a time-out do not start recovery again, RFC 6582 section 4") {

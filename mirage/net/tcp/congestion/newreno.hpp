@@ -31,18 +31,21 @@ struct NewReno {
     grow(tcb, bytes);
   }
 
-  /// One more duplicate acknowledgement.
-  static constexpr void on_duplicate(Tcb& tcb) noexcept {
+  /// One more duplicate acknowledgement; it reports `gained` bytes beyond the hole that earlier ones did not.
+  static constexpr void on_duplicate(Tcb& tcb, std::uint32_t gained) noexcept {
     CongestionVariables& c = tcb.congestion;
+    const std::uint32_t segment = tcb.send.segment_size;
     if (c.duplicates < 255) ++c.duplicates;
     if (c.recovering) {
-      c.window += tcb.send.segment_size;  // RFC 5681 section 3.2 step 4: a segment has left the network
+      c.window += std::max(segment, gained);  // RFC 5681 section 3.2 step 4: so much has left the network
       return;
     }
+    // A peer that coalesces answers many segments once: what counts then is what it reports (RFC 6675 section 4).
+    const bool lost = c.duplicates >= threshold_of_duplicates || c.sacked >= threshold_of_duplicates * segment;
     // RFC 6582 section 3.2 step 2: not again for the losses of the window before. The timed-out window counts, too.
-    if (c.duplicates != threshold_of_duplicates || tcb.send.unacknowledged <= c.recover) return;
+    if (!lost || tcb.send.unacknowledged <= c.recover) return;
     c.threshold = half_of_flight(tcb);
-    c.window = c.threshold + threshold_of_duplicates * tcb.send.segment_size;
+    c.window = c.threshold + threshold_of_duplicates * segment;
     c.recover = tcb.send.maximum;
     c.recovering = true;
     tcb.send.retransmit_first = true;
