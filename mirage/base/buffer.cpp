@@ -99,6 +99,17 @@ void SliceList::remove_prefix(std::size_t count) noexcept {
   count_ -= static_cast<std::uint32_t>(whole);
 }
 
+SliceList SliceList::take_prefix(std::size_t count) noexcept {
+  SliceList prefix;
+  for (const Slice& slice : *this) {
+    if (count == 0) break;
+    (void)prefix.push_back(slice.sub(0, count));  // as many places as here
+    count -= slice.size() < count ? slice.size() : count;
+  }
+  remove_prefix(prefix.byte_count());
+  return prefix;
+}
+
 void SliceList::truncate(std::size_t size) noexcept {
   while (bytes_ > size) {
     Slice& last = begin()[count_ - 1];

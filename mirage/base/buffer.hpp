@@ -271,6 +271,8 @@ class SliceList {
   }
   /// Removes `count` bytes (clamped) from the front.
   void remove_prefix(std::size_t count) noexcept;
+  /// Takes the first `count` bytes (clamped) out.
+  [[nodiscard]] SliceList take_prefix(std::size_t count) noexcept;
   /// Keeps the first `size` bytes.
   void truncate(std::size_t size) noexcept;
 

@@ -1,50 +1,14 @@
 // SPDX-License-Identifier: ISC
-// The receiving side of a connection: a contiguous head, and the body that follows it.
+// The body of a request, as it follows the head.
 #pragma once
 
 #include <mirage/async/task.hpp>
 #include <mirage/base/buffer.hpp>
 #include <mirage/http/chunked.hpp>
+#include <mirage/http/link.hpp>
 #include <mirage/http/message.hpp>
-#include <mirage/http/response.hpp>
-#include <mirage/module/flow.hpp>
 
 namespace mirage::http {
-
-/// Received bytes that have not been handled yet. A head is looked at where it was received if it lies in one slice;
-/// otherwise it is gathered into a block of its own.
-class Input {
- public:
-  Input(BufferPool& pool, std::uint32_t maximum_head) noexcept : pool_(pool), maximum_head_(maximum_head) {}
-  /// Queues what a read returned; false when memory for gathering is short. Precondition: rest() is used up.
-  [[nodiscard]] bool append(SliceList received) noexcept;
-  /// The contiguous bytes at the front.
-  [[nodiscard]] std::string_view text() const noexcept { return current_.text(); }
-  [[nodiscard]] bool empty() const noexcept { return current_.empty(); }
-  /// Moves on to the next slice once the front is consumed; false when everything received is used up.
-  [[nodiscard]] bool advance() noexcept;
-  /// Size of the head at the front, 0 while it is incomplete. A leading empty line is skipped (RFC 9112 section 2.2).
-  /// Gathers a head that lies in several slices.
-  [[nodiscard]] std::size_t find_head() noexcept;
-  /// The head is incomplete and at its bound.
-  [[nodiscard]] bool too_large() const noexcept { return current_.size() >= maximum_head_; }
-  /// Gathering failed for want of memory.
-  [[nodiscard]] bool starved() const noexcept { return starved_; }
-  void consume(std::size_t count) noexcept;
-  /// Takes up to `count` bytes from `offset` of the front, sharing the memory.
-  [[nodiscard]] Slice view(std::size_t offset, std::size_t count) const noexcept { return current_.sub(offset, count); }
-
- private:
-  [[nodiscard]] bool gather() noexcept;
-  BufferPool& pool_;
-  std::uint32_t maximum_head_;
-  Slice current_;
-  SliceList rest_;
-  std::size_t scanned_ = 0;
-  bool found_ = false;
-  bool starved_ = false;
-  std::size_t head_ = 0;
-};
 
 enum class ReadError : std::uint8_t { flow, malformed, too_large, no_memory };
 
@@ -52,7 +16,7 @@ enum class ReadError : std::uint8_t { flow, malformed, too_large, no_memory };
 class Body {
  public:
   virtual ~Body() = default;
-  /// The next bytes, at least one; an empty list at the end.
+  /// The next bytes, at least one; an empty list at the end. After an error it repeats the error.
   virtual Task<Result<SliceList, ReadError>> read() noexcept = 0;
 };
 
@@ -60,59 +24,62 @@ class Body {
 template <Flow F>
 class FlowBody final : public Body {
  public:
-  FlowBody(F& flow, Input& input, Output& output, const Request& request, std::size_t head_size,
-           std::uint64_t maximum) noexcept
-      : flow_(flow),
-        input_(input),
-        output_(output),
+  /// What is skipped of a body that the handler did not read, to keep the connection.
+  static constexpr std::size_t maximum_skip = std::size_t{64} * 1024;
+
+  FlowBody(Link<F>& link, const Request& request, std::size_t head_size) noexcept
+      : link_(link),
         framing_(request.framing),
         continue_wanted_(request.expects_continue && request.framing.has_body()),
         left_(request.framing.content_length),
-        maximum_(maximum),
         offset_(head_size) {}
 
-  [[nodiscard]] Shard& shard() noexcept { return flow_.shard(); }
+  [[nodiscard]] Shard& shard() noexcept { return link_.shard(); }
   /// Whether the message goes on behind what has been read.
   [[nodiscard]] bool unread() const noexcept { return framing_.chunked ? !decoder_.finished() : left_ != 0; }
+  /// Whether the rest may be worth skipping. A peer that still waits for "100 Continue" sends nothing: its body is not
+  /// waited for.
+  [[nodiscard]] bool skippable() const noexcept {
+    return !error_ && !continue_wanted_ && (framing_.chunked || left_ <= maximum_skip);
+  }
   /// Bytes of the input that belong to this message.
   [[nodiscard]] std::size_t end_of_message() const noexcept { return offset_; }
 
   Task<Result<SliceList, ReadError>> read() noexcept override {
     SliceList part;
-    while (unread() && !failed_) {
-      const std::string_view there = input_.text().substr(offset_);
-      if (there.empty()) {
-        MIRAGE_CO_CHECK(co_await receive());
-        continue;
+    while (unread() && !error_) {
+      const std::string_view there = link_.input.text().substr(offset_);
+      if (!there.empty()) {
+        take(there, part);
+        if (!part.empty()) co_return part;
+      } else if (const auto received = co_await receive(); !received) {
+        error_ = received.error();
       }
-      auto taken = take(there, part);
-      if (!taken) co_return Failure{taken.error()};
-      if (!part.empty()) co_return part;
     }
-    co_return failed_ ? Result<SliceList, ReadError>{Failure{ReadError::flow}} : std::move(part);
+    if (error_) co_return Failure{*error_};
+    co_return part;
   }
 
-  /// Reads and drops the rest, at most 64 KiB; false when there is more or the flow failed. A peer that still waits for
-  /// "100 Continue" sends nothing: its body is not waited for.
-  Task<bool> discard() {
-    std::size_t dropped = 0;
+  /// Reads and drops the rest; finish when it is too much or does not come.
+  Task<Step> skip() {
+    std::size_t skipped = 0;
     while (unread()) {
-      if (continue_wanted_ || dropped > std::size_t{64} * 1024) co_return false;
-      auto part = co_await read();
-      if (!part) co_return false;
-      dropped += part->byte_count();
+      if (!skippable() || skipped > maximum_skip) co_return Step::finish;
+      const auto part = co_await read();
+      if (!part) co_return Step::finish;
+      skipped += part->byte_count();
     }
-    co_return true;
+    co_return Step::go_on;
   }
 
  private:
-  Result<void, ReadError> take(std::string_view there, SliceList& part) noexcept {
+  void take(std::string_view there, SliceList& part) noexcept {
     std::size_t payload = 0;
     if (framing_.chunked) {
       const auto step = decoder_.step(there);
       if (!step) {
-        failed_ = true;
-        return Failure{ReadError::malformed};
+        error_ = ReadError::malformed;
+        return;
       }
       offset_ += step->consumed;
       payload = step->payload;
@@ -122,45 +89,39 @@ class FlowBody final : public Body {
       offset_ += payload;
     }
     total_ += payload;
-    if (total_ > maximum_) {
-      failed_ = true;
-      return Failure{ReadError::too_large};
+    if (total_ > link_.options.maximum_body) {
+      error_ = ReadError::too_large;
+      return;
     }
-    (void)part.push_back(input_.view(offset_ - payload, payload));
-    return {};
+    part = SliceList{link_.input.view(offset_ - payload, payload)};
   }
 
   /// More bytes from the flow; what was read of the input before is given up, the head excepted: views into it live on.
   Task<Result<void, ReadError>> receive() {
-    head_pin_ = head_pin_.empty() ? input_.view(0, SIZE_MAX) : head_pin_;
-    input_.consume(offset_);
+    if (head_pin_.empty()) head_pin_ = link_.input.view(0, SIZE_MAX);
+    link_.input.consume(offset_);
     offset_ = 0;
-    if (input_.advance()) co_return Result<void, ReadError>{};
-    if (continue_wanted_) {
-      continue_wanted_ = false;
-      if (!output_.append("HTTP/1.1 100 Continue\r\n\r\n")) co_return Failure{ReadError::no_memory};
+    if (link_.input.advance()) co_return Result<void, ReadError>{};
+    if (std::exchange(continue_wanted_, false) && !link_.output.append("HTTP/1.1 100 Continue\r\n\r\n")) {
+      co_return Failure{ReadError::no_memory};
     }
-    if (!output_.empty() && !co_await flow_.write(output_.take())) co_return fail();
-    auto received = co_await flow_.read();
-    if (!received || received->empty()) co_return fail();
-    if (!input_.append(std::move(*received))) co_return Failure{ReadError::no_memory};
+    if (!link_.output.empty() && co_await link_.flush() != Step::go_on) co_return Failure{ReadError::flow};
+    link_.guard.set(link_.options.transfer_timeout, Phase::transfer);
+    auto received = co_await link_.flow.read();
+    link_.guard.clear();
+    if (!received || received->empty()) co_return Failure{ReadError::flow};
+    link_.input.append(std::move(*received));
+    (void)link_.input.advance();
     co_return Result<void, ReadError>{};
   }
-  Failure<ReadError> fail() noexcept {
-    failed_ = true;
-    return Failure{ReadError::flow};
-  }
 
-  F& flow_;
-  Input& input_;
-  Output& output_;
+  Link<F>& link_;
   Framing framing_;
   ChunkedDecoder decoder_;
   Slice head_pin_;  // keeps the head's memory while the request is handled
   bool continue_wanted_;
-  bool failed_ = false;
+  std::optional<ReadError> error_;
   std::uint64_t left_;
-  std::uint64_t maximum_;
   std::uint64_t total_ = 0;
   std::size_t offset_;
 };

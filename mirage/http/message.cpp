@@ -13,13 +13,6 @@ constexpr bool is_token_char(char c) noexcept {
   return std::string_view{"!#$%&'*+-.^_`|~"}.find(c) != std::string_view::npos;
 }
 
-constexpr bool is_token(std::string_view text) noexcept {
-  for (const char c : text) {
-    if (!is_token_char(c)) return false;
-  }
-  return !text.empty();
-}
-
 /// RFC 9110 section 5.5: visible, SP, HTAB or obs-text.
 constexpr bool is_field_value(std::string_view text) noexcept {
   for (const char c : text) {
@@ -55,6 +48,7 @@ Method parse_method(std::string_view text) noexcept {
 
 bool parse_target(Request& request) noexcept {
   std::string_view target = request.target;
+  bool absolute = false;
   for (const char c : target) {
     if (static_cast<unsigned char>(c) <= 0x20 || c == 0x7f || c == '#') return false;
   }
@@ -68,12 +62,14 @@ bool parse_target(Request& request) noexcept {
   }
   for (const std::string_view scheme : {std::string_view{"http://"}, std::string_view{"https://"}}) {
     if (!equals_ignoring_case(target.substr(0, scheme.size()), scheme)) continue;  // absolute-form, section 3.2.2
-    const auto slash = target.find('/', scheme.size());
-    target = slash == std::string_view::npos ? std::string_view{"/"} : target.substr(slash);
+    const auto end = target.find_first_of("/?", scheme.size());
+    target = end == std::string_view::npos ? std::string_view{"/"} : target.substr(end);
+    absolute = true;
   }
-  if (target.empty() || target.front() != '/') return false;
   const auto question = target.find('?');
   request.path = target.substr(0, question);
+  if (request.path.empty() && absolute) request.path = "/";  // "http://host?query"
+  if (!request.path.starts_with('/')) return false;
   if (question != std::string_view::npos) request.query = target.substr(question + 1);
   return true;
 }
@@ -94,6 +90,15 @@ Result<void, ParseError> parse_request_line(std::string_view line, Request& requ
   request.method = parse_method(request.method_text);
   if (!parse_target(request)) return Failure{ParseError::bad_target};
   return {};
+}
+
+/// Characters of uri-host and port (RFC 3986 section 3.2.2): others are how hosts are forged (RFC 9112 section 3.2).
+bool is_host(std::string_view text) noexcept {
+  for (const char c : text) {
+    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    if (!letter && std::string_view{"-._~!$&'()*+,;=:%[]"}.find(c) == std::string_view::npos) return false;
+  }
+  return true;
 }
 
 /// State gathered over the header section that decides framing and persistence.
@@ -126,7 +131,10 @@ Result<void, ParseError> interpret(const Header& header, Request& request, Gathe
   if (equals_ignoring_case(header.name, "content-length")) return take_content_length(header.value, request, seen);
   if (equals_ignoring_case(header.name, "transfer-encoding"))
     return take_transfer_encoding(header.value, request, seen);
-  if (equals_ignoring_case(header.name, "host")) ++seen.hosts;
+  if (equals_ignoring_case(header.name, "host")) {
+    ++seen.hosts;
+    if (!is_host(header.value)) return Failure{ParseError::bad_header};
+  }
   if (equals_ignoring_case(header.name, "connection")) {
     seen.close |= list_contains(header.value, "close");
     seen.keep_alive |= list_contains(header.value, "keep-alive");
@@ -159,6 +167,13 @@ Result<void, ParseError> conclude(Request& request, const Gathered& seen) noexce
 }
 
 }  // namespace
+
+bool is_token(std::string_view text) noexcept {
+  for (const char c : text) {
+    if (!is_token_char(c)) return false;
+  }
+  return !text.empty();
+}
 
 bool equals_ignoring_case(std::string_view a, std::string_view b) noexcept {
   if (a.size() != b.size()) return false;
@@ -233,7 +248,8 @@ std::optional<std::string_view> decode_path(std::string_view path, std::span<cha
       c = static_cast<char>(high * 16 + low);
       i += 2;
     }
-    if (c == '\0' || size == out.size()) return std::nullopt;
+    const bool encoded_slash = c == '/' && path[i] != '/';
+    if (c == '\0' || encoded_slash || size == out.size()) return std::nullopt;
     out[size++] = c;
   }
   return std::string_view{out.data(), size};

@@ -22,6 +22,8 @@ struct Header {
 
 /// ASCII only, as field names are (RFC 9110 section 5.1).
 [[nodiscard]] bool equals_ignoring_case(std::string_view a, std::string_view b) noexcept;
+/// RFC 9110 section 5.6.2.
+[[nodiscard]] bool is_token(std::string_view text) noexcept;
 /// Whether a comma-separated list (RFC 9110 section 5.6.1) has `token`, compared without case.
 [[nodiscard]] bool list_contains(std::string_view list, std::string_view token) noexcept;
 
@@ -76,7 +78,8 @@ enum class ParseError : std::uint8_t {
 /// no obs-fold (RFC 9112 section 2.2, 5.1, 5.2), exactly one Host (RFC 9112 section 3.2).
 [[nodiscard]] Result<void, ParseError> parse_head(std::string_view head, Request& request) noexcept;
 
-/// Percent-decodes `path` into `out`; nothing when malformed, too long, or when it holds a NUL.
+/// Percent-decodes `path` into `out`; nothing when malformed, too long, when it holds a NUL or
+/// an encoded slash: that is data and no separator (RFC 3986 section 2.2), and a proxy's rules would not see it as one.
 [[nodiscard]] std::optional<std::string_view> decode_path(std::string_view path, std::span<char> out) noexcept;
 
 }  // namespace mirage::http

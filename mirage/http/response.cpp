@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: ISC
-#include <cstring>
+#include <cstdint>
 
 #include <mirage/http/response.hpp>
 
@@ -17,14 +17,21 @@ constexpr std::array<std::string_view, 7> day_names{"Thu", "Fri", "Sat", "Sun",
                                                     "Mon", "Tue", "Wed"};  // 1970 began on a Thursday
 constexpr std::string_view month_names = "JanFebMarAprMayJunJulAugSepOctNovDec";
 
-/// Statuses that never have a body and no Content-Length (RFC 9110 section 8.6).
-constexpr bool is_bodiless(std::uint16_t status) noexcept { return status < 200 || status == 204; }
+/// Fields that the server writes from what it knows: a second one would be taken for another framing.
+constexpr std::array<std::string_view, 4> own_fields{"connection", "content-length", "date", "transfer-encoding"};
+
+bool is_own(std::string_view name) noexcept {
+  for (const std::string_view own : own_fields) {
+    if (equals_ignoring_case(own, name)) return true;
+  }
+  return false;
+}
 
 }  // namespace
 
 bool HeaderBlock::add(std::string_view name, std::string_view value) noexcept {
   const std::size_t bytes = name.size() + value.size() + 4;
-  if (bytes > capacity - size_ || !is_clean(name) || !is_clean(value)) return false;
+  if (bytes > capacity - size_ || !is_token(name) || is_own(name) || !is_clean(value)) return false;
   TextWriter writer{std::span{text_}.subspan(size_, bytes)};
   writer.append(name);
   writer.append(": ");
@@ -46,6 +53,12 @@ Response Response::text(std::uint16_t status, std::string_view body, std::string
   return response;
 }
 
+Response Response::no_memory() noexcept {
+  Response response = text(503, "out of memory\n");
+  response.close = true;
+  return response;
+}
+
 std::string_view reason_phrase(std::uint16_t status) noexcept {
   switch (status) {
     case 100:
@@ -56,6 +69,8 @@ std::string_view reason_phrase(std::uint16_t status) noexcept {
       return "Created";
     case 204:
       return "No Content";
+    case 205:
+      return "Reset Content";
     case 206:
       return "Partial Content";
     case 301:
@@ -64,12 +79,16 @@ std::string_view reason_phrase(std::uint16_t status) noexcept {
       return "Found";
     case 304:
       return "Not Modified";
+    case 303:
+      return "See Other";
     case 307:
       return "Temporary Redirect";
     case 308:
       return "Permanent Redirect";
     case 400:
       return "Bad Request";
+    case 401:
+      return "Unauthorized";
     case 403:
       return "Forbidden";
     case 404:
@@ -144,60 +163,54 @@ std::optional<WallTime> parse_http_date(std::string_view text) noexcept {
   return WallTime{since + std::chrono::hours{*hour} + std::chrono::minutes{*minute} + std::chrono::seconds{*second}};
 }
 
-bool Output::close_block() noexcept {
-  if (open_.empty()) return true;
-  return done_.push_back(std::move(open_).freeze());
-}
-
-bool Output::append(std::string_view text) noexcept {
-  while (!text.empty()) {
-    if (!open_ || open_.tailroom() == 0) {
-      if (!close_block()) return false;
-      open_ = pool_.allocate(frame_capacity, 0);
-      if (!open_) return false;
-    }
-    const std::size_t count = text.size() < open_.tailroom() ? text.size() : open_.tailroom();
-    std::memcpy(open_.grow_back(static_cast<std::uint32_t>(count)).data(), text.data(), count);
-    text.remove_prefix(count);
+Delivery delivery_of(const Request& request, const Response& response) noexcept {
+  using Framing = Delivery::Framing;
+  const bool head = request.method == Method::head;
+  const bool omitted = response.omit_body && (head || response.status == 304);
+  const bool known = omitted || !response.source || response.source_length_known;
+  Delivery delivery;
+  delivery.old_client = request.minor_version == 0;
+  if (response.status == 205) {  // RFC 9110 section 15.3.6: no content, and the length says so
+    delivery.framing = Framing::length;
+  } else if (response.status == 204 || (response.status == 304 && !omitted)) {
+    delivery.framing = Framing::none;
+  } else if (known) {
+    delivery.framing = Framing::length;
+    delivery.length = omitted           ? response.announced_length
+                      : response.source ? response.source_length
+                                        : response.body.byte_count();
+  } else {
+    delivery.framing = delivery.old_client ? Framing::close : Framing::chunked;
   }
-  return true;
+  delivery.has_body = !head && response.status != 204 && response.status != 205 && response.status != 304;
+  delivery.keep_alive = request.keep_alive && !response.close && delivery.framing != Framing::close;
+  return delivery;
 }
 
-bool Output::append(const SliceList& slices) noexcept {
-  for (const Slice& slice : slices) {
-    if (slice.size() <= copy_limit) {
-      if (!append(slice.text())) return false;
-      continue;
-    }
-    if (!close_block() || !done_.push_back(slice)) return false;
-  }
-  return true;
-}
-
-SliceList Output::take() noexcept {
-  // close_block() cannot fail here: has_room() kept places free, and a full list means an append has failed before.
-  (void)close_block();
-  SliceList all = std::move(done_);
-  done_.clear();
-  return all;
-}
-
-bool append_head(Output& out, const Response& response, bool keep_alive, bool chunked, std::string_view date) noexcept {
+bool append_head(Output& out, const Response& response, const Delivery& delivery, std::string_view date) noexcept {
   Text<256> head;
   format_to(head.writer(), "HTTP/1.1 {} {}\r\n", response.status, reason_phrase(response.status));
   if (!date.empty()) format_to(head.writer(), "Date: {}\r\n", date);
-  if (!is_bodiless(response.status)) {
-    const std::uint64_t length = response.omit_body ? response.announced_length
-                                 : response.source  ? response.source_length
-                                                    : response.body.byte_count();
-    if (chunked) {
-      head.writer().append("Transfer-Encoding: chunked\r\n");
-    } else if (response.status != 304 || response.omit_body) {
-      format_to(head.writer(), "Content-Length: {}\r\n", length);
-    }
+  if (delivery.framing == Delivery::Framing::length) {
+    format_to(head.writer(), "Content-Length: {}\r\n", delivery.length);
+  } else if (delivery.framing == Delivery::Framing::chunked) {
+    head.writer().append("Transfer-Encoding: chunked\r\n");
   }
-  if (!keep_alive) head.writer().append("Connection: close\r\n");
-  return out.append(head.view()) && out.append(response.headers.text()) && out.append("\r\n");
+  if (!delivery.keep_alive) {
+    head.writer().append("Connection: close\r\n");
+  } else if (delivery.old_client) {
+    head.writer().append("Connection: keep-alive\r\n");
+  }
+  const std::string_view fields = response.headers.text();
+  return out.reserve(head.view().size() + fields.size() + 2) && out.append(head.view()) && out.append(fields) &&
+         out.append("\r\n");
+}
+
+bool append_chunk_size(Output& out, std::size_t size) noexcept {
+  Text<24> line;
+  line.writer().append_unsigned(size, 16);
+  line.writer().append("\r\n");
+  return out.append(line.view());
 }
 
 }  // namespace mirage::http

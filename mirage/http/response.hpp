@@ -13,6 +13,8 @@
 #include <mirage/base/result.hpp>
 #include <mirage/base/text.hpp>
 #include <mirage/base/time.hpp>
+#include <mirage/http/message.hpp>
+#include <mirage/http/output.hpp>
 
 namespace mirage::http {
 
@@ -30,7 +32,8 @@ class BodySource {
 class HeaderBlock {
  public:
   static constexpr std::size_t capacity = 512;
-  /// False, and nothing added, when full or when name or value contain control characters.
+  /// False, and nothing added, when full, when name is no token, when value contains control characters, and for
+  /// fields that are the server's own: Connection, Content-Length, Date, Transfer-Encoding.
   [[nodiscard]] bool add(std::string_view name, std::string_view value) noexcept;
   [[nodiscard]] bool add(std::string_view name, std::uint64_t value) noexcept;
   /// "Name: value\r\n" lines.
@@ -49,7 +52,7 @@ struct Response {
   std::unique_ptr<BodySource> source;
   std::uint64_t source_length = 0;
   bool source_length_known = false;
-  /// HEAD and 304: the length to announce for a body that is not sent.
+  /// For HEAD and 304, no effect otherwise: the length to announce for a body that is not sent.
   bool omit_body = false;
   std::uint64_t announced_length = 0;
   bool close = false;
@@ -57,6 +60,8 @@ struct Response {
   /// A response with a text body that lives as long as the image.
   [[nodiscard]] static Response text(std::uint16_t status, std::string_view body,
                                      std::string_view content_type = "text/plain; charset=utf-8") noexcept;
+  /// What awaiting a handler yields that got no frame: 503.
+  [[nodiscard]] static Response no_memory() noexcept;
 };
 
 [[nodiscard]] std::string_view reason_phrase(std::uint16_t status) noexcept;
@@ -66,33 +71,28 @@ void append_http_date(TextWriter& out, WallTime time) noexcept;
 /// Parses the IMF-fixdate form only; the obsolete forms are treated as absent.
 [[nodiscard]] std::optional<WallTime> parse_http_date(std::string_view text) noexcept;
 
-/// Collects what is to be written: copies small pieces into pooled blocks, references large ones.
-class Output {
- public:
-  /// Payload up to this size is copied next to its head, which saves a slice per response.
-  static constexpr std::size_t copy_limit = 256;
-  explicit Output(BufferPool& pool) noexcept : pool_(pool) {}
-  /// False when the pool has no block or the list is full.
-  [[nodiscard]] bool append(std::string_view text) noexcept;
-  [[nodiscard]] bool append(const SliceList& slices) noexcept;
-  /// Everything collected, in order; the output is empty afterwards.
-  [[nodiscard]] SliceList take() noexcept;
-  [[nodiscard]] std::size_t byte_count() const noexcept { return done_.byte_count() + open_.size(); }
-  [[nodiscard]] bool empty() const noexcept { return byte_count() == 0; }
-  /// Whether another head and a few slices fit without a write in between.
-  [[nodiscard]] bool has_room() const noexcept {
-    return done_.size() + 4 < SliceList::capacity && byte_count() < std::size_t{32} * 1024;
-  }
-
- private:
-  [[nodiscard]] bool close_block() noexcept;
-  BufferPool& pool_;
-  SliceList done_;
-  MutableSlice open_;
+/// How a response goes out.
+struct Delivery {
+  enum class Framing : std::uint8_t {
+    none,     ///< the status excludes a body
+    length,   ///< Content-Length
+    chunked,  ///< length unknown, HTTP/1.1
+    close,    ///< length unknown, HTTP/1.0: ends with the connection
+  };
+  Framing framing = Framing::none;
+  std::uint64_t length = 0;
+  bool has_body = false;  ///< bytes follow the head: not for HEAD
+  bool keep_alive = false;
+  bool old_client = false;  ///< HTTP/1.0: keeping the connection must be said
 };
+/// Framing and persistence of `response` as an answer to `request` (RFC 9110 section 6.4.1, RFC 9112 section 6.3).
+[[nodiscard]] Delivery delivery_of(const Request& request, const Response& response) noexcept;
 
-/// Writes status line and header section (RFC 9112 section 4) for `response`; `date` may be empty.
-[[nodiscard]] bool append_head(Output& out, const Response& response, bool keep_alive, bool chunked,
+/// Writes status line and header section (RFC 9112 section 4), or nothing: false for want of memory. `date` may be
+/// empty.
+[[nodiscard]] bool append_head(Output& out, const Response& response, const Delivery& delivery,
                                std::string_view date) noexcept;
+/// The line in front of a chunk.
+[[nodiscard]] bool append_chunk_size(Output& out, std::size_t size) noexcept;
 
 }  // namespace mirage::http

@@ -10,27 +10,47 @@ constexpr std::string_view trim(std::string_view text) noexcept {
   return text;
 }
 
+/// An entity tag at the front of a list (RFC 9110 section 8.8.3); advances behind it. Nothing when malformed.
+struct EntityTag {
+  bool weak = false;
+  std::string_view opaque;
+};
+std::optional<EntityTag> take_etag(std::string_view& list) noexcept {
+  EntityTag tag;
+  tag.weak = list.starts_with("W/");
+  if (tag.weak) list.remove_prefix(2);
+  const auto end = list.starts_with('"') ? list.find('"', 1) : std::string_view::npos;
+  if (end == std::string_view::npos) return std::nullopt;
+  tag.opaque = list.substr(1, end - 1);
+  list.remove_prefix(end + 1);
+  return tag;
+}
+
 /// Whether a list of entity tags names `etag`. `weak` ignores the W/ mark (RFC 9110 section 8.8.3.2).
 bool names_etag(std::string_view list, std::string_view etag, bool weak) noexcept {
-  if (trim(list) == "*") return true;
-  while (!list.empty()) {
-    const auto comma = list.find(',');
-    std::string_view tag = trim(list.substr(0, comma));
-    if (tag.starts_with("W/")) tag = weak ? tag.substr(2) : std::string_view{};
-    if (tag.size() == etag.size() + 2 && tag.front() == '"' && tag.back() == '"' &&
-        tag.substr(1, etag.size()) == etag) {
-      return !etag.empty();
-    }
-    if (comma == std::string_view::npos) return false;
-    list.remove_prefix(comma + 1);
+  if (list == "*") return true;
+  while (true) {
+    while (!list.empty() && (list.front() == ' ' || list.front() == '\t' || list.front() == ',')) list.remove_prefix(1);
+    const auto tag = take_etag(list);
+    if (!tag) return false;
+    if (!etag.empty() && tag->opaque == etag && (weak || !tag->weak)) return true;
   }
-  return false;
+}
+
+/// The same over all fields of that name, which are one list (RFC 9110 section 5.3); nothing when there is none.
+std::optional<bool> names_etag(const Request& request, std::string_view name, std::string_view etag,
+                               bool weak) noexcept {
+  std::optional<bool> named;
+  for (const Header& field : request.headers()) {
+    if (equals_ignoring_case(field.name, name)) named = named.value_or(false) || names_etag(field.value, etag, weak);
+  }
+  return named;
 }
 
 }  // namespace
 
 RangeResult evaluate_range(std::string_view field, std::uint64_t size, ByteRange& range) noexcept {
-  if (!field.starts_with("bytes=")) return RangeResult::whole;
+  if (!equals_ignoring_case(field.substr(0, 6), "bytes=")) return RangeResult::whole;
   const std::string_view spec = trim(field.substr(6));
   const auto dash = spec.find('-');
   if (dash == std::string_view::npos || spec.find(',') != std::string_view::npos) return RangeResult::whole;
@@ -52,22 +72,30 @@ RangeResult evaluate_range(std::string_view field, std::uint64_t size, ByteRange
 }
 
 Precondition evaluate_preconditions(const Request& request, const KvInfo& info) noexcept {
-  if (const auto match = request.header("if-match"); match && !names_etag(*match, info.etag, false)) {
-    return Precondition::failed;
+  // Dates have a resolution of one second.
+  const auto changed_since = [&info](std::string_view field) noexcept -> std::optional<bool> {
+    const auto date = parse_http_date(field);
+    if (!date || !info.last_modified) return std::nullopt;
+    return *info.last_modified >= *date + 1s;
+  };
+  if (const auto match = names_etag(request, "if-match", info.etag, false)) {
+    if (!*match) return Precondition::failed;
+  } else if (const auto since = request.header("if-unmodified-since")) {
+    if (changed_since(*since).value_or(false)) return Precondition::failed;
   }
-  if (const auto none = request.header("if-none-match")) {
-    return names_etag(*none, info.etag, true) ? Precondition::not_modified : Precondition::proceed;
+  if (const auto none = names_etag(request, "if-none-match", info.etag, true)) {
+    return *none ? Precondition::not_modified : Precondition::proceed;
   }
   const auto since = request.header("if-modified-since");
-  if (!since || !info.last_modified) return Precondition::proceed;
-  const auto date = parse_http_date(*since);
-  // The field has a resolution of one second.
-  return date && *info.last_modified < *date + 1s ? Precondition::not_modified : Precondition::proceed;
+  return since && !changed_since(*since).value_or(true) ? Precondition::not_modified : Precondition::proceed;
 }
 
 bool range_applies(const Request& request, const KvInfo& info) noexcept {
-  const auto condition = request.header("if-range");
-  return !condition || names_etag(*condition, info.etag, false);
+  // One strong tag; a date never counts as strong here, so the whole is sent.
+  auto condition = request.header("if-range");
+  if (!condition) return true;
+  const auto tag = take_etag(*condition);
+  return tag && condition->empty() && !tag->weak && !info.etag.empty() && tag->opaque == info.etag;
 }
 
 std::string_view key_of_path(std::string_view decoded, std::span<char> memory) noexcept {

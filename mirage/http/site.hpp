@@ -3,8 +3,10 @@
 // (section 14), content types and entity tags from the store; large values are streamed, linked-in ones not copied.
 #pragma once
 
+#include <cstring>
+
+#include <mirage/http/body.hpp>
 #include <mirage/http/response.hpp>
-#include <mirage/http/server.hpp>
 #include <mirage/module/kv.hpp>
 
 namespace mirage::http {
@@ -19,7 +21,7 @@ enum class RangeResult : std::uint8_t { whole, part, unsatisfiable };
 [[nodiscard]] RangeResult evaluate_range(std::string_view field, std::uint64_t size, ByteRange& range) noexcept;
 
 enum class Precondition : std::uint8_t { proceed, not_modified, failed };
-/// If-Match, If-None-Match, If-Modified-Since in the order of RFC 9110 section 13.2.2.
+/// If-Match, If-Unmodified-Since, If-None-Match, If-Modified-Since in the order of RFC 9110 section 13.2.2.
 [[nodiscard]] Precondition evaluate_preconditions(const Request& request, const KvInfo& info) noexcept;
 /// Whether If-Range (section 13.1.5), when present, allows a partial answer.
 [[nodiscard]] bool range_applies(const Request& request, const KvInfo& info) noexcept;
@@ -90,7 +92,9 @@ class Site {
 
   static void describe(Response& response, std::string_view key, const KvInfo& info) noexcept {
     (void)response.headers.add("Content-Type", info.content_type.empty() ? content_type_of(key) : info.content_type);
-    if (!info.etag.empty()) (void)response.headers.add("ETag", Text<80>{"\"{}\"", info.etag}.view());
+    const Text<80> etag{"\"{}\"", info.etag};
+    if (!info.etag.empty() && info.etag.size() + 2 == etag.view().size())
+      (void)response.headers.add("ETag", etag.view());
     if (info.last_modified) {
       Text<32> date;
       append_http_date(date.writer(), *info.last_modified);

@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: ISC
+// The deadline of a connection: one lazily re-armed timer that cancels the waits of the task that serves it.
+#pragma once
+
+#include <mirage/async/task.hpp>
+
+namespace mirage::http {
+
+/// What a connection waits for when its time runs out.
+enum class Phase : std::uint8_t {
+  idle,      ///< the next request
+  head,      ///< the rest of a request's head
+  transfer,  ///< progress of a body or a response
+  linger,    ///< the peer's end of the connection
+};
+
+class DeadlineGuard : private Timer {
+ public:
+  explicit DeadlineGuard(Shard& shard) noexcept : Timer(&DeadlineGuard::on_expiry), shard_(shard) {}
+
+  /// `co_await guard.enter()`: from here on the coroutine's waits, and those of the tasks that it awaits, end as
+  /// cancelled once the time is over. The guard must outlive the coroutine.
+  class [[nodiscard]] Enter {
+   public:
+    explicit Enter(DeadlineGuard& guard) noexcept : guard_(guard) {}
+    [[nodiscard]] bool await_ready() const noexcept { return false; }
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> handle) const noexcept {
+      TaskContext& context = handle.promise().context();
+      guard_.source_.attach(context.cancel);
+      context.cancel = &guard_.source_;
+      return false;
+    }
+    void await_resume() const noexcept {}
+
+   private:
+    DeadlineGuard& guard_;
+  };
+  Enter enter() noexcept { return Enter{*this}; }
+
+  void set_until(Time deadline, Phase phase) noexcept {
+    wanted_ = deadline;
+    phase_ = phase;
+    // Later deadlines do not touch the wheel: the timer re-arms itself when it fires too early.
+    if (!armed() || wanted_ < Timer::deadline()) arm(shard_.timers(), wanted_);
+  }
+  void set(Duration duration, Phase phase) noexcept { set_until(after(shard_.now(), duration), phase); }
+  /// No deadline: the handler is at work.
+  void clear() noexcept { wanted_ = never; }
+  [[nodiscard]] bool expired() const noexcept { return expired_; }
+  /// Of the last deadline that was set.
+  [[nodiscard]] Phase phase() const noexcept { return phase_; }
+
+ private:
+  static void on_expiry(Timer& timer) noexcept {
+    auto& self = static_cast<DeadlineGuard&>(timer);
+    if (self.wanted_ == never) return;
+    if (self.shard_.now() < self.wanted_) return self.arm(self.shard_.timers(), self.wanted_);
+    self.expired_ = true;
+    self.source_.cancel();
+  }
+  Shard& shard_;
+  CancelSource source_;
+  Time wanted_ = never;
+  Phase phase_ = Phase::idle;
+  bool expired_ = false;
+};
+
+}  // namespace mirage::http
