@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: ISC
 // The whole stack under frames of any kind. Input: records of a control byte, two bytes of length and a frame; the
-// control byte repairs checksums (so that they do not keep the fuzzer out), lets time pass, splits the frame, or marks
-// it as offloaded. Services: UDP echo on 7, TCP echo on 7. At the end nothing may be left over.
+// control byte repairs checksums (so that they do not keep the fuzzer out), makes TCP's numbers fit, lets time pass,
+// splits the frame, or marks it as offloaded. Services: UDP echo on 7, TCP echo on 7. At the end nothing may be left
+// over.
 #include <cstdlib>
 
 #include <mirage/net/testbed_test.hpp>
@@ -30,6 +31,32 @@ Task<void> listen(Shard& shard, Scope& scope, net::Stack& stack) {
   }
 }
 
+/// What the stack has sent and acknowledged last on a TCP connection: sequence numbers are secret, so a fuzzer alone
+/// would never get beyond the handshake.
+struct Numbers {
+  std::uint32_t sequence = 0;
+  std::uint32_t acknowledged = 0;
+  void note(const Sent& sent) {
+    const Parsed packet = parse(sent);
+    const auto view = wire::TcpView::parse(packet.payload);
+    if (packet.ip.protocol != 6 || !view) return;
+    const auto header = view->header();
+    const bool counts = (header.flags & (wire::TcpFlags::syn | wire::TcpFlags::fin)) != 0;
+    sequence = header.sequence + static_cast<std::uint32_t>(packet.payload.size() - view->header_size()) + counts;
+    acknowledged = header.acknowledgement;
+  }
+  /// Numbers in the frame become distances from the connection's own.
+  void patch(Packet& frame) const {
+    if (frame.size() < 54 || frame[23] != std::byte{6}) return;
+    const auto near = [&](std::size_t at, std::uint32_t base) {
+      const auto distance = static_cast<std::int16_t>(load_big<std::uint32_t>(frame, at));
+      store_big(MutableBytes(frame), at, base + static_cast<std::uint32_t>(distance));
+    };
+    near(38, acknowledged);
+    near(42, sequence);
+  }
+};
+
 /// Right checksums in the IPv4 header and behind it, where the lengths allow.
 void repair(Packet& frame) {
   if (frame.size() < 34) return;
@@ -51,7 +78,8 @@ void repair(Packet& frame) {
   store_big(payload, field, wire::checksum_of(payload, protocol == 1 ? 0 : pseudo));
 }
 
-void one_frame(Testbed& bed, unsigned control, Packet frame) {
+void one_frame(Testbed& bed, Numbers& numbers, unsigned control, Packet frame) {
+  if ((control & 128) != 0) numbers.patch(frame);
   if ((control & 1) != 0) repair(frame);
   Offload offload;
   if ((control & 2) != 0) {
@@ -67,6 +95,7 @@ void one_frame(Testbed& bed, unsigned control, Packet frame) {
   bed.net.arrive(frame, offload, piece);
   bed.turns(2);
   if ((control & 32) != 0) bed.run((control & 64) != 0 ? Duration{70s} : Duration{300ms});
+  for (const Sent& sent : bed.net.sent) numbers.note(sent);
 }
 
 }  // namespace
@@ -81,13 +110,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   Scope services{bed.shard};
   if (!services.spawn(listen(bed.shard, services, bed.stack))) std::abort();
   bed.turns(2);
+  Numbers numbers;
   Bytes rest = std::as_bytes(std::span(data, size));
   for (int frames = 0; frames < 64 && rest.size() >= 3; ++frames) {
     const auto control = std::to_integer<unsigned>(rest[0]);
     const std::size_t length = std::min<std::size_t>(load_little<std::uint16_t>(rest, 1) & 0x7ff, rest.size() - 3);
     const Bytes frame = rest.subspan(3, length);
     rest = rest.subspan(3 + length);
-    one_frame(bed, control, {frame.begin(), frame.end()});
+    one_frame(bed, numbers, control, {frame.begin(), frame.end()});
     bed.net.sent.clear();
   }
   services.cancel();
