@@ -3,6 +3,7 @@
 #include <csignal>
 #include <fstream>
 #include <random>
+#include <sstream>
 #include <string>
 
 #include <arpa/inet.h>
@@ -253,6 +254,50 @@ TEST_CASE("usernet: a guest that does not read is no danger") {
   CHECK(answers(helper));  // throws the replies away
   CHECK(exited(helper.wait(), 0));
   CHECK(helper.errors().find("queue full") != std::string::npos);
+}
+
+namespace {
+
+/// Processor time that a process has used, in clock ticks (proc(5), fields 14 and 15 of stat).
+long ticks_of(pid_t pid) {
+  std::ifstream in{"/proc/" + std::to_string(pid) + "/stat"};
+  std::string text{std::istreambuf_iterator<char>{in}, {}};
+  std::istringstream fields{text.substr(text.rfind(')') + 2)};
+  std::string skipped;
+  for (int i = 0; i < 11; ++i) {
+    fields >> skipped;
+  }
+  long user = 0;
+  long system = 0;
+  fields >> user >> system;
+  return user + system;
+}
+
+}  // namespace
+
+TEST_CASE("usernet: more connections than descriptors") {
+  const int server = loopback_socket(SOCK_STREAM);
+  REQUIRE(::listen(server, 4096) == 0);
+  const std::uint16_t port = free_port(SOCK_STREAM);
+  Helper helper{{"--host-loopback", forward("tcp", port, 80)}};
+  REQUIRE(answers(helper));
+  for (std::uint16_t i = 0; i < 1500; ++i) {
+    Segment opening{.destination_port = port_of(server), .sequence = 7, .flags = syn};
+    opening.source_port = static_cast<std::uint16_t>(10'000 + i);
+    REQUIRE(helper.send(tcp(opening)));
+    if (i % 50 == 0) {
+      REQUIRE(answers(helper));
+    }
+  }
+  const int client = connect_to(port);  // waits in the kernel: there is no descriptor for it
+  CHECK(answers(helper));
+  const long before = ticks_of(helper.pid());
+  ::usleep(500'000);
+  CHECK(ticks_of(helper.pid()) - before < ::sysconf(_SC_CLK_TCK) / 4);
+  CHECK(answers(helper));
+  ::close(client);
+  ::close(server);
+  CHECK(exited(helper.wait(), 0));
 }
 
 TEST_CASE("usernet: a port in use is named, with the mend") {
