@@ -119,8 +119,8 @@ Result<> open_tools(const tender::Options& options, const DebugOptions& debug, G
 }
 
 Result<> confine(const Guest& guest, Tools& tools) {
-  Confinement confinement{.machine = *guest.machine,
-                          .waits = *guest.waits,
+  Confinement confinement{.processor = guest.machine->processor(),
+                          .wait_set = guest.waits->descriptor(),
                           .devices = guest.devices,
                           .granted = guest.grant.extension.granted,
                           .debugger = tools.connection.get(),

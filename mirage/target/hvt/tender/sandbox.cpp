@@ -7,6 +7,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <mirage/target/hvt/abi.hpp>
+#include <mirage/target/hvt/tender/machine.hpp>
 #include <mirage/target/hvt/tender/sandbox.hpp>
 #include <tender/privilege.hpp>
 #include <tender/seccomp.hpp>
@@ -30,15 +32,14 @@ Condition is(unsigned argument, int descriptor) {
 }
 
 void allow_machine(SeccompFilter& filter, const Confinement& confinement) {
-  const int processor = confinement.machine.processor();
   for (const unsigned long command : Machine::run_commands) {
-    filter.allow(SYS_ioctl, {is(0, processor), masked(1, 0xffffffff, command)});
+    filter.allow(SYS_ioctl, {is(0, confinement.processor), masked(1, 0xffffffff, command)});
   }
   if (confinement.debugger < 0 && confinement.core_file < 0) {
     return;
   }
   for (const unsigned long command : Machine::debug_commands) {
-    filter.allow(SYS_ioctl, {is(0, processor), masked(1, 0xffffffff, command)});
+    filter.allow(SYS_ioctl, {is(0, confinement.processor), masked(1, 0xffffffff, command)});
   }
 }
 
@@ -83,8 +84,8 @@ void allow_core_dump(SeccompFilter& filter, const Confinement& confinement) {
 Result<> close_others(const Confinement& confinement) {
   std::array<int, solo5::manifest_limit + 5> keep;
   std::size_t count = 0;
-  for (const int descriptor : {confinement.machine.processor(), confinement.waits.descriptor(), confinement.debugger,
-                               confinement.core_file, confinement.core_directory}) {
+  for (const int descriptor : {confinement.processor, confinement.wait_set, confinement.debugger, confinement.core_file,
+                               confinement.core_directory}) {
     keep[count++] = descriptor;
   }
   for (const AttachedDevice& device : confinement.devices.all()) {
@@ -101,7 +102,7 @@ Result<> filter_calls(const Confinement& confinement) {
   for (const AttachedDevice& device : confinement.devices.all()) {
     allow_device(filter, device, confinement.granted);
   }
-  filter.allow(SYS_epoll_pwait2, {is(0, confinement.waits.descriptor())});
+  filter.allow(SYS_epoll_pwait2, {is(0, confinement.wait_set)});
   // When the vDSO cannot answer.
   filter.allow(SYS_clock_gettime, {is(0, CLOCK_MONOTONIC)});
   filter.allow(SYS_clock_gettime, {is(0, CLOCK_REALTIME)});

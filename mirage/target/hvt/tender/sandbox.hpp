@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: ISC
 #pragma once
 
-#include <mirage/target/hvt/tender/boot.hpp>
-#include <mirage/target/hvt/tender/machine.hpp>
-#include <mirage/target/hvt/tender/wait.hpp>
+#include <cstdint>
+
 #include <tender/attach.hpp>
 #include <tender/error.hpp>
 
@@ -11,8 +10,8 @@ namespace mirage::target::hvt {
 
 /// The descriptors that the tender goes on using. -1: not there.
 struct Confinement {
-  const Machine& machine;
-  const WaitSet& waits;
+  int processor = -1;  // KVM's
+  int wait_set = -1;
   const mirage::tender::AttachedDevices& devices;
   std::uint64_t granted = 0;
   int debugger = -1;        // connection to gdb
