@@ -113,7 +113,8 @@ Task<std::string_view> check_flow(Shard& shard, Left& left, Right& right) {
     const auto end = co_await right.read();
     if (!end || !end->empty()) co_return "the end of the stream was not read";
   }
-  if (const auto late = co_await left.write(as_bytes("late")); late) co_return "a write after shutdown was accepted";
+  const auto late = co_await left.write(as_bytes("late"));
+  if (late || late.error() != FlowError::closed) co_return "a write after shutdown does not say closed";
   if (const auto broken = co_await check_transfer(shard, right, left, 10'000); !broken.empty()) {
     co_return "the other direction of a half-closed flow is broken";
   }

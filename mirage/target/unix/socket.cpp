@@ -113,6 +113,11 @@ void Socket::close() noexcept {
   if (const int descriptor = release(); descriptor >= 0) ::close(descriptor);
 }
 
+void Socket::shut_down() noexcept {
+  shut_down_ = true;
+  if (descriptor_ >= 0) ::shutdown(descriptor_, SHUT_WR);
+}
+
 Endpoint Socket::local() const noexcept {
   SocketAddress address;
   return ::getsockname(descriptor_, address.get(), &address.size) == 0 ? to_endpoint(address) : Endpoint{};

@@ -48,6 +48,9 @@ class Socket final : public Watch {
   void close() noexcept;
   /// Gives the descriptor up, still open and unwatched, and wakes whoever waits.
   [[nodiscard]] int release() noexcept;
+  /// No more writes: the peer reads the end of the stream.
+  void shut_down() noexcept;
+  [[nodiscard]] bool is_shut_down() const noexcept { return shut_down_; }
 
   [[nodiscard]] Shard& shard() const noexcept { return shard_; }
   /// Negative after close() or release().
@@ -62,6 +65,7 @@ class Socket final : public Watch {
  private:
   Shard& shard_;
   int descriptor_;
+  bool shut_down_ = false;
   WaitQueue readable_;
   WaitQueue writable_;
 };

@@ -53,6 +53,7 @@ Task<Result<SliceList, FlowError>> read_socket(Socket& socket) {
 
 /// How many bytes went out; 0: wait for room.
 Result<std::size_t, FlowError> try_write(Socket& socket, std::span<iovec> pieces) noexcept {
+  if (socket.descriptor() < 0 || socket.is_shut_down()) return Failure{FlowError::closed};
   msghdr message{};
   message.msg_iov = pieces.data();
   message.msg_iovlen = pieces.size();
@@ -67,7 +68,6 @@ iovec piece(Bytes bytes) noexcept { return {const_cast<std::byte*>(bytes.data())
 
 Task<Result<void, FlowError>> write_slices(Socket& socket, SliceList slices) {
   while (!slices.empty()) {
-    if (socket.descriptor() < 0) co_return Failure{FlowError::closed};
     std::array<iovec, SliceList::capacity> pieces;
     for (std::size_t i = 0; i < slices.size(); ++i) pieces[i] = piece(slices[i].bytes());
     const auto sent = try_write(socket, std::span{pieces}.first(slices.size()));
@@ -81,7 +81,6 @@ Task<Result<void, FlowError>> write_slices(Socket& socket, SliceList slices) {
 
 Task<Result<void, FlowError>> write_bytes(Socket& socket, Bytes bytes) {
   while (!bytes.empty()) {
-    if (socket.descriptor() < 0) co_return Failure{FlowError::closed};
     iovec one = piece(bytes);
     const auto sent = try_write(socket, {&one, 1});
     if (!sent) co_return Failure{sent.error()};
@@ -113,9 +112,7 @@ Task<Result<void, FlowError>> SocketFlow::write(SliceList slices) noexcept {
 
 Task<Result<void, FlowError>> SocketFlow::write(Bytes bytes) noexcept { return write_bytes(*socket_, bytes); }
 
-void SocketFlow::shutdown() noexcept {
-  if (socket_->descriptor() >= 0) ::shutdown(socket_->descriptor(), SHUT_WR);
-}
+void SocketFlow::shutdown() noexcept { socket_->shut_down(); }
 
 void SocketFlow::close() noexcept {
   if (socket_ == nullptr || socket_->descriptor() < 0) return;
