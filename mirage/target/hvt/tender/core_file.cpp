@@ -191,7 +191,7 @@ Result<> CoreFile::create() {
 Result<> CoreFile::link() {
   // The one way to name such a file without CAP_DAC_READ_SEARCH, see open(2).
   mirage::tender::Line path;
-  path << "/proc/self/fd/" << file_.get() << std::string_view{"", 1};
+  path << "/proc/self/fd/" << file_.get() << std::string_view{"\0", 1};
   if (::linkat(AT_FDCWD, path.text().data(), directory_.get(), name_.data(), AT_SYMLINK_FOLLOW) != 0) {
     return fail("cannot name the core file ", name(), ": ", Errno{errno});
   }

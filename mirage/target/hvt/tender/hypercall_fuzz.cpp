@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: ISC
+// Whatever a guest puts into its calls: nothing outside its memory, its frames and its disk is touched. The sanitizers
+// see the first; the disk's size and a page behind the memory are looked at after each run.
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <mirage/target/hvt/tender/hypercall.hpp>
+
+namespace hvt = mirage::target::hvt;
+namespace tender = mirage::tender;
+
+namespace {
+
+constexpr std::size_t memory_size = 16 * 4096;
+constexpr std::size_t disk_size = 8192;
+constexpr std::size_t call_size = 48;  // number, address, structure
+
+void require(bool condition) {
+  if (!condition) {
+    std::abort();
+  }
+}
+
+/// Guest memory between two pages without access, a socket and a file as devices. Made once.
+struct World {
+  World() {
+    auto* mapping =
+        static_cast<std::byte*>(::mmap(nullptr, memory_size + 2 * 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    require(mapping != MAP_FAILED && ::mprotect(mapping + 4096, memory_size, PROT_READ | PROT_WRITE) == 0);
+    host = mapping + 4096;
+    require(::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, sockets) == 0);
+    disk = ::memfd_create("disk", 0);
+    require(::ftruncate(disk, disk_size) == 0);
+    const int null = ::open("/dev/null", O_WRONLY);
+    ::dup2(null, STDOUT_FILENO);  // the guest's console
+    devices[0].index = 1;
+    devices[0].descriptor = sockets[0];
+    devices[0].is_net = true;
+    devices[0].mtu = 1500;
+    devices[1].index = 2;
+    devices[1].descriptor = disk;
+    devices[1].block_size = 512;
+    devices[1].capacity = disk_size;
+    require(waits.add(sockets[0], 1).has_value());
+  }
+  std::byte* host = nullptr;
+  int sockets[2] = {-1, -1};
+  int disk = -1;
+  std::array<tender::AttachedDevice, 2> devices{};
+  hvt::WaitSet waits = std::move(*hvt::WaitSet::create());
+};
+
+/// One call: its structure goes to the address when that lies in memory.
+bool make_call(World& world, hvt::Hypercalls& calls, const std::uint8_t* data) {
+  unsigned number = data[0] % 80;
+  std::uint32_t address = 0;
+  std::memcpy(&address, data + 4, sizeof(address));
+  if (data[1] % 4 != 0) {
+    address %= memory_size;
+  }
+  const std::size_t room = address < memory_size ? memory_size - address : 0;
+  std::memcpy(world.host + std::min<std::size_t>(address, memory_size), data + 8, std::min(room, call_size - 8));
+  if (number == static_cast<unsigned>(hvt::Hypercall::poll) && room >= sizeof(std::uint64_t)) {
+    std::memset(world.host + address, 0, sizeof(std::uint64_t));  // no waiting
+  }
+  const auto done = calls.call(number, tender::GuestAddress{address});
+  return done.has_value() && !done->has_value();
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  static World world;
+  const tender::GuestMemory memory{world.host, 0, memory_size};
+  const std::uint64_t granted = size % 2 == 0 ? ~std::uint64_t{0} : 0;
+  hvt::Hypercalls calls{memory, world.devices, world.waits, granted};
+  std::memset(world.host, 0, memory_size);
+  for (std::size_t at = 0; at + call_size <= size && make_call(world, calls, data + at); at += call_size) {
+    std::array<char, 4096> frame;  // the other side: echoes
+    const ssize_t length = ::read(world.sockets[1], frame.data(), frame.size());
+    if (length > 0) {
+      require(length <= 1514);
+      [[maybe_unused]] const auto sent = ::write(world.sockets[1], frame.data(), static_cast<std::size_t>(length));
+    }
+  }
+  require(::lseek(world.disk, 0, SEEK_END) == static_cast<off_t>(disk_size));
+  return 0;
+}
