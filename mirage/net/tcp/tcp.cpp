@@ -116,7 +116,10 @@ void Tcp::apply(Connection& connection, const Actions& actions, SliceList&& payl
       writer->complete(WaitStatus::done);
     }
   }
-  if (actions.finished) connection.finished = true;
+  if (actions.finished) {
+    connection.finished = true;
+    connection.received.drop_stored(nodes_);
+  }
   if (actions.established) offer(connection);
   if (actions.reply) {
     if ((actions.reply->flags & Flags::rst) != 0) ++counters_.resets_sent;

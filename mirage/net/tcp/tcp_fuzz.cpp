@@ -3,59 +3,23 @@
 // sequence numbers are distances from the connection's own, for a blind fuzzer would never hit its window. The peer's
 // text at a position is always the same, so whatever is delivered can be checked. After every step the invariants of
 // the TCB hold, and at the end nothing is left over.
+#include <cstdio>
 #include <cstdlib>
 #include <optional>
+#include <source_location>
 #include <vector>
 
-#include <mirage/net/tcp/serialise.hpp>
-#include <mirage/net/tcp/tcp.hpp>
-#include <mirage/wire/checksum.hpp>
+#include <mirage/net/tcp/bench_test.hpp>
 
 namespace mirage::net::tcp {
 
 namespace {
 
-void require(bool condition) {
-  if (!condition) std::abort();
+void require(bool condition, std::source_location where = std::source_location::current()) {
+  if (condition) return;
+  std::fprintf(stderr, "broken: line %u\n", where.line());
+  std::abort();
 }
-
-class FuzzEnvironment final : public Environment {
- public:
-  Time monotonic() noexcept override { return now; }
-  WallTime wall() noexcept override { return WallTime{now.time_since_epoch()}; }
-  bool entropy(MutableBytes out) noexcept override {
-    for (auto& byte : out) byte = std::byte{42};
-    return true;
-  }
-  void wait(Time) noexcept override {}
-  void write_console(std::string_view) noexcept override {}
-  Time now{Duration{1s}};
-};
-
-/// Checks what is sent and throws it away; refuses when told to.
-class FuzzIp {
- public:
-  explicit FuzzIp(BufferPool& buffers) noexcept : buffers_(buffers) {}
-  Result<Path, IpError> route(const IpAddress&, const IpAddress& destination) noexcept {
-    return Path{.source = Ipv4Address::of(10, 0, 0, 2), .destination = destination, .mtu = 1500};
-  }
-  Result<void, IpError> send(const Path&, std::uint8_t, std::uint8_t, TransmitFrame frame) noexcept {
-    if (full) return Failure{IpError::queue_full};
-    const auto view = wire::TcpView::parse(std::as_const(frame.header).bytes());
-    require(view.has_value() && !view->options().malformed);
-    require(frame.byte_count() - view->header_size() <= (frame.offload.segment_size != 0 ? 65535U : 1460U));
-    last = view->header();
-    return {};
-  }
-  MutableSlice new_frame(std::uint32_t header) noexcept { return buffers_.allocate(header); }
-  const NetCapabilities& capabilities() noexcept { return capabilities_; }
-  bool full = false;
-  wire::TcpHeader last{};
-
- private:
-  BufferPool& buffers_;
-  NetCapabilities capabilities_{.mac = {}, .maximum_frame = 65550, .transmit_checksum = true, .segment_tcp4 = true};
-};
 
 /// The peer's byte at a position of its stream.
 std::byte text_at(std::uint32_t position) noexcept { return static_cast<std::byte>(position * 31 + (position >> 8)); }
@@ -72,44 +36,33 @@ class Input {
   std::size_t size_;
 };
 
-class Bench {
- public:
-  Bench()
-      : shard(environment, {.buffer_bytes = 1 << 20, .frame_bytes = 1 << 16}),
-        ip(shard.buffers()),
-        tcp(shard, ip, {.receive_window = 16384, .send_buffer = 16384}) {
-    require(shard.seed_random());
-    tcp.start();
-  }
-  static constexpr std::uint32_t initial = 0xffffff00;  // wraps soon
+constexpr std::uint32_t initial = 0xffffff00;  // wraps soon
 
-  void arrive(std::uint8_t flags, std::uint32_t sequence, std::uint32_t acknowledgement, std::uint16_t window,
-              std::uint32_t length, Bytes options = {}) {
-    const auto header = static_cast<std::uint32_t>(20 + (options.size() + 3) / 4 * 4);
-    MutableSlice block = shard.buffers().allocate(header + length, 0);
-    if (!block) return;
-    const MutableBytes bytes = block.grow_back(header + length);
-    for (auto& byte : bytes) byte = std::byte{1};
-    wire::TcpHeader{.source_port = 4000,
-                    .destination_port = 7,
-                    .sequence = sequence,
-                    .acknowledgement = acknowledgement,
-                    .flags = flags,
-                    .window = window}
-        .emit(bytes, header - 20);
-    std::copy(options.begin(), options.end(), bytes.begin() + 20);
-    for (std::uint32_t i = 0; i < length; ++i) bytes[header + i] = text_at(sequence + i - initial - 1);
-    IpPacket packet;
-    packet.source = Ipv4Address::of(10, 0, 0, 1);
-    packet.destination = Ipv4Address::of(10, 0, 0, 2);
-    packet.checksum_verified = true;
-    packet.payload = SliceList{std::move(block).freeze()};
-    tcp.input(packet);
+class FuzzBench : public test::Bench {
+ public:
+  FuzzBench() : Bench({.receive_window = 16384, .send_buffer = 16384}) {
+    ip.capabilities_.maximum_frame = 65550;
+    ip.capabilities_.transmit_checksum = ip.capabilities_.segment_tcp4 = true;
+  }
+  void text(std::uint8_t flags, std::uint32_t sequence, std::uint32_t acknowledgement, std::uint16_t window,
+            std::uint32_t length, Bytes options) {
+    std::vector<std::byte> payload(length);
+    for (std::uint32_t i = 0; i < length; ++i) payload[i] = text_at(sequence + i - initial - 1);
+    arrive({.flags = flags,
+            .sequence = sequence,
+            .acknowledgement = acknowledgement,
+            .window = window,
+            .payload = payload,
+            .options = options});
   }
   void step() {
-    (void)shard.turn();
-    tcp.flush();
+    Bench::step();
     tcp.each_tcb([](const Tcb& tcb) { check(tcb); });
+    for (const test::SentSegment& segment : ip.sent) {
+      require(!segment.options.malformed);
+      require(segment.payload.size() <= (segment.offload.segment_size != 0 ? 65535U : 1460U));
+    }
+    if (!ip.sent.empty()) ip.sent.erase(ip.sent.begin(), ip.sent.end() - 1);
   }
   static void check(const Tcb& tcb) {
     const SendVariables& s = tcb.send;
@@ -122,11 +75,6 @@ class Bench {
     // Whatever is unfinished has a timer: no connection waits for ever for nothing.
     if (s.unacknowledged < s.maximum) require(tcb.deadlines.retransmit != never);
   }
-
-  FuzzEnvironment environment;
-  Shard shard;
-  FuzzIp ip;
-  Tcp tcp;
 };
 
 /// The application: reads and compares.
@@ -146,8 +94,8 @@ void write(Flow& flow, std::size_t size) {
   if (awaiter.await_ready()) (void)awaiter.await_resume();
 }
 
-void segment(Bench& bench, Input& in) {
-  std::uint32_t next = Bench::initial + 1;
+void segment(FuzzBench& bench, Input& in) {
+  std::uint32_t next = initial + 1;
   std::uint32_t una = 0;
   bench.tcp.each_tcb([&](const Tcb& tcb) {
     next = tcb.receive.next.value;
@@ -158,12 +106,12 @@ void segment(Bench& bench, Input& in) {
   const auto acknowledgement = una + static_cast<std::uint32_t>(static_cast<std::int16_t>(in.word()));
   const std::uint16_t window = in.word();
   const std::uint32_t length = in.word() % 3000;
-  std::vector<std::byte> options(in.byte() % 41);
+  std::vector<std::byte> options(in.byte() % 11 * 4);
   for (auto& byte : options) byte = static_cast<std::byte>(in.byte());
-  bench.arrive(flags, sequence, acknowledgement, window, length, options);
+  bench.text(flags, sequence, acknowledgement, window, length, options);
 }
 
-void operate(Bench& bench, Flow& flow, Input& in, std::uint32_t& position) {
+void operate(FuzzBench& bench, Flow& flow, Input& in, std::uint32_t& position) {
   switch (in.byte() % 12) {
     case 0:
       bench.environment.now += std::chrono::milliseconds{in.word()};
@@ -199,16 +147,16 @@ void operate(Bench& bench, Flow& flow, Input& in, std::uint32_t& position) {
 }
 
 void fuzz(Input in) {
-  Bench bench;
+  FuzzBench bench;
   auto listener = bench.tcp.listen(7);
   require(listener.has_value());
   const std::byte options[] = {
       std::byte{2}, std::byte{4}, std::byte{5}, std::byte{0xb4}, std::byte{4},
       std::byte{2}, std::byte{1}, std::byte{3}, std::byte{3},    static_cast<std::byte>(in.byte()),
       std::byte{0}, std::byte{0}};
-  bench.arrive(Flags::syn, Bench::initial, 0, in.word(), 0, options);
+  bench.text(Flags::syn, initial, 0, in.word(), 0, options);
   bench.step();
-  bench.arrive(Flags::ack, Bench::initial + 1, bench.ip.last.sequence + 1, in.word(), 0);
+  bench.text(Flags::ack, initial + 1, bench.ip.sent.back().header.sequence + 1, in.word(), 0, {});
   bench.step();
   auto awaiter = listener->accept();
   require(awaiter.await_ready());
@@ -219,12 +167,8 @@ void fuzz(Input in) {
   flow.reset();
   listener->close();
   // Nobody answers any more: every connection ends by itself.
-  for (int i = 0; i < 4000 && bench.tcp.connections() > 0; ++i) {
-    const Time next = bench.shard.next_deadline();
-    bench.environment.now = std::max<Time>(bench.environment.now + 1ms, next == never ? bench.environment.now : next);
-    bench.step();
-  }
-  require(bench.tcp.connections() == 0 && bench.tcp.slices() == 0);
+  require(bench.drain());
+  require(bench.tcp.slices() == 0);
   require(bench.shard.buffers().statistics().bytes_in_use == 0);
 }
 

@@ -86,6 +86,7 @@ void take_fin(Arrival& a) noexcept {
   if (!r.fin_seen || r.next != r.fin) return;
   r.next += 1;
   r.edge = later(r.edge, r.next);
+  r.ranges.clear();  // text beyond a FIN contradicts it
   r.acknowledge_now = true;
   tcb.state = after(tcb.state, Step::their_fin);
   a.out.finished = true;
