@@ -5,6 +5,7 @@
 
 #include <mirage/async/scope.hpp>
 #include <mirage/device/loopback/loopback.hpp>
+#include <mirage/device/offload/offload.hpp>
 #include <mirage/module/check/net.hpp>
 #include <mirage/module/check/stack.hpp>
 #include <mirage/module/check/virtual_environment.hpp>
@@ -82,4 +83,25 @@ TEST_CASE("loopback: two of our own stacks conform") {
   REQUIRE(run(shard, left->start()).value());
   REQUIRE(run(shard, right->start()).value());
   CHECK(broken_rule(run(shard, check::check_stack(shard, *left, *right, 7))) == "");
+}
+
+TEST_CASE("loopback: what stands between a device and a stack conforms as well") {
+  const auto wire = std::make_unique<Wire>();
+  Shard& shard = wire->shard;
+  NetPort left{wire->loopback.left()};
+  NetPort right{wire->loopback.right()};
+  CHECK(broken_rule(run(shard, check::check_net(shard, left, right))) == "");
+  const auto near = std::make_unique<device::Offload>(shard, left);
+  const auto far = std::make_unique<device::Offload>(shard, right);
+  REQUIRE(run(shard, near->start()).value());
+  REQUIRE(run(shard, far->start()).value());
+  CHECK(broken_rule(run(shard, check::check_net(shard, *near, *far))) == "");
+
+  const auto server =
+      std::make_unique<net::Stack>(shard, *near, net::StackOptions{.ipv4 = {Ipv4Address::of(10, 0, 0, 1), 24}});
+  const auto client =
+      std::make_unique<net::Stack>(shard, *far, net::StackOptions{.ipv4 = {Ipv4Address::of(10, 0, 0, 2), 24}});
+  REQUIRE(run(shard, server->start()).value());
+  REQUIRE(run(shard, client->start()).value());
+  CHECK(broken_rule(run(shard, check::check_stack(shard, *server, *client, 80))) == "");
 }

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: ISC
-#include <array>
 #include <cstdlib>
 
 #include <mirage/base/text.hpp>
@@ -13,12 +12,21 @@ struct Form {
   std::string_view option;
   std::string_view variable;
 };
-/// In the order of Attachment.
-constexpr std::array<Form, 5> forms{{{"--net:", "MIRAGE_NET_"},
-                                     {"--net-mac:", "MIRAGE_NET_MAC_"},
-                                     {"--net-mtu:", "MIRAGE_NET_MTU_"},
-                                     {"--block:", "MIRAGE_BLOCK_"},
-                                     {"--block-sector-size:", "MIRAGE_BLOCK_SECTOR_SIZE_"}}};
+constexpr Form form_of(Attachment kind) noexcept {
+  switch (kind) {
+    case Attachment::net:
+      return {"--net:", "MIRAGE_NET_"};
+    case Attachment::net_mac:
+      return {"--net-mac:", "MIRAGE_NET_MAC_"};
+    case Attachment::net_mtu:
+      return {"--net-mtu:", "MIRAGE_NET_MTU_"};
+    case Attachment::block:
+      return {"--block:", "MIRAGE_BLOCK_"};
+    case Attachment::block_sector_size:
+      break;
+  }
+  return {"--block-sector-size:", "MIRAGE_BLOCK_SECTOR_SIZE_"};
+}
 
 /// A variable's name, NUL-terminated.
 class Variable {
@@ -32,7 +40,9 @@ class Variable {
 
 bool take(const char* argument) noexcept {
   const std::string_view text{argument};
-  for (const Form& form : forms) {
+  for (const Attachment kind :
+       {Attachment::net, Attachment::net_mac, Attachment::net_mtu, Attachment::block, Attachment::block_sector_size}) {
+    const Form form = form_of(kind);
     const std::size_t equals = text.find('=');
     if (!text.starts_with(form.option) || equals == std::string_view::npos) continue;
     const std::string_view device = text.substr(form.option.size(), equals - form.option.size());
@@ -45,7 +55,7 @@ bool take(const char* argument) noexcept {
 
 const char* find_attachment(Attachment kind, std::string_view name) noexcept {
   if (name.size() >= 64) return nullptr;
-  return std::getenv(Variable{forms[static_cast<std::size_t>(kind)], name}.get());
+  return std::getenv(Variable{form_of(kind), name}.get());
 }
 
 void take_attachments(int& argument_count, char** arguments) noexcept {
