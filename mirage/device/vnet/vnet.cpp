@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: ISC
+#include <algorithm>
 #include <cstring>
 #include <new>
 #include <utility>
@@ -57,8 +58,22 @@ bool Vnet::End::put(TransmitFrame&& frame) noexcept {
   return true;
 }
 
+/// Into a buffer of the frame's own size, as any receiving device does: a slice of a large buffer would pin all of it.
+bool Vnet::End::copy(const TransmitFrame& frame, ReceivedFrame& out) noexcept {
+  MutableSlice whole = wire_->shard_.buffers().allocate(frame.byte_count(), 0);
+  if (!whole) return false;
+  const auto append = [&whole](Bytes bytes) {
+    std::ranges::copy(bytes, whole.grow_back(static_cast<std::uint32_t>(bytes.size())).begin());
+  };
+  append(frame.header.bytes());
+  for (const Slice& slice : frame.payload) append(slice.bytes());
+  out.data = SliceList{std::move(whole).freeze()};
+  return true;
+}
+
 bool Vnet::End::convert(TransmitFrame&& frame, ReceivedFrame& out) noexcept {
   out.offload = frame.offload;
+  if (!wire_->options_.offload) return copy(frame, out);
   if (frame.payload.full()) {  // a received list has one place less for payload: join the first two
     MutableSlice joined = wire_->shard_.buffers().allocate(frame.payload[0].size() + frame.payload[1].size(), 0);
     if (!joined) return false;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
-// A cable between two network interfaces of one shard: frames cross by reference, nothing is copied. For several stacks
-// in one image, and for tests. With offload a frame crosses as it was made: no checksum is computed, nothing is cut.
+// A cable between two network interfaces of one shard. For several stacks in one image, and for tests. With offload a
+// frame crosses as it was made: nothing is copied, no checksum is computed, nothing is cut; without, each frame is
+// copied once, as devices do.
 #pragma once
 
 #include <array>
@@ -32,6 +33,7 @@ class Vnet {
    private:
     friend class Vnet;
     [[nodiscard]] bool put(TransmitFrame&& frame) noexcept;
+    [[nodiscard]] bool copy(const TransmitFrame& frame, ReceivedFrame& out) noexcept;
     [[nodiscard]] bool convert(TransmitFrame&& frame, ReceivedFrame& out) noexcept;
     Vnet* wire_ = nullptr;
     End* peer_ = nullptr;
