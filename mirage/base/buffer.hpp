@@ -289,9 +289,13 @@ class SliceList {
   [[nodiscard]] const Slice& operator[](std::size_t index) const noexcept { return begin()[index]; }
 
  private:
+  /// Precondition: this list is empty.
   void take(SliceList& other) noexcept {
-    for (Slice& slice : other) (void)push_back(std::move(slice));
-    other.clear();
+    for (std::size_t i = 0; i < other.count_; ++i) {
+      new (&storage_[i * sizeof(Slice)]) Slice(std::move(other.begin()[i]));
+    }
+    count_ = std::exchange(other.count_, 0);  // what was moved from owns nothing: no destructor is missed
+    bytes_ = std::exchange(other.bytes_, 0);
   }
   alignas(Slice) std::byte storage_[capacity * sizeof(Slice)];  // NOLINT
   std::uint32_t count_ = 0;
