@@ -11,7 +11,7 @@ usage: kvm.sh build                     make kernel and initramfs in the cache, 
 
 PROGRAMs of this machine are put into the guest's /bin with the shared libraries they need.
 Status 124: over the time limit; 125: the rig itself failed; else that of run.sh.
-Environment: RIG_MEMORY (MiB, default 256), RIG_LIMIT (seconds, default 120), RIG_ICOUNT=1 (virtual time that does not
+Environment: RIG_MEMORY (MiB, default 256), RIG_LIMIT (seconds, default 300), RIG_ICOUNT=1 (virtual time that does not
 depend on the load of this machine), RIG_FORWARD=HOST:GUEST (TCP port of this machine's loopback interface that leads
 to the guest at 10.0.2.15), RIG_CPU, MIRAGE_CACHE (default: ~/.cache/mirage).
 run.sh finds: busybox, /dev/kvm, /dev/net/tun, a writable / in memory, no interface up but lo.
@@ -20,13 +20,15 @@ END
 
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${MIRAGE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mirage}
-key=$(cat "$here/kvm.sh" "$here/kvm-init" | sha256sum | cut -c1-16)
-rig=$cache/rig-kvm-$key
 modules="virt/lib/irqbypass arch/x86/kvm/kvm arch/x86/kvm/kvm-amd drivers/net/tun"
 # For RIG_FORWARD only, in the order of their dependencies.
 modules+=" net/core/failover drivers/net/net_failover drivers/virtio/virtio_ring drivers/virtio/virtio"
 modules+=" drivers/virtio/virtio_pci_legacy_dev drivers/virtio/virtio_pci_modern_dev drivers/virtio/virtio_pci"
 modules+=" drivers/net/virtio_net"
+# What the cached files depend on; count the recipe up when build() changes.
+recipe=1
+key=$(echo "$recipe $modules" | cat - "$here/kvm-init" | sha256sum | cut -c1-16)
+rig=$cache/rig-kvm-$key
 
 die() {
   echo "kvm.sh: $*" >&2
@@ -120,7 +122,7 @@ run() {
   { cat "$rig/initramfs"; archive "$work/root"; } >"$work/initramfs"
   # Without XSAVE: this QEMU's SVM does not intercept XSETBV, so KVM would not know that a guest has enabled AVX.
   # The status comes over a serial port of its own: nothing that a payload prints can forge it.
-  timeout -k 5 "${RIG_LIMIT:-120}" qemu-system-x86_64 -accel tcg -machine pc -cpu "${RIG_CPU:-EPYC,+svm,+npt,-xsave}" \
+  timeout -k 5 "${RIG_LIMIT:-300}" qemu-system-x86_64 -accel tcg -machine pc -cpu "${RIG_CPU:-EPYC,+svm,+npt,-xsave}" \
     -m "${RIG_MEMORY:-256}" -nodefaults -no-user-config -display none -no-reboot \
     ${RIG_ICOUNT:+-icount shift=0,sleep=off -rtc base=2026-01-01,clock=vm} \
     -serial stdio -serial "file:$work/status" -kernel "$rig/kernel" -initrd "$work/initramfs" \
@@ -128,7 +130,7 @@ run() {
     -append "console=ttyS0 panic=-1 quiet mitigations=off ${RIG_FORWARD:+rig_network}" \
     </dev/null 2>"$work/errors" | sed -u 's/\r$//; /^\[.*\] reboot: Power down$/d' || status=${PIPESTATUS[0]}
   grep -v "TCG doesn't support" "$work/errors" >&2 || true
-  [ "$status" != 124 ] || { echo "kvm.sh: over the limit of ${RIG_LIMIT:-120} s" >&2; exit 124; }
+  [ "$status" != 124 ] || { echo "kvm.sh: over the limit of ${RIG_LIMIT:-300} s" >&2; exit 124; }
   status=$(tr -dc 0-9 <"$work/status")
   [ -n "$status" ] || die "the guest did not finish"
   exit "$status"
