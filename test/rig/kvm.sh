@@ -89,7 +89,7 @@ build() {
   install -m 755 "$here/kvm-init" "$root/init"
   archive "$root" >"$work/initramfs"
   rm -rf "$root" "$work/unpacked" "$work/debian"
-  rm -rf "$cache"/rig-kvm-*
+  find "$cache" -maxdepth 1 -name 'rig-kvm-*' -mtime +7 -exec rm -rf {} +
   mv "$work" "$rig"
   trap - EXIT
   exec 9>&-
