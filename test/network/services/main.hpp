@@ -40,6 +40,7 @@ struct Services {
                      scope.spawn(listen(net, keys, 19, &source)) && scope.spawn(listen(net, keys, 13, &reset)) &&
                      scope.spawn(listen(net, keys, 37, &close_first));
     if (!all) co_return 1;
+    co_await mirage::yield();  // until they listen
     keys.shard.logger("application").info("services are up on {}", net.address());
     co_await scope.join();
     co_return 1;
