@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <format>
 #include <fstream>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -18,7 +19,7 @@ using Json = nlohmann::json;
 
 template <class T>
 T field(const Json& json, const char* name, T otherwise) {
-  return json.contains(name) ? json[name].get<T>() : otherwise;
+  return json.contains(name) ? json[name].get<T>() : std::move(otherwise);
 }
 
 std::string text(const Json& json, const char* name) { return field(json, name, std::string()); }

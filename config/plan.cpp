@@ -37,6 +37,7 @@ void add_new(std::vector<Key>& keys, const Key& key) {
 
 std::string known_keys_hint(const std::vector<Key>& keys, const std::string& name) {
   std::vector<Option> options;
+  options.reserve(keys.size());
   for (const auto& key : keys) options.push_back({.name = key.name, .expected = {}, .fallback = {}, .doc = {}});
   if (const Option* near = nearest_option(options, name)) return std::format("Did you mean --{}?", near->name);
   std::string names;
@@ -191,7 +192,7 @@ class Planner {
     std::vector<std::string> out;
     if (module.arguments) {
       for (std::string text : *module.arguments) {
-        for (const auto& [name, value] : names) text = replaced(text, "{" + name + "}", value);
+        for (const auto& [name, value] : names) text = replaced(text, std::format("{{{}}}", name), value);
         out.push_back(std::move(text));
       }
       return out;

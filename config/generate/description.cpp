@@ -26,9 +26,9 @@ std::string needs_of(const Plan& plan, const Instance& instance) {
   return out;
 }
 
-std::string dot_label(std::string text) { return replaced(replaced(text, "\\", "\\\\"), "\"", "\\\""); }
+std::string dot_label(std::string_view text) { return replaced(replaced(text, "\\", "\\\\"), "\"", "\\\""); }
 
-std::string markup(std::string text) {
+std::string markup(std::string_view text) {
   return replaced(replaced(replaced(replaced(text, "&", "&amp;"), "<", "&lt;"), ">", "&gt;"), "\"", "&quot;");
 }
 

@@ -54,7 +54,7 @@ class Closure {
  public:
   Closure(const fs::path& root, bool guest) : root_(root) {
     for (const auto& entry : fs::recursive_directory_iterator(root / "mirage")) {
-      const fs::path file = entry.path();
+      const fs::path& file = entry.path();
       const fs::path folder = fs::relative(file.parent_path(), root);
       const auto name = file.filename().string();
       if (!entry.is_regular_file() || !belongs(folder, guest)) continue;
