@@ -104,9 +104,7 @@ bool PageTables::map(std::uintptr_t begin, std::uintptr_t end, Access access) no
   if (root_ == nullptr || begin > end || end > address_limit) return false;
   begin = page_down(begin);
   end = page_up(end);
-  if (!map_level(root_, top_level, begin, end, access)) return false;
-  if (active_) flush(begin, end);
-  return true;
+  return active_ ? map_active(begin, end, access) : map_level(root_, top_level, begin, end, access);
 }
 
 Access PageTables::access_of(std::uintptr_t address) const noexcept {

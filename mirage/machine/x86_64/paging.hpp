@@ -25,6 +25,7 @@ enum class Access : std::uint8_t { none, read, read_write, read_execute, device 
 ///     bool good = tables.map_image();                       // the PT_LOAD segments with their flags, see image.hpp
 ///     good &= tables.map(heap_begin, heap_end, Access::read_write);
 ///     good &= tables.map(lapic, lapic + page_size, Access::device);
+///     good &= tables.map(pool_begin, pool_end, Access::read); // nobody else writes to the tables
 ///     if (!good) ...                                        // the pool was too small
 ///     tables.activate();
 class PageTables {
@@ -65,7 +66,9 @@ class PageTables {
   [[nodiscard]] Entry* table_below(Entry& entry, unsigned level) noexcept;
   [[nodiscard]] bool map_level(Entry* table, unsigned level, std::uintptr_t begin, std::uintptr_t end,
                                Access access) noexcept;
-  void flush(std::uintptr_t begin, std::uintptr_t end) const noexcept;
+  /// map_level() on tables in force: lifts write protection meanwhile, since the tables may be mapped read-only, and
+  /// flushes.
+  [[nodiscard]] bool map_active(std::uintptr_t begin, std::uintptr_t end, Access access) noexcept;
 
   std::byte* next_ = nullptr;
   std::size_t left_ = 0;  ///< tables

@@ -15,19 +15,34 @@ bool PageTables::map_image() noexcept {
   return true;
 }
 
+namespace {
+
+constexpr std::uint64_t write_protect = 1U << 16;
+
+std::uint64_t read_cr0() noexcept {
+  std::uint64_t value = 0;
+  asm volatile("mov %%cr0, %0" : "=r"(value));
+  return value;
+}
+void write_cr0(std::uint64_t value) noexcept { asm volatile("mov %0, %%cr0" ::"r"(value) : "memory"); }
+
+}  // namespace
+
 void PageTables::activate() noexcept {
   constexpr std::uint64_t no_execute_enable = 1U << 11;
-  constexpr std::uint64_t write_protect = 1U << 16;
   write_msr(msr_efer, read_msr(msr_efer) | no_execute_enable);
-  std::uint64_t control = 0;
-  asm volatile("mov %%cr0, %0" : "=r"(control));
-  asm volatile("mov %0, %%cr0" ::"r"(control | write_protect) : "memory");
+  write_cr0(read_cr0() | write_protect);
   asm volatile("mov %0, %%cr3" ::"r"(root()) : "memory");
   active_ = true;
 }
 
-void PageTables::flush(std::uintptr_t begin, std::uintptr_t end) const noexcept {
+bool PageTables::map_active(std::uintptr_t begin, std::uintptr_t end, Access access) noexcept {
+  constexpr unsigned top_level = 4;
+  write_cr0(read_cr0() & ~write_protect);
+  const bool done = map_level(root_, top_level, begin, end, access);
+  write_cr0(read_cr0() | write_protect);
   for (std::uintptr_t at = begin; at < end; at += page_size) asm volatile("invlpg (%0)" ::"r"(at) : "memory");
+  return done;
 }
 
 }  // namespace mirage::machine

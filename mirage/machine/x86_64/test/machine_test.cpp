@@ -13,7 +13,7 @@
 using namespace mirage::machine;
 
 // The privileged half is not linked here.
-void mirage::machine::PageTables::flush(std::uintptr_t, std::uintptr_t) const noexcept {}
+bool mirage::machine::PageTables::map_active(std::uintptr_t, std::uintptr_t, Access) noexcept { return false; }
 
 // Undefined behaviour on these paths does not compile.
 static_assert(TickScale::of_frequency(1'000'000'000).nanoseconds(12345) == 12345);

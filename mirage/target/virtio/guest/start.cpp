@@ -64,9 +64,11 @@ Region other_memory() noexcept {
 void set_up_paging(Region& memory, const Region& other) noexcept {
   const std::uintptr_t total = (memory.end - machine::image_begin()) + (other.end - other.begin);
   const auto pool = memory.take(machine::PageTables::pool_size(machine::image_end() - machine::image_begin(), total));
+  const auto pool_begin = reinterpret_cast<std::uintptr_t>(pool.data());
   machine::PageTables& tables = state.page_tables.emplace(pool);
   const bool good = tables.map(machine::image_end(), memory.end, Access::read_write) &&
-                    tables.map(other.begin, other.end, Access::read_write) && tables.map_image();
+                    tables.map(other.begin, other.end, Access::read_write) && tables.map_image() &&
+                    tables.map(pool_begin, pool_begin + pool.size(), Access::read);
   if (!good) platform::abort("mirage: cannot map the memory");
   tables.activate();
 }

@@ -214,7 +214,7 @@ class Tests:
     def case_faults(self):
         for how, said in {
             "write-text": "write to read-only memory", "write-rodata": "write to read-only memory",
-            "write-headers": "write to read-only memory", "execute-data": "execution of data",
+            "write-headers": "write to read-only memory", "write-page-tables": "write to read-only memory", "execute-data": "execution of data",
             "execute-heap": "execution of data", "execute-stack": "execution of data", "zero-page": "null pointer",
             "call-null": "null pointer", "stack-overflow": "stack overflow", "wild-read": "read from unmapped memory",
             "non-canonical": "general protection", "invalid-opcode": "invalid opcode", "divide": "divide error",

@@ -7,6 +7,7 @@
 #include <cstring>
 #include <string_view>
 
+#include <mirage/machine/x86_64/cpu.hpp>
 #include <mirage/machine/x86_64/image.hpp>
 #include <mirage/module/application.hpp>
 #include <mirage/runtime/platform.hpp>
@@ -49,6 +50,7 @@ inline bool misbehave(std::string_view how) {
   if (how == "write-text") write_to(text);
   if (how == "write-rodata") write_to(reinterpret_cast<std::uintptr_t>(&constant));
   if (how == "write-headers") write_to(mirage::machine::image_begin());
+  if (how == "write-page-tables") write_to(mirage::machine::read_cr3());
   if (how == "execute-data") execute(reinterpret_cast<std::uintptr_t>(writable_data));
   if (how == "execute-heap") {
     auto* memory = static_cast<std::uint8_t*>(std::malloc(16));
