@@ -156,7 +156,7 @@ class Launcher {
 
   [[nodiscard]] std::string program(const std::string& name) const {
     if (name.contains('/')) return name;
-    const std::string own = binary_ + "/" + name;
+    std::string own = binary_ + "/" + name;
     if (access(own.c_str(), X_OK) == 0) return own;
     const auto found = plan::find_program(name);
     if (!found.empty()) return found;
