@@ -5,8 +5,21 @@
 namespace mirage::net {
 
 namespace {
+
 constexpr Duration transmit_retry = 1ms;  // a device without room is offered the rest again
+
+/// RFC 1122 3.2.1.3: an address that a host may have; neither its network's own nor the broadcast address.
+constexpr bool is_usable(const Ipv4Prefix& prefix) noexcept {
+  const Ipv4Address address = prefix.address;
+  if (!address.is_unicast() || address.is_loopback() || prefix.length == 0) return false;
+  return prefix.length >= 31 || (address != prefix.network() && address != prefix.broadcast());
 }
+
+static_assert(is_usable({Ipv4Address::of(10, 0, 0, 2), 24}) && is_usable({Ipv4Address::of(10, 0, 0, 0), 31}));
+static_assert(!is_usable({Ipv4Address::of(10, 0, 0, 0), 24}) && !is_usable({Ipv4Address::of(10, 0, 0, 255), 24}));
+static_assert(mirage::Stack<Stack> && Startable<Stack>);
+
+}  // namespace
 
 Stack::Stack(Shard& shard, NetPort port, const StackOptions& options) noexcept
     : shard_(shard),
@@ -88,9 +101,14 @@ Result<void, StartError> Stack::prepare() noexcept {
 }
 
 Task<Result<void, StartError>> Stack::start() {
+  if (!options_.dhcp && !is_usable(options_.ipv4)) {
+    co_return Failure{StartError("net: {} is no address for a host, such as 10.0.0.2/24", options_.ipv4)};
+  }
   MIRAGE_CO_CHECK(prepare());
   if (!options_.dhcp) {
-    use(options_.ipv4, options_.gateway, 0);
+    const bool own_gateway = options_.gateway == options_.ipv4.address;
+    if (own_gateway) log_.warning("the gateway {} is this machine's own address: not used", options_.gateway);
+    use(options_.ipv4, own_gateway ? Ipv4Address{} : options_.gateway, 0);
     co_return Result<void, StartError>{};
   }
   log_.info("{} asking for an address by DHCP", port_.capabilities().mac);

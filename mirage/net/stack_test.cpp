@@ -46,6 +46,23 @@ TEST_CASE("without entropy the stack refuses to start and says why") {
   CHECK(bed.start_error.find("entropy") != std::string::npos);
 }
 
+TEST_CASE("an address that no host may have is refused; an own gateway is not used") {
+  for (const auto address :
+       {Ipv4Address{}, Ipv4Address::of(10, 0, 0, 255), Ipv4Address::of(127, 0, 0, 1), Ipv4Address::of(224, 0, 0, 1)}) {
+    StackOptions options;
+    options.ipv4 = {address, 24};
+    Testbed bed{options};
+    bed.start();
+    CHECK(bed.start_error.find("no address for a host") != std::string::npos);
+  }
+  StackOptions options;
+  options.gateway = own_ip;
+  Testbed bed{options};
+  bed.start();
+  CHECK(bed.start_error.empty());
+  CHECK(bed.stack.ip().routes().size() == 1);
+}
+
 TEST_CASE("ARP: answers for our address only, learns who asked") {
   Testbed bed;
   bed.start();

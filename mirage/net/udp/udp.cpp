@@ -103,29 +103,34 @@ void Udp::deliver() noexcept {
 }
 
 std::size_t Udp::send(std::span<Datagram> datagrams) noexcept {
-  std::size_t accepted = 0;
-  for (; accepted < datagrams.size(); ++accepted) {
-    if (auto sent = send_one(datagrams[accepted]); !sent) {
+  Result<Path, IpError> path = Failure{IpError::no_route};
+  const Datagram* previous = nullptr;  // a burst often goes to one place: its path is looked up once
+  for (std::size_t accepted = 0; accepted < datagrams.size(); ++accepted) {
+    Datagram& datagram = datagrams[accepted];
+    const bool same = previous != nullptr && previous->local.address == datagram.local.address &&
+                      previous->remote.address == datagram.remote.address;
+    if (!same) path = ip_.route(datagram.local.address, datagram.remote.address);
+    const auto sent = path ? send_one(datagram, *path) : Result<void, UdpError>{Failure{UdpError::no_route}};
+    if (!sent) {
       last_error_ = sent.error();
       ++counters_.refused;
-      break;
+      return accepted;
     }
     ++counters_.sent;
+    previous = &datagram;
   }
-  return accepted;
+  return datagrams.size();
 }
 
-Result<void, UdpError> Udp::send_one(Datagram& datagram) noexcept {
+Result<void, UdpError> Udp::send_one(Datagram& datagram, const Path& path) noexcept {
   const std::size_t size = datagram.payload.byte_count();
   if (size > maximum_payload) return Failure{UdpError::too_long};
-  const auto path = ip_.route(datagram.local.address, datagram.remote.address);
-  if (!path) return Failure{UdpError::no_route};
   TransmitFrame frame;
   frame.header = ip_.new_frame(UdpHeader::size);
   if (!frame.header) return Failure{UdpError::no_memory};
 
   const auto length = static_cast<std::uint16_t>(size + UdpHeader::size);
-  const std::uint16_t pseudo = wire::pseudo_header_complete(path->pseudo_header_sum, ip_protocol::udp, length);
+  const std::uint16_t pseudo = wire::pseudo_header_complete(path.pseudo_header_sum, ip_protocol::udp, length);
   UdpHeader header{datagram.local.port, datagram.remote.port, length, 0};
   const MutableBytes out = frame.header.grow_back(UdpHeader::size);
   if (ip_.capabilities().transmit_checksum) {
@@ -141,7 +146,7 @@ Result<void, UdpError> Udp::send_one(Datagram& datagram) noexcept {
     store_big(out, UdpHeader::checksum_at, wire::udp_checksum(sum.checksum()));
   }
   frame.payload = datagram.payload;  // kept by the caller until it is accepted
-  const auto sent = ip_.send(*path, ip_protocol::udp, 0, std::move(frame));
+  const auto sent = ip_.send(path, ip_protocol::udp, 0, std::move(frame));
   if (sent) {
     datagram.payload.clear();
     return {};

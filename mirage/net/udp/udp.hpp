@@ -58,7 +58,7 @@ class Udp {
  private:
   struct Pending;  // the datagrams collected for one handler
   [[nodiscard]] bool checksum_is_valid(const IpPacket& packet, std::size_t length) const noexcept;
-  [[nodiscard]] Result<void, UdpError> send_one(Datagram& datagram) noexcept;
+  [[nodiscard]] Result<void, UdpError> send_one(Datagram& datagram, const Path& path) noexcept;
   [[nodiscard]] std::optional<Port> free_port() noexcept;
 
   Shard& shard_;
