@@ -66,7 +66,7 @@ MutableSlice BufferPool::allocate(std::size_t size, std::uint32_t headroom) noex
 }
 
 MutableSlice BufferPool::allocate_sparing(std::size_t size, std::uint32_t headroom) noexcept {
-  if (available() < bound_ / 16) {
+  if (available() < bound_ / 4) {
     ++statistics_.failures;
     return {};
   }

@@ -191,8 +191,9 @@ class BufferPool {
   /// A block with room for `headroom + size` bytes, content empty. Empty slice when the bound is reached or the
   /// request exceeds large_capacity.
   [[nodiscard]] MutableSlice allocate(std::size_t size, std::uint32_t headroom = header_headroom) noexcept;
-  /// The same for what an application keeps (text to send, bodies): leaves the last sixteenth of the bound to received
-  /// frames and headers, without which nothing that was sent would ever be acknowledged and released.
+  /// The same for what an application keeps (text to send, bodies): leaves the last quarter of the bound to received
+  /// frames and headers, without which nothing that was sent would ever be acknowledged and released. More than low()
+  /// asks for: two hosts full of text for each other must not close their windows to each other for ever.
   [[nodiscard]] MutableSlice allocate_sparing(std::size_t size, std::uint32_t headroom = header_headroom) noexcept;
   /// Copies `bytes`, sparing; an empty slice (for non-empty bytes) when no block is to be had.
   [[nodiscard]] Slice copy(Bytes bytes, std::uint32_t headroom = 0) noexcept;

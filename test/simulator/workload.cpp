@@ -80,8 +80,8 @@ Task<void> write_all(Shard& shard, Flow& flow, Side& side) {
       }
       const std::size_t size = list.byte_count();
       if (size == 0) {
-        (void)co_await sleep(10ms);  // the pool is exhausted: try again
-        continue;
+        if (co_await sleep(10ms) == WaitStatus::cancelled) co_return fail(side.result, FlowError::cancelled);
+        continue;  // the pool was exhausted: try again
       }
       written = co_await flow.write(std::move(list));
       if (written) side.result.written += size;
@@ -161,7 +161,7 @@ Task<void> call(Shard& shard, Node& node, Port port, Duration start, Side& side)
   (void)co_await sleep(start);
   auto flow = co_await node.stack.tcp().connect({.address = Node::address(1), .port = port});
   while (!flow && flow.error() == FlowError::no_memory) {  // refused at a bound: later there may be room
-    (void)co_await sleep(200ms);
+    if (co_await sleep(200ms) == WaitStatus::cancelled) break;
     flow = co_await node.stack.tcp().connect({.address = Node::address(1), .port = port});
   }
   if (flow) {
