@@ -5,6 +5,7 @@
 
 #include <arpa/inet.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <tender/usernet/network.hpp>
 
@@ -19,6 +20,8 @@ namespace {
 constexpr int burst = 64;
 /// Sockets at once; the limit of descriptors leaves room for them. Beyond, new connections wait in the kernel.
 constexpr std::size_t socket_bound = 960;
+/// Milliseconds until a listener is looked at again when there was no descriptor for what it had.
+constexpr std::int64_t accept_pause = 100;
 constexpr int listen_backlog = 128;
 constexpr std::int64_t guest_patience = 1000;  // milliseconds
 
@@ -183,8 +186,34 @@ bool Network::is_listener(int descriptor) const {
 
 bool Network::holds_back(int descriptor) const {
   // While the guest does not read, nobody may produce more for it.
-  return port_.congested() ||
-         (is_listener(descriptor) && (polls_.size() > socket_bound || (!guest_seen_ && clock_ms() < accept_from_)));
+  return port_.congested() || (is_listener(descriptor) && (polls_.size() > socket_bound || clock_ms() < accept_again_ ||
+                                                           (!guest_seen_ && clock_ms() < accept_from_)));
+}
+
+namespace {
+/// Whether another descriptor can be opened. Sockets are not all in the poll set, so they cannot be counted there.
+bool spare_descriptor() {
+  const int probe = ::socket(AF_INET, SOCK_STREAM, 0);
+  if (probe < 0) {
+    return errno != EMFILE && errno != ENFILE;
+  }
+  ::close(probe);
+  return true;
+}
+}  // namespace
+
+/// A connection that cannot be accepted would make its listener ready for ever: it waits in the kernel for a while.
+void Network::spare_listeners() {
+  const auto ready = [this](const pollfd& entry) { return entry.revents != 0 && is_listener(entry.fd); };
+  if (std::ranges::none_of(polls_, ready) || spare_descriptor()) {
+    return;
+  }
+  accept_again_ = clock_ms() + accept_pause;
+  for (pollfd& entry : polls_) {
+    if (ready(entry)) {
+      entry.revents = 0;
+    }
+  }
 }
 
 void Network::fill_polls(int& timeout) {
@@ -201,6 +230,9 @@ void Network::fill_polls(int& timeout) {
   }
   if (!guest_seen_ && now < accept_from_ && !listeners_.empty()) {
     shortest = std::min(shortest, accept_from_ - now);
+  }
+  if (now < accept_again_) {
+    shortest = std::min(shortest, accept_again_ - now);
   }
   timeout = shortest >= UINT32_MAX ? -1 : static_cast<int>(std::min<std::int64_t>(shortest, 3'600'000));
 }
@@ -261,6 +293,7 @@ Result<> Network::turn(int timeout) {
     take_frames();
   }
   run_timers();
+  spare_listeners();
   slirp_pollfds_poll(slirp_, ready < 0, Callbacks::get_events, this);
   return {};
 }

@@ -44,6 +44,7 @@ class Network {
   void note_listeners();
   void fill_polls(int& timeout);
   void add_poll(pollfd entry) { polls_.push_back(entry); }
+  void spare_listeners();
   void take_frames();
   void deliver(std::span<const std::byte> frame);
   void watch_for_guest(std::span<const std::byte> frame);
@@ -68,6 +69,7 @@ class Network {
   /// Connections wait in the kernel until the guest is there, or at least until this time (milliseconds): a connection
   /// that libslirp accepts earlier meets no answer to ARP and is tried again after seconds.
   std::int64_t accept_from_ = 0;
+  std::int64_t accept_again_ = 0;
   bool guest_seen_ = false;
 };
 
