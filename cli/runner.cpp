@@ -147,7 +147,8 @@ class Launcher {
 
  private:
   [[nodiscard]] unsigned memory() const { return options_.memory == 0 ? plan_.memory : options_.memory; }
-  /// In user mode nothing behind the helper limits the MTU. Large frames are three times as fast, but pin large buffers.
+  /// In user mode nothing behind the helper limits the MTU. Large frames are three times as fast, but pin large
+  /// buffers.
   [[nodiscard]] unsigned user_mtu() const { return memory() >= 16 ? 9000 : 1500; }
 
   [[nodiscard]] std::string accelerator() const {

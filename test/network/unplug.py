@@ -17,23 +17,30 @@ from pathlib import Path
 from harness import Failed, GUEST, Guest, Namespace, check, run_cases, sh, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
-MARK = f"MIRAGE_UNPLUG={os.getpid()}"
 
 
-def marked():
-    """Processes that inherited the mark, by their command name."""
+def processes():
+    """Every process: number -> (parent, start time, name, state)."""
     found = {}
     for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit() or int(folder.name) == os.getpid():
+        if not folder.name.isdigit():
             continue
         try:
-            if MARK.encode() in (folder / "environ").read_bytes().split(b"\0"):
-                state = (folder / "stat").read_text().rsplit(")", 1)[1].split()[0]
-                if state != "Z":
-                    found[int(folder.name)] = (folder / "comm").read_text().strip()
+            text = (folder / "stat").read_text()
         except OSError:
-            pass
+            continue
+        name = text[text.index("(") + 1:text.rindex(")")]
+        fields = text[text.rindex(")") + 2:].split()
+        found[int(folder.name)] = (int(fields[1]), fields[19], name, fields[0])
     return found
+
+
+def family(root):
+    """The process and all below it: number -> (start time, name)."""
+    everybody, found = processes(), {root}
+    while more := {pid for pid, (parent, *_) in everybody.items() if parent in found} - found:
+        found |= more
+    return {pid: everybody[pid][1:3] for pid in found if pid in everybody}
 
 
 class Context:
@@ -48,18 +55,25 @@ class Context:
         for words in (["configure", "-t", "spt"], ["build"]):
             subprocess.run([self.tools / "mirage", *words], cwd=self.project, check=True, stdout=subprocess.DEVNULL)
         self.files = self.list_files()
+        self.known = {}
 
     def list_files(self):
         return sorted(str(p) for p in self.work.rglob("*"))
 
     def start(self):
-        key, value = MARK.split("=")
-        environment = os.environ | {key: value, "TMPDIR": str(self.temporary), "XDG_RUNTIME_DIR": str(self.temporary)}
+        environment = os.environ | {"TMPDIR": str(self.temporary), "XDG_RUNTIME_DIR": str(self.temporary)}
         process = subprocess.Popen([self.tools / "mirage", "run", "-p", "127.0.0.1:8080:80"], cwd=self.project, env=environment,
                                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                                    start_new_session=True)
         wait_until(lambda: self.get("/") is not None, 20, "an answer")
+        self.known = family(process.pid)
         return process
+
+    def alive(self):
+        """Of the processes that start() saw, those that still run: number -> name."""
+        everybody = processes()
+        return {pid: name for pid, (started, name) in self.known.items()
+                if pid in everybody and everybody[pid][1] == started and everybody[pid][3] != "Z"}
 
     def get(self, path, read=100):
         try:
@@ -71,7 +85,7 @@ class Context:
 
     def check_clean(self, process):
         wait_until(lambda: process.poll() is not None, 5, "mirage run to end")
-        wait_until(lambda: not marked(), 5, f"processes to end: {marked()}")
+        wait_until(lambda: not self.alive(), 5, f"processes to end, of {self.known}")
         links = sh("ip", "-o", "link").splitlines()
         check(len(links) == 2, f"interfaces left behind: {links}")  # lo and the harness's own tap
         check(self.list_files() == self.files, f"files left behind: {set(self.list_files()) - set(self.files)}")
@@ -85,8 +99,8 @@ def kill_named(name, during_transfer):
             transfer = socket.create_connection(("127.0.0.1", 8080), timeout=5)
             transfer.sendall(b"GET /large.bin HTTP/1.1\r\nHost: x\r\n\r\n")
             transfer.recv(1000)
-        victims = [pid for pid, comm in marked().items() if comm.startswith(name)]
-        check(victims, f"no process {name} among {marked()}")
+        victims = [pid for pid, other in context.alive().items() if other == name]
+        check(victims, f"no process {name} among {context.alive()}")
         for pid in victims:
             os.kill(pid, signal.SIGKILL)
         context.check_clean(process)
