@@ -110,10 +110,14 @@ install_libcxx() {
 
 # No trap instruction to a kernel, and on x86_64 nothing stored below the stack pointer.
 check_sysroot() {
-  local library found pattern='\s(syscall|sysenter|int\s+\$(0x)?80|svc\s)'
+  local library listing found libraries=0 pattern='\s(syscall|sysenter|int\s+\$(0x)?80|svc\s)'
   [ "$arch" != x86_64 ] || pattern+='|\s-(0x)?[0-9a-f]+\(%rsp\)'
   while read -r library; do
-    found=$(llvm-objdump-19 -d --no-show-raw-insn "$library" | grep -E "$pattern" | grep -vE '\slea[lq]\s' | head -n 5 || true)
+    # The disassembler's own failure must not pass for "nothing found"; grep's 1 is just that.
+    listing=$(llvm-objdump-19 -d --no-show-raw-insn "$library") || die "$library cannot be disassembled"
+    found=$(grep -E "$pattern" <<<"$listing" | grep -vE '\slea[lq]\s' | head -n 5) || true
+    libraries=$((libraries + 1))
     [ -z "$found" ] || die "$library holds instructions that a guest must not run: $found"
   done < <(find "$root/usr/lib" -name '*.a' -size +1k)
+  [ "$libraries" -ge 4 ] || die "only $libraries libraries were found in $root/usr/lib"
 }
