@@ -93,8 +93,8 @@ struct Services {
     if (!count) co_return;
     for (std::uint64_t at = 0; at < *count;) {
       const std::uint64_t left = *count - at;
-      mirage::MutableSlice block = keys.shard.buffers().allocate(mirage::large_capacity, 0);
-      if (!block) block = keys.shard.buffers().allocate(mirage::frame_capacity, 0);
+      mirage::MutableSlice block = keys.shard.buffers().allocate_sparing(mirage::large_capacity, 0);
+      if (!block) block = keys.shard.buffers().allocate_sparing(mirage::frame_capacity, 0);
       if (!block) {
         co_await mirage::sleep(mirage::Duration{1'000'000});
         continue;
