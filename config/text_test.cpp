@@ -23,6 +23,9 @@ TEST_CASE("values of keys in generated code") {
   CHECK(literal("string", "a\"b\\c\n?") == R"("a\"b\\c\012\077")");
   CHECK(literal("duration", "2s") == "mirage::Duration{2000000000}");
   CHECK(literal("ipv4_prefix", "10.0.0.2/24") == "mirage::Ipv4Prefix{mirage::Ipv4Address{0x0a000002}, 24}");
+  CHECK(literal("ip_prefix", "2001:db8::2/64") ==
+        "mirage::IpPrefix{mirage::IpAddress::of(0x20010db800000000, 0x0000000000000002), 64}");
+  CHECK_FALSE(find_key_type("ip")->check("2001:db8::g"));
   CHECK(shown(*find_key_type("duration"), "90000000000ns") == "90s");
   CHECK(shown(*find_key_type("duration"), "3600s") == "1h");
   CHECK(find_key_type("u17") == nullptr);

@@ -39,6 +39,14 @@ std::string prefix(std::string_view text) {
   const auto value = read<Ipv4Prefix>(text);
   return std::format("mirage::Ipv4Prefix{{mirage::Ipv4Address{{{:#010x}}}, {}}}", value.address.value, value.length);
 }
+std::string ip_address(const IpAddress& address) {
+  return std::format("mirage::IpAddress::of({:#018x}, {:#018x})", address.high(), address.low());
+}
+std::string any_address(std::string_view text) { return ip_address(read<IpAddress>(text)); }
+std::string any_prefix(std::string_view text) {
+  const auto value = read<IpPrefix>(text);
+  return std::format("mirage::IpPrefix{{{}, {}}}", ip_address(value.address), value.length);
+}
 
 constexpr std::array types{
     KeyType{"bool", "bool", "true or false", check<bool>, as_is},
@@ -55,6 +63,9 @@ constexpr std::array types{
     KeyType{"ipv4", "mirage::Ipv4Address", "an IPv4 address such as 10.0.0.1", check<Ipv4Address>, address},
     KeyType{"ipv4_prefix", "mirage::Ipv4Prefix", "an address with its network's length, such as 10.0.0.2/24",
             check<Ipv4Prefix>, prefix},
+    KeyType{"ip", "mirage::IpAddress", "an IP address such as 2001:db8::1 or 10.0.0.1", check<IpAddress>, any_address},
+    KeyType{"ip_prefix", "mirage::IpPrefix", "an address with its network's length, such as 2001:db8::2/64",
+            check<IpPrefix>, any_prefix},
 };
 
 }  // namespace

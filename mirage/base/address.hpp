@@ -45,23 +45,57 @@ struct Ipv4Address {
 struct IpAddress {
   std::array<std::uint8_t, 16> octets{};
   constexpr auto operator<=>(const IpAddress&) const = default;
+  constexpr bool operator==(const IpAddress& other) const noexcept {
+    return high() == other.high() && low() == other.low();
+  }
   constexpr IpAddress() noexcept = default;
   constexpr IpAddress(Ipv4Address v4) noexcept {  // NOLINT: widening is implicit on purpose
     octets[10] = octets[11] = 0xff;
     for (unsigned i = 0; i < 4; ++i) octets[12 + i] = static_cast<std::uint8_t>(v4.value >> (24 - 8 * i));
   }
-  [[nodiscard]] constexpr bool is_v4() const noexcept {
-    for (unsigned i = 0; i < 10; ++i) {
-      if (octets[i] != 0) return false;
+  /// The eight groups of an IPv6 address, each the high half of `high` first.
+  [[nodiscard]] static constexpr IpAddress of(std::uint64_t high, std::uint64_t low) noexcept {
+    IpAddress address;
+    for (unsigned i = 0; i < 8; ++i) {
+      address.octets[i] = static_cast<std::uint8_t>(high >> (56 - 8 * i));
+      address.octets[8 + i] = static_cast<std::uint8_t>(low >> (56 - 8 * i));
     }
-    return octets[10] == 0xff && octets[11] == 0xff;
+    return address;
   }
+  /// The first and the last 64 bits in host order.
+  [[nodiscard]] constexpr std::uint64_t high() const noexcept { return load(0); }
+  [[nodiscard]] constexpr std::uint64_t low() const noexcept { return load(8); }
+  [[nodiscard]] constexpr bool is_v4() const noexcept { return high() == 0 && low() >> 32 == 0xffff; }
   /// Precondition: is_v4().
-  [[nodiscard]] constexpr Ipv4Address v4() const noexcept {
-    return Ipv4Address::of(octets[12], octets[13], octets[14], octets[15]);
-  }
+  [[nodiscard]] constexpr Ipv4Address v4() const noexcept { return {static_cast<std::uint32_t>(low())}; }
+  /// No address, of either version.
   [[nodiscard]] constexpr bool is_unspecified() const noexcept {
-    return *this == IpAddress{} || (is_v4() && v4().is_unspecified());
+    return high() == 0 && (low() == 0 || low() == 0xffff'0000'0000);
+  }
+  /// RFC 4291 2.5.3, RFC 1122 3.2.1.3 (g).
+  [[nodiscard]] constexpr bool is_loopback() const noexcept {
+    return is_v4() ? v4().is_loopback() : high() == 0 && low() == 1;
+  }
+  /// RFC 4291 2.7, RFC 1112 4. Not the broadcast addresses of IPv4.
+  [[nodiscard]] constexpr bool is_multicast() const noexcept {
+    return is_v4() ? v4().is_multicast() : octets[0] == 0xff;
+  }
+  /// RFC 4291 2.5.6, RFC 3927: meaningful on one link only.
+  [[nodiscard]] constexpr bool is_link_local() const noexcept {
+    return is_v4() ? v4().value >> 16 == 0xa9fe : high() >> 54 == 0x3fa;
+  }
+  /// An address that one host may have.
+  [[nodiscard]] constexpr bool is_unicast() const noexcept {
+    return is_v4() ? v4().is_unicast() : !is_unspecified() && !is_multicast();
+  }
+  /// Dotted decimal, or the text form of RFC 4291 2.2 (also with an IPv4 address at the end); without a zone.
+  [[nodiscard]] static constexpr std::optional<IpAddress> parse(std::string_view text) noexcept;
+
+ private:
+  [[nodiscard]] constexpr std::uint64_t load(std::size_t at) const noexcept {
+    std::uint64_t value = 0;
+    for (std::size_t i = 0; i < 8; ++i) value = value << 8 | octets[at + i];
+    return value;
   }
 };
 
@@ -83,6 +117,33 @@ struct Ipv4Prefix {
     return Ipv4Address{address.value | ~mask()};
   }
   [[nodiscard]] static constexpr std::optional<Ipv4Prefix> parse(std::string_view text) noexcept;
+};
+
+/// Prefix of either version, e.g. 2001:db8::2/64. `length` counts within 128 bits: an IPv4 prefix's own plus 96.
+struct IpPrefix {
+  IpAddress address;
+  std::uint8_t length = 0;
+  constexpr auto operator<=>(const IpPrefix&) const = default;
+  constexpr IpPrefix() noexcept = default;
+  constexpr IpPrefix(const IpAddress& of, std::uint8_t bits) noexcept : address(of), length(bits) {}
+  constexpr IpPrefix(const Ipv4Prefix& v4) noexcept  // NOLINT: widening is implicit on purpose
+      : address(v4.address), length(static_cast<std::uint8_t>(v4.length + 96)) {}
+  [[nodiscard]] constexpr IpAddress network() const noexcept {
+    return IpAddress::of(address.high() & mask(length), address.low() & mask(length < 64 ? 0U : length - 64U));
+  }
+  /// An IPv4 address is in no IPv6 prefix, not even in ::/0.
+  [[nodiscard]] constexpr bool contains(const IpAddress& other) const noexcept {
+    return address.is_v4() == other.is_v4() && ((address.high() ^ other.high()) & mask(length)) == 0 &&
+           ((address.low() ^ other.low()) & mask(length < 64 ? 0U : length - 64U)) == 0;
+  }
+  /// Either version, with its length.
+  [[nodiscard]] static constexpr std::optional<IpPrefix> parse(std::string_view text) noexcept;
+
+ private:
+  /// The first `bits` of 64 set; all for more.
+  [[nodiscard]] static constexpr std::uint64_t mask(unsigned bits) noexcept {
+    return bits == 0 ? 0 : bits >= 64 ? ~std::uint64_t{0} : ~std::uint64_t{0} << (64 - bits);
+  }
 };
 
 using Port = std::uint16_t;
@@ -153,6 +214,70 @@ constexpr std::optional<Ipv4Prefix> Ipv4Prefix::parse(std::string_view text) noe
   const auto length = detail::take_decimal(text, 2, 32);
   if (!address || !length || !text.empty()) return std::nullopt;
   return Ipv4Prefix{*address, static_cast<std::uint8_t>(*length)};
+}
+
+namespace detail {
+/// One group of up to four hexadecimal digits; advances `text`.
+constexpr std::optional<std::uint16_t> take_group(std::string_view& text) noexcept {
+  std::uint32_t value = 0;
+  unsigned count = 0;
+  while (count < 4 && !text.empty() && hex_digit(text.front()) >= 0) {
+    value = value * 16 + static_cast<std::uint32_t>(hex_digit(text.front()));
+    text.remove_prefix(1);
+    ++count;
+  }
+  if (count == 0) return std::nullopt;
+  return static_cast<std::uint16_t>(value);
+}
+
+/// The groups of one side of "::" (or of the whole), from octet `at` of `out` on; how many octets, or nothing.
+constexpr std::optional<std::size_t> take_groups(std::string_view text, IpAddress& out) noexcept {
+  std::size_t at = 0;
+  while (!text.empty()) {
+    if (text.find(':') == std::string_view::npos && text.find('.') != std::string_view::npos) {
+      const auto v4 = Ipv4Address::parse(text);  // RFC 4291 2.2 (3)
+      if (!v4 || at > 12) return std::nullopt;
+      for (unsigned i = 0; i < 4; ++i) out.octets[at + i] = static_cast<std::uint8_t>(v4->value >> (24 - 8 * i));
+      return at + 4;
+    }
+    const auto group = take_group(text);
+    if (!group || at > 14) return std::nullopt;
+    out.octets[at++] = static_cast<std::uint8_t>(*group >> 8);
+    out.octets[at++] = static_cast<std::uint8_t>(*group);
+    if (text.empty()) break;
+    if (text.front() != ':' || text.size() == 1) return std::nullopt;
+    text.remove_prefix(1);
+  }
+  return at;
+}
+}  // namespace detail
+
+constexpr std::optional<IpAddress> IpAddress::parse(std::string_view text) noexcept {
+  if (text.find(':') == std::string_view::npos) {
+    const auto v4 = Ipv4Address::parse(text);
+    if (!v4) return std::nullopt;
+    return IpAddress{*v4};
+  }
+  const auto gap = text.find("::");
+  IpAddress address;
+  const auto front = detail::take_groups(text.substr(0, gap), address);
+  if (gap == std::string_view::npos) return front == 16 ? std::optional{address} : std::nullopt;
+  IpAddress tail;
+  const auto back = detail::take_groups(text.substr(gap + 2), tail);
+  if (!front || !back || *front + *back > 14) return std::nullopt;  // "::" stands for at least one group
+  for (std::size_t i = 0; i < *back; ++i) address.octets[16 - *back + i] = tail.octets[i];
+  return address;
+}
+
+constexpr std::optional<IpPrefix> IpPrefix::parse(std::string_view text) noexcept {
+  const auto slash = text.find('/');
+  if (slash == std::string_view::npos) return std::nullopt;
+  const auto address = IpAddress::parse(text.substr(0, slash));
+  if (!address) return std::nullopt;
+  text.remove_prefix(slash + 1);
+  const auto length = detail::take_decimal(text, 3, address->is_v4() ? 32 : 128);
+  if (!length || !text.empty()) return std::nullopt;
+  return IpPrefix{*address, static_cast<std::uint8_t>(*length + (address->is_v4() ? 96 : 0))};
 }
 
 }  // namespace mirage

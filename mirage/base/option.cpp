@@ -65,6 +65,8 @@ bool parse_value(std::string_view text, std::int32_t& out) noexcept { return rea
 bool parse_value(std::string_view text, std::int64_t& out) noexcept { return read_signed(text, out); }
 bool parse_value(std::string_view text, Ipv4Address& out) noexcept { return read_with(Ipv4Address::parse(text), out); }
 bool parse_value(std::string_view text, Ipv4Prefix& out) noexcept { return read_with(Ipv4Prefix::parse(text), out); }
+bool parse_value(std::string_view text, IpAddress& out) noexcept { return read_with(IpAddress::parse(text), out); }
+bool parse_value(std::string_view text, IpPrefix& out) noexcept { return read_with(IpPrefix::parse(text), out); }
 bool parse_value(std::string_view text, std::string_view& out) noexcept {
   out = text;
   return true;

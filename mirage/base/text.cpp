@@ -99,6 +99,12 @@ void append_value(TextWriter& out, const Ipv4Prefix& prefix) noexcept {
   out.append_unsigned(prefix.length);
 }
 
+void append_value(TextWriter& out, const IpPrefix& prefix) noexcept {
+  append_value(out, prefix.address);
+  out.append('/');
+  out.append_unsigned(prefix.address.is_v4() ? prefix.length - 96U : prefix.length);
+}
+
 void append_value(TextWriter& out, const Endpoint& endpoint) noexcept {
   const bool v4 = endpoint.address.is_v4();
   if (!v4) out.append('[');

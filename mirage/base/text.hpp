@@ -49,6 +49,7 @@ void append_value(TextWriter& out, const MacAddress& address) noexcept;
 void append_value(TextWriter& out, Ipv4Address address) noexcept;
 void append_value(TextWriter& out, const IpAddress& address) noexcept;
 void append_value(TextWriter& out, const Ipv4Prefix& prefix) noexcept;
+void append_value(TextWriter& out, const IpPrefix& prefix) noexcept;
 void append_value(TextWriter& out, const Endpoint& endpoint) noexcept;
 /// Seconds with as many decimals as needed to show nanoseconds' leading part: "1.500s", "20ms", "35us".
 void append_value(TextWriter& out, std::chrono::duration<std::int64_t, std::nano> duration) noexcept;

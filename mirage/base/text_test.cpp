@@ -35,6 +35,31 @@ TEST_CASE("addresses are parsed strictly and printed canonically") {
   v6.octets[15] = 1;
   CHECK(Text<64>{"{}", Endpoint{v6, 80}}.view() == "[2001:db8::1]:80");
   CHECK(Text<64>{"{}", IpAddress{}}.view() == "::");
+  CHECK(Text<64>{"{}", IpPrefix{v6, 64}}.view() == "2001:db8::1/64");
+  CHECK(Text<64>{"{}", IpPrefix{Ipv4Prefix{Ipv4Address::of(10, 0, 0, 2), 8}}}.view() == "10.0.0.2/8");
+  // RFC 4291 2.2; what is written is read back.
+  static_assert(IpAddress::parse("2001:db8::8:800:200c:417a") == IpAddress::of(0x20010db800000000, 0x00080800200c417a));
+  static_assert(IpAddress::parse("::ffff:10.0.0.2") == IpAddress{Ipv4Address::of(10, 0, 0, 2)});
+  static_assert(IpAddress::parse("10.0.0.2") == IpAddress{Ipv4Address::of(10, 0, 0, 2)});
+  static_assert(IpAddress::parse("::") == IpAddress{} && IpAddress::parse("::1")->is_loopback());
+  static_assert(IpAddress::parse("1:2:3:4:5:6:7:8") && IpAddress::parse("1:2:3:4:5:6:7::") &&
+                IpAddress::parse("::2:3:4:5:6:7:8"));
+  for (const char* wrong :
+       {"", ":", ":::", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "1::2::3", "1:2:3:4:5:6:7:8::", "12345::", "fe80::1%eth0",
+        "1:", ":1", "::g", "1:2:3:4:5:6:7:1.2.3.4", "::1.2.3", "1.2.3.4::"}) {
+    CHECK_MESSAGE(!IpAddress::parse(wrong), wrong);
+  }
+  for (const char* text : {"::", "::1", "fe80::1", "1:0:0:2::", "2001:db8::1:0:0:1", "1:2:3:4:5:6:7:8", "10.0.0.2"}) {
+    CHECK(Text<64>{"{}", *IpAddress::parse(text)}.view() == text);
+  }
+  static_assert(IpPrefix::parse("2001:db8::2/64")->contains(*IpAddress::parse("2001:db8::ffff")));
+  static_assert(!IpPrefix::parse("2001:db8::2/64")->contains(*IpAddress::parse("2001:db8:0:1::2")));
+  static_assert(IpPrefix::parse("2001:db8::2/127")->network() == IpAddress::parse("2001:db8::2"));
+  static_assert(!IpPrefix::parse("::/0")->contains(Ipv4Address::of(10, 0, 0, 1)));
+  static_assert(IpPrefix::parse("10.0.0.2/24") == IpPrefix{Ipv4Prefix{Ipv4Address::of(10, 0, 0, 2), 24}});
+  static_assert(!IpPrefix::parse("2001:db8::/129") && !IpPrefix::parse("10.0.0.0/33") && !IpPrefix::parse("::1"));
+  static_assert(IpAddress::parse("fe80::1")->is_link_local() && !IpAddress::parse("fec0::1")->is_link_local());
+  static_assert(IpAddress::parse("ff02::1")->is_multicast() && !IpAddress::parse("ff02::1")->is_unicast());
 }
 
 TEST_CASE("log levels are chosen per source") {

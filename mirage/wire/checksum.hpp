@@ -89,6 +89,15 @@ class ChecksumSum {
 [[nodiscard]] constexpr std::uint32_t pseudo_header_sum(Ipv4Address source, Ipv4Address destination) noexcept {
   return (source.value >> 16) + (source.value & 0xffff) + (destination.value >> 16) + (destination.value & 0xffff);
 }
+/// The same for either version (RFC 8200 8.1): an IPv4-mapped address adds 0xffff, which is zero in one's complement.
+[[nodiscard]] constexpr std::uint32_t pseudo_header_sum(const IpAddress& source,
+                                                        const IpAddress& destination) noexcept {
+  const auto words = [](std::uint64_t value) {
+    return (value >> 48) + (value >> 32 & 0xffff) + (value >> 16 & 0xffff) + (value & 0xffff);
+  };
+  return static_cast<std::uint32_t>(words(source.high()) + words(source.low()) + words(destination.high()) +
+                                    words(destination.low()));
+}
 [[nodiscard]] constexpr std::uint16_t pseudo_header_complete(std::uint32_t addresses, std::uint8_t protocol,
                                                              std::uint32_t length) noexcept {
   return fold(std::uint64_t{addresses} + protocol + (length >> 16) + (length & 0xffff));

@@ -20,6 +20,16 @@ struct Ipv4Address {
   std::string text;
 };
 
+/// An address of either IP version, such as 2001:db8::1; in the image a mirage::IpAddress.
+struct IpAddress {
+  std::string text;
+};
+
+/// An address of either version with its network's length, such as 2001:db8::2/64; in the image a mirage::IpPrefix.
+struct IpPrefix {
+  std::string text;
+};
+
 /// An address with its network's length, such as 10.0.0.2/24; in the image a mirage::Ipv4Prefix.
 struct Ipv4Prefix {
   std::string text;
@@ -47,8 +57,9 @@ template <class Rep, class Period>
 inline constexpr bool is_duration<std::chrono::duration<Rep, Period>> = true;
 
 template <class T>
-concept KeyType = std::integral<T> || std::same_as<T, std::string> || std::same_as<T, Ipv4Address> ||
-                  std::same_as<T, Ipv4Prefix> || is_duration<T>;
+concept KeyType =
+    std::integral<T> || std::same_as<T, std::string> || std::same_as<T, Ipv4Address> || std::same_as<T, Ipv4Prefix> ||
+    std::same_as<T, IpAddress> || std::same_as<T, IpPrefix> || is_duration<T>;
 
 template <KeyType T>
 std::string type_name() {
@@ -62,6 +73,10 @@ std::string type_name() {
     return "ipv4";
   } else if constexpr (std::same_as<T, Ipv4Prefix>) {
     return "ipv4_prefix";
+  } else if constexpr (std::same_as<T, IpAddress>) {
+    return "ip";
+  } else if constexpr (std::same_as<T, IpPrefix>) {
+    return "ip_prefix";
   } else {
     return "string";
   }
@@ -71,6 +86,8 @@ inline std::string as_text(bool value) { return value ? "true" : "false"; }
 inline std::string as_text(const std::string& value) { return value; }
 inline std::string as_text(const Ipv4Address& value) { return value.text; }
 inline std::string as_text(const Ipv4Prefix& value) { return value.text; }
+inline std::string as_text(const IpAddress& value) { return value.text; }
+inline std::string as_text(const IpPrefix& value) { return value.text; }
 template <std::integral T>
 std::string as_text(T value) {
   return std::to_string(value);
