@@ -230,11 +230,11 @@ constexpr std::optional<std::uint16_t> take_group(std::string_view& text) noexce
   return static_cast<std::uint16_t>(value);
 }
 
-/// The groups of one side of "::" (or of the whole), from octet `at` of `out` on; how many octets, or nothing.
-constexpr std::optional<std::size_t> take_groups(std::string_view text, IpAddress& out) noexcept {
+/// The groups of one side of "::" (or of the whole), into `out` from its front on; how many octets, or nothing.
+constexpr std::optional<std::size_t> take_groups(std::string_view text, bool last, IpAddress& out) noexcept {
   std::size_t at = 0;
   while (!text.empty()) {
-    if (text.find(':') == std::string_view::npos && text.find('.') != std::string_view::npos) {
+    if (last && text.find(':') == std::string_view::npos && text.find('.') != std::string_view::npos) {
       const auto v4 = Ipv4Address::parse(text);  // RFC 4291 2.2 (3)
       if (!v4 || at > 12) return std::nullopt;
       for (unsigned i = 0; i < 4; ++i) out.octets[at + i] = static_cast<std::uint8_t>(v4->value >> (24 - 8 * i));
@@ -260,10 +260,10 @@ constexpr std::optional<IpAddress> IpAddress::parse(std::string_view text) noexc
   }
   const auto gap = text.find("::");
   IpAddress address;
-  const auto front = detail::take_groups(text.substr(0, gap), address);
+  const auto front = detail::take_groups(text.substr(0, gap), gap == std::string_view::npos, address);
   if (gap == std::string_view::npos) return front == 16 ? std::optional{address} : std::nullopt;
   IpAddress tail;
-  const auto back = detail::take_groups(text.substr(gap + 2), tail);
+  const auto back = detail::take_groups(text.substr(gap + 2), true, tail);
   if (!front || !back || *front + *back > 14) return std::nullopt;  // "::" stands for at least one group
   for (std::size_t i = 0; i < *back; ++i) address.octets[16 - *back + i] = tail.octets[i];
   return address;
