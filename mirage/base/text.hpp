@@ -4,7 +4,6 @@
 #pragma once
 
 #include <array>
-#include <chrono>
 #include <concepts>
 #include <cstdint>
 #include <cstring>
@@ -14,6 +13,7 @@
 #include <type_traits>
 
 #include <mirage/base/address.hpp>
+#include <mirage/base/time.hpp>
 
 namespace mirage {
 

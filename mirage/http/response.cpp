@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: ISC
+#include <chrono>
 #include <cstdint>
 
 #include <mirage/http/response.hpp>
