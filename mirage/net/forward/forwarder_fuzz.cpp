@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: ISC
+// Packets of any kind into both sides of a forwarder, with time passing: no access out of bounds, no buffer left, flows
+// within their bound, and whatever comes out is a packet whose IP header is right.
+#include <cstdlib>
+
+#include <mirage/net/forward/forwarder.hpp>
+
+using namespace mirage;
+using namespace mirage::net::forward;
+
+namespace {
+
+/// Takes one packet off the input: side, delay, length, then its bytes, with a header that the fuzzer need not guess.
+Bytes take(Bytes& input, std::size_t count) {
+  const Bytes part = input.first(std::min(count, input.size()));
+  input = input.subspan(part.size());
+  return part;
+}
+
+void feed(Forwarder& forwarder, BufferPool& pool, Bytes packet, Side from, bool partial, Time now) {
+  MutableSlice buffer = pool.allocate(packet.size());
+  if (!buffer || packet.size() < wire::ipv4_header_size) return;
+  const MutableBytes bytes = buffer.grow_back(static_cast<std::uint32_t>(packet.size()));
+  std::ranges::copy(packet, bytes.begin());
+  store_big(bytes, wire::ipv4_at::checksum, std::uint16_t{0});
+  const std::size_t header = std::min<std::size_t>((std::to_integer<unsigned>(bytes[0]) & 0xf) * 4U, bytes.size());
+  store_big(bytes, wire::ipv4_at::checksum, wire::checksum_of(Bytes(bytes).first(header)));
+  LinkPacket data;
+  (void)data.data.push_back(std::move(buffer).freeze());
+  data.offload.needs_checksum = partial;
+  const Decision decision = forwarder.input(data, from, now);
+  if (decision.kind != Decision::Kind::forward) return;
+  const auto view = wire::Ipv4View::parse(decision.frame.header.bytes(), decision.frame.byte_count());
+  if (!view || view->total_length() != decision.frame.byte_count()) std::abort();
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  Bytes input = std::as_bytes(std::span(data, size));
+  BufferPool pool{std::size_t{1} << 20};
+  {
+    ForwarderOptions options;
+    options.flows.flows = 8;
+    options.flows.flows_per_host = 4;
+    options.translate = size % 5 != 0;
+    options.rules = *RuleList::parse(options.translate ? "reject tcp port 25" : "drop icmp; accept");
+    Forwarder forwarder{pool, options};
+    if (!forwarder.start({1, 2}, 3)) std::abort();
+    forwarder.attach(Side::inside, {{Ipv4Address::of(10, 1, 0, 1), 24}, 1500});
+    forwarder.attach(Side::outside, {{Ipv4Address::of(198, 51, 100, 7), 24}, 600});
+    (void)forwarder.add({17, 80, Ipv4Address::of(10, 1, 0, 2), 80});
+    Time now{Duration{1h}};
+    while (input.size() > 4) {
+      const Bytes head = take(input, 4);
+      const auto control = load_big<std::uint16_t>(head, 0);
+      now += Duration{1s} * (control >> 8);
+      forwarder.expire(now);
+      feed(forwarder, pool, take(input, load_big<std::uint16_t>(head, 2) % 2048U),
+           (control & 1) != 0 ? Side::inside : Side::outside, (control & 2) != 0, now);
+      if (forwarder.flow_count() > 8) std::abort();
+    }
+  }
+  if (pool.statistics().bytes_in_use != 0) std::abort();
+  return 0;
+}
