@@ -13,7 +13,8 @@ bool FlowTable::start(const SipKey& key) noexcept {
   flows_.reset(new (std::nothrow) Flow[options_.flows]);
   if (flows_ == nullptr || !original_.start(options_.flows) || !reply_.start(options_.flows)) return false;
   for (std::uint32_t i = options_.flows; i-- > 0;) flows_[i].next_original = std::exchange(free_, &flows_[i]);
-  return ports_.start(key, options_.flows);
+  // One mapping more than flows: a new flow's comes before the one that makes room for it goes.
+  return ports_.start(key, options_.flows + options_.forwards + 1);
 }
 
 FlowMatch FlowTable::find(const Tuple& tuple) const noexcept {

@@ -22,6 +22,7 @@ inline constexpr std::size_t flow_states = 6;
 struct FlowOptions {
   std::uint32_t flows = 4096;
   std::uint32_t flows_per_host = 1024;  ///< of inside hosts that share a hash of 8 bits, as good as for each host
+  std::uint32_t forwards = 64;          ///< permanent mappings, which need no flow
   /// By FlowState. RFC 5382 REQ-5: 4 min in transit, 2 h 4 min established; RFC 4787 REQ-5: UDP 2 min and more; RFC
   /// 5508 REQ-2: ICMP 60 s and more. A datagram that nobody has answered gets 30 s only, as others do it.
   std::array<Duration, flow_states> timeouts{240s, 30s, 60s, 240s, 300s, 7440s};
