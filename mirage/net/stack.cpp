@@ -39,7 +39,7 @@ Stack::Stack(Shard& shard, NetPort port, const StackOptions& options) noexcept
 /// Every packet's way up, whole.
 void Stack::receive(ReceivedFrame&& frame) noexcept {
   auto packet = link_.input(std::move(frame));
-  if (!packet) return;
+  if (!packet || (hook_ != nullptr && hook_->take(*packet))) return;
   auto datagram = ip_.input(std::move(*packet));
   if (!datagram) return;
   switch (datagram->protocol) {

@@ -31,6 +31,16 @@ struct StackOptions {
   tcp::TcpOptions tcp{};
 };
 
+/// Sees every packet of a stack before it does: how a router gets what is for others.
+class PacketHook {
+ public:
+  /// True when the hook has taken the packet; else the stack goes on with it, as the hook left it.
+  virtual bool take(LinkPacket& packet) noexcept = 0;
+
+ protected:
+  ~PacketHook() = default;
+};
+
 class Stack final : public Poller {
  public:
   using Link = ethernet::Ethernet;
@@ -56,6 +66,11 @@ class Stack final : public Poller {
   [[nodiscard]] Udp& udp() noexcept { return udp_; }
   /// The configured address; unspecified until there is one.
   [[nodiscard]] IpAddress address() noexcept { return ip_.address(); }
+
+  /// Null: none. The hook must outlive the stack or be taken away.
+  void set_hook(PacketHook* hook) noexcept { hook_ = hook; }
+  /// Largest IP packet of the link.
+  [[nodiscard]] std::uint16_t mtu() const noexcept { return port_.capabilities().mtu; }
 
   // The parts, for counters and tools.
   [[nodiscard]] Ip& ip() noexcept { return ip_; }
@@ -90,6 +105,7 @@ class Stack final : public Poller {
   Udp udp_;
   Tcp tcp_;
   Dhcp dhcp_;
+  PacketHook* hook_ = nullptr;
   WaitQueue configured_;
   Timer transmit_again_;
   std::array<ReceivedFrame, burst> burst_;

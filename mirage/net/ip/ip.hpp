@@ -83,6 +83,9 @@ class Ip {
   [[nodiscard]] Result<Path, IpError> route(const IpAddress& source, const IpAddress& destination) noexcept;
   Result<void, IpError> send(const Path& path, std::uint8_t protocol, std::uint8_t traffic_class,
                              TransmitFrame frame) noexcept;
+  /// Sends a packet of another host, complete with its IP header, to its next hop; cut into fragments where it exceeds
+  /// the link's MTU and allows it. Checksum offsets count from the IP header.
+  Result<void, IpError> forward(TransmitFrame frame) noexcept;
   [[nodiscard]] MutableSlice new_frame(std::uint32_t transport_header) noexcept;
   [[nodiscard]] const NetCapabilities& capabilities() noexcept { return link_.capabilities(); }
 

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: ISC
+#include <algorithm>
+
+#include <mirage/net/router.hpp>
+
+namespace mirage::net {
+
+namespace {
+
+constexpr std::size_t contiguous = 60;  // of a transport header: what forward::inspect() may have to see
+
+}  // namespace
+
+Router::ExpiryTimer::ExpiryTimer(Router& router) noexcept
+    : Timer([](Timer& timer) noexcept { static_cast<ExpiryTimer&>(timer).owner->expire(); }), owner(&router) {}
+
+Router::Router(Shard& shard, Stack& inside, Stack& outside, const RouterOptions& options) noexcept
+    : shard_(shard),
+      forwarder_(shard.buffers(), options.forwarder),
+      reassembly_(shard.buffers(), options.reassembly),
+      inside_(*this, inside, forward::Side::inside),
+      outside_(*this, outside, forward::Side::outside),
+      timer_(*this) {}
+
+Router::~Router() {
+  inside_.stack.set_hook(nullptr);
+  outside_.stack.set_hook(nullptr);
+}
+
+bool Router::start() noexcept {
+  Drbg& random = shard_.random();
+  if (!forwarder_.start({random.next_u64(), random.next_u64()}, random.next_u64())) return false;
+  attach(inside_);
+  attach(outside_);
+  inside_.stack.set_hook(&inside_);
+  outside_.stack.set_hook(&outside_);
+  return true;
+}
+
+void Router::attach(const Side& side) noexcept {
+  forwarder_.attach(side.side, {side.stack.ip().prefix(), side.stack.mtu()});
+}
+
+bool Router::input(Side& from, LinkPacket& packet) noexcept {
+  const Bytes first = packet.data.empty() ? Bytes{} : packet.data[0].bytes();
+  const auto view = wire::Ipv4View::parse(first, packet.data.byte_count());
+  if (!view) return false;  // another protocol, or malformed: the stack counts it
+  if (view->is_fragment() && !packet.is_broadcast && !join(packet, *view)) return true;
+  attach(inside_);  // a lease may have changed them
+  attach(outside_);
+  const Slice original = packet.data[0];
+  forward::Decision decision = forwarder_.input(packet, from.side, shard_.now());
+  if (!timer_.armed()) arm();
+  switch (decision.kind) {
+    case forward::Decision::Kind::local:
+      return false;
+    case forward::Decision::Kind::drop:
+      return true;
+    case forward::Decision::Kind::error:
+      from.stack.ip().send_error(
+          original, {.type = decision.icmp_type, .code = decision.icmp_code, .rest = decision.next_hop_mtu});
+      return true;
+    case forward::Decision::Kind::forward:
+      break;
+  }
+  Stack& egress = decision.egress == forward::Side::inside ? inside_.stack : outside_.stack;
+  if (!egress.ip().forward(std::move(decision.frame))) ++drop_egress_;
+  return true;
+}
+
+/// Takes a fragment; true when it completed its packet, which `packet` then is.
+bool Router::join(LinkPacket& packet, const wire::Ipv4View& view) noexcept {
+  const wire::Ipv4Header header = view.value();
+  ip::Fragment fragment{.key = {.source = header.source,
+                                .destination = header.destination,
+                                .identification = header.identification,
+                                .protocol = header.protocol},
+                        .offset = header.fragment_offset,
+                        .more = header.more_fragments,
+                        .payload = {},
+                        .original = packet.data[0]};
+  const std::size_t header_size = view.header_size();
+  fragment.payload = std::move(packet.data);
+  fragment.payload.truncate(header.total_length);
+  fragment.payload.remove_prefix(header_size);
+  ip::Reassembled whole;
+  const auto outcome = reassembly_.add(std::move(fragment), shard_.now(), whole);
+  if (outcome == ip::ReassemblyOutcome::complete && put_together(packet, header, std::move(whole.payload))) return true;
+  if (outcome != ip::ReassemblyOutcome::waiting) ++drop_reassembly_;
+  if (!timer_.armed()) arm();
+  return false;
+}
+
+/// A packet from a header and a payload, with the transport header in its first slice.
+bool Router::put_together(LinkPacket& packet, wire::Ipv4Header header, SliceList&& payload) noexcept {
+  const std::size_t total = wire::ipv4_header_size + payload.byte_count();
+  MutableSlice head = shard_.buffers().allocate(wire::ipv4_header_size + contiguous);
+  if (!head || total > 0xffff) return false;
+  header.fragment_offset = 0;
+  header.more_fragments = false;
+  header.total_length = static_cast<std::uint16_t>(total);
+  header.emit(head.grow_back(wire::ipv4_header_size));
+  std::size_t wanted = std::min(contiguous, payload.byte_count());
+  const std::size_t copied = wanted;
+  for (const Slice& slice : payload) {
+    const std::size_t part = std::min<std::size_t>(slice.size(), wanted);
+    std::ranges::copy(slice.bytes().first(part), head.grow_back(static_cast<std::uint32_t>(part)).begin());
+    wanted -= part;
+  }
+  payload.remove_prefix(copied);
+  packet.data.clear();
+  packet.offload = {};
+  if (!packet.data.push_back(std::move(head).freeze())) return false;
+  return std::ranges::all_of(payload, [&](const Slice& slice) { return packet.data.push_back(slice); });
+}
+
+void Router::expire() noexcept {
+  forwarder_.expire(shard_.now());
+  Slice original;
+  while (reassembly_.expire(shard_.now(), original)) ++drop_reassembly_;
+  arm();
+}
+
+void Router::arm() noexcept {
+  const Time next = std::min(forwarder_.next_deadline(), reassembly_.next_deadline());
+  if (next != never) timer_.arm(shard_.timers(), next);
+}
+
+}  // namespace mirage::net

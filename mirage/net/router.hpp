@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: ISC
+// A router between two networks, each with a stack of its own: what arrives for others goes through the forwarding
+// plane (net/forward: stateful filter, NAT) and out on the other side; what is for the router itself goes up its stack
+// on that side. Fragments are joined before the plane sees them (RFC 4787 REQ-14), under a bound.
+#pragma once
+
+#include <mirage/net/forward/forwarder.hpp>
+#include <mirage/net/ip/reassembly.hpp>
+#include <mirage/net/stack.hpp>
+
+namespace mirage::net {
+
+struct RouterOptions {
+  forward::ForwarderOptions forwarder{};
+  ip::ReassemblyOptions reassembly{};
+};
+
+class Router {
+ public:
+  /// Both stacks must outlive it.
+  Router(Shard& shard, Stack& inside, Stack& outside, const RouterOptions& options = {}) noexcept;
+  Router(const Router&) = delete;
+  Router& operator=(const Router&) = delete;
+  ~Router();
+
+  /// Begins to forward; the stacks have started. False when there is no memory.
+  [[nodiscard]] bool start() noexcept;
+  /// False when the external port or the inside endpoint is taken. Precondition: started.
+  [[nodiscard]] bool add(const forward::PortForward& port_forward) noexcept { return forwarder_.add(port_forward); }
+  [[nodiscard]] const forward::Forwarder& forwarder() const noexcept { return forwarder_; }
+  /// Packets that the next hop's side refused: no route, queue full, too large to be cut.
+  [[nodiscard]] std::uint64_t drop_egress() const noexcept { return drop_egress_; }
+  [[nodiscard]] std::uint64_t drop_reassembly() const noexcept { return drop_reassembly_; }
+
+ private:
+  /// What a stack calls with each packet before it looks at it.
+  struct Side final : PacketHook {
+    Side(Router& router, Stack& own, forward::Side which) noexcept : owner(router), stack(own), side(which) {}
+    bool take(LinkPacket& packet) noexcept override { return owner.input(*this, packet); }
+    Router& owner;
+    Stack& stack;
+    forward::Side side;
+  };
+  struct ExpiryTimer : Timer {
+    explicit ExpiryTimer(Router& router) noexcept;
+    Router* owner;
+  };
+  bool input(Side& from, LinkPacket& packet) noexcept;
+  [[nodiscard]] bool join(LinkPacket& packet, const wire::Ipv4View& view) noexcept;
+  [[nodiscard]] bool put_together(LinkPacket& packet, wire::Ipv4Header header, SliceList&& payload) noexcept;
+  void attach(const Side& side) noexcept;
+  void expire() noexcept;
+  void arm() noexcept;
+
+  Shard& shard_;
+  forward::Forwarder forwarder_;
+  ip::Reassembly reassembly_;
+  Side inside_;
+  Side outside_;
+  ExpiryTimer timer_;
+  std::uint64_t drop_egress_ = 0;
+  std::uint64_t drop_reassembly_ = 0;
+};
+
+}  // namespace mirage::net

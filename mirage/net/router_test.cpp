@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: ISC
+// A router with its two stacks, as the stations on both networks see it.
+#include <doctest/doctest.h>
+
+#include <mirage/net/router.hpp>
+#include <mirage/net/testbed_test.hpp>
+
+using namespace mirage;
+using namespace mirage::net;
+using namespace mirage::net::test;
+using wire::ArpPacket;
+
+namespace {
+
+constexpr Ipv4Address inside_ip = Ipv4Address::of(10, 1, 0, 1);
+constexpr Ipv4Address server = Ipv4Address::of(203, 0, 113, 9);
+
+StackOptions inside_options() {
+  StackOptions options;
+  options.ipv4 = {inside_ip, 24};
+  return options;
+}
+
+/// The outside side is the Testbed's own stack (10.0.0.2/24 with gateway 10.0.0.1); inside is a second one.
+struct RouterBed : Testbed {
+  explicit RouterBed(const RouterOptions& options = {})
+      : Testbed(outside_options()), router(shard, inside, stack, options) {
+    start();
+    (void)scope.spawn([](Stack& s) -> Task<void> { (void)co_await s.start(); }(inside));
+    turns(4);
+    REQUIRE(router.start());
+    inside_net.sent.clear();
+    meet(gateway);
+    inside_net.arrive(host.arp(ArpPacket::request, inside_ip));
+    turns(2);
+    inside_net.sent.clear();
+    net.sent.clear();
+  }
+  static StackOptions outside_options() {
+    StackOptions options;
+    options.gateway = Ipv4Address::of(10, 0, 0, 1);
+    return options;
+  }
+  void from_inside(const Packet& frame) {
+    inside_net.arrive(frame);
+    turns(2);
+  }
+  Sent take_inside() {
+    if (inside_net.sent.empty()) return {};
+    Sent first = std::move(inside_net.sent.front());
+    inside_net.sent.pop_front();
+    return first;
+  }
+  /// A datagram of the inside host to the server.
+  Packet outbound(const Packet& data, const std::function<void(wire::Ipv4Header&)>& change = {}) {
+    return host.ipv4(17, host.udp(5000, 53, data, server), [&](wire::Ipv4Header& header) {
+      header.destination = server;
+      if (change) change(header);
+    });
+  }
+  Packet inbound(const Packet& data) {
+    Peer remote = gateway;
+    remote.ip = server;
+    return gateway.ipv4(17, remote.udp(53, 5000, data), [](wire::Ipv4Header& header) { header.source = server; });
+  }
+  Peer gateway;
+  Peer host{{{2, 0, 0, 0, 1, 2}}, Ipv4Address::of(10, 1, 0, 2)};
+  TestNet inside_net{shard.buffers()};
+  Stack inside{shard, inside_net, inside_options()};
+  Router router;
+};
+
+}  // namespace
+
+TEST_CASE("a datagram goes out by the gateway with the router's address, its answer in to the host") {
+  RouterBed bed;
+  bed.from_inside(bed.outbound(bytes_of("question")));
+  REQUIRE(bed.net.sent.size() == 1);
+  const Parsed out = parse(bed.take());
+  CHECK(out.ethernet.destination == bed.gateway.mac);
+  CHECK(out.ip.source == own_ip);
+  CHECK(out.ip.destination == server);
+  CHECK(out.ip.time_to_live == 63);
+  bed.arrive(bed.inbound(bytes_of("answer")));
+  REQUIRE(bed.inside_net.sent.size() == 1);
+  const Parsed in = parse(bed.take_inside());
+  CHECK(in.ethernet.destination == bed.host.mac);
+  CHECK(in.ip.destination == bed.host.ip);
+  CHECK(in.ip.source == server);
+}
+
+TEST_CASE("the router itself still answers on both sides, and rejects what is for nobody behind it") {
+  RouterBed bed;
+  const Packet ping = Peer::icmp(wire::icmpv4_type::echo_request, 0, 1, bytes_of("ping"));
+  bed.arrive(bed.gateway.ipv4(1, ping));
+  CHECK(parse(bed.take()).ip.destination == bed.gateway.ip);
+  bed.from_inside(bed.host.ipv4(1, ping, [](wire::Ipv4Header& header) { header.destination = inside_ip; }));
+  CHECK(parse(bed.take_inside()).ip.destination == bed.host.ip);
+  bed.arrive(bed.gateway.ipv4(17, bed.gateway.udp(53, 9999, bytes_of("?"))));
+  const Parsed error = parse(bed.take());
+  CHECK(error.ip.protocol == 1);
+  CHECK(std::to_integer<int>(error.payload.at(1)) == wire::icmpv4_unreachable::port);
+}
+
+TEST_CASE("RFC 1812 5.2.7.3: a packet whose hops are over is reported by the address of its side") {
+  RouterBed bed;
+  bed.from_inside(bed.outbound(bytes_of("trace"), [](wire::Ipv4Header& header) { header.time_to_live = 1; }));
+  CHECK(bed.net.sent.empty());
+  const Parsed error = parse(bed.take_inside());
+  CHECK(error.ip.source == inside_ip);
+  CHECK(error.ip.destination == bed.host.ip);
+  CHECK(std::to_integer<int>(error.payload.at(0)) == wire::icmpv4_type::time_exceeded);
+}
+
+TEST_CASE("RFC 4787 REQ-14: fragments are joined, translated, and cut again where the way needs it") {
+  RouterBed bed;
+  const Packet data(3000, std::byte{0x42});
+  const Packet datagram = bed.host.udp(5000, 53, data, server);
+  const auto piece = [&](std::size_t from, std::size_t to) {
+    return bed.host.ipv4(17,
+                         Packet(datagram.begin() + static_cast<long>(from), datagram.begin() + static_cast<long>(to)),
+                         [&](wire::Ipv4Header& header) {
+                           header.destination = server;
+                           header.identification = 99;
+                           header.fragment_offset = static_cast<std::uint16_t>(from);
+                           header.more_fragments = to < datagram.size();
+                         });
+  };
+  bed.from_inside(piece(1480, 2960));  // out of order
+  bed.from_inside(piece(0, 1480));
+  CHECK(bed.net.sent.empty());
+  bed.from_inside(piece(2960, datagram.size()));
+  REQUIRE(bed.net.sent.size() == 3);
+  Packet joined;
+  for (int i = 0; i < 3; ++i) {
+    const Parsed part = parse(bed.take());
+    CHECK(part.ip.source == own_ip);
+    CHECK(part.ip.fragment_offset == joined.size());
+    CHECK(part.ip.more_fragments == (i < 2));
+    joined.insert(joined.end(), part.payload.begin(), part.payload.end());
+  }
+  REQUIRE(joined.size() == datagram.size());
+  const auto pseudo = wire::pseudo_header_complete(wire::pseudo_header_sum(own_ip, server), 17,
+                                                   static_cast<std::uint32_t>(joined.size()));
+  CHECK(wire::checksum_is_valid(joined, pseudo));
+}
+
+TEST_CASE("a fragment without the others is given up, flows end with time: nothing is left") {
+  RouterBed bed;
+  bed.from_inside(bed.outbound(bytes_of("question")));
+  bed.from_inside(bed.outbound(bytes_of("12345678"), [](wire::Ipv4Header& header) { header.more_fragments = true; }));
+  bed.net.sent.clear();
+  CHECK(bed.router.forwarder().flow_count() == 1);
+  bed.run(31s);
+  CHECK(bed.router.forwarder().flow_count() == 0);
+  CHECK(bed.router.drop_reassembly() == 1);
+}
+
+TEST_CASE("a next hop that does not answer is counted, not waited for") {
+  RouterBed bed;
+  const Packet stray = bed.outbound(bytes_of("x"));
+  bed.net.room = 0;  // the device outside is stuck
+  for (int i = 0; i < 600; ++i) bed.from_inside(stray);
+  CHECK(bed.router.drop_egress() > 0);
+  bed.net.room = SIZE_MAX;
+  bed.run(1s);
+}
