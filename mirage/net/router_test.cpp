@@ -26,7 +26,7 @@ struct RouterBed : Testbed {
   explicit RouterBed(const RouterOptions& options = {})
       : Testbed(outside_options()), router(shard, inside, stack, options) {
     start();
-    (void)scope.spawn([](Stack& s) -> Task<void> { (void)co_await s.start(); }(inside));
+    (void)scope.spawn([](net::Stack& s) -> Task<void> { (void)co_await s.start(); }(inside));
     turns(4);
     REQUIRE(router.start());
     inside_net.sent.clear();
@@ -66,7 +66,7 @@ struct RouterBed : Testbed {
   Peer gateway;
   Peer host{{{2, 0, 0, 0, 1, 2}}, Ipv4Address::of(10, 1, 0, 2)};
   TestNet inside_net{shard.buffers()};
-  Stack inside{shard, inside_net, inside_options()};
+  net::Stack inside{shard, inside_net, inside_options()};
   Router router;
 };
 
