@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include <mirage/async/sleep.hpp>
+#include <test/simulator/event.hpp>
 #include <test/simulator/workload.hpp>
 
 namespace mirage::simulator {
@@ -235,8 +236,8 @@ namespace {
 /// A run in progress: sides outlive the coroutines that refer to them.
 class Run {
  public:
-  Run(std::uint64_t seed, const Plan& plan, bool restore, bool show)
-      : plan_(plan), world_(seed, plan.faults, plan.a, plan.b, restore), results_(plan.connections.size()) {
+  Run(std::uint64_t seed, const Plan& plan, bool show)
+      : plan_(plan), world_(seed, plan.faults, plan.a, plan.b), results_(plan.connections.size()) {
     world_.cable.show(show);
     sides_.reserve(2 * results_.size());
     for (std::size_t i = 0; i < results_.size(); ++i) {
@@ -362,7 +363,10 @@ class Run {
 }  // namespace
 
 Outcome run(std::uint64_t seed, const Plan& plan, bool restore, bool show) {
-  return Run{seed, plan, restore, show}.go();
+  restore_at_events(restore);
+  Outcome outcome = Run{seed, plan, show}.go();
+  restore_at_events(false);
+  return outcome;
 }
 
 }  // namespace mirage::simulator

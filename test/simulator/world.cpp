@@ -5,7 +5,6 @@
 #include <cstdlib>
 #include <cstring>
 
-#include <mirage/net/tcp/serialise.hpp>
 #include <mirage/wire/ethernet.hpp>
 #include <mirage/wire/tcp.hpp>
 #include <test/simulator/world.hpp>
@@ -177,31 +176,14 @@ std::string Node::leak() {
          part("slices", stack.tcp().slices()) + part("tasks", scope.running());
 }
 
-void Node::restore_connections() {
-  stack.tcp().each_tcb([](net::tcp::Tcb& tcb) {
-    std::array<std::byte, net::tcp::serialised_size> bytes{};
-    net::tcp::serialise(tcb, bytes);
-    // Nothing may survive but what went through the bytes.
-    std::memset(static_cast<void*>(&tcb), 0xa5, sizeof tcb);
-    const auto restored = net::tcp::restore(bytes);
-    if (!restored) std::abort();
-    tcb = *restored;
-  });
-}
-
-World::World(std::uint64_t seed, const Faults& faults, const NodeOptions& first, const NodeOptions& second,
-             bool restore)
-    : cable(clock, faults, seed),
-      a(clock, cable, 0, seed, first),
-      b(clock, cable, 1, seed, second),
-      restore_(restore) {}
+World::World(std::uint64_t seed, const Faults& faults, const NodeOptions& first, const NodeOptions& second)
+    : cable(clock, faults, seed), a(clock, cable, 0, seed, first), b(clock, cable, 1, seed, second) {}
 
 void World::step() {
   bool busy = false;
   for (Node* node : {&a, &b}) {
     busy |= node->shard.turn();
     busy |= node->device.pending();
-    if (restore_) node->restore_connections();
   }
   ++events;
   if (busy) return;

@@ -126,8 +126,6 @@ class Node {
   [[nodiscard]] static IpAddress address(unsigned side) noexcept { return Ipv4Address::of(10, 0, 0, side + 1); }
   /// Empty when nothing is held: no buffer, no frame, no connection, no slice; else what is.
   [[nodiscard]] std::string leak();
-  /// Takes every TCB to bytes and back.
-  void restore_connections();
 
   VirtualEnvironment environment;
   Shard shard;
@@ -139,7 +137,7 @@ class Node {
 
 class World {
  public:
-  World(std::uint64_t seed, const Faults& faults, const NodeOptions& a, const NodeOptions& b, bool restore);
+  World(std::uint64_t seed, const Faults& faults, const NodeOptions& a, const NodeOptions& b);
   /// Runs until `finished()` or `limit`; true when finished.
   template <class Finished>
   bool run(Finished&& finished, Time limit) {
@@ -156,9 +154,6 @@ class World {
   Node a;
   Node b;
   std::uint64_t events = 0;
-
- private:
-  bool restore_;
 };
 
 }  // namespace mirage::simulator
