@@ -200,26 +200,8 @@ core_dump() {
   stopped 'no directory for cores' . base hello --dumpcore=/nonexistent
 }
 
-# Hostile images: refused in one line with status 1, or run and end however they like within their time; the tender
-# itself never dies of a signal.
-hostile() {
-  refused=0 ran=0
-  for image in hostile/*.hvt; do
-    timeout 5 "$tender" --mem=4 -- "$image" status >/tmp/out 2>/tmp/error </dev/null
-    status=$?
-    if [ $status = 1 ] && [ "$(wc -l </tmp/error)" = 1 ]; then refused=$((refused + 1))
-    elif [ $status -lt 128 ] || [ $status = 255 ] || [ $status = 143 ]; then ran=$((ran + 1)); else
-      failures=$((failures + 1))
-      echo "FAILED $image: status $status: $(cat /tmp/error)"
-    fi
-  done
-  passes=$((passes + 1))
-  echo "hostile images: $refused refused, $ran ran"
-}
-
 basics
 isolation
-[ -z "$ours" ] || [ ! -d hostile ] || hostile
 [ -z "$ours" ] || { core_dump; debugger; }
 guest
 extension
