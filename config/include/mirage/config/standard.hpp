@@ -46,6 +46,14 @@ inline Module<Net> offload(const Module<Net>& net, std::source_location where = 
   return library_module<Net>("offload", {net.node()}, {}, "", where);
 }
 
+/// A switch between networks, for a stack on top of it or by itself.
+inline Module<Net> bridge(const std::vector<Module<Net>>& ports,
+                          std::source_location where = std::source_location::current()) {
+  std::vector<detail::NodePtr> needs;
+  for (const Module<Net>& port : ports) needs.push_back(offload(port, where).node());
+  return library_module<Net>("bridge", std::move(needs), {}, "", where);
+}
+
 /// TCP/IP on a network interface. Its run-time keys (--ipv4, --ipv4-gateway, --dhcp) get the prefix `group-`.
 inline Module<Stack> stack(const Module<Net>& net, std::string group = "",
                            std::source_location where = std::source_location::current()) {
