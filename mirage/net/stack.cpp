@@ -17,7 +17,7 @@ constexpr bool is_usable(const Ipv4Prefix& prefix) noexcept {
 
 static_assert(is_usable({Ipv4Address::of(10, 0, 0, 2), 24}) && is_usable({Ipv4Address::of(10, 0, 0, 0), 31}));
 static_assert(!is_usable({Ipv4Address::of(10, 0, 0, 0), 24}) && !is_usable({Ipv4Address::of(10, 0, 0, 255), 24}));
-static_assert(mirage::Stack<Stack> && Startable<Stack>);
+static_assert(mirage::Stack<Stack> && Startable<Stack> && LearnsNameService<Stack>);
 
 }  // namespace
 
@@ -89,6 +89,17 @@ void Stack::flush() noexcept {
   }
 }
 
+void Stack::visit_counters(CounterVisitor& visitor) const noexcept {
+  visitor.counters("ethernet", counters_of(link_.counters()));
+  visitor.counters("ip", counters_of(ip_.counters()));
+  visitor.counters("icmp", counters_of(icmp_.counters()));
+  visitor.counters("udp", counters_of(udp_.counters()));
+  visitor.counters("tcp", counters_of<tcp::Counters, sizeof(tcp::Counters::drops)>(tcp_.counters()));
+  visitor.counters("tcp_drop", counters_by<tcp::Drop>(tcp_.counters().drops));
+  visitor.counters("dhcp", counters_of(dhcp_.counters()));
+  visitor.gauge("tcp", "connections", tcp_.connections());
+}
+
 // --- start and address ---
 
 Result<void, StartError> Stack::prepare() noexcept {
@@ -134,10 +145,20 @@ void Stack::follow_lease() noexcept {
     case dhcp::Actions::Change::none:
       return;
     case dhcp::Actions::Change::bound:
-      return use(dhcp_.lease().prefix, dhcp_.lease().gateway, dhcp_.lease().mtu);
+      name_service_ = dhcp_.lease().names;
+      use(dhcp_.lease().prefix, dhcp_.lease().gateway, dhcp_.lease().mtu);
+      return add_leased_routes();
     case dhcp::Actions::Change::lost:
       log_.warning("the DHCP lease is gone");
       lose_address();
+  }
+}
+
+/// RFC 3442. What does not fit into the table is left out.
+void Stack::add_leased_routes() noexcept {
+  const auto& routes = dhcp_.lease().routes;
+  for (std::size_t i = 0; i < routes.count; ++i) {
+    (void)ip_.routes().add({.prefix = routes.items[i].prefix, .gateway = routes.items[i].gateway});
   }
 }
 
@@ -150,6 +171,7 @@ void Stack::heed_conflict() noexcept {
 }
 
 void Stack::lose_address() noexcept {
+  name_service_ = {};
   ip_.deconfigure();
   link_.set_address({});
 }

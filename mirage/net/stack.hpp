@@ -8,6 +8,8 @@
 #include <string_view>
 
 #include <mirage/async/shard.hpp>
+#include <mirage/base/counters.hpp>
+#include <mirage/module/name_service.hpp>
 #include <mirage/module/net.hpp>
 #include <mirage/module/stack.hpp>
 #include <mirage/module/start.hpp>
@@ -71,6 +73,11 @@ class Stack final : public Poller {
   void set_hook(PacketHook* hook) noexcept { hook_ = hook; }
   /// Largest IP packet of the link.
   [[nodiscard]] std::uint16_t mtu() const noexcept { return port_.capabilities().mtu; }
+  /// What the network told about name resolution; empty without DHCP or before it is done.
+  [[nodiscard]] const NameService& name_service() const noexcept { return name_service_; }
+
+  /// See base/counters.hpp.
+  void visit_counters(CounterVisitor& visitor) const noexcept;
 
   // The parts, for counters and tools.
   [[nodiscard]] Ip& ip() noexcept { return ip_; }
@@ -92,6 +99,7 @@ class Stack final : public Poller {
   [[nodiscard]] Result<void, StartError> prepare() noexcept;
   void use(const Ipv4Prefix& prefix, Ipv4Address gateway, std::uint16_t mtu) noexcept;
   void follow_lease() noexcept;
+  void add_leased_routes() noexcept;
   void heed_conflict() noexcept;
   void lose_address() noexcept;
 
@@ -106,6 +114,7 @@ class Stack final : public Poller {
   Tcp tcp_;
   Dhcp dhcp_;
   PacketHook* hook_ = nullptr;
+  NameService name_service_;
   WaitQueue configured_;
   Timer transmit_again_;
   std::array<ReceivedFrame, burst> burst_;

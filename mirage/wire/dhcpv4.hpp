@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 // DHCP for IPv4: message format of RFC 2131 section 2, options of RFC 2132. Option 52 (overload) is read, never
-// written; an option that occurs several times (RFC 3396) counts once, the first time. No relay or authentication
-// options.
+// written. Options that may be long (routes, search domains) are joined when they occur several times (RFC 3396); of
+// the others the first one counts. No relay or authentication options.
 #pragma once
 
 #include <array>
@@ -9,6 +9,7 @@
 #include <optional>
 #include <string_view>
 
+#include <mirage/wire/dhcpv4_network.hpp>
 #include <mirage/wire/ethernet.hpp>
 
 namespace mirage::wire {
@@ -30,6 +31,7 @@ inline constexpr std::uint8_t subnet_mask = 1;
 inline constexpr std::uint8_t router = 3;
 inline constexpr std::uint8_t domain_name_server = 6;
 inline constexpr std::uint8_t host_name = 12;
+inline constexpr std::uint8_t domain_name = 15;
 inline constexpr std::uint8_t interface_mtu = 26;
 inline constexpr std::uint8_t requested_address = 50;
 inline constexpr std::uint8_t lease_time = 51;
@@ -41,6 +43,8 @@ inline constexpr std::uint8_t maximum_message_size = 57;
 inline constexpr std::uint8_t renewal_time = 58;
 inline constexpr std::uint8_t rebinding_time = 59;
 inline constexpr std::uint8_t client_identifier = 61;
+inline constexpr std::uint8_t domain_search = 119;
+inline constexpr std::uint8_t classless_routes = 121;
 inline constexpr std::uint8_t end = 255;
 }  // namespace dhcp_option
 
@@ -104,6 +108,16 @@ class DhcpView {
     }
     if ((fields & 2) != 0) return find_in(message_.subspan(dhcp_at::server_name, 64), option);
     return std::nullopt;
+  }
+  /// The values of all occurrences of an option, one behind the other (RFC 3396 7); what does not fit is left out.
+  [[nodiscard]] constexpr Bytes find_joined(std::uint8_t option, MutableBytes memory) const noexcept {
+    std::size_t size = 0;
+    for (Bytes options = message_.subspan(dhcp_at::options);;) {
+      const auto value = find_in(options, option);
+      if (!value || value->size() > memory.size() - size) return memory.first(size);
+      for (const std::byte octet : *value) memory[size++] = octet;
+      options = options.subspan(static_cast<std::size_t>(value->data() + value->size() - options.data()));
+    }
   }
   template <std::unsigned_integral T>
   [[nodiscard]] constexpr std::optional<T> find_number(std::uint8_t option) const noexcept {
@@ -183,6 +197,8 @@ struct DhcpMessage {
   std::optional<std::uint16_t> interface_mtu;
   AddressList<4> routers;
   AddressList<4> name_servers;
+  DhcpRoutes routes;           ///< read, not written
+  DhcpSearch search;           ///< the same
   std::string_view host_name;  ///< refers to the message or the caller's text
 
   /// Nothing when the message is malformed or has no type.
@@ -263,6 +279,11 @@ constexpr std::optional<DhcpMessage> DhcpMessage::parse(Bytes bytes) noexcept {
   message.interface_mtu = view->find_number<std::uint16_t>(dhcp_option::interface_mtu);
   message.routers = AddressList<4>::parse(view->find(dhcp_option::router));
   message.name_servers = AddressList<4>::parse(view->find(dhcp_option::domain_name_server));
+  std::array<std::byte, 256> memory{};
+  message.routes = DhcpRoutes::parse(view->find_joined(dhcp_option::classless_routes, memory));
+  std::array<std::byte, 512> list{};
+  message.search =
+      DhcpSearch::parse(view->find_joined(dhcp_option::domain_search, list), view->find(dhcp_option::domain_name));
   return message;
 }
 
@@ -298,9 +319,11 @@ constexpr std::size_t DhcpMessage::emit(MutableBytes out) const noexcept {
   writer.text(dhcp_option::host_name, host_name);
   if (!is_reply && (type == DhcpType::discover || type == DhcpType::request)) {
     // RFC 2131 4.4.1: the same parameters in every DISCOVER and REQUEST.
-    constexpr std::array<std::uint8_t, 6> wanted{dhcp_option::subnet_mask,        dhcp_option::router,
-                                                 dhcp_option::domain_name_server, dhcp_option::interface_mtu,
-                                                 dhcp_option::renewal_time,       dhcp_option::rebinding_time};
+    // RFC 3442: the classless routes before the routers, which they replace.
+    constexpr std::array<std::uint8_t, 9> wanted{
+        dhcp_option::subnet_mask,        dhcp_option::classless_routes, dhcp_option::router,
+        dhcp_option::domain_name_server, dhcp_option::domain_name,      dhcp_option::domain_search,
+        dhcp_option::interface_mtu,      dhcp_option::renewal_time,     dhcp_option::rebinding_time};
     writer.octets(dhcp_option::parameter_list, wanted);
     writer.number(dhcp_option::maximum_message_size, std::uint16_t{576});
   }

@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include <mirage/async/shard.hpp>
+#include <mirage/base/counters.hpp>
 #include <mirage/module/net.hpp>
 #include <mirage/module/start.hpp>
 
@@ -46,6 +47,7 @@ class Offload {
 
   [[nodiscard]] Shard& shard() noexcept { return shard_; }
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
+  void visit_counters(CounterVisitor& visitor) const noexcept { visitor.counters("offload", counters_of(counters_)); }
   /// For a device whose start() was awaited elsewhere (tests).
   void adopt_capabilities() noexcept;
 

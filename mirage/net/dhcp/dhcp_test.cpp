@@ -49,22 +49,31 @@ struct Bed : Testbed {
     reply.name_servers = {{Ipv4Address::of(10, 0, 0, 3)}, 1};
     return reply;
   }
-  void answer(const DhcpMessage& message) {
+  /// With further options, each a code and its octets.
+  void answer(const DhcpMessage& message, const std::vector<std::vector<unsigned>>& options = {}) {
     Packet bytes(wire::dhcp_maximum_size);
     bytes.resize(message.emit(bytes));
+    while (bytes.back() == std::byte{0}) bytes.pop_back();
+    bytes.pop_back();
+    for (const auto& option : options) {
+      bytes.push_back(static_cast<std::byte>(option[0]));
+      bytes.push_back(static_cast<std::byte>(option.size() - 1));
+      for (std::size_t i = 1; i < option.size(); ++i) bytes.push_back(static_cast<std::byte>(option[i]));
+    }
+    bytes.push_back(std::byte{255});
     const auto unicast = stack.address().is_unspecified() ? Ipv4Address{0xffffffff} : leased;
     arrive(server.ipv4(17, server.udp(67, 68, bytes, unicast),
                        [=](wire::Ipv4Header& header) { header.destination = unicast; }));
   }
   /// Until there is a lease.
-  void bind() {
+  void bind(const std::vector<std::vector<unsigned>>& options = {}) {
     start(true);
     auto discover = next();
     REQUIRE(discover);
     answer(reply_to(*discover, DhcpType::offer));
     auto request = next();
     REQUIRE(request);
-    answer(reply_to(*request, DhcpType::ack));
+    answer(reply_to(*request, DhcpType::ack), options);
     turns(3);
     REQUIRE(started);
   }
@@ -101,10 +110,45 @@ TEST_CASE("discover, offer, request, ack: and start() is done") {
   CHECK(bed.stack.address() == IpAddress{leased});
   CHECK(bed.stack.ip().prefix().length == 24);
   CHECK(bed.stack.ip().routes().find(Ipv4Address::of(192, 0, 2, 1))->gateway == server_ip);
-  CHECK(bed.stack.dhcp().lease().name_servers.items[0] == Ipv4Address::of(10, 0, 0, 3));
+  REQUIRE(bed.stack.name_service().servers().size() == 1);
+  CHECK(bed.stack.name_service().servers()[0] == IpAddress{Ipv4Address::of(10, 0, 0, 3)});
   REQUIRE(bed.net.sent.size() == 2);  // probe and announcement
   CHECK(parse_arp(bed.take()).is_probe());
   CHECK(parse_arp(bed.take()).sender_ip == leased);
+}
+
+TEST_CASE("classless routes replace the router, and may come in parts (RFC 3442, RFC 3396)") {
+  Bed bed;
+  // 192.0.2.0/24 via 10.0.0.7; 10.9.128.0/17 on the link; the default via 10.0.0.9.
+  bed.bind({{121, 24, 192, 0, 2, 10, 0}, {121, 0, 7, 17, 10, 9, 128, 0, 0, 0, 0, 0, 10, 0, 0, 9}});
+  const auto gateway = [&](unsigned a, unsigned b, unsigned c, unsigned d) {
+    const auto* route = bed.stack.ip().routes().find(Ipv4Address::of(a, b, c, d));
+    return route == nullptr ? Ipv4Address{1} : route->gateway;
+  };
+  CHECK(gateway(192, 0, 2, 200) == Ipv4Address::of(10, 0, 0, 7));
+  CHECK(gateway(10, 9, 200, 1) == Ipv4Address{});
+  CHECK(gateway(10, 9, 100, 1) == Ipv4Address::of(10, 0, 0, 9));
+  CHECK(gateway(10, 0, 0, 77) == Ipv4Address{});
+}
+
+TEST_CASE("classless routes without a default: no default route, whatever the routers are (RFC 3442)") {
+  Bed bed;
+  bed.bind({{121, 32, 192, 0, 2, 1, 10, 0, 0, 7, 33, 1, 1, 1, 1, 1, 1, 1, 1}});  // the second is malformed
+  CHECK(bed.stack.ip().routes().find(Ipv4Address::of(192, 0, 2, 1))->gateway == Ipv4Address::of(10, 0, 0, 7));
+  CHECK(bed.stack.ip().routes().find(Ipv4Address::of(192, 0, 2, 2)) == nullptr);
+}
+
+TEST_CASE("search domains: the list (RFC 3397), else the domain name (RFC 2132 3.17)") {
+  Bed one;
+  one.bind({{15, 'l', 'a', 'n', '.', 'x', 0}});
+  CHECK(one.stack.name_service().search() == "lan.x");
+  Bed list;
+  // "a.b" and, in the second part, "c" with a pointer to b.
+  list.bind({{15, 'x'}, {119, 1, 'a', 1, 'b', 0, 1}, {119, 'c', 0xc0, 2}});
+  CHECK(list.stack.name_service().search() == "a.b,c.b");
+  Bed bad;
+  bad.bind({{15, 'a', ' ', 'b'}, {119, 0xc0, 0}});
+  CHECK(bad.stack.name_service().search() == "");
 }
 
 TEST_CASE("a silent network: discover is repeated, ever more slowly") {
@@ -165,6 +209,7 @@ TEST_CASE("a NAK starts over and takes the address away") {
   REQUIRE(renew);
   bed.answer(bed.reply_to(*renew, DhcpType::nak));
   CHECK(bed.stack.address().is_unspecified());
+  CHECK(bed.stack.name_service() == NameService{});
   const auto discover = bed.next();
   REQUIRE(discover);
   CHECK(discover->type == DhcpType::discover);

@@ -130,8 +130,11 @@ void Machine::set_lease(const DhcpMessage& message, Time from) noexcept {
   const auto length = message.subnet_mask ? wire::mask_length(*message.subnet_mask) : std::nullopt;
   lease_ = {};
   lease_.prefix = {message.your_address, length.value_or(class_length(message.your_address))};
-  lease_.gateway = message.routers.count > 0 ? message.routers.items[0] : Ipv4Address{};
-  lease_.name_servers = message.name_servers;
+  set_routes(message);
+  for (std::size_t i = 0; i < message.name_servers.count; ++i) {
+    lease_.names.add_server(message.name_servers.items[i]);
+  }
+  lease_.names.add_search(message.search.view());
   lease_.mtu = message.interface_mtu.value_or(0);
   if (lease_.mtu < least_mtu) lease_.mtu = 0;
   lease_.server = server_;
@@ -146,6 +149,22 @@ void Machine::set_lease(const DhcpMessage& message, Time from) noexcept {
   if (renew > rebind) renew = rebind / 2;
   lease_.renew = after(renew);
   lease_.rebind = after(rebind);
+}
+
+/// RFC 3442: with classless routes the router option is ignored.
+void Machine::set_routes(const DhcpMessage& message) noexcept {
+  if (!message.routes.present) {
+    lease_.gateway = message.routers.count > 0 ? message.routers.items[0] : Ipv4Address{};
+    return;
+  }
+  for (std::size_t i = 0; i < message.routes.count; ++i) {
+    const auto& route = message.routes.items[i];
+    if (route.prefix.length == 0) {
+      lease_.gateway = route.gateway;
+    } else {
+      lease_.routes.items[lease_.routes.count++] = route;
+    }
+  }
 }
 
 Actions Machine::refuse(Time now) noexcept {

@@ -10,6 +10,7 @@
 
 #include <mirage/base/random.hpp>
 #include <mirage/base/time.hpp>
+#include <mirage/module/name_service.hpp>
 #include <mirage/wire/dhcpv4.hpp>
 
 namespace mirage::net::dhcp {
@@ -19,8 +20,9 @@ enum class State : std::uint8_t { stopped, selecting, requesting, bound, renewin
 /// What a server granted.
 struct Lease {
   Ipv4Prefix prefix{};
-  Ipv4Address gateway{};  ///< unspecified: none
-  wire::AddressList<4> name_servers{};
+  Ipv4Address gateway{};      ///< unspecified: none
+  wire::DhcpRoutes routes{};  ///< but for the default route, which is the gateway
+  NameService names{};
   std::uint16_t mtu = 0;  ///< 0: the link's
   Ipv4Address server{};
   Time renew = never;   ///< T1
@@ -86,6 +88,7 @@ class Machine {
   [[nodiscard]] Actions retry_lease(Time now, State state, Time limit) noexcept;
   [[nodiscard]] wire::DhcpMessage message(wire::DhcpType type, Time now) const noexcept;
   void set_lease(const wire::DhcpMessage& message, Time now) noexcept;
+  void set_routes(const wire::DhcpMessage& message) noexcept;
   void back_off(Time now) noexcept;
   [[nodiscard]] bool has_lease() const noexcept {
     return state_ == State::bound || state_ == State::renewing || state_ == State::rebinding;
