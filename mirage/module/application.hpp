@@ -10,4 +10,5 @@
 #include <mirage/module/kv.hpp>
 #include <mirage/module/net.hpp>
 #include <mirage/module/ready.hpp>
+#include <mirage/module/resolver.hpp>
 #include <mirage/module/stack.hpp>

@@ -36,6 +36,7 @@ RUNS = {
                                             "long sleeper is awake", "long enough", "cancelled"]),
     "block": ("device/block", ["--block", "storage=DISK"], [], ["2048 sectors of 512 bytes", "written and read back",
                                                                 "out of bounds: beyond the end"]),
+    "lookup": ("application/lookup", [], ["--names=localhost,192.0.2.1"], ["localhost is 127.0.0.1", "192.0.2.1 is 192.0.2.1"]),
     "custom-block": ("device/custom-block", [], [], ["a mirrored disk of 64 sectors"]),
 }
 # name -> folder, port of the guest, [(request line and headers, status, piece of the body)]
@@ -160,8 +161,10 @@ exit 0
 
 def rig_case(examples, name):
     if name in RUNS:
-        _, options, arguments, _ = RUNS[name]
+        folder, options, arguments, _ = RUNS[name]
         devices = "--block:storage=/tmp/disk.img" if "--block" in options else ""
+        if folder == "application/lookup":
+            devices += " --net:service=tap0"
         memory = options[options.index("--mem") + 1] if "--mem" in options else 32
         words = " ".join(f"'\"{a}\"'" for a in arguments)  # a tender joins words; the guest splits them as a shell does
         return f"echo 'BEGIN {name}'; mirage-hvt --mem={memory} {devices} -- {name}.hvt {words}; echo \"END {name} $?\""

@@ -72,6 +72,21 @@ inline Module<Stack> default_stack(std::source_location where = std::source_loca
              stack(default_network("service", where), "", where), where);
 }
 
+/// Names to addresses, by DNS over a stack. Its run-time keys (--nameserver, --search) get the prefix `group-`.
+inline Module<Resolver> resolver(const Module<Stack>& stack, std::string group = "",
+                                 std::source_location where = std::source_location::current()) {
+  return library_module<Resolver>("resolver", {stack.node()}, {}, std::move(group), where);
+}
+
+/// A job that serves the counters of the stack and of other modules to Prometheus, at /metrics on --metrics-port:
+/// `unikernel("web", {app(net), metrics(net, offload(default_network()))})`. It never ends.
+template <class... Kinds>
+Module<Job> metrics(const Module<Stack>& net, const Module<Kinds>&... modules) {
+  auto port = key<std::uint16_t>("metrics-port", 9100, "TCP port that serves the counters, at /metrics");
+  return main_module("mirage::metrics::Exporter", "mirage/metrics/exporter.hpp", takes<Stack, Kinds...>, {port})(
+      net, modules...);
+}
+
 /// A disk that the host attaches under this name (`mirage run --block NAME=FILE`).
 inline Module<Block> block(std::string name, std::source_location where = std::source_location::current()) {
   return library_module<Block>("block", {}, {{"name", std::move(name)}}, "", where);

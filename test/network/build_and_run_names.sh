@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: ISC
+# usage: build_and_run_names.sh spt|unix TOOLS WORK: names (the lookup example against dnsmasq) and counters (curl).
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+target=$1 tools=$2 work=$3
+rm -rf "$work"
+mkdir -p "$work"
+build() {  # NAME FOLDER...: the project made of the folders' files; leaves its image's name behind its command in $run
+  mkdir "$work/$1"
+  for folder in "${@:2}"; do cp "$folder"/* "$work/$1"; done
+  (cd "$work/$1" && "$tools/mirage" configure -t "$target" >/dev/null && "$tools/mirage" build >/dev/null)
+  case "$target" in
+    spt) run=("$tools/mirage-spt" --mem=64 --net:service=tap0 -- "$work/$1/dist/$1.spt") ;;
+    unix) run=("$work/$1/dist/$1" --net:service=tap0) ;;
+  esac
+}
+build lookup "$here/../../example/application/lookup"
+"$here/names.py" "${run[@]}"
+build counted "$here/services" "$here/counted"
+"$here/metrics.py" "${run[@]}" --ipv4=10.0.0.2/24
