@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""usage: metrics.py COMMAND...   (the command that runs the counted image on tap0, with --ipv4=10.0.0.2/24)
+
+Scrapes with curl: every line is read as Prometheus' text format 0.0.4 has it, and traffic moves the counters.
+"""
+import re
+import socket
+import subprocess
+import sys
+
+from harness import GUEST, Guest, Namespace, check, connect, fail_usage, read_all, run_cases
+
+TYPE = re.compile(r"# TYPE ([a-zA-Z_:][a-zA-Z0-9_:]*) (counter|gauge)")
+SAMPLE = re.compile(r'([a-zA-Z_:][a-zA-Z0-9_:]*)(\{[a-zA-Z_][a-zA-Z0-9_]*="[^"\\\n]*"\})? ([0-9]+)')
+
+
+def curl(path, *options):
+    return subprocess.run(["curl", "-s", "-S", "--max-time", "10", *options, f"http://{GUEST}:9100{path}"], check=True,
+                          capture_output=True, text=True).stdout
+
+
+def scrape():
+    text = curl("/metrics")
+    check(text.endswith("\n"), "the last line has no end")
+    samples, families, family = {}, set(), None
+    for line in text.splitlines():
+        if kind := TYPE.fullmatch(line):
+            family = kind[1]
+            check(family not in families, f"{family} comes twice")
+            families.add(family)
+            continue
+        sample = SAMPLE.fullmatch(line)
+        check(sample, f"not a line of the format: {line!r}")
+        check(sample[1] == family, f"{line!r} stands under {family}")
+        samples[sample[1] + (sample[2] or "")] = int(sample[3])
+    return samples
+
+
+def counts(command):
+    with Guest(command, ready="services are up"):
+        before = scrape()
+        for part in ("ethernet", "ip", "icmp", "udp", "tcp", "tcp_drop", "dhcp", "dns", "offload"):
+            check(any(name.startswith(f"mirage_{part}_") for name in before), f"no counters of {part}")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as echo:
+            echo.settimeout(5)
+            for _ in range(5):
+                echo.sendto(b"x", (GUEST, 7))
+                echo.recv(10)
+            echo.sendto(b"x", (GUEST, 4711))  # nobody there
+        with connect(9) as discard:
+            discard.sendall(bytes(100000))
+            discard.shutdown(socket.SHUT_WR)
+            read_all(discard)
+        after = scrape()
+        grown = {name: after[name] - before[name] for name in after}
+        check(grown["mirage_udp_received_total"] == 5 and grown["mirage_udp_sent_total"] == 5, f"UDP: {grown['mirage_udp_received_total']}")
+        check(grown["mirage_udp_drop_no_port_total"] == 1, "the datagram to nobody is not counted")
+        check(grown["mirage_tcp_bytes_in_total"] >= 100000, "TCP: text that came is not counted")
+        check(grown["mirage_tcp_accepted_total"] == 2, f"connections: {grown['mirage_tcp_accepted_total']}")
+        check(after["mirage_metrics_left_out"] == 0, "sets were left out")
+
+
+def other_requests(command):
+    with Guest(command, ready="services are up"):
+        check("text/plain; version=0.0.4" in curl("/metrics", "-I"), "HEAD does not tell the type")
+        check("404" in curl("/", "-o", "/dev/null", "-w", "%{http_code}"), "another path is found")
+        check("405" in curl("/metrics", "-X", "DELETE", "-o", "/dev/null", "-w", "%{http_code}"), "DELETE is allowed")
+
+
+def many_scrapes(command):
+    with Guest(command, ready="services are up"):
+        first = scrape()["mirage_buffers_bytes_in_use"]
+        for _ in range(50):
+            last = scrape()
+        check(last["mirage_buffers_bytes_in_use"] <= first + 70000, "scrapes leave memory behind")
+        check(last["mirage_buffers_failures"] == 0, "allocations failed")
+
+
+def main():
+    if len(sys.argv) < 2:
+        fail_usage(__doc__)
+    Namespace()
+    return run_cases([counts, other_requests, many_scrapes], sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
