@@ -5,6 +5,8 @@
 
 #include <mirage/wire/arp.hpp>
 #include <mirage/wire/dhcpv4.hpp>
+#include <mirage/wire/dhcpv6.hpp>
+#include <mirage/wire/dns.hpp>
 #include <mirage/wire/ethernet.hpp>
 #include <mirage/wire/icmpv4.hpp>
 #include <mirage/wire/ipv4.hpp>
@@ -68,6 +70,37 @@ void dhcp(Bytes bytes) {
           again->lease_time == message->lease_time && again->subnet_mask == message->subnet_mask);
 }
 
+/// What a client would send of what it read, read again.
+void dhcp6(Bytes bytes) {
+  constexpr std::uint32_t id = 0x01020304;
+  const auto message = Dhcpv6Message::parse(bytes, id);
+  if (!message) return;
+  std::array<std::byte, Dhcpv6Message::maximum_size> out{};
+  const auto again = Dhcpv6Message::parse(Bytes(out).first(message->emit(out)), id);
+  require(again && again->client == message->client && again->server == message->server &&
+          again->elapsed == message->elapsed && again->association.has_value() == message->association.has_value());
+}
+
+/// Every record of a message that parses is there, and every name in it can be written as a question.
+void dns(Bytes bytes) {
+  const auto view = DnsView::parse(bytes);
+  if (!view) return;
+  for (auto section : {view->answers(), view->authorities()}) {
+    while (const auto record = section.next()) {
+      require(view->data(*record).size() == record->data_size);
+      DnsQuery query{1, {record->owner, record->type}, 1232};
+      if (record->type == dns_type::mx && record->of_class == dns_internet)
+        query.question.name = view->name_in(*record, 2);
+      std::array<std::byte, DnsQuery::maximum_size> out{};
+      const auto again = DnsHead::parse(Bytes(out).first(query.emit(out)));
+      require(again && again->question == query.question);
+      std::array<char, DnsName::maximum_text> text;
+      if (!record->owner.is_text()) continue;
+      require(DnsName::from_text({text.data(), record->owner.to_text(text)}) == record->owner);
+    }
+  }
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
@@ -79,6 +112,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (const auto udp = UdpHeader::parse(bytes, size)) require(udp->length <= size);
   ipv4(bytes);
   dhcp(bytes);
+  dhcp6(bytes);
+  dns(bytes);
   if (const auto view = TcpView::parse(bytes)) {
     (void)view->options();
     require(view->header_size() <= size);
