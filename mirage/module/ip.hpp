@@ -33,9 +33,12 @@ struct IpPacket {
   std::uint8_t traffic_class = 0;  ///< DSCP and ECN
   std::uint8_t hop_limit = 0;
   bool checksum_verified = false;       ///< by the device, or (needs_checksum) never left the host
+  bool checksum_optional = false;       ///< UDP may have none (RFC 768; RFC 8200 8.1 forbids it)
   bool is_multicast = false;            ///< multicast or broadcast destination
   std::uint32_t pseudo_header_sum = 0;  ///< as in Path
   std::uint16_t segment_size = 0;       ///< of a coalesced packet; 0: a single one
+  std::uint16_t interface = 0;          ///< where it came in
+  bool was_fragmented = false;          ///< it came in fragments, or with a fragment header
   /// The transport header is contiguous in the first slice if it has at most 60 bytes (or the whole payload).
   SliceList payload;
   /// The IP header and as much as an ICMP error quotes, for errors in reply; a view into the received buffer.
@@ -62,8 +65,10 @@ inline void append_value(TextWriter& out, IpError error) noexcept { out.append(t
 
 namespace ip_protocol {
 inline constexpr std::uint8_t icmp = 1;
+inline constexpr std::uint8_t igmp = 2;
 inline constexpr std::uint8_t tcp = 6;
 inline constexpr std::uint8_t udp = 17;
+inline constexpr std::uint8_t icmpv6 = 58;
 }  // namespace ip_protocol
 
 /// What an ICMP error tells a transport (RFC 1122 section 3.2.2, 4.2.3.9; RFC 5927: the transport must check that the
@@ -96,6 +101,13 @@ concept IpLayer = requires(I& ip, IpAddress address, const Path& path, TransmitF
   } noexcept -> std::same_as<Result<void, IpError>>;
   { ip.new_frame(std::uint32_t{} /*bytes of transport header*/) } noexcept -> std::same_as<MutableSlice>;
   { ip.capabilities() } noexcept -> std::same_as<const NetCapabilities&>;
+};
+
+/// Groups: join() is counted for each group and interface, false at the bound.
+template <class I>
+concept GroupLayer = requires(I& ip, const IpAddress& group, std::uint16_t interface) {
+  { ip.join(group, interface) } noexcept -> std::same_as<bool>;
+  { ip.leave(group, interface) } noexcept;
 };
 
 }  // namespace mirage

@@ -24,7 +24,16 @@ class IpPort {
         }),
         new_frame_([](void* self, std::uint32_t header) noexcept { return static_cast<I*>(self)->new_frame(header); }),
         capabilities_(
-            [](void* self) noexcept -> const NetCapabilities& { return static_cast<I*>(self)->capabilities(); }) {}
+            [](void* self) noexcept -> const NetCapabilities& { return static_cast<I*>(self)->capabilities(); }) {
+    if constexpr (GroupLayer<I>) {
+      join_ = [](void* self, const IpAddress& group, std::uint16_t interface) noexcept {
+        return static_cast<I*>(self)->join(group, interface);
+      };
+      leave_ = [](void* self, const IpAddress& group, std::uint16_t interface) noexcept {
+        static_cast<I*>(self)->leave(group, interface);
+      };
+    }
+  }
 
   [[nodiscard]] Result<Path, IpError> route(const IpAddress& source, const IpAddress& destination) const noexcept {
     return route_(ip_, source, destination);
@@ -35,6 +44,13 @@ class IpPort {
   }
   [[nodiscard]] MutableSlice new_frame(std::uint32_t header) const noexcept { return new_frame_(ip_, header); }
   [[nodiscard]] const NetCapabilities& capabilities() const noexcept { return capabilities_(ip_); }
+  /// False for a layer without groups as well.
+  [[nodiscard]] bool join(const IpAddress& group, std::uint16_t interface) const noexcept {
+    return join_ != nullptr && join_(ip_, group, interface);
+  }
+  void leave(const IpAddress& group, std::uint16_t interface) const noexcept {
+    if (leave_ != nullptr) leave_(ip_, group, interface);
+  }
 
  private:
   void* ip_;
@@ -42,6 +58,8 @@ class IpPort {
   Result<void, IpError> (*send_)(void*, const Path&, std::uint8_t, std::uint8_t, TransmitFrame&&) noexcept;
   MutableSlice (*new_frame_)(void*, std::uint32_t) noexcept;
   const NetCapabilities& (*capabilities_)(void*) noexcept;
+  bool (*join_)(void*, const IpAddress&, std::uint16_t) noexcept = nullptr;
+  void (*leave_)(void*, const IpAddress&, std::uint16_t) noexcept = nullptr;
 };
 
 }  // namespace mirage

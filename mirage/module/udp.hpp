@@ -18,6 +18,7 @@ struct Datagram {
   Endpoint local;
   Endpoint remote;
   SliceList payload;
+  std::uint8_t traffic_class = 0;  ///< DSCP and ECN (RFC 2474, 3168), as received or to be sent
 };
 
 enum class UdpError : std::uint8_t {
@@ -63,6 +64,15 @@ concept Udp = requires(U& udp, Port port, DatagramHandler& handler, std::span<Da
   { udp.bind(port, handler) } noexcept -> std::same_as<Result<Port, UdpError>>;
   { udp.unbind(port) } noexcept;
   { udp.send(datagrams) } noexcept -> std::same_as<std::size_t>;
+};
+
+/// A Udp that listens to multicast groups: join() on an interface (0: the first), as often as leave(); a datagram to
+/// the group then goes to the handler of its port like any other one, with the group as its local address. Sending to a
+/// group needs no membership; datagrams to groups stay on the link (TTL 1).
+template <class U>
+concept MulticastUdp = Udp<U> && requires(U& udp, const IpAddress& group, std::uint16_t interface) {
+  { udp.join(group, interface) } noexcept -> std::same_as<Result<void, UdpError>>;
+  { udp.leave(group, interface) } noexcept;
 };
 
 }  // namespace mirage

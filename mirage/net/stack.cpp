@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: ISC
 #include <mirage/net/stack.hpp>
-#include <mirage/wire/icmpv4.hpp>
 
 namespace mirage::net {
 
@@ -17,6 +16,12 @@ constexpr bool is_usable(const Ipv4Prefix& prefix) noexcept {
 
 static_assert(is_usable({Ipv4Address::of(10, 0, 0, 2), 24}) && is_usable({Ipv4Address::of(10, 0, 0, 0), 31}));
 static_assert(!is_usable({Ipv4Address::of(10, 0, 0, 0), 24}) && !is_usable({Ipv4Address::of(10, 0, 0, 255), 24}));
+/// RFC 4291 2.5: what may be given by hand.
+constexpr bool is_usable(const IpPrefix& prefix) noexcept {
+  return prefix.address.is_unspecified() ||
+         (!prefix.address.is_v4() && prefix.address.is_unicast() && !prefix.address.is_loopback() && prefix.length > 0);
+}
+
 static_assert(mirage::Stack<Stack> && Startable<Stack> && LearnsNameService<Stack>);
 
 }  // namespace
@@ -29,6 +34,8 @@ Stack::Stack(Shard& shard, NetPort port, const StackOptions& options) noexcept
       link_(shard, port, options.ethernet),
       ip_(shard, LinkPort{link_}, options.ip),
       icmp_(ip_),
+      discovery_(shard, ip_),
+      icmpv6_(ip_, discovery_),
       udp_(shard, ip_),
       tcp_(shard, ip_, options.tcp),
       dhcp_(shard, udp_, options.hostname),
@@ -46,23 +53,28 @@ void Stack::receive(ReceivedFrame&& frame) noexcept {
     case ip_protocol::tcp:
       return tcp_.input(*datagram);
     case ip_protocol::udp:
-      if (!udp_.input(*datagram)) reject(*datagram, wire::icmpv4_unreachable::port);
+      if (!udp_.input(*datagram)) ip_.reject(*datagram, ip::Rejection::port_unreachable);
       return;
     case ip_protocol::icmp:
       if (const auto quoted = icmp_.input(*datagram)) dispatch(*quoted);
       return;
+    case ip_protocol::igmp:
+      return discovery_.on_query(*datagram);
+    case ip_protocol::icmpv6:
+      if (const auto quoted = icmpv6_.input(*datagram)) dispatch(*quoted);
+      return;
     default:
-      reject(*datagram, wire::icmpv4_unreachable::protocol);
+      ip_.reject(*datagram, ip::Rejection::protocol_unreachable);
   }
 }
 
 void Stack::dispatch(const ip::QuotedError& quoted) noexcept {
-  if (quoted.protocol == ip_protocol::tcp) tcp_.on_error(quoted.error);
-  if (quoted.protocol == ip_protocol::udp) udp_.on_error(quoted.error);
-}
-
-void Stack::reject(const IpPacket& packet, std::uint8_t code) noexcept {
-  ip_.send_error(packet.original, {.type = wire::icmpv4_type::destination_unreachable, .code = code});
+  const TransportError& error = quoted.error;
+  const bool tcp = quoted.protocol == ip_protocol::tcp;
+  const bool believed = tcp ? tcp_.on_error(error) : quoted.protocol == ip_protocol::udp && udp_.on_error(error);
+  // RFC 8201 4, RFC 5927 7: only what belongs to a flow of ours says something about its path.
+  if (!believed || error.kind != TransportError::Kind::packet_too_big) return;
+  (void)ip_.path_mtu().note(error.remote, error.mtu, shard_.now());
 }
 
 bool Stack::poll() noexcept {
@@ -84,6 +96,8 @@ void Stack::flush() noexcept {
   heed_conflict();
   follow_lease();
   tcp_.flush();
+  discovery_.flush();
+  report_ipv6();
   if (!link_.flush() && !transmit_again_.armed()) {
     transmit_again_.arm(shard_.timers(), shard_.now() + transmit_retry);
   }
@@ -93,6 +107,10 @@ void Stack::visit_counters(CounterVisitor& visitor) const noexcept {
   visitor.counters("ethernet", counters_of(link_.counters()));
   visitor.counters("ip", counters_of(ip_.counters()));
   visitor.counters("icmp", counters_of(icmp_.counters()));
+  visitor.counters("icmpv6", counters_of(icmpv6_.counters()));
+  visitor.counters("discovery", counters_of(discovery_.counters()));
+  visitor.counters("autoconfiguration", counters_of(discovery_.autoconfiguration().counters()));
+  visitor.counters("membership", counters_of(discovery_.membership().counters()));
   visitor.counters("udp", counters_of(udp_.counters()));
   visitor.counters("tcp", counters_of<tcp::Counters, sizeof(tcp::Counters::drops)>(tcp_.counters()));
   visitor.counters("tcp_drop", counters_by<tcp::Drop>(tcp_.counters().drops));
@@ -112,10 +130,15 @@ Result<void, StartError> Stack::prepare() noexcept {
 }
 
 Task<Result<void, StartError>> Stack::start() {
-  if (!options_.dhcp && !is_usable(options_.ipv4)) {
+  if (options_.ipv4_enabled && !options_.dhcp && !is_usable(options_.ipv4)) {
     co_return Failure{StartError("net: {} is no address for a host, such as 10.0.0.2/24", options_.ipv4)};
   }
+  if (!is_usable(options_.ipv6.address)) {
+    co_return Failure{StartError("net: {} is no address for a host, such as 2001:db8::2/64", options_.ipv6.address)};
+  }
   MIRAGE_CO_CHECK(prepare());
+  if (options_.ipv6.enabled) start_ipv6();
+  if (!options_.ipv4_enabled) co_return Result<void, StartError>{};
   if (!options_.dhcp) {
     const bool own_gateway = options_.gateway == options_.ipv4.address;
     if (own_gateway) log_.warning("the gateway {} is this machine's own address: not used", options_.gateway);
@@ -128,6 +151,37 @@ Task<Result<void, StartError>> Stack::start() {
     if (co_await configured_.wait() == WaitStatus::cancelled) co_return Failure{StartError("net: cancelled")};
   }
   co_return Result<void, StartError>{};
+}
+
+void Stack::start_ipv6() noexcept {
+  discovery_.set_secret(options_.ipv6.secret);
+  if (discovery_.start(0, {.accept_routers = options_.ipv6.accept_router_advertisements,
+                           .address = options_.ipv6.address,
+                           .gateway = options_.ipv6.gateway})) {
+    return;
+  }
+  log_.warning("no IPv6: the link's MTU of {} is too small for it", port_.capabilities().mtu);
+}
+
+void Stack::report_ipv6() noexcept {
+  if (const IpAddress taken = discovery_.take_duplicate(); !taken.is_unspecified()) {
+    log_.warning("another station uses {}", taken);
+  }
+  if (discovery_.take_names()) learn_names();
+  if (!discovery_.take_change()) return;
+  for (const ip::Address& own : ip_.addresses()) {
+    if (!own.address().is_v4() && !own.address().is_link_local())
+      log_.info("{} is {}", port_.capabilities().mac, own.prefix);
+  }
+}
+
+IpAddress Stack::address() noexcept {
+  const ip::Address* best = nullptr;
+  for (const ip::Address& own : ip_.addresses()) {
+    if (own.address().is_v4()) return own.address();
+    if (best == nullptr || (best->address().is_link_local() && !own.address().is_link_local())) best = &own;
+  }
+  return best == nullptr ? IpAddress{} : best->address();
 }
 
 void Stack::use(const Ipv4Prefix& prefix, Ipv4Address gateway, std::uint16_t mtu) noexcept {
@@ -145,7 +199,8 @@ void Stack::follow_lease() noexcept {
     case dhcp::Actions::Change::none:
       return;
     case dhcp::Actions::Change::bound:
-      name_service_ = dhcp_.lease().names;
+      leased_names_ = dhcp_.lease().names;
+      learn_names();
       use(dhcp_.lease().prefix, dhcp_.lease().gateway, dhcp_.lease().mtu);
       return add_leased_routes();
     case dhcp::Actions::Change::lost:
@@ -158,7 +213,20 @@ void Stack::follow_lease() noexcept {
 void Stack::add_leased_routes() noexcept {
   const auto& routes = dhcp_.lease().routes;
   for (std::size_t i = 0; i < routes.count; ++i) {
-    (void)ip_.routes().add({.prefix = routes.items[i].prefix, .gateway = routes.items[i].gateway});
+    (void)ip_.routes().add(
+        {.prefix = routes.items[i].prefix, .gateway = routes.items[i].gateway, .origin = ip::Route::Origin::interface});
+  }
+}
+
+/// What the lease says comes first; RFC 8106 5.3.1 leaves the order to us.
+void Stack::learn_names() noexcept {
+  name_service_ = leased_names_;
+  const ip::Autoconfiguration& advertised = discovery_.autoconfiguration();
+  for (const ip::AdvertisedServer& server : advertised.servers()) {
+    if (server.expires > shard_.now()) name_service_.add_server(server.address);
+  }
+  for (const ip::AdvertisedDomain& domain : advertised.domains()) {
+    if (domain.expires > shard_.now()) name_service_.add_search(domain.name());
   }
 }
 
@@ -171,7 +239,8 @@ void Stack::heed_conflict() noexcept {
 }
 
 void Stack::lose_address() noexcept {
-  name_service_ = {};
+  leased_names_ = {};
+  learn_names();
   ip_.deconfigure();
   link_.set_address({});
 }

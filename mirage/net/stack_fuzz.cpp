@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: ISC
-// The whole stack under frames of any kind. Input: records of a control byte, two bytes of length and a frame; the
-// control byte repairs checksums (so that they do not keep the fuzzer out), makes TCP's numbers fit, lets time pass,
-// splits the frame, or marks it as offloaded. Services: UDP echo on 7, TCP echo on 7. At the end nothing may be left
-// over.
+// The whole stack, both IP versions, under frames of any kind. Input: records of a control byte, two bytes of length
+// and a frame; the control byte repairs checksums (so that they do not keep the fuzzer out), makes TCP's numbers fit,
+// lets time pass, splits the frame, or marks it as offloaded. Services: UDP echo on 7, TCP echo on 7. At the end
+// nothing may be left over.
 #include <cstdlib>
 
-#include <mirage/net/testbed_test.hpp>
+#include <mirage/net/testbed_v6_test.hpp>
 #include <mirage/wire/tcp.hpp>
 
 using namespace mirage;
@@ -57,9 +57,34 @@ struct Numbers {
   }
 };
 
+/// Where a transport's checksum lies in its header; nothing for other protocols.
+std::optional<std::size_t> checksum_field(unsigned protocol) {
+  if (protocol == 1 || protocol == 58) return 2;
+  if (protocol == 17) return 6;
+  if (protocol == 6) return 16;
+  return std::nullopt;
+}
+
+/// The right checksum behind IPv6's headers, where the lengths allow.
+void repair_v6(MutableBytes packet) {
+  const auto header = wire::Ipv6Header::parse(packet, packet.size());
+  if (!header) return;
+  const MutableBytes behind = packet.subspan(40, header->payload_length);
+  const auto walk = wire::walk_extensions(header->next_header, behind, 40);
+  const auto field = checksum_field(walk.protocol);
+  if (walk.outcome != wire::Ipv6Walk::Outcome::transport || !field) return;
+  const MutableBytes payload = behind.subspan(walk.offset);
+  if (*field + 2 > payload.size()) return;
+  const auto pseudo = wire::pseudo_header_complete(wire::pseudo_header_sum(header->source, header->destination),
+                                                   walk.protocol, static_cast<std::uint32_t>(payload.size()));
+  store_big(payload, *field, std::uint16_t{0});
+  store_big(payload, *field, wire::checksum_of(payload, pseudo));
+}
+
 /// Right checksums in the IPv4 header and behind it, where the lengths allow.
 void repair(Packet& frame) {
   if (frame.size() < 34) return;
+  if (load_big<std::uint16_t>(frame, 12) == wire::ether_type::ipv6) return repair_v6(MutableBytes(frame).subspan(14));
   const MutableBytes ip = MutableBytes(frame).subspan(14);
   const std::size_t header = std::to_integer<std::size_t>(ip[0] & std::byte{15}) * 4;
   if (header < 20 || header > ip.size()) return;
@@ -69,13 +94,13 @@ void repair(Packet& frame) {
   const auto protocol = std::to_integer<unsigned>(ip[9]);
   if (total < header + 8 || total > ip.size()) return;
   const MutableBytes payload = ip.subspan(header, total - header);
-  const std::size_t field = protocol == 1 ? 2 : protocol == 17 ? 6 : 16;
-  if ((protocol != 1 && protocol != 6 && protocol != 17) || field + 2 > payload.size()) return;
+  const auto field = checksum_field(protocol);
+  if (!field || protocol == 58 || *field + 2 > payload.size()) return;
   const auto pseudo = wire::pseudo_header_complete(
       wire::pseudo_header_sum({load_big<std::uint32_t>(ip, 12)}, {load_big<std::uint32_t>(ip, 16)}),
       static_cast<std::uint8_t>(protocol), static_cast<std::uint32_t>(payload.size()));
-  store_big(payload, field, std::uint16_t{0});
-  store_big(payload, field, wire::checksum_of(payload, protocol == 1 ? 0 : pseudo));
+  store_big(payload, *field, std::uint16_t{0});
+  store_big(payload, *field, wire::checksum_of(payload, protocol == 1 ? 0 : pseudo));
 }
 
 void one_frame(Testbed& bed, Numbers& numbers, unsigned control, Packet frame) {
@@ -102,7 +127,9 @@ void one_frame(Testbed& bed, Numbers& numbers, unsigned control, Packet frame) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  Testbed bed;
+  StackOptions options = v6_options(true);
+  options.ipv4_enabled = true;
+  Testbed bed{options};
   bed.start();
   Collector echo;
   echo.echo = &bed.stack.udp();
@@ -122,7 +149,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   services.cancel();
   bed.turns(4);
-  bed.run(Duration{10min});  // every timer of TCP, ARP and reassembly has run out by then
+  bed.run(Duration{10min});  // every timer of TCP, neighbours and reassembly has run out by then
   if (services.running() != 0) std::abort();
   bed.stack.udp().unbind(7);
   if (bed.shard.buffers().statistics().bytes_in_use != 0) std::abort();

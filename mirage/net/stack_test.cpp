@@ -210,6 +210,8 @@ TEST_CASE("IP: what is malformed, foreign or impossible is dropped and counted")
   bed.arrive(peer.frame(wire::ether_type::ipv4, Packet(10)));
   CHECK(counters.drop_truncated == 1);
   bed.arrive(peer.frame(wire::ether_type::ipv6, Packet(40)));
+  CHECK(counters.drop_version == 1);
+  bed.arrive(peer.frame(0x88cc, Packet(40)));
   CHECK(bed.stack.link().counters().drop_unknown_type == 1);
   CHECK(bed.net.sent.empty());
   CHECK(in_use(bed) == 0);

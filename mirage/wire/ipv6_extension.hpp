@@ -20,6 +20,11 @@ inline constexpr std::uint8_t none = 59;
 inline constexpr std::uint8_t destination_options = 60;
 }  // namespace ipv6_next
 
+[[nodiscard]] constexpr bool is_extension(std::uint8_t next_header) noexcept {
+  return next_header == ipv6_next::hop_by_hop || next_header == ipv6_next::routing ||
+         next_header == ipv6_next::fragment || next_header == ipv6_next::destination_options;
+}
+
 /// Limits that a host may set (RFC 8504 5.3): longer chains serve nobody but attackers.
 inline constexpr std::size_t ipv6_maximum_extensions = 256;  ///< bytes of all extension headers together
 inline constexpr unsigned ipv6_maximum_extension_count = 8;

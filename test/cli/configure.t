@@ -43,6 +43,12 @@ Configuring checks the wiring and the keys; nothing is generated but the build f
   ipv4=10.0.0.2/24
   ipv4-gateway=10.0.0.1
   dhcp=false
+  ipv6=::/0
+  ipv6-gateway=::
+  accept-router-advertisements=true
+  ipv6-secret=
+  ipv4-only=false
+  ipv6-only=false
   name=website
   logs=info
   delay=0s
@@ -69,6 +75,12 @@ What was configured is remembered.
             --ipv4                 10.0.0.2/24 (default)    own address and network; not used with --dhcp
             --ipv4-gateway         10.0.0.1 (default)       default gateway; 0.0.0.0 for none
             --dhcp                 false (default)          ask the network for address and gateway
+            --ipv6                 ::/0 (default)           own IPv6 address and network, besides those that routers advertise; ::/0 for none
+            --ipv6-gateway         :: (default)             default gateway for IPv6; :: for those that are advertised
+            --accept-router-advertisements true (default)           take IPv6 addresses and routes from the network's routers
+            --ipv6-secret           (default)               text that keeps autoconfigured addresses the same; new ones at each start without it
+            --ipv4-only            false (default)          no IPv6
+            --ipv6-only            false (default)          no IPv4
             --name                 website (default)        name of this unikernel, in logs and to the network
             --logs                 info (default)           what to log: LEVEL or SOURCE:LEVEL, separated by commas
             --delay                0s (default)             wait before starting
@@ -97,6 +109,12 @@ The project's keys are part of the help.
     --ipv4=VALUE               own address and network; not used with --dhcp; an address with its network's length, such as 10.0.0.2/24 (default: 10.0.0.2/24)
     --ipv4-gateway=VALUE       default gateway; 0.0.0.0 for none; an IPv4 address such as 10.0.0.1 (default: 10.0.0.1)
     --dhcp                     ask the network for address and gateway; true or false (default: false)
+    --ipv6=VALUE               own IPv6 address and network, besides those that routers advertise; ::/0 for none; an address with its network's length, such as 2001:db8::2/64 (default: ::/0)
+    --ipv6-gateway=VALUE       default gateway for IPv6; :: for those that are advertised; an IP address such as 2001:db8::1 or 10.0.0.1 (default: ::)
+    --accept-router-advertisements take IPv6 addresses and routes from the network's routers; true or false (default: true)
+    --ipv6-secret=VALUE        text that keeps autoconfigured addresses the same; new ones at each start without it; text (default: )
+    --ipv4-only                no IPv6; true or false (default: false)
+    --ipv6-only                no IPv4; true or false (default: false)
     --name=VALUE               name of this unikernel, in logs and to the network; text (default: website)
     --logs=VALUE               what to log: LEVEL or SOURCE:LEVEL, separated by commas; text (default: info)
     --delay=VALUE              wait before starting; a duration such as 500ms, 10s or 2m (default: 0s)

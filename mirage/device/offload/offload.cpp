@@ -25,10 +25,11 @@ Task<Result<void, StartError>> Offload::start() {
 void Offload::adopt_capabilities() noexcept {
   const NetCapabilities& device = device_.capabilities();
   capabilities_ = device;
-  pass_through_ = device.gather && device.transmit_checksum && device.segment_tcp4;
+  pass_through_ = device.gather && device.transmit_checksum && device.segment_tcp4 && device.segment_tcp6;
   capabilities_.gather = true;
   capabilities_.transmit_checksum = true;
   capabilities_.segment_tcp4 = true;
+  capabilities_.segment_tcp6 = true;
   if (!device.segment_tcp4) {
     capabilities_.maximum_frame = largest_packet + static_cast<std::uint32_t>(ethernet_header_size);
   }
@@ -93,7 +94,9 @@ std::size_t Offload::send(std::span<TransmitFrame> frames) noexcept {
 }
 
 bool Offload::splits(const TransmitFrame& frame) const noexcept {
-  return frame.offload.segmentation == Metadata::Segmentation::tcp4 && !device_.capabilities().segment_tcp4;
+  const NetCapabilities& device = device_.capabilities();
+  return (frame.offload.segmentation == Metadata::Segmentation::tcp4 && !device.segment_tcp4) ||
+         (frame.offload.segmentation == Metadata::Segmentation::tcp6 && !device.segment_tcp6);
 }
 
 /// Changes a frame to one that the device can send; false when it must be dropped. Doing it twice changes nothing.

@@ -2,7 +2,7 @@
 // What a device lacks, supplied in software: checksums, TCP segmentation, gathering. A Net over a Net, to stand between
 // a device and a stack, so that TCP and UDP always emit partial checksums and large segments. What the device can do
 // passes straight through. On receive, offload metadata is checked against the frame before anyone relies on it.
-// Segmentation: the meaning of struct virtio_net_hdr (VIRTIO 1.2 5.1.6.2); TCP over IPv4 only.
+// Segmentation: the meaning of struct virtio_net_hdr (VIRTIO 1.2 5.1.6.2); TCP over either IP version.
 #pragma once
 
 #include <array>

@@ -2,7 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <mirage/device/offload/offload.hpp>
-#include <mirage/net/testbed_test.hpp>
+#include <mirage/net/testbed_v6_test.hpp>
 #include <mirage/wire/tcp.hpp>
 
 using namespace mirage;
@@ -146,7 +146,7 @@ TEST_CASE("small frames: checksum and gathering, in order with large ones") {
 
 TEST_CASE("a capable device gets frames as they are") {
   Bed bed{true, true};
-  bed.net.capabilities_.segment_tcp4 = true;
+  bed.net.capabilities_.segment_tcp4 = bed.net.capabilities_.segment_tcp6 = true;
   bed.shim.adopt_capabilities();
   TransmitFrame frame = bed.frame(bed.payload(30000), 1448, 0);
   CHECK(bed.send(frame) == 1);
@@ -187,4 +187,54 @@ TEST_CASE("receive: ranges are checked") {
   CHECK(bed.shim.counters().drop_bad_receive == 4);
   CHECK(frames[1].offload.needs_checksum);
   CHECK(frames[2].offload.segment_size == 10);
+}
+
+TEST_CASE("a large segment over IPv6 is cut into right ones; metadata of the other version is refused") {
+  const Peer6 station;
+  const auto large = [&](Bed& bed, const Packet& data) {
+    TransmitFrame out;
+    out.header = bed.shard.buffers().allocate(74);
+    const MutableBytes header = out.header.grow_back(74);
+    wire::EthernetHeader{station.mac, own_mac, wire::ether_type::ipv6}.emit(header);
+    wire::Ipv6Header{.payload_length = static_cast<std::uint16_t>(20 + data.size()),
+                     .next_header = 6,
+                     .source = own_v6,
+                     .destination = station.ip}
+        .emit(header.subspan(14));
+    wire::TcpHeader tcp{.source_port = 80, .destination_port = 5000, .sequence = 1000, .acknowledgement = 9};
+    tcp.flags = wire::TcpFlags::ack;
+    tcp.checksum = wire::pseudo_header_complete(wire::pseudo_header_sum(own_v6, station.ip), 6,
+                                                static_cast<std::uint32_t>(20 + data.size()));
+    tcp.emit(header.subspan(54), 0);
+    (void)out.payload.push_back(bed.shard.buffers().copy(data));
+    out.offload = {.needs_checksum = true,
+                   .segmentation = Offload::Segmentation::tcp6,
+                   .checksum_start = 54,
+                   .checksum_offset = 16,
+                   .segment_size = 1428,
+                   .header_length = 74};
+    return out;
+  };
+  for (const bool capable : {false, true}) {
+    Bed bed{capable, capable};
+    const Packet data = bed.payload(9000);
+    TransmitFrame frame = large(bed, data);
+    REQUIRE(bed.send(frame) == 1);
+    REQUIRE(bed.net.sent.size() == 7);
+    Packet joined;
+    for (const Sent& sent : bed.net.sent) {
+      const Parsed6 packet = parse6(sent);
+      CHECK(packet.ip.payload_length + 40 <= 1500);
+      CHECK(load_big<std::uint32_t>(packet.payload, 4) == 1000 + joined.size());
+      CHECK((capable || packet.checksum_is_right()));
+      joined.insert(joined.end(), packet.payload.begin() + 20, packet.payload.end());
+    }
+    CHECK(joined == data);
+  }
+  Bed bed{false, false};
+  TransmitFrame frame = large(bed, bed.payload(9000));
+  frame.offload.segmentation = Offload::Segmentation::tcp4;
+  CHECK(bed.send(frame) == 1);
+  CHECK(bed.net.sent.empty());
+  CHECK(bed.shim.counters().drop_malformed == 1);
 }

@@ -6,6 +6,7 @@
 
 #include <mirage/device/offload/offload.hpp>
 #include <mirage/wire/ipv4.hpp>
+#include <mirage/wire/ipv6.hpp>
 #include <mirage/wire/tcp.hpp>
 
 namespace mirage::device {
@@ -15,19 +16,33 @@ namespace {
 constexpr std::size_t ip_at = ethernet_header_size;
 constexpr std::uint8_t only_last = wire::TcpFlags::fin | wire::TcpFlags::psh;
 constexpr std::uint8_t only_first = wire::TcpFlags::cwr;
+constexpr std::uint8_t tcp_protocol = 6;
+
+bool is_v6(Bytes ip) noexcept { return load_big<std::uint8_t>(ip, 0) >> 4 == 6; }
+
+/// Either version's header for a packet of `size` bytes, header included. Returns the sum of its addresses.
+std::uint32_t patch_ip(MutableBytes ip, std::size_t size, std::size_t index) noexcept {
+  if (is_v6(ip)) {
+    store_big(ip, wire::ipv6_at::payload_length, static_cast<std::uint16_t>(size - wire::ipv6_header_size));
+    return wire::pseudo_header_sum(wire::load_ip(ip, wire::ipv6_at::source),
+                                   wire::load_ip(ip, wire::ipv6_at::destination));
+  }
+  store_big(ip, wire::ipv4_at::total_length, static_cast<std::uint16_t>(size));
+  const auto identification = load_big<std::uint16_t>(ip, wire::ipv4_at::identification);
+  store_big(ip, wire::ipv4_at::identification, static_cast<std::uint16_t>(identification + index));
+  store_big(ip, wire::ipv4_at::checksum, std::uint16_t{0});
+  store_big(ip, wire::ipv4_at::checksum, wire::checksum_of(ip));
+  const Ipv4Address source{load_big<std::uint32_t>(ip, wire::ipv4_at::source)};
+  const Ipv4Address destination{load_big<std::uint32_t>(ip, wire::ipv4_at::destination)};
+  return wire::pseudo_header_sum(source, destination);
+}
 
 /// Turns a copy of the large segment's headers into those of the part at `offset`. RFC 9293 3.1; RFC 3168 for CWR.
 /// Leaves the pseudo-header's sum in the checksum field.
 void patch_headers(MutableBytes header, std::size_t transport, std::size_t offset, std::size_t size, std::size_t index,
                    bool first, bool last) noexcept {
-  const MutableBytes ip = header.subspan(ip_at, transport - ip_at);
-  const auto ip_length = static_cast<std::uint16_t>(header.size() - ip_at + size);
-  store_big(ip, wire::ipv4_at::total_length, ip_length);
-  const auto identification = load_big<std::uint16_t>(ip, wire::ipv4_at::identification);
-  store_big(ip, wire::ipv4_at::identification, static_cast<std::uint16_t>(identification + index));
-  store_big(ip, wire::ipv4_at::checksum, std::uint16_t{0});
-  store_big(ip, wire::ipv4_at::checksum, wire::checksum_of(ip));
-
+  const std::uint32_t addresses =
+      patch_ip(header.subspan(ip_at, transport - ip_at), header.size() - ip_at + size, index);
   const MutableBytes tcp = header.subspan(transport);
   const auto sequence = load_big<std::uint32_t>(tcp, wire::tcp_offset::sequence);
   store_big(tcp, wire::tcp_offset::sequence, sequence + static_cast<std::uint32_t>(offset));
@@ -35,12 +50,8 @@ void patch_headers(MutableBytes header, std::size_t transport, std::size_t offse
   if (!last) flags &= static_cast<std::uint8_t>(~only_last);
   if (!first) flags &= static_cast<std::uint8_t>(~only_first);
   store_big(tcp, wire::tcp_offset::flags, flags);
-  const Ipv4Address source{load_big<std::uint32_t>(ip, wire::ipv4_at::source)};
-  const Ipv4Address destination{load_big<std::uint32_t>(ip, wire::ipv4_at::destination)};
   const auto tcp_length = static_cast<std::uint32_t>(tcp.size() + size);
-  store_big(tcp, wire::tcp_offset::checksum,
-            wire::pseudo_header_complete(wire::pseudo_header_sum(source, destination),
-                                         load_big<std::uint8_t>(ip, wire::ipv4_at::protocol), tcp_length));
+  store_big(tcp, wire::tcp_offset::checksum, wire::pseudo_header_complete(addresses, tcp_protocol, tcp_length));
 }
 
 }  // namespace
@@ -55,6 +66,9 @@ bool Offload::measure(const TransmitFrame& frame, Cut& cut) noexcept {
   if (cut.transport < ip_at + wire::ipv4_header_size || cut.transport + wire::tcp_header_size > cut.header) {
     return false;
   }
+  const bool v6 = is_v6(frame.header.bytes().subspan(ip_at));
+  if (v6 != (offload.segmentation == mirage::Offload::Segmentation::tcp6)) return false;
+  if (v6 && cut.transport != ip_at + wire::ipv6_header_size) return false;  // no extension headers
   if (offload.checksum_offset != wire::tcp_offset::checksum) return false;
   cut.payload = frame.byte_count() - cut.header;
   return true;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: ISC
-// The ARP half of Ethernet: answering, learning, asking, defending.
+// The ARP half of Ethernet: answering, learning, asking, defending. What is done with an answer is in resolution.cpp.
 #include <mirage/net/ethernet/ethernet.hpp>
 
 namespace mirage::net::ethernet {
@@ -53,52 +53,12 @@ void Ethernet::learn(const ArpPacket& packet) noexcept {
   set_reachable(*neighbour, packet.sender_mac);
 }
 
-void Ethernet::set_reachable(Neighbour& neighbour, const MacAddress& mac) noexcept {
-  const bool known = neighbour.state == Neighbour::State::reachable || neighbour.state == Neighbour::State::probing;
-  counters_.arp_changed += known && neighbour.mac != mac;
-  neighbour.mac = mac;
-  neighbour.state = Neighbour::State::reachable;
-  neighbour.attempts = 0;
-  neighbour.deadline = shard_.now() + cache_.options().reachable_time;
-  TransmitFrame frame;
-  while (cache_.dequeue(neighbour, frame)) (void)transmit(mac, wire::ether_type::ipv4, std::move(frame));
-}
-
 void Ethernet::conflict() noexcept {
   ++counters_.arp_conflicts;
   if (shard_.now() < next_defence_) return;
   next_defence_ = shard_.now() + defend_interval;
   conflict_ = true;
   announce();
-}
-
-/// The entry for a next hop; asks for its address when that is unknown, no longer sure, or may be tried again.
-Neighbour* Ethernet::resolve(Ipv4Address next_hop) noexcept {
-  const Time now = shard_.now();
-  Neighbour* neighbour = cache_.find(next_hop);
-  if (neighbour == nullptr) {
-    neighbour = cache_.insert(next_hop, now);
-    if (neighbour == nullptr) return nullptr;
-  }
-  using enum Neighbour::State;
-  const bool expired = neighbour->deadline <= now;
-  if (neighbour->state == empty || (neighbour->state == failed && expired)) {
-    neighbour->state = incomplete;
-    neighbour->attempts = 0;
-    ask_again(*neighbour, now);
-  } else if (neighbour->state == reachable && expired) {
-    neighbour->state = probing;  // still used while we ask
-    neighbour->attempts = 0;
-    ask_again(*neighbour, now);
-  }
-  return neighbour;
-}
-
-void Ethernet::ask_again(Neighbour& neighbour, Time now) noexcept {
-  ++neighbour.attempts;
-  neighbour.deadline = now + cache_.options().retry_interval;
-  request(neighbour);
-  arm(neighbour.deadline);
 }
 
 void Ethernet::request(const Neighbour& neighbour) noexcept {
@@ -108,7 +68,7 @@ void Ethernet::request(const Neighbour& neighbour) noexcept {
                                                              .sender_mac = capabilities().mac,
                                                              .sender_ip = address_,
                                                              .target_mac = {},
-                                                             .target_ip = neighbour.address});
+                                                             .target_ip = neighbour.address.v4()});
 }
 
 void Ethernet::send_arp(const MacAddress& destination, const ArpPacket& packet) noexcept {
@@ -140,33 +100,6 @@ void Ethernet::announce() noexcept {
                                      .sender_ip = address_,
                                      .target_mac = {},
                                      .target_ip = address_});
-}
-
-void Ethernet::arm(Time deadline) noexcept {
-  if (!timer_.armed() || deadline < timer_.deadline()) timer_.arm(shard_.timers(), deadline);
-}
-
-/// Asks again or gives up where an answer is overdue.
-void Ethernet::retry() noexcept {
-  const Time now = shard_.now();
-  Time next = never;
-  cache_.for_each([&](Neighbour& neighbour) {
-    using enum Neighbour::State;
-    if (neighbour.state != incomplete && neighbour.state != probing) return;
-    if (neighbour.deadline <= now) {
-      if (neighbour.attempts < cache_.options().attempts) {
-        ask_again(neighbour, now);
-      } else {
-        ++counters_.arp_failed;
-        neighbour.state = failed;
-        neighbour.deadline = now + cache_.options().failure_time;
-        counters_.drop_unresolved += cache_.drop_pending(neighbour);
-        return;
-      }
-    }
-    next = neighbour.deadline < next ? neighbour.deadline : next;
-  });
-  if (next != never) arm(next);
 }
 
 }  // namespace mirage::net::ethernet

@@ -15,11 +15,15 @@ void shift_offload(Offload& offload, int by) noexcept {
   }
 }
 
-/// RFC 1112 6.4: the low 23 bits of the group.
-MacAddress multicast_mac(Ipv4Address group) noexcept {
-  const std::uint32_t low = group.value;
-  return {{0x01, 0x00, 0x5e, static_cast<std::uint8_t>(low >> 16 & 0x7f), static_cast<std::uint8_t>(low >> 8),
-           static_cast<std::uint8_t>(low)}};
+/// RFC 1112 6.4: the low 23 bits of an IPv4 group. RFC 2464 7: the low 32 bits of an IPv6 group.
+MacAddress multicast_mac(const IpAddress& group) noexcept {
+  const auto& octet = group.octets;
+  if (!group.is_v4()) return {{0x33, 0x33, octet[12], octet[13], octet[14], octet[15]}};
+  return {{0x01, 0x00, 0x5e, static_cast<std::uint8_t>(octet[13] & 0x7f), octet[14], octet[15]}};
+}
+
+std::uint16_t type_of(const IpAddress& address) noexcept {
+  return address.is_v4() ? wire::ether_type::ipv4 : wire::ether_type::ipv6;
 }
 
 }  // namespace
@@ -40,7 +44,7 @@ std::optional<LinkPacket> Ethernet::input(ReceivedFrame&& frame) noexcept {
   ++counters_.received;
   LinkPacket packet;
   if (!accept_header(frame, packet)) return std::nullopt;
-  if (packet.protocol == wire::ether_type::ipv4) {
+  if (packet.protocol == wire::ether_type::ipv4 || packet.protocol == wire::ether_type::ipv6) {
     packet.data = std::move(frame.data);
     return packet;
   }
@@ -84,25 +88,17 @@ bool Ethernet::accept_header(ReceivedFrame& frame, LinkPacket& packet) noexcept 
 
 // --- transmit ---
 
-Result<void, LinkError> Ethernet::send(Ipv4Address next_hop, TransmitFrame&& frame) noexcept {
+Result<void, LinkError> Ethernet::send(const IpAddress& next_hop, TransmitFrame&& frame) noexcept {
   Neighbour* neighbour = resolve(next_hop);
   if (neighbour == nullptr) {
     ++counters_.arp_table_full;
     return Failure{LinkError::queue_full};
   }
   neighbour->used = shard_.now();
-  switch (neighbour->state) {
-    case Neighbour::State::reachable:
-    case Neighbour::State::probing:
-      return transmit(neighbour->mac, wire::ether_type::ipv4, std::move(frame));
-    case Neighbour::State::failed:
-      ++counters_.drop_unresolved;
-      return Failure{LinkError::unreachable};
-    case Neighbour::State::incomplete:
-    case Neighbour::State::empty:
-      break;
-  }
-  return wait(*neighbour, std::move(frame));
+  if (neighbour->is_usable()) return transmit(neighbour->mac, type_of(next_hop), std::move(frame));
+  if (neighbour->state != Neighbour::State::failed) return wait(*neighbour, std::move(frame));
+  ++counters_.drop_unresolved;
+  return Failure{LinkError::unreachable};
 }
 
 Result<void, LinkError> Ethernet::wait(Neighbour& neighbour, TransmitFrame&& frame) noexcept {
@@ -115,8 +111,8 @@ Result<void, LinkError> Ethernet::send_broadcast(TransmitFrame&& frame) noexcept
   return transmit(MacAddress::broadcast(), wire::ether_type::ipv4, std::move(frame));
 }
 
-Result<void, LinkError> Ethernet::send_multicast(Ipv4Address group, TransmitFrame&& frame) noexcept {
-  return transmit(multicast_mac(group), wire::ether_type::ipv4, std::move(frame));
+Result<void, LinkError> Ethernet::send_multicast(const IpAddress& group, TransmitFrame&& frame) noexcept {
+  return transmit(multicast_mac(group), type_of(group), std::move(frame));
 }
 
 Result<void, LinkError> Ethernet::transmit(const MacAddress& destination, std::uint16_t type,

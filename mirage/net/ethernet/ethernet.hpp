@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
-// Ethernet with ARP over one device. Read RFC 826, RFC 1122 2.3.2 and RFC 5227 before editing. Deliberately not here:
-// VLAN tags, proxy ARP, probing before use: an address is used at once and defended (see set_address()).
+// Ethernet over one device, with ARP and the neighbour cache that it shares with IPv6's neighbour discovery. Read RFC
+// 826, RFC 1122 2.3.2, RFC 5227, RFC 2464 and RFC 4861 7.2-7.3 before editing. Deliberately not here: VLAN tags, proxy
+// ARP, probing before use: an address is used at once and defended (see set_address()).
 #pragma once
 
 #include <cstdint>
@@ -36,7 +37,9 @@ struct Counters {
   std::uint64_t arp_changed = 0;      ///< a neighbour's link address changed
   std::uint64_t arp_conflicts = 0;    ///< another station uses our address
   std::uint64_t arp_table_full = 0;
-  std::uint64_t arp_failed = 0;  ///< neighbours that did not answer
+  std::uint64_t arp_failed = 0;      ///< neighbours that did not answer, to neighbour solicitations neither
+  std::uint64_t nd_unsolicited = 0;  ///< advertisements of neighbours that nobody asked for: ignored
+  std::uint64_t nd_refused = 0;      ///< advertisements that contradict the cache without the right to (RFC 4861 7.2.5)
   std::uint64_t drop_pending_full = 0;
   std::uint64_t drop_unresolved = 0;  ///< frames whose neighbour did not answer
   std::uint64_t drop_queue_full = 0;
@@ -56,9 +59,12 @@ class Ethernet {
   [[nodiscard]] std::optional<LinkPacket> input(ReceivedFrame&& frame) noexcept;
 
   // LinkLayer
-  Result<void, LinkError> send(Ipv4Address next_hop, TransmitFrame&& frame) noexcept;
+  Result<void, LinkError> send(const IpAddress& next_hop, TransmitFrame&& frame) noexcept;
   Result<void, LinkError> send_broadcast(TransmitFrame&& frame) noexcept;
-  Result<void, LinkError> send_multicast(Ipv4Address group, TransmitFrame&& frame) noexcept;
+  Result<void, LinkError> send_multicast(const IpAddress& group, TransmitFrame&& frame) noexcept;
+  void learn(const NeighbourEvidence& evidence) noexcept;
+  [[nodiscard]] std::optional<NeighbourQuestion> take_question() noexcept;
+  [[nodiscard]] bool is_unreachable(const IpAddress& next_hop) const noexcept;
   [[nodiscard]] const NetCapabilities& capabilities() const noexcept { return port_.capabilities(); }
 
   /// Answers for this address from now on (unspecified: for none), announces it and asks once whether somebody else
@@ -81,8 +87,13 @@ class Ethernet {
   void arp_input(Bytes bytes) noexcept;
   void learn(const wire::ArpPacket& packet) noexcept;
   void set_reachable(Neighbour& neighbour, const MacAddress& mac) noexcept;
+  void set_stale(Neighbour& neighbour, const MacAddress& mac) noexcept;
+  void release_pending(Neighbour& neighbour) noexcept;
+  void hear_source(const NeighbourEvidence& evidence) noexcept;
+  void hear_advertisement(Neighbour& neighbour, const NeighbourEvidence& evidence) noexcept;
+  void revalidate(Neighbour& neighbour, Time now) noexcept;
   void conflict() noexcept;
-  [[nodiscard]] Neighbour* resolve(Ipv4Address next_hop) noexcept;
+  [[nodiscard]] Neighbour* resolve(const IpAddress& next_hop) noexcept;
   [[nodiscard]] Result<void, LinkError> wait(Neighbour& neighbour, TransmitFrame&& frame) noexcept;
   [[nodiscard]] Result<void, LinkError> transmit(const MacAddress& destination, std::uint16_t type,
                                                  TransmitFrame&& frame) noexcept;
@@ -97,6 +108,7 @@ class Ethernet {
   NetPort port_;
   NeighbourCache cache_;
   TransmitQueue queue_;
+  List<Neighbour, AskTag> questions_;  ///< IPv6 neighbours to be asked for; the cache holds them
   RetryTimer timer_;
   Ipv4Address address_{};
   Time next_defence_{};

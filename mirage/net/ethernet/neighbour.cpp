@@ -14,12 +14,13 @@ bool NeighbourCache::start(std::uint32_t key) noexcept {
   return entries_ != nullptr;
 }
 
-Neighbour* NeighbourCache::set_of(Ipv4Address address) noexcept {
-  const std::uint32_t mixed = (address.value ^ key_) * 0x9e3779b1U;
+Neighbour* NeighbourCache::set_of(const IpAddress& address) const noexcept {
+  const std::uint64_t folded = address.high() * 0x9e3779b97f4a7c15U ^ address.low();
+  const std::uint32_t mixed = (static_cast<std::uint32_t>(folded >> 32 ^ folded) ^ key_) * 0x9e3779b1U;
   return &entries_[(mixed >> 16 & (options_.sets - 1U)) * ways];
 }
 
-Neighbour* NeighbourCache::find(Ipv4Address address) noexcept {
+Neighbour* NeighbourCache::find(const IpAddress& address) const noexcept {
   Neighbour* set = set_of(address);
   for (std::size_t way = 0; way < ways; ++way) {
     if (set[way].address == address && set[way].state != Neighbour::State::empty) return &set[way];
@@ -27,7 +28,7 @@ Neighbour* NeighbourCache::find(Ipv4Address address) noexcept {
   return nullptr;
 }
 
-Neighbour* NeighbourCache::insert(Ipv4Address address, Time now) noexcept {
+Neighbour* NeighbourCache::insert(const IpAddress& address, Time now) noexcept {
   Neighbour* set = set_of(address);
   Neighbour* victim = nullptr;
   for (std::size_t way = 0; way < ways; ++way) {
@@ -39,6 +40,7 @@ Neighbour* NeighbourCache::insert(Ipv4Address address, Time now) noexcept {
     if (!busy && (victim == nullptr || set[way].used < victim->used)) victim = &set[way];
   }
   if (victim == nullptr) return nullptr;
+  victim->unlink();
   victim->address = address;
   victim->mac = {};
   victim->state = Neighbour::State::empty;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: ISC
-// The ARP cache: which link address an IPv4 address has, and what waits for the answer. Pure state without I/O; the
-// caller sends the requests. Set-associative, so a lookup is one short scan and a flood displaces only what is idle.
-// Behaviour: RFC 826, RFC 1122 2.3.2 (validation, rate limit, queue), unicast re-validation as in RFC 1122 2.3.2.1 (2).
+// The neighbour cache, for ARP and IPv6's neighbour discovery alike: which link address an IP address has, and what
+// waits for the answer. Pure state without I/O; the caller asks. Set-associative, so a lookup is one short scan and a
+// flood displaces only what is idle. Behaviour: RFC 826, RFC 1122 2.3.2 (validation, rate limit, queue), unicast
+// re-validation as in RFC 1122 2.3.2.1 (2); for IPv6 the states of RFC 4861 7.3.2.
 #pragma once
 
 #include <array>
@@ -20,7 +21,9 @@ struct NeighbourOptions {
   std::uint16_t maximum_pending = 64;      ///< frames that wait, all neighbours together
   std::uint16_t maximum_pending_each = 8;  ///< per neighbour; the oldest makes room (RFC 1122 2.3.2.2)
   Duration reachable_time = 60s;           ///< then the next use asks again
-  Duration retry_interval = 1s;            ///< RFC 1122 2.3.2.1: at most one request per second
+  Duration reachable_time_v6 = 30s;        ///< RFC 4861 10, spread by RFC 4861 6.3.2's random factor
+  Duration probe_delay_v6 = 5s;            ///< RFC 4861 10: time for others to confirm before we ask
+  Duration retry_interval = 1s;            ///< RFC 1122 2.3.2.1: at most one request per second; RFC 4861 10
   std::uint8_t attempts = 3;
   Duration failure_time = 3s;  ///< how long sending to a neighbour that did not answer fails at once
 };
@@ -30,16 +33,25 @@ struct PendingFrame : ListNode<> {
   TransmitFrame frame;
 };
 
-struct Neighbour {
-  enum class State : std::uint8_t { empty, incomplete, reachable, probing, failed };
-  Ipv4Address address{};
+struct AskTag;
+
+/// In its list of questions while a neighbour solicitation is to be sent.
+struct Neighbour : ListNode<AskTag> {
+  /// Stale: its address is used, the next use starts a delay, and after that it is asked (RFC 4861 7.3.2).
+  enum class State : std::uint8_t { empty, incomplete, reachable, stale, delay, probing, failed };
+  IpAddress address{};
   MacAddress mac{};
   State state = State::empty;
   std::uint8_t attempts = 0;
   std::uint16_t pending_count = 0;
-  Time deadline{};  ///< incomplete, probing: next request; reachable, failed: until when that holds
+  Time deadline{};  ///< incomplete, delay, probing: next step; reachable, failed: until when
   Time used{};
   List<PendingFrame> pending;
+
+  /// Its link address is good enough to send to.
+  [[nodiscard]] bool is_usable() const noexcept {
+    return state == State::reachable || state == State::stale || state == State::delay || state == State::probing;
+  }
 };
 
 class NeighbourCache {
@@ -54,10 +66,10 @@ class NeighbourCache {
   /// Takes the memory; `key` makes the sets unpredictable. False when there is no memory.
   [[nodiscard]] bool start(std::uint32_t key) noexcept;
   /// Null when unknown.
-  [[nodiscard]] Neighbour* find(Ipv4Address address) noexcept;
+  [[nodiscard]] Neighbour* find(const IpAddress& address) const noexcept;
   /// A fresh entry in state empty; takes the place of the longest unused one. Null when every place in the set waits
   /// for an answer. Precondition: find(address) is null.
-  [[nodiscard]] Neighbour* insert(Ipv4Address address, Time now) noexcept;
+  [[nodiscard]] Neighbour* insert(const IpAddress& address, Time now) noexcept;
   /// Queues a frame; false when a bound refuses it. `displaced` counts older frames dropped for it.
   [[nodiscard]] bool enqueue(Neighbour& neighbour, TransmitFrame&& frame, std::uint64_t& displaced) noexcept;
   /// Takes the oldest waiting frame; false when there is none.
@@ -78,7 +90,7 @@ class NeighbourCache {
   [[nodiscard]] const NeighbourOptions& options() const noexcept { return options_; }
 
  private:
-  [[nodiscard]] Neighbour* set_of(Ipv4Address address) noexcept;
+  [[nodiscard]] Neighbour* set_of(const IpAddress& address) const noexcept;
   NeighbourOptions options_;
   std::uint32_t key_ = 0;
   std::size_t pending_ = 0;

@@ -8,7 +8,7 @@ Result<void, IpError> Ip::forward(TransmitFrame frame) noexcept {
   const auto view = wire::Ipv4View::parse_quoted(frame.header.bytes());
   if (!view) return fail(IpError::too_long);
   wire::Ipv4Header header = view->value();
-  const std::uint16_t mtu = mtu_ == 0 ? capabilities().mtu : mtu_;
+  const std::uint16_t mtu = mtu_of(0, true);
   Path path;
   path.destination = header.destination;
   path.mtu = mtu;

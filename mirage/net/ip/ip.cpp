@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: ISC
-// Configuration and routing of Ip.
+// Interfaces, addresses and routing of Ip; the part of sending that both versions share.
 #include <algorithm>
 
 #include <mirage/net/ip/ip.hpp>
+#include <mirage/net/ip/source_selection.hpp>
+#include <mirage/wire/icmpv4.hpp>
 
 namespace mirage::net::ip {
 
@@ -11,59 +13,197 @@ Ip::ExpiryTimer::ExpiryTimer(Ip& ip) noexcept
 
 Ip::Ip(Shard& shard, LinkPort link, const IpOptions& options) noexcept
     : shard_(shard),
-      link_(link),
       options_(options),
       reassembly_(shard.buffers(), options.reassembly),
       timer_(*this),
-      error_limit_(options.error_interval, options.error_burst) {}
+      error_limit_(options.error_interval, options.error_burst) {
+  interfaces_[0].emplace(link);
+}
+
+std::optional<std::uint16_t> Ip::add_interface(LinkPort link) noexcept {
+  if (interface_count_ == maximum_interfaces) return std::nullopt;
+  interfaces_[interface_count_].emplace(link);
+  return interface_count_++;
+}
 
 void Ip::start() noexcept {
   identification_key_ = shard_.random().next_u32();
   for (auto& counter : identifications_) counter = static_cast<std::uint16_t>(shard_.random().next_u32());
+  common_ = link(0).capabilities();
+  for (std::uint16_t i = 1; i < interface_count_; ++i) {
+    const NetCapabilities& other = link(i).capabilities();
+    common_.mtu = std::min(common_.mtu, other.mtu);
+    common_.maximum_frame = std::min(common_.maximum_frame, other.maximum_frame);
+    common_.gather = common_.gather && other.gather;
+    common_.transmit_checksum = common_.transmit_checksum && other.transmit_checksum;
+    common_.segment_tcp4 = common_.segment_tcp4 && other.segment_tcp4;
+    common_.segment_tcp6 = common_.segment_tcp6 && other.segment_tcp6;
+  }
 }
 
-void Ip::configure(const Ipv4Prefix& prefix, Ipv4Address gateway, std::uint16_t mtu) noexcept {
-  prefix_ = prefix;
-  mtu_ = mtu;
-  routes_.clear();
-  (void)routes_.add({.prefix = prefix});
+const NetCapabilities& Ip::capabilities() const noexcept {
+  return interface_count_ == 1 ? link(0).capabilities() : common_;
+}
+
+// --- addresses ---
+
+void Ip::configure(const Ipv4Prefix& prefix, Ipv4Address gateway, std::uint16_t mtu, std::uint16_t interface) noexcept {
+  deconfigure(interface);
+  interfaces_[interface]->mtu_v4 = mtu;
+  addresses_.add({.prefix = prefix, .interface = interface, .origin = Address::Origin::leased});
+  const auto add = [&](const Ipv4Prefix& to, Ipv4Address via) {
+    (void)routes_.add({.prefix = to,
+                       .gateway = via,
+                       .interface = interface,
+                       .metric = interface,
+                       .origin = Route::Origin::interface});
+  };
+  add(prefix, {});
   if (gateway.is_unspecified()) return;
-  (void)routes_.add({.prefix = {}, .gateway = gateway});
+  add({}, gateway);
   // RFC 3442's point-to-point networks: a gateway outside of the prefix is on the link all the same.
-  if (!prefix.contains(gateway)) (void)routes_.add({.prefix = {gateway, 32}});
+  if (!prefix.contains(gateway)) add({gateway, 32}, {});
 }
 
-void Ip::deconfigure() noexcept {
-  prefix_ = {};
-  mtu_ = 0;
-  routes_.clear();
+void Ip::deconfigure(std::uint16_t interface) noexcept {
+  interfaces_[interface]->mtu_v4 = 0;
+  addresses_.remove_if([&](const Address& own) {
+    return own.interface == interface && own.origin == Address::Origin::leased && own.address().is_v4();
+  });
+  routes_.remove_if([&](const Route& route) {
+    return route.interface == interface && route.origin == Route::Origin::interface && route.prefix.address.is_v4();
+  });
+}
+
+Ipv4Prefix Ip::prefix(std::uint16_t interface) const noexcept {
+  for (const Address& own : addresses_) {
+    if (own.interface == interface && own.address().is_v4()) {
+      return {own.address().v4(), static_cast<std::uint8_t>(own.prefix.length - 96)};
+    }
+  }
+  return {};
+}
+
+void Ip::set_v6_limits(std::uint16_t interface, std::uint16_t mtu, std::uint8_t hop_limit) noexcept {
+  interfaces_[interface]->mtu_v6 = mtu;
+  interfaces_[interface]->hop_limit = hop_limit;
+}
+
+std::uint16_t Ip::mtu_of(std::uint16_t interface, bool v4) const noexcept {
+  const Interface& of = *interfaces_[interface];
+  const std::uint16_t configured = v4 ? of.mtu_v4 : of.mtu_v6;
+  const std::uint16_t link = of.link.capabilities().mtu;
+  return configured == 0 ? link : std::min(configured, link);
+}
+
+bool Ip::is_broadcast(const IpAddress& address, std::uint16_t interface) const noexcept {
+  if (!address.is_v4()) return false;
+  if (address.v4().is_broadcast()) return true;
+  return std::ranges::any_of(addresses_, [&](const Address& own) {
+    if (own.interface != interface || !own.address().is_v4()) return false;
+    const Ipv4Prefix prefix{own.address().v4(), static_cast<std::uint8_t>(own.prefix.length - 96)};
+    return prefix.broadcast() == address.v4();
+  });
+}
+
+bool Ip::is_group(const IpAddress& address, std::uint16_t interface) const noexcept {
+  return address.is_multicast() || is_broadcast(address, interface);
+}
+
+bool Ip::join(const IpAddress& group, std::uint16_t interface) noexcept {
+  return group.is_multicast() && interface < interface_count_ && groups_.join(group, interface);
+}
+
+void Ip::leave(const IpAddress& group, std::uint16_t interface) noexcept { groups_.leave(group, interface); }
+
+// --- routing ---
+
+/// Where the destination is reached from an interface; around a gateway that does not answer if there is another way.
+const Route* Ip::route_to(const IpAddress& destination, std::uint16_t interface) const noexcept {
+  const auto through = [interface](const Route& route) { return route.interface == interface; };
+  const Route* first = routes_.find_if(destination, through);
+  if (first == nullptr || first->gateway.is_unspecified() || !link(interface).is_unreachable(first->gateway)) {
+    return first;
+  }
+  const Route* other = routes_.find_if(destination, [&](const Route& route) {
+    return through(route) && !route.gateway.is_unspecified() && !link(interface).is_unreachable(route.gateway);
+  });
+  return other == nullptr ? first : other;
+}
+
+/// The strong host model (RFC 1122 3.3.4.2): a given source must be ours and fixes the interface; else the route does,
+/// and the source is chosen (RFC 6724). False when there is no way.
+bool Ip::choose_interface(const IpAddress& source, Path& path) noexcept {
+  const bool given = !source.is_unspecified();
+  const Address* own = given ? addresses_.find(source) : nullptr;
+  if (given && (own == nullptr || source.is_v4() != path.destination.is_v4())) return false;
+  const bool limited = path.destination.is_v4() && path.destination.v4().is_broadcast();
+  const bool group = limited || path.destination.is_multicast();
+  const Route* route = own == nullptr ? routes_.find(path.destination) : route_to(path.destination, own->interface);
+  if (route == nullptr && !group) return false;
+  path.interface = own != nullptr ? own->interface : route != nullptr ? route->interface : std::uint16_t{0};
+  if (own == nullptr) own = select_source(addresses_, path.destination, path.interface, shard_.now());
+  if (own != nullptr) path.source = own->address();
+  if (own != nullptr || (group && path.destination.is_v4())) {
+    if (own == nullptr) path.source = Ipv4Address{};  // what DHCP sends from before it has an address
+    return true;
+  }
+  return false;
 }
 
 Result<Path, IpError> Ip::route(const IpAddress& source, const IpAddress& destination) noexcept {
-  const bool any_source = source.is_unspecified();
-  if (!destination.is_v4() || (!any_source && !source.is_v4())) return fail(IpError::no_route);
-  const Ipv4Address target = destination.v4();
-  const Ipv4Address own = prefix_.address;
-  // The strong host model (RFC 1122 3.3.4.2): only what is ours may be a source.
-  if (!any_source && source.v4() != own) return fail(IpError::no_route);
-  const bool group = is_group(target);
-  if (!group && (own.is_unspecified() || !target.is_unicast() || target.is_loopback() || target == own ||
-                 routes_.find(target) == nullptr)) {
+  Path path;
+  path.destination = destination;
+  const bool v4 = destination.is_v4();
+  const bool group = destination.is_multicast() || (v4 && destination.v4().is_broadcast());
+  if (!group && (!destination.is_unicast() || destination.is_loopback() || addresses_.find(destination) != nullptr)) {
     return fail(IpError::no_route);
   }
-  const std::uint16_t link_mtu = capabilities().mtu;
-  Path path;
-  path.source = own;
-  path.destination = target;
-  path.mtu = mtu_ == 0 ? link_mtu : std::min(mtu_, link_mtu);
-  path.pseudo_header_sum = wire::pseudo_header_sum(own, target);
-  path.ip_header_size = wire::ipv4_header_size;
-  path.is_local_broadcast = is_broadcast(target);
+  if (!choose_interface(source, path)) return fail(IpError::no_route);
+  path.mtu = path_mtu_.limit(destination, mtu_of(path.interface, v4), shard_.now());
+  path.pseudo_header_sum = wire::pseudo_header_sum(path.source, destination);
+  path.ip_header_size = v4 ? wire::ipv4_header_size : wire::ipv6_header_size;
+  path.is_local_broadcast = is_broadcast(destination, path.interface);
   return path;
 }
 
+// --- sending ---
+
 MutableSlice Ip::new_frame(std::uint32_t transport_header) noexcept {
   return shard_.buffers().allocate(transport_header, header_headroom);
+}
+
+Result<void, IpError> Ip::send(const Path& path, std::uint8_t protocol, std::uint8_t traffic_class,
+                               TransmitFrame frame) noexcept {
+  // The address may have gone since the path was computed (a lease that ended).
+  if (!path.source.is_unspecified() && addresses_.find(path.source, path.interface) == nullptr) {
+    return fail(IpError::no_route);
+  }
+  if (path.source.is_v4()) return send_v4(path, protocol, traffic_class, std::move(frame));
+  return send_v6(path, protocol, traffic_class, std::move(frame));
+}
+
+Result<void, IpError> Ip::to_link(const Path& path, TransmitFrame&& frame) noexcept {
+  const LinkPort& link = interfaces_[path.interface]->link;
+  Result<void, LinkError> sent;
+  if (path.is_local_broadcast) {
+    sent = link.send_broadcast(std::move(frame));
+  } else if (path.destination.is_multicast()) {
+    sent = link.send_multicast(path.destination, std::move(frame));
+  } else {
+    const Route* route = route_to(path.destination, path.interface);
+    if (route == nullptr) return fail(IpError::no_route);
+    sent = link.send(route->gateway.is_unspecified() ? path.destination : route->gateway, std::move(frame));
+  }
+  if (!sent) return fail(sent.error() == LinkError::unreachable ? IpError::no_route : IpError::queue_full);
+  ++counters_.sent;
+  return {};
+}
+
+bool Ip::error_is_allowed() noexcept {
+  if (may_answer()) return true;
+  ++counters_.errors_limited;
+  return false;
 }
 
 Failure<IpError> Ip::fail(IpError error) noexcept {

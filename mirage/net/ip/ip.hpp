@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: ISC
-// IPv4 of a host with one interface. Read RFC 791, RFC 1122 3.2-3.3, RFC 6864 (identification) and RFC 6918 before
-// editing. Deliberately not here: forwarding, source routing (refused, RFC 7126), multicast groups other than
-// all-hosts.
+// IP of a host, both versions side by side, on up to four interfaces with several addresses each (strong host model).
+// What the versions share is in ip.cpp and input.cpp, what they do not in v4_*.cpp and v6_*.cpp. Read RFC 791, RFC 1122
+// 3.2-3.3, RFC 6864 (identification), RFC 6918, RFC 8200 and RFC 7739 before editing. Deliberately not here:
+// forwarding, source routing (refused, RFC 7126, RFC 5095), jumbograms.
 #pragma once
 
 #include <array>
@@ -11,15 +12,19 @@
 #include <mirage/async/shard.hpp>
 #include <mirage/module/ip.hpp>
 #include <mirage/module/link.hpp>
+#include <mirage/net/ip/address_table.hpp>
+#include <mirage/net/ip/group_table.hpp>
+#include <mirage/net/ip/path_mtu.hpp>
 #include <mirage/net/ip/rate_limit.hpp>
 #include <mirage/net/ip/reassembly.hpp>
 #include <mirage/net/ip/route.hpp>
 #include <mirage/wire/ipv4.hpp>
+#include <mirage/wire/ipv6_extension.hpp>
 
 namespace mirage::net::ip {
 
 struct IpOptions {
-  std::uint8_t time_to_live = 64;  ///< RFC 1700's recommendation
+  std::uint8_t time_to_live = 64;  ///< RFC 1700's recommendation; also the hop limit
   ReassemblyOptions reassembly{};
   Duration error_interval = 10ms;  ///< ICMP errors: one per interval on average,
   std::uint32_t error_burst = 50;  ///< and this many at once
@@ -38,6 +43,8 @@ struct Counters {
   std::uint64_t drop_checksum = 0;
   std::uint64_t drop_bad_fragment = 0;
   std::uint64_t drop_source_route = 0;
+  std::uint64_t drop_extension = 0;  ///< extension headers: malformed, too many, or refused by an option
+  std::uint64_t drop_no_next_header = 0;
   std::uint64_t drop_bad_source = 0;
   std::uint64_t drop_not_for_us = 0;
   std::uint64_t drop_unicast_in_broadcast = 0;  ///< RFC 1122 3.3.6
@@ -53,31 +60,55 @@ struct Counters {
   std::uint64_t errors_forbidden = 0;  ///< not sent: RFC 1122 3.2.2 forbids them
 };
 
+/// Why a packet that arrived well was not wanted; sent to its source as the ICMP error of its IP version.
+enum class Rejection : std::uint8_t { port_unreachable, protocol_unreachable };
+
 /// An ICMP error to send about a packet.
 struct ErrorReply {
   std::uint8_t type = 0;
   std::uint8_t code = 0;
   std::uint32_t rest = 0;
+  bool even_to_group = false;  ///< about a packet to a group too (RFC 4443 2.4 (e.3))
 };
 
 class Ip {
  public:
+  static constexpr std::uint16_t maximum_interfaces = 4;
+
+  /// `link` becomes interface 0.
   Ip(Shard& shard, LinkPort link, const IpOptions& options) noexcept;
   Ip(const Ip&) = delete;
   Ip& operator=(const Ip&) = delete;
 
   /// Draws its secrets. Precondition: shard.seed_random() succeeded.
   void start() noexcept;
-  /// Own address, network and default gateway (unspecified: none); `mtu` 0 keeps the link's. Replaces what was set.
-  void configure(const Ipv4Prefix& prefix, Ipv4Address gateway, std::uint16_t mtu = 0) noexcept;
+  /// The number of another interface; nothing when there are maximum_interfaces. To be called before start().
+  [[nodiscard]] std::optional<std::uint16_t> add_interface(LinkPort link) noexcept;
+  [[nodiscard]] std::uint16_t interfaces() const noexcept { return interface_count_; }
+  /// Precondition of all that take an interface: it is less than interfaces().
+  [[nodiscard]] const LinkPort& link(std::uint16_t interface) const noexcept { return interfaces_[interface]->link; }
+
+  /// The interface's one IPv4 address, network and default gateway (unspecified: none); `mtu` 0 keeps the link's.
+  /// Replaces what was set.
+  void configure(const Ipv4Prefix& prefix, Ipv4Address gateway, std::uint16_t mtu = 0,
+                 std::uint16_t interface = 0) noexcept;
   /// Without an address only broadcasts go out and come in: what a DHCP client needs.
-  void deconfigure() noexcept;
-  [[nodiscard]] Ipv4Address address() const noexcept { return prefix_.address; }
-  [[nodiscard]] const Ipv4Prefix& prefix() const noexcept { return prefix_; }
+  void deconfigure(std::uint16_t interface = 0) noexcept;
+  /// The first IPv4 address; unspecified when there is none.
+  [[nodiscard]] Ipv4Address address() const noexcept { return prefix().address; }
+  [[nodiscard]] Ipv4Prefix prefix(std::uint16_t interface = 0) const noexcept;
+
+  // Several addresses of both versions: what holds a table holds for all interfaces.
+  [[nodiscard]] AddressTable& addresses() noexcept { return addresses_; }
+  [[nodiscard]] const AddressTable& addresses() const noexcept { return addresses_; }
   [[nodiscard]] RouteTable& routes() noexcept { return routes_; }
+  [[nodiscard]] GroupTable& groups() noexcept { return groups_; }
+  [[nodiscard]] PathMtuCache& path_mtu() noexcept { return path_mtu_; }
+  /// What a router advertised (RFC 4861 6.3.4); 0: nothing.
+  void set_v6_limits(std::uint16_t interface, std::uint16_t mtu, std::uint8_t hop_limit) noexcept;
 
   /// Checks, reassembles; yields what is complete and for us.
-  [[nodiscard]] std::optional<IpPacket> input(LinkPacket&& packet) noexcept;
+  [[nodiscard]] std::optional<IpPacket> input(LinkPacket&& packet, std::uint16_t interface = 0) noexcept;
 
   // IpLayer
   [[nodiscard]] Result<Path, IpError> route(const IpAddress& source, const IpAddress& destination) noexcept;
@@ -87,11 +118,21 @@ class Ip {
   /// the link's MTU and allows it. Checksum offsets count from the IP header.
   Result<void, IpError> forward(TransmitFrame frame) noexcept;
   [[nodiscard]] MutableSlice new_frame(std::uint32_t transport_header) noexcept;
-  [[nodiscard]] const NetCapabilities& capabilities() noexcept { return link_.capabilities(); }
+  [[nodiscard]] const NetCapabilities& capabilities() const noexcept;
 
-  /// Sends an ICMP error about `original` (a packet from its IP header on), unless RFC 1122 3.2.2 forbids it or the
-  /// rate limit is reached.
+  /// Sends the error, unless RFC 1122 3.2.2 or RFC 4443 2.4 (e) forbid it or the rate limit is reached.
+  void reject(const IpPacket& packet, Rejection why) noexcept;
+  /// The same for any ICMP error of the version that `original` (from its IP header on) has; it may be another host's.
   void send_error(const Slice& original, const ErrorReply& error) noexcept;
+  /// False when the limit for answers that a stranger can provoke is reached.
+  [[nodiscard]] bool may_answer() noexcept { return error_limit_.allow(shard_.now()); }
+  /// Sends a message of IPv6's own control protocols: the header as given, from an address that need not be ours yet.
+  void send_control(std::uint16_t interface, const wire::Ipv6Header& header, TransmitFrame&& frame) noexcept;
+  /// The same for IGMP's reports, with their router alert (RFC 3376 4).
+  void send_group_report(std::uint16_t interface, TransmitFrame&& frame) noexcept;
+  /// Listens to a multicast group on an interface; counted. False when the table of groups is full.
+  [[nodiscard]] bool join(const IpAddress& group, std::uint16_t interface) noexcept;
+  void leave(const IpAddress& group, std::uint16_t interface) noexcept;
 
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
 
@@ -100,34 +141,67 @@ class Ip {
     explicit ExpiryTimer(Ip& ip) noexcept;
     Ip* owner;
   };
-  [[nodiscard]] std::optional<wire::Ipv4View> check(const LinkPacket& packet) noexcept;
-  [[nodiscard]] bool acceptable(const wire::Ipv4View& view, bool link_broadcast) noexcept;
-  [[nodiscard]] bool is_broadcast(Ipv4Address address) const noexcept;
-  [[nodiscard]] bool is_group(Ipv4Address address) const noexcept;
-  [[nodiscard]] std::optional<IpPacket> collect(IpPacket&& packet, const wire::Ipv4Header& header) noexcept;
-  [[nodiscard]] bool pull_up(SliceList& payload) noexcept;
-  void count(wire::Ipv4ParseError error) noexcept;
-  void expire() noexcept;
+  struct Interface {
+    LinkPort link;
+    std::uint16_t mtu_v4 = 0;  ///< 0: the link's
+    std::uint16_t mtu_v6 = 0;
+    std::uint8_t hop_limit = 0;  ///< 0: the option's
+  };
+  [[nodiscard]] std::uint16_t mtu_of(std::uint16_t interface, bool v4) const noexcept;
+  [[nodiscard]] const Route* route_to(const IpAddress& destination, std::uint16_t interface) const noexcept;
+  [[nodiscard]] bool choose_interface(const IpAddress& source, Path& path) noexcept;
+  [[nodiscard]] bool is_broadcast(const IpAddress& address, std::uint16_t interface) const noexcept;
+  [[nodiscard]] bool is_group(const IpAddress& address, std::uint16_t interface) const noexcept;
 
+  [[nodiscard]] bool pull_up(SliceList& payload, std::size_t wanted) noexcept;
+  [[nodiscard]] bool collect(IpPacket& packet, Fragment&& fragment) noexcept;
+  void expire() noexcept;
+  void describe(IpPacket& up, LinkPacket& packet, std::uint16_t interface) noexcept;
+
+  [[nodiscard]] bool input_v4(LinkPacket& packet, IpPacket& up) noexcept;
+  [[nodiscard]] bool acceptable_v4(const wire::Ipv4View& view, std::uint16_t interface, bool link_broadcast) noexcept;
+  void count(wire::Ipv4ParseError error) noexcept;
+  [[nodiscard]] bool input_v6(LinkPacket& packet, IpPacket& up) noexcept;
+  [[nodiscard]] bool acceptable_v6(const wire::Ipv6Header& header, std::uint16_t interface,
+                                   bool link_broadcast) noexcept;
+  void count(wire::Ipv6ParseError error) noexcept;
+  [[nodiscard]] bool unwrap(IpPacket& packet, std::size_t base) noexcept;
+  [[nodiscard]] bool collect_v6(IpPacket& packet, const wire::Ipv6Fragment& fragment, std::size_t base) noexcept;
+
+  [[nodiscard]] Result<void, IpError> to_link(const Path& path, TransmitFrame&& frame) noexcept;
+  [[nodiscard]] Failure<IpError> fail(IpError error) noexcept;
+  [[nodiscard]] Result<void, IpError> send_v4(const Path& path, std::uint8_t protocol, std::uint8_t traffic_class,
+                                              TransmitFrame&& frame) noexcept;
   [[nodiscard]] std::uint16_t next_identification(Ipv4Address destination, std::uint8_t protocol) noexcept;
   [[nodiscard]] Result<void, IpError> send_fragments(const Path& path, wire::Ipv4Header header,
                                                      TransmitFrame&& frame) noexcept;
   [[nodiscard]] Result<void, IpError> send_packet(const Path& path, const wire::Ipv4Header& header,
                                                   TransmitFrame&& frame) noexcept;
-  [[nodiscard]] Result<void, IpError> to_link(const Path& path, TransmitFrame&& frame) noexcept;
-  [[nodiscard]] Failure<IpError> fail(IpError error) noexcept;
+  [[nodiscard]] Result<void, IpError> send_v6(const Path& path, std::uint8_t protocol, std::uint8_t traffic_class,
+                                              TransmitFrame&& frame) noexcept;
+  [[nodiscard]] std::uint32_t flow_label(const Path& path, const TransmitFrame& frame) const noexcept;
+  [[nodiscard]] Result<void, IpError> send_fragments(const Path& path, wire::Ipv6Header header,
+                                                     TransmitFrame&& frame) noexcept;
+  [[nodiscard]] Result<void, IpError> send_packet(const Path& path, const wire::Ipv6Header& header,
+                                                  TransmitFrame&& frame) noexcept;
+  void send_error_v4(const Slice& original, const ErrorReply& error) noexcept;
+  void send_error_v6(const Slice& original, const ErrorReply& error) noexcept;
+  [[nodiscard]] bool error_is_allowed() noexcept;
 
   Shard& shard_;
-  LinkPort link_;
   IpOptions options_;
-  Ipv4Prefix prefix_{};
-  std::uint16_t mtu_ = 0;  ///< 0: the link's
+  std::array<std::optional<Interface>, maximum_interfaces> interfaces_;
+  std::uint16_t interface_count_ = 1;
+  AddressTable addresses_;
   RouteTable routes_;
+  GroupTable groups_;
+  PathMtuCache path_mtu_;
   Reassembly reassembly_;
   ExpiryTimer timer_;
   RateLimit error_limit_;
   std::uint32_t identification_key_ = 0;
   std::array<std::uint16_t, 64> identifications_{};  ///< counters by hash of the destination (RFC 7739 5.3)
+  NetCapabilities common_;                           ///< of several interfaces: what all can do
   Counters counters_;
 };
 

@@ -17,12 +17,13 @@ constexpr Ipv4Address a(unsigned d) { return Ipv4Address::of(10, 0, 0, d); }
 
 constexpr bool longest_prefix_wins() {
   RouteTable routes;
-  if (!routes.add({.prefix = {}, .gateway = a(1)})) return false;
-  if (!routes.add({.prefix = {a(0), 24}})) return false;
-  if (!routes.add({.prefix = {a(9), 32}, .gateway = a(5), .metric = 2})) return false;
-  if (!routes.add({.prefix = {a(9), 32}, .gateway = a(4), .metric = 1})) return false;
-  if (!routes.add({.prefix = {a(0), 24}, .gateway = a(7)})) return false;  // replaces
-  return routes.size() == 4 && routes.find(a(9))->gateway == a(4) && routes.find(a(8))->gateway == a(7) &&
+  if (!routes.add({.gateway = a(1)})) return false;
+  if (!routes.add({.prefix = Ipv4Prefix{a(0), 24}})) return false;
+  if (!routes.add({.prefix = Ipv4Prefix{a(9), 32}, .gateway = a(5), .metric = 2})) return false;
+  if (!routes.add({.prefix = Ipv4Prefix{a(9), 32}, .gateway = a(4), .metric = 1})) return false;
+  if (!routes.add({.prefix = Ipv4Prefix{a(0), 24}, .gateway = a(7)})) return false;             // replaces
+  if (!routes.add({.prefix = {IpAddress{}, 0}, .gateway = IpAddress::of(1, 1)})) return false;  // ::/0 is no IPv4 route
+  return routes.size() == 5 && routes.find(a(9))->gateway == a(4) && routes.find(a(8))->gateway == a(7) &&
          routes.find(Ipv4Address::of(192, 0, 2, 1))->gateway == a(1);
 }
 static_assert(longest_prefix_wins());
@@ -30,9 +31,9 @@ static_assert(longest_prefix_wins());
 constexpr bool table_is_bounded() {
   RouteTable routes;
   for (unsigned i = 0; i < RouteTable::capacity; ++i) {
-    if (!routes.add({.prefix = {a(i), 32}})) return false;
+    if (!routes.add({.prefix = Ipv4Prefix{a(i), 32}})) return false;
   }
-  return !routes.add({.prefix = {a(99), 32}}) && routes.find(a(99)) == nullptr;
+  return !routes.add({.prefix = Ipv4Prefix{a(99), 32}}) && routes.find(a(99)) == nullptr;
 }
 static_assert(table_is_bounded());
 

@@ -98,15 +98,24 @@ ReassemblyOutcome Reassembly::insert(Datagram& datagram, Fragment& fragment) noe
   pinned_ += data.pinned();
   datagram.pieces[place] = {fragment.offset, static_cast<std::uint16_t>(size), std::move(data)};
   ++datagram.count;
+  datagram.ecn_seen |= static_cast<std::uint8_t>(1U << (fragment.ecn & 3));
   datagram.received += static_cast<std::uint32_t>(size);
   if (!fragment.more) datagram.end = static_cast<std::uint32_t>(end);
-  if (fragment.offset == 0) datagram.original = std::move(fragment.original);
+  if (fragment.offset == 0) {
+    datagram.original = std::move(fragment.original);
+    datagram.protocol = fragment.protocol;
+  }
   return datagram.end != 0 && datagram.received == datagram.end ? ReassemblyOutcome::complete
                                                                 : ReassemblyOutcome::waiting;
 }
 
 /// By reference where a SliceList can hold the pieces and the transport header is contiguous, else by a copy.
 ReassemblyOutcome Reassembly::join(Datagram& datagram, Reassembled& out) noexcept {
+  // RFC 3168 5.3: congestion that one fragment met is the datagram's, unless another one could not have told.
+  constexpr unsigned not_capable = 1;
+  constexpr unsigned experienced = 8;
+  out.congestion = (datagram.ecn_seen & experienced) != 0;
+  if (out.congestion && (datagram.ecn_seen & not_capable) != 0) return ReassemblyOutcome::inconsistent;
   const bool contiguous = datagram.pieces[0].size >= contiguous_header || datagram.count == 1;
   if (datagram.count <= SliceList::capacity && contiguous) {
     for (std::size_t i = 0; i < datagram.count; ++i) (void)out.payload.push_back(std::move(datagram.pieces[i].data));
@@ -120,6 +129,7 @@ ReassemblyOutcome Reassembly::join(Datagram& datagram, Reassembled& out) noexcep
     (void)out.payload.push_back(std::move(whole).freeze());
   }
   out.original = std::move(datagram.original);
+  out.protocol = datagram.protocol;
   return ReassemblyOutcome::complete;
 }
 
@@ -129,6 +139,7 @@ void Reassembly::release(Datagram& datagram) noexcept {
   datagram.original = {};
   datagram.count = 0;
   datagram.end = datagram.received = datagram.pinned = 0;
+  datagram.ecn_seen = 0;
   datagram.deadline = never;
 }
 

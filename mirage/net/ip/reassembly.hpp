@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
-// Reassembly of IPv4 fragments (RFC 791 3.2, RFC 815). Bounded in datagrams, fragments and pinned bytes. A fragment
-// that overlaps another one makes the whole datagram go (RFC 5722 3 for IPv6, RFC 8900 4.3): no attack by ambiguity.
+// Reassembly of fragments of both IP versions (RFC 791 3.2, RFC 815, RFC 8200 4.5). Bounded in datagrams, fragments and
+// pinned bytes, all together. A fragment that overlaps another one makes the whole datagram go (RFC 5722 3 for IPv6,
+// RFC 8900 4.3): no attack by ambiguity.
 #pragma once
 
 #include <array>
@@ -20,10 +21,10 @@ struct ReassemblyOptions {
 };
 
 struct FragmentKey {
-  Ipv4Address source{};
-  Ipv4Address destination{};
-  std::uint16_t identification = 0;
-  std::uint8_t protocol = 0;
+  IpAddress source{};
+  IpAddress destination{};
+  std::uint32_t identification = 0;
+  std::uint8_t protocol = 0;  ///< of IPv4; IPv6 takes that of the first fragment (RFC 8200 4.5)
   constexpr bool operator==(const FragmentKey&) const = default;
 };
 
@@ -31,6 +32,8 @@ struct Fragment {
   FragmentKey key{};
   std::uint16_t offset = 0;  ///< bytes
   bool more = false;
+  std::uint8_t protocol = 0;  ///< that the payload of a first fragment starts with
+  std::uint8_t ecn = 0;       ///< the two bits of RFC 3168
   SliceList payload;
   Slice original;  ///< the packet with its IP header, for an error about it
 };
@@ -46,6 +49,8 @@ enum class ReassemblyOutcome : std::uint8_t {
 
 /// A datagram joined again.
 struct Reassembled {
+  std::uint8_t protocol = 0;
+  bool congestion = false;  ///< a fragment has met congestion (RFC 3168 5.3)
   SliceList payload;
   Slice original;  ///< header and start of its first fragment
 };
@@ -81,6 +86,8 @@ class Reassembly {
     std::uint32_t received = 0;
     std::uint32_t pinned = 0;
     std::uint8_t count = 0;  ///< 0: free
+    std::uint8_t protocol = 0;
+    std::uint8_t ecn_seen = 0;  ///< a bit for each code point
     Slice original;
     std::array<Piece, maximum_fragments> pieces{};  ///< ordered by offset
   };

@@ -1,31 +1,42 @@
 // SPDX-License-Identifier: ISC
-// Routes: longest prefix first, then the lowest metric (RFC 1122 3.3.1, RFC 1812 5.2.4.3).
+// Routes of both IP versions in one table: longest prefix first, then the lowest metric (RFC 1122 3.3.1, RFC 1812
+// 5.2.4.3, RFC 4861 5.2). A route may have an end, as those that routers announce do.
 #pragma once
 
 #include <array>
 #include <cstdint>
+#include <utility>
 
 #include <mirage/base/address.hpp>
+#include <mirage/base/time.hpp>
 
 namespace mirage::net::ip {
 
 struct Route {
-  Ipv4Prefix prefix{};
-  Ipv4Address gateway{};  ///< unspecified: the destination is on the link
+  /// Who made it; configuration of one kind replaces only its own.
+  enum class Origin : std::uint8_t { manual, interface, advertised };
+  IpPrefix prefix{Ipv4Prefix{}};
+  IpAddress gateway{};  ///< unspecified: the destination is on the link
   std::uint16_t interface = 0;
   std::uint16_t metric = 0;
+  Origin origin = Origin::manual;
+  Time expires = never;
   constexpr bool operator==(const Route&) const = default;
+  [[nodiscard]] constexpr bool is_default() const noexcept {
+    return prefix.length == (prefix.address.is_v4() ? 96 : 0);
+  }
 };
 
 class RouteTable {
  public:
-  static constexpr std::size_t capacity = 16;
+  static constexpr std::size_t capacity = 32;
 
-  /// False when the table is full. Replaces a route to the same prefix with the same metric.
+  /// False when the table is full. Replaces a route to the same prefix on the same interface with the same metric; of
+  /// default routes several may differ by their gateway.
   [[nodiscard]] constexpr bool add(const Route& route) noexcept {
     std::size_t place = 0;
-    while (place < count_ && before(routes_[place], route)) ++place;
-    if (place < count_ && !before(route, routes_[place])) {
+    for (; place < count_ && !before(route, routes_[place]); ++place) {
+      if (!same(route, routes_[place])) continue;
       routes_[place] = route;
       return true;
     }
@@ -35,22 +46,51 @@ class RouteTable {
     ++count_;
     return true;
   }
+  /// Removes every route for which `condition(route)` holds; returns how many.
+  template <class F>
+  constexpr std::size_t remove_if(F&& condition) noexcept {
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < count_; ++i) {
+      if (condition(std::as_const(routes_[i]))) continue;
+      if (kept != i) routes_[kept] = routes_[i];
+      ++kept;
+    }
+    return std::exchange(count_, kept) - kept;
+  }
+  constexpr std::size_t expire(Time now) noexcept {
+    return remove_if([now](const Route& route) { return route.expires <= now; });
+  }
+  [[nodiscard]] constexpr Time next_deadline() const noexcept {
+    Time next = never;
+    for (std::size_t i = 0; i < count_; ++i) next = routes_[i].expires < next ? routes_[i].expires : next;
+    return next;
+  }
   constexpr void clear() noexcept { count_ = 0; }
   [[nodiscard]] constexpr std::size_t size() const noexcept { return count_; }
-  /// Null when there is none. The pointer is valid until the table changes.
-  [[nodiscard]] constexpr const Route* find(Ipv4Address destination) const noexcept {
-    for (std::size_t i = 0; i < count_; ++i) {
-      if (routes_[i].prefix.contains(destination)) return &routes_[i];
+  [[nodiscard]] constexpr const Route* begin() const noexcept { return routes_.data(); }
+  [[nodiscard]] constexpr const Route* end() const noexcept { return routes_.data() + count_; }
+  /// The best route for which `condition(route)` holds; null when there is none. The pointer is valid until the table
+  /// changes.
+  template <class F>
+  [[nodiscard]] constexpr const Route* find_if(const IpAddress& destination, F&& condition) const noexcept {
+    for (const Route& route : *this) {
+      if (route.prefix.contains(destination) && condition(route)) return &route;
     }
     return nullptr;
   }
+  [[nodiscard]] constexpr const Route* find(const IpAddress& destination) const noexcept {
+    return find_if(destination, [](const Route&) { return true; });
+  }
 
  private:
-  /// The table's order: long prefixes, then low metrics; by network only to find a route again.
+  /// The table's order: long prefixes, then low metrics.
   [[nodiscard]] static constexpr bool before(const Route& a, const Route& b) noexcept {
     if (a.prefix.length != b.prefix.length) return a.prefix.length > b.prefix.length;
-    if (a.metric != b.metric) return a.metric < b.metric;
-    return a.prefix.network() < b.prefix.network();
+    return a.metric < b.metric;
+  }
+  [[nodiscard]] static constexpr bool same(const Route& a, const Route& b) noexcept {
+    return a.prefix.length == b.prefix.length && a.metric == b.metric && a.interface == b.interface &&
+           a.prefix.contains(b.prefix.address) && (!a.is_default() || a.gateway == b.gateway);
   }
   std::array<Route, capacity> routes_{};
   std::size_t count_ = 0;

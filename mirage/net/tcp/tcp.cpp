@@ -184,22 +184,24 @@ Connection* Tcp::find_for_error(const TransportError& error) noexcept {
   return s.unacknowledged <= sequence && sequence < s.maximum ? connection : nullptr;
 }
 
-void Tcp::on_error(const TransportError& error) noexcept {
+bool Tcp::on_error(const TransportError& error) noexcept {
   Connection* connection = find_for_error(error);
-  if (connection == nullptr) return;
+  if (connection == nullptr) return false;
   if (error.kind == TransportError::Kind::packet_too_big) {
     const std::uint32_t headers = connection->path.ip_header_size + std::uint32_t{wire::tcp_header_size};
     // RFC 791: every host takes 576 bytes; a smaller claim is an attack (RFC 5927 section 7).
-    if (error.mtu >= connection->path.mtu || error.mtu < 576) return;
+    if (error.mtu >= connection->path.mtu || error.mtu < 576) return false;
     connection->path.mtu = error.mtu;
     shrink_segment_size(connection->tcb, static_cast<std::uint16_t>(error.mtu - headers));
-    return touch(*connection);
+    touch(*connection);
+    return true;
   }
   // RFC 9293 MUST-56: soft errors never end an established connection; RFC 5461: hard ones end an attempt at once.
-  if (error.kind == TransportError::Kind::soft || connection->tcb.state != State::syn_sent) return;
+  if (error.kind == TransportError::Kind::soft || connection->tcb.state != State::syn_sent) return true;
   const bool refused = error.kind == TransportError::Kind::port_unreachable;
   connection->tcb.state = State::closed;
   terminate(*connection, refused ? FlowError::refused : FlowError::unreachable);
+  return true;
 }
 
 }  // namespace mirage::net::tcp

@@ -53,7 +53,8 @@ class Tcp {
   // For the stack
   /// Takes the payload of `packet`.
   void input(IpPacket& packet) noexcept;
-  void on_error(const TransportError& error) noexcept;
+  /// False for an error about nothing that is on its way.
+  bool on_error(const TransportError& error) noexcept;
   void flush() noexcept;
 
   // For the application

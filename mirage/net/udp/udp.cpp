@@ -58,7 +58,10 @@ bool Udp::input(IpPacket& packet) noexcept {
     ++counters_.drop_truncated;
     return true;
   }
-  if (header->checksum != 0 && !packet.checksum_verified && !checksum_is_valid(packet, header->length)) {
+  const bool absent = header->checksum == 0;
+  const bool valid =
+      absent ? packet.checksum_optional : packet.checksum_verified || checksum_is_valid(packet, header->length);
+  if (!valid) {
     ++counters_.drop_checksum;
     return true;
   }
@@ -77,11 +80,24 @@ bool Udp::input(IpPacket& packet) noexcept {
   Datagram& datagram = pending_->datagrams[pending_->count++];
   datagram.local = {packet.destination, header->destination_port};
   datagram.remote = {packet.source, header->source_port};
+  datagram.traffic_class = packet.traffic_class;
   datagram.payload = std::move(packet.payload);
   datagram.payload.truncate(header->length);
   datagram.payload.remove_prefix(UdpHeader::size);
   ++counters_.received;
   return true;
+}
+
+Result<void, UdpError> Udp::join(const IpAddress& group, std::uint16_t interface) noexcept {
+  if (!group.is_multicast()) return Failure{UdpError::no_route};
+  if (!ip_.join(group, interface)) return Failure{UdpError::no_memory};
+  return {};
+}
+
+bool Udp::on_error(const TransportError& error) noexcept {
+  ++counters_.errors;
+  return error.transport_header.size() >= UdpHeader::size &&
+         ports_.find(load_big<std::uint16_t>(error.transport_header, UdpHeader::source_port_at)) != nullptr;
 }
 
 bool Udp::checksum_is_valid(const IpPacket& packet, std::size_t length) const noexcept {
@@ -146,7 +162,7 @@ Result<void, UdpError> Udp::send_one(Datagram& datagram, const Path& path) noexc
     store_big(out, UdpHeader::checksum_at, wire::udp_checksum(sum.checksum()));
   }
   frame.payload = datagram.payload;  // kept by the caller until it is accepted
-  const auto sent = ip_.send(path, ip_protocol::udp, 0, std::move(frame));
+  const auto sent = ip_.send(path, ip_protocol::udp, datagram.traffic_class, std::move(frame));
   if (sent) {
     datagram.payload.clear();
     return {};

@@ -44,13 +44,16 @@ class Udp {
   void unbind(Port port) noexcept;
   /// How many were accepted, from the front; last_error() tells why the first of the rest was not.
   std::size_t send(std::span<Datagram> datagrams) noexcept;
+  [[nodiscard]] Result<void, UdpError> join(const IpAddress& group, std::uint16_t interface = 0) noexcept;
+  void leave(const IpAddress& group, std::uint16_t interface = 0) noexcept { ip_.leave(group, interface); }
   [[nodiscard]] UdpError last_error() const noexcept { return last_error_; }
   [[nodiscard]] Shard& shard() noexcept { return shard_; }
 
   /// False when nobody listens on the port: the packet is untouched and wants a port-unreachable.
   [[nodiscard]] bool input(IpPacket& packet) noexcept;
   /// RFC 1122 4.1.3.3 wants errors passed on; handlers have no use for them yet: counted.
-  void on_error(const TransportError&) noexcept { ++counters_.errors; }
+  /// False for an error about what no port of ours can have sent.
+  bool on_error(const TransportError& error) noexcept;
   /// Hands over what the burst has collected; called at its end.
   void deliver() noexcept;
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
@@ -69,6 +72,6 @@ class Udp {
   Counters counters_;
 };
 
-static_assert(mirage::Udp<Udp>);
+static_assert(mirage::MulticastUdp<Udp>);
 
 }  // namespace mirage::net::udp

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: ISC
-#include <mirage/net/ip/icmp.hpp>
+#include <mirage/net/ip/icmpv4.hpp>
 #include <mirage/wire/icmpv4.hpp>
 
 namespace mirage::net::ip {
@@ -34,11 +34,15 @@ std::optional<TransportError::Kind> kind_of(const Icmpv4Header& header) noexcept
 
 }  // namespace
 
-std::optional<QuotedError> Icmp::input(IpPacket& packet) noexcept {
+std::optional<QuotedError> Icmpv4::input(IpPacket& packet) noexcept {
   ++counters_.received;
   const auto header = Icmpv4Header::parse(packet.payload.empty() ? Bytes{} : packet.payload[0].bytes());
   if (!header) {
     ++counters_.drop_truncated;
+    return std::nullopt;
+  }
+  if (!packet.source.is_v4()) {
+    ++counters_.drop_unknown;
     return std::nullopt;
   }
   wire::ChecksumSum sum;
@@ -57,7 +61,7 @@ std::optional<QuotedError> Icmp::input(IpPacket& packet) noexcept {
 }
 
 /// RFC 1122 3.2.2.6. The data goes back from where it was received, without a copy.
-void Icmp::echo(IpPacket& packet) noexcept {
+void Icmpv4::echo(IpPacket& packet) noexcept {
   if (packet.is_multicast) {
     ++counters_.drop_broadcast;
     return;
@@ -78,7 +82,7 @@ void Icmp::echo(IpPacket& packet) noexcept {
   (void)ip_.send(*path, ip_protocol::icmp, packet.traffic_class, std::move(frame));
 }
 
-std::optional<QuotedError> Icmp::error(const IpPacket& packet) noexcept {
+std::optional<QuotedError> Icmpv4::error(const IpPacket& packet) noexcept {
   const Bytes message = packet.payload[0].bytes();
   const auto header = *Icmpv4Header::parse(message);
   const auto kind = kind_of(header);
@@ -93,7 +97,8 @@ std::optional<QuotedError> Icmp::error(const IpPacket& packet) noexcept {
     return std::nullopt;
   }
   // RFC 5927 4.1: what it quotes must have come from us, as a first fragment.
-  if (view->source() != ip_.address() || view->fragment_offset() != 0 || packet.is_multicast) {
+  if (ip_.addresses().find(view->source(), packet.interface) == nullptr || view->fragment_offset() != 0 ||
+      packet.is_multicast) {
     ++counters_.drop_foreign_quote;
     return std::nullopt;
   }

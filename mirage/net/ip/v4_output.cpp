@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: ISC
-// The transmit half of Ip: header, fragmentation, ICMP errors.
+// The transmit half of IPv4: header, fragmentation, ICMP errors.
 #include <algorithm>
 
+#include <mirage/net/ip/fragmentation.hpp>
 #include <mirage/net/ip/ip.hpp>
 #include <mirage/wire/icmpv4.hpp>
 
@@ -10,48 +11,13 @@ namespace mirage::net::ip {
 using wire::Ipv4Header;
 
 namespace {
-
 constexpr std::size_t quoted_bytes = 548;  // with the headers in front 576 bytes, which every host takes (RFC 1812)
-
-/// Fills in what the device would: no device computes a checksum over several fragments.
-void complete_checksum(TransmitFrame& frame) noexcept {
-  if (!frame.offload.needs_checksum) return;
-  const std::size_t start = frame.offload.checksum_start;
-  wire::ChecksumSum sum;
-  sum.add(Bytes(frame.header.bytes()).subspan(start));
-  sum.add(frame.payload);
-  const std::uint16_t checksum = sum.checksum();
-  store_big(frame.header.bytes(), start + frame.offload.checksum_offset,
-            checksum == 0 ? std::uint16_t{0xffff} : checksum);
-  frame.offload = {};
 }
 
-/// The part [offset, offset + count) of `whole`; false when it has more slices than a list can hold.
-bool take_part(const Slice& head, const SliceList& rest, std::size_t offset, std::size_t count,
-               SliceList& part) noexcept {
-  const auto take = [&](const Slice& slice) {
-    if (offset >= slice.size()) {
-      offset -= slice.size();
-      return true;
-    }
-    const std::size_t taken = std::min<std::size_t>(slice.size() - offset, count);
-    const bool fits = taken == 0 || part.push_back(slice.sub(offset, taken));
-    offset = 0;
-    count -= taken;
-    return fits;
-  };
-  if (!take(head)) return false;
-  return std::ranges::all_of(rest, take);
-}
-
-}  // namespace
-
-Result<void, IpError> Ip::send(const Path& path, std::uint8_t protocol, std::uint8_t traffic_class,
-                               TransmitFrame frame) noexcept {
+Result<void, IpError> Ip::send_v4(const Path& path, std::uint8_t protocol, std::uint8_t traffic_class,
+                                  TransmitFrame&& frame) noexcept {
   const std::size_t size = frame.byte_count();
   if (size > 0xffff - wire::ipv4_header_size) return fail(IpError::too_long);
-  // The address may have gone since the path was computed (a lease that ended).
-  if (path.source != IpAddress{prefix_.address}) return fail(IpError::no_route);
   Ipv4Header header{.traffic_class = traffic_class,
                     .total_length = static_cast<std::uint16_t>(size + wire::ipv4_header_size),
                     .time_to_live = options_.time_to_live,
@@ -59,8 +25,8 @@ Result<void, IpError> Ip::send(const Path& path, std::uint8_t protocol, std::uin
                     .source = path.source.v4(),
                     .destination = path.destination.v4()};
   if (header.destination.is_multicast()) header.time_to_live = 1;  // RFC 1112 6.1
-  // RFC 1191: TCP finds the path's MTU; other protocols are fragmented on the way where need be.
-  header.dont_fragment = protocol == ip_protocol::tcp;
+  // RFC 1191: TCP and UDP learn the path's MTU, and we cut to it; other protocols are cut on the way where need be.
+  header.dont_fragment = protocol == ip_protocol::tcp || protocol == ip_protocol::udp;
   if (!header.dont_fragment) header.identification = next_identification(header.destination, protocol);
   const bool segmented = frame.offload.segmentation != Offload::Segmentation::none;
   if (header.total_length > path.mtu && !segmented) return send_fragments(path, header, std::move(frame));
@@ -79,6 +45,7 @@ Result<void, IpError> Ip::send_fragments(const Path& path, Ipv4Header header, Tr
   const std::size_t total = frame.byte_count();
   const std::size_t chunk = (path.mtu - wire::ipv4_header_size) & ~std::size_t{7};
   if (chunk == 0) return fail(IpError::too_long);
+  if (header.dont_fragment) header.identification = next_identification(header.destination, header.protocol);
   header.dont_fragment = false;
   const Slice head = std::move(frame.header).freeze();
   for (std::size_t offset = 0; offset < total; offset += chunk) {
@@ -106,40 +73,47 @@ Result<void, IpError> Ip::send_packet(const Path& path, const Ipv4Header& header
   return to_link(path, std::move(frame));
 }
 
-Result<void, IpError> Ip::to_link(const Path& path, TransmitFrame&& frame) noexcept {
-  const Ipv4Address destination = path.destination.v4();
-  Result<void, LinkError> sent;
-  if (path.is_local_broadcast) {
-    sent = link_.send_broadcast(std::move(frame));
-  } else if (destination.is_multicast()) {
-    sent = link_.send_multicast(destination, std::move(frame));
-  } else {
-    const Route* route = routes_.find(destination);
-    if (route == nullptr) return fail(IpError::no_route);
-    sent = link_.send(route->gateway.is_unspecified() ? destination : route->gateway, std::move(frame));
-  }
-  if (!sent) return fail(sent.error() == LinkError::unreachable ? IpError::no_route : IpError::queue_full);
-  ++counters_.sent;
-  return {};
+/// RFC 3376 4: IP precedence of internetwork control, TTL 1, router alert (RFC 2113).
+void Ip::send_group_report(std::uint16_t interface, TransmitFrame&& frame) noexcept {
+  constexpr std::uint32_t router_alert = 0x94040000;
+  constexpr std::size_t size = wire::ipv4_header_size + 4;
+  constexpr std::uint8_t igmp = 2;
+  Path path;
+  path.source = prefix(interface).address;
+  path.destination = Ipv4Address::of(224, 0, 0, 22);
+  path.interface = interface;
+  const Ipv4Header header{.traffic_class = 0xc0,
+                          .total_length = static_cast<std::uint16_t>(frame.byte_count() + size),
+                          .dont_fragment = true,
+                          .time_to_live = 1,
+                          .protocol = igmp,
+                          .source = path.source.v4(),
+                          .destination = path.destination.v4()};
+  const MutableBytes out = frame.header.grow_front(size);
+  header.emit(out);
+  store_big(out, wire::ipv4_at::version_and_length, std::uint8_t{0x46});
+  store_big(out, wire::ipv4_at::options, router_alert);
+  store_big(out, wire::ipv4_at::checksum, std::uint16_t{0});
+  store_big(out, wire::ipv4_at::checksum, wire::checksum_of(out));
+  (void)to_link(path, std::move(frame));
 }
 
-void Ip::send_error(const Slice& original, const ErrorReply& error) noexcept {
+void Ip::send_error_v4(const Slice& original, const ErrorReply& error) noexcept {
   const auto view = wire::Ipv4View::parse_quoted(original.bytes());
-  if (!view || prefix_.address.is_unspecified()) return;
+  if (!view || address().is_unspecified()) return;
   // RFC 1122 3.2.2: never about an ICMP error, a group destination, a later fragment, or to no single host.
   const Bytes payload = original.bytes().subspan(view->header_size());
   const auto inner = wire::Icmpv4Header::parse(payload);
   const bool about_error = view->protocol() == ip_protocol::icmp && (!inner || inner->is_error());
-  if (about_error || is_group(view->destination()) || view->fragment_offset() != 0 || !view->source().is_unicast() ||
-      is_broadcast(view->source())) {
+  const Address* own = addresses_.find(view->destination());  // null: on its way through a router
+  const std::uint16_t interface = own == nullptr ? std::uint16_t{0} : own->interface;
+  if (about_error || is_group(view->destination(), interface) || view->fragment_offset() != 0 ||
+      !view->source().is_unicast() || is_broadcast(view->source(), interface)) {
     ++counters_.errors_forbidden;
     return;
   }
-  if (!error_limit_.allow(shard_.now())) {
-    ++counters_.errors_limited;
-    return;
-  }
-  const auto path = route({}, view->source());
+  if (!error_is_allowed()) return;
+  const auto path = route(own == nullptr ? IpAddress{} : own->address(), view->source());
   if (!path) return;
   TransmitFrame frame;
   frame.header = new_frame(wire::Icmpv4Header::size);

@@ -10,6 +10,7 @@
 
 namespace mirage::net::ip {
 
+/// Of either version.
 struct IcmpCounters {
   std::uint64_t received = 0;
   std::uint64_t drop_truncated = 0;
@@ -28,11 +29,11 @@ struct QuotedError {
   TransportError error;
 };
 
-class Icmp {
+class Icmpv4 {
  public:
-  explicit Icmp(Ip& ip) noexcept : ip_(ip) {}
-  Icmp(const Icmp&) = delete;
-  Icmp& operator=(const Icmp&) = delete;
+  explicit Icmpv4(Ip& ip) noexcept : ip_(ip) {}
+  Icmpv4(const Icmpv4&) = delete;
+  Icmpv4& operator=(const Icmpv4&) = delete;
 
   /// Answers echo requests; yields errors for the transport that sent what they quote. `packet` must outlive the
   /// result, whose header is a view into it.

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: ISC
+// From next hops to link addresses, for both IP versions: the neighbour cache's states (RFC 4861 7.3.2, RFC 1122
+// 2.3.2.1). ARP requests are sent from here, neighbour solicitations are asked for with take_question().
+#include <mirage/net/ethernet/ethernet.hpp>
+
+namespace mirage::net::ethernet {
+
+/// The entry for a next hop; asks for its address when that is unknown, no longer sure, or may be tried again.
+Neighbour* Ethernet::resolve(const IpAddress& next_hop) noexcept {
+  const Time now = shard_.now();
+  Neighbour* neighbour = cache_.find(next_hop);
+  if (neighbour == nullptr) {
+    neighbour = cache_.insert(next_hop, now);
+    if (neighbour == nullptr) return nullptr;
+  }
+  using enum Neighbour::State;
+  const bool expired = neighbour->deadline <= now;
+  if (neighbour->state == empty || (neighbour->state == failed && expired)) {
+    neighbour->state = incomplete;
+    neighbour->attempts = 0;
+    ask_again(*neighbour, now);
+  } else if (neighbour->state == stale || (neighbour->state == reachable && expired)) {
+    revalidate(*neighbour, now);
+  }
+  return neighbour;
+}
+
+/// The old address is still used while we ask: for IPv4 at once, for IPv6 after a delay (RFC 4861 7.3.3).
+void Ethernet::revalidate(Neighbour& neighbour, Time now) noexcept {
+  neighbour.attempts = 0;
+  if (neighbour.address.is_v4()) {
+    neighbour.state = Neighbour::State::probing;
+    return ask_again(neighbour, now);
+  }
+  neighbour.state = Neighbour::State::delay;
+  neighbour.deadline = now + cache_.options().probe_delay_v6;
+  arm(neighbour.deadline);
+}
+
+void Ethernet::ask_again(Neighbour& neighbour, Time now) noexcept {
+  ++neighbour.attempts;
+  neighbour.deadline = now + cache_.options().retry_interval;
+  if (neighbour.address.is_v4()) {
+    request(neighbour);
+  } else {
+    questions_.push_back(neighbour);
+  }
+  arm(neighbour.deadline);
+}
+
+std::optional<NeighbourQuestion> Ethernet::take_question() noexcept {
+  const Neighbour* neighbour = questions_.pop_front();
+  if (neighbour == nullptr) return std::nullopt;
+  return NeighbourQuestion{neighbour->address, neighbour->state != Neighbour::State::probing};
+}
+
+bool Ethernet::is_unreachable(const IpAddress& next_hop) const noexcept {
+  const Neighbour* neighbour = cache_.find(next_hop);
+  return neighbour != nullptr && neighbour->state == Neighbour::State::failed && neighbour->deadline > shard_.now();
+}
+
+// --- what was heard ---
+
+void Ethernet::set_reachable(Neighbour& neighbour, const MacAddress& mac) noexcept {
+  counters_.arp_changed += neighbour.is_usable() && neighbour.mac != mac;
+  neighbour.mac = mac;
+  neighbour.state = Neighbour::State::reachable;
+  neighbour.attempts = 0;
+  neighbour.unlink();
+  Duration time = cache_.options().reachable_time;
+  if (!neighbour.address.is_v4()) {
+    // RFC 4861 6.3.2: between half of the base time and one and a half, so that hosts do not ask in step.
+    time = cache_.options().reachable_time_v6 / 2;
+    if (shard_.has_random()) time += time / 512 * shard_.random().below(1024);
+  }
+  neighbour.deadline = shard_.now() + time;
+  release_pending(neighbour);
+}
+
+void Ethernet::set_stale(Neighbour& neighbour, const MacAddress& mac) noexcept {
+  counters_.arp_changed += neighbour.is_usable() && neighbour.mac != mac;
+  neighbour.mac = mac;
+  neighbour.state = Neighbour::State::stale;
+  neighbour.unlink();
+  release_pending(neighbour);
+}
+
+void Ethernet::release_pending(Neighbour& neighbour) noexcept {
+  const std::uint16_t type = neighbour.address.is_v4() ? wire::ether_type::ipv4 : wire::ether_type::ipv6;
+  TransmitFrame frame;
+  while (cache_.dequeue(neighbour, frame)) (void)transmit(neighbour.mac, type, std::move(frame));
+}
+
+void Ethernet::learn(const NeighbourEvidence& evidence) noexcept {
+  if (evidence.mac && evidence.mac->is_multicast()) {
+    ++counters_.nd_refused;
+    return;
+  }
+  if (!evidence.advertisement) return hear_source(evidence);
+  Neighbour* neighbour = cache_.find(evidence.address);
+  if (neighbour == nullptr) {
+    ++counters_.nd_unsolicited;  // RFC 4861 7.2.5
+    return;
+  }
+  hear_advertisement(*neighbour, evidence);
+}
+
+/// RFC 4861 7.2.3, 6.2.6, 6.3.4: whoever speaks to us with its link address is known from then on, as stale.
+void Ethernet::hear_source(const NeighbourEvidence& evidence) noexcept {
+  if (!evidence.mac) return;
+  Neighbour* neighbour = cache_.find(evidence.address);
+  if (neighbour == nullptr) {
+    neighbour = cache_.insert(evidence.address, shard_.now());
+    if (neighbour == nullptr) {
+      ++counters_.arp_table_full;
+      return;
+    }
+    counters_.drop_unresolved += cache_.drop_pending(*neighbour);
+  }
+  if (!neighbour->is_usable() || neighbour->mac != *evidence.mac) set_stale(*neighbour, *evidence.mac);
+}
+
+/// RFC 4861 7.2.5 and its appendix C.
+void Ethernet::hear_advertisement(Neighbour& neighbour, const NeighbourEvidence& evidence) noexcept {
+  using enum Neighbour::State;
+  if (!neighbour.is_usable()) {
+    if (!evidence.mac) return;
+    return evidence.solicited ? set_reachable(neighbour, *evidence.mac) : set_stale(neighbour, *evidence.mac);
+  }
+  const bool same = !evidence.mac || *evidence.mac == neighbour.mac;
+  if (!same && !evidence.override_) {
+    ++counters_.nd_refused;
+    if (neighbour.state == reachable) neighbour.state = stale;
+    return;
+  }
+  const MacAddress mac = evidence.mac.value_or(neighbour.mac);
+  if (evidence.solicited) return set_reachable(neighbour, mac);
+  if (!same) set_stale(neighbour, mac);
+}
+
+// --- time ---
+
+void Ethernet::arm(Time deadline) noexcept {
+  if (!timer_.armed() || deadline < timer_.deadline()) timer_.arm(shard_.timers(), deadline);
+}
+
+/// Asks again or gives up where an answer is overdue.
+void Ethernet::retry() noexcept {
+  const Time now = shard_.now();
+  Time next = never;
+  cache_.for_each([&](Neighbour& neighbour) {
+    using enum Neighbour::State;
+    if (neighbour.state != incomplete && neighbour.state != delay && neighbour.state != probing) return;
+    if (neighbour.deadline <= now) {
+      if (neighbour.state == delay) neighbour.state = probing;
+      if (neighbour.attempts < cache_.options().attempts) {
+        ask_again(neighbour, now);
+      } else {
+        ++counters_.arp_failed;
+        neighbour.state = failed;
+        neighbour.unlink();
+        neighbour.deadline = now + cache_.options().failure_time;
+        counters_.drop_unresolved += cache_.drop_pending(neighbour);
+        return;
+      }
+    }
+    next = neighbour.deadline < next ? neighbour.deadline : next;
+  });
+  if (next != never) arm(next);
+}
+
+}  // namespace mirage::net::ethernet

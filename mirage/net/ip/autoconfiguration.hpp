@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: ISC
+// Stateless autoconfiguration without I/O: what router advertisements make of the tables of addresses and routes (RFC
+// 4861 6.3.4, RFC 4862 5.5), stable opaque interface identifiers (RFC 7217), name servers and search list (RFC 8106).
+// All of it is bounded: a link full of routers fills its share of the tables and no more.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string_view>
+
+#include <mirage/base/random.hpp>
+#include <mirage/net/ip/address_table.hpp>
+#include <mirage/net/ip/route.hpp>
+#include <mirage/wire/ndp.hpp>
+
+namespace mirage::net::ip {
+
+/// What an interface's routers say beyond addresses and routes.
+struct AdvertisedServer {
+  IpAddress address;
+  Time expires{};
+};
+struct AdvertisedDomain {
+  static constexpr std::size_t longest = 80;
+  std::array<char, longest> text{};
+  std::uint8_t size = 0;
+  Time expires{};
+  [[nodiscard]] constexpr std::string_view name() const noexcept { return {text.data(), size}; }
+};
+
+class Autoconfiguration {
+ public:
+  static constexpr std::size_t maximum_addresses = 8;
+  static constexpr std::size_t maximum_routes = 16;
+  static constexpr std::size_t maximum_servers = 4;
+  static constexpr std::size_t maximum_domains = 3;
+  struct Counters {
+    std::uint64_t advertisements = 0;
+    std::uint64_t refused_full = 0;    ///< addresses or routes beyond the bounds
+    std::uint64_t refused_prefix = 0;  ///< contradictory lifetimes, or of no use
+  };
+
+  Autoconfiguration(AddressTable& addresses, RouteTable& routes) noexcept : addresses_(addresses), routes_(routes) {}
+
+  /// Addresses are the same for as long as the secret is (RFC 7217 5).
+  void set_secret(const SipKey& secret) noexcept { secret_ = secret; }
+  /// The address that the station `mac` has in a /64; another one for each attempt.
+  [[nodiscard]] IpAddress make_address(const IpPrefix& prefix, const MacAddress& mac,
+                                       std::uint8_t attempt) const noexcept;
+  /// Takes in an advertisement that was checked. New addresses are `fresh`.
+  void receive(const wire::RouterAdvertisement& advertisement, const IpAddress& router, const MacAddress& mac,
+               std::uint16_t interface, Time now) noexcept;
+  /// RFC 4861 7.2.5: it said that it is no router any more.
+  void forget_router(const IpAddress& router, std::uint16_t interface) noexcept;
+
+  /// DHCPv6 is offered for addresses, or for other things (RFC 4861 4.2).
+  [[nodiscard]] bool managed() const noexcept { return managed_; }
+  [[nodiscard]] bool other() const noexcept { return other_; }
+  /// Those that are past their time are for the caller to leave out.
+  [[nodiscard]] const std::array<AdvertisedServer, maximum_servers>& servers() const noexcept { return servers_; }
+  [[nodiscard]] const std::array<AdvertisedDomain, maximum_domains>& domains() const noexcept { return domains_; }
+  /// When the next of them is past its time.
+  [[nodiscard]] Time next_name_deadline(Time now) const noexcept;
+  [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
+
+ private:
+  void take_router(const wire::RouterAdvertisement& advertisement, const IpAddress& router, std::uint16_t interface,
+                   Time now) noexcept;
+  void take_prefix(const wire::PrefixInformation& prefix, const MacAddress& mac, std::uint16_t interface,
+                   Time now) noexcept;
+  void take_on_link(const wire::PrefixInformation& prefix, std::uint16_t interface, Time now) noexcept;
+  void take_autonomous(const wire::PrefixInformation& prefix, const MacAddress& mac, std::uint16_t interface,
+                       Time now) noexcept;
+  void take_servers(Bytes option, Time now) noexcept;
+  void take_domains(Bytes option, Time now) noexcept;
+  void add_route(const Route& route) noexcept;
+
+  AddressTable& addresses_;
+  RouteTable& routes_;
+  SipKey secret_{};
+  std::array<AdvertisedServer, maximum_servers> servers_{};
+  std::array<AdvertisedDomain, maximum_domains> domains_{};
+  bool managed_ = false;
+  bool other_ = false;
+  Counters counters_;
+};
+
+}  // namespace mirage::net::ip

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: ISC
+#include <algorithm>
+
+#include <mirage/net/ip/membership.hpp>
+#include <mirage/net/ip/source_selection.hpp>
+#include <mirage/wire/icmpv4.hpp>
+
+namespace mirage::net::ip {
+
+using wire::GroupRecord;
+
+namespace {
+
+constexpr Duration unsolicited_interval = 1s;  // RFC 3810 9.11
+
+/// RFC 3810 6: groups of node or interface scope, and all-nodes, are never reported.
+bool is_reported(const IpAddress& group) noexcept { return group.is_v4() || (group.octets[1] & 0x0f) > 1; }
+
+}  // namespace
+
+Time Membership::soon(Duration within) noexcept {
+  const auto milliseconds = static_cast<std::uint32_t>(within / 1ms);
+  return shard_.now() + (milliseconds == 0 ? Duration{0} : 1ms * std::int64_t{shard_.random().below(milliseconds)});
+}
+
+/// RFC 3810 6.1: a change is reported at once, with whatever else changes in this turn.
+bool Membership::notice() noexcept {
+  if (!ip_.groups().take_change()) return false;
+  for (const Group& group : ip_.groups()) {
+    if (group.reports == GroupTable::robustness) interfaces_[group.interface].changes_at = shard_.now();
+  }
+  return true;
+}
+
+void Membership::query(const IpPacket& packet) noexcept {
+  const bool v4 = packet.source.is_v4();
+  const Bytes message = packet.payload.empty() ? Bytes{} : packet.payload[0].bytes();
+  wire::ChecksumSum sum;  // MLD's has been verified with ICMPv6's
+  sum.add(packet.payload);
+  const auto within = v4 ? wire::parse_igmp_query(message) : wire::parse_listener_query(message);
+  // RFC 3810 5.1.14 and 6.2: from a router on this link. Reports of other hosts are not for us: since IGMPv3 nobody
+  // keeps quiet because another one has spoken.
+  if (!within || packet.hop_limit != 1 || (v4 ? sum.checksum() != 0 : !packet.source.is_link_local())) {
+    ++counters_.drop_no_query;
+    return;
+  }
+  ++counters_.queries;
+  Interface& of = interfaces_[packet.interface];
+  Time& answer = v4 ? of.answer_v4_at : of.answer_at;
+  answer = std::min(answer, soon(1ms * std::int64_t{std::min<std::uint32_t>(*within, 60'000)}));
+}
+
+Time Membership::deadline() const noexcept {
+  Time next = never;
+  for (const Interface& of : interfaces_) next = std::min({next, of.changes_at, of.answer_at, of.answer_v4_at});
+  return next;
+}
+
+void Membership::step(Time now) noexcept {
+  for (std::uint16_t i = 0; i < ip_.interfaces(); ++i) {
+    Interface& of = interfaces_[i];
+    if (of.answer_at <= now) {
+      of.answer_at = never;
+      report(i, false, Which::all);
+    }
+    if (of.answer_v4_at <= now) {
+      of.answer_v4_at = never;
+      report(i, true, Which::all);
+    }
+    if (of.changes_at > now) continue;
+    report(i, false, Which::changed);
+    report(i, true, Which::changed);
+    of.changes_at = never;
+    if (ip_.groups().reported(i)) of.changes_at = soon(unsolicited_interval) + 1ms;
+  }
+}
+
+void Membership::report(std::uint16_t interface, bool v4, Which which) noexcept {
+  const auto wanted = [&](const Group& group) {
+    return group.interface == interface && group.address.is_v4() == v4 && is_reported(group.address) &&
+           (which == Which::all ? group.members > 0 : group.reports > 0);
+  };
+  const auto count = static_cast<std::uint16_t>(std::ranges::count_if(ip_.groups(), wanted));
+  if (count == 0) return;
+  const auto record_size = static_cast<std::uint32_t>(wire::group_record_size(v4));
+  TransmitFrame frame;
+  frame.header = ip_.new_frame(static_cast<std::uint32_t>(wire::group_report_size) + count * record_size);
+  if (!frame.header) return;  // counted by the pool
+  wire::emit_group_report(frame.header.grow_back(wire::group_report_size),
+                          v4 ? wire::igmp_report : wire::icmpv6_type::listener_report, count);
+  for (const Group& group : ip_.groups()) {
+    if (!wanted(group)) continue;
+    const GroupRecord type = which == Which::all ? GroupRecord::is_exclude
+                             : group.members > 0 ? GroupRecord::change_to_exclude
+                                                 : GroupRecord::change_to_include;
+    wire::emit_group_record(frame.header.grow_back(record_size), type, group.address);
+  }
+  send(interface, v4, std::move(frame));
+}
+
+/// RFC 3810 5: from a link-local address (RFC 3590: or none yet), with a router alert and a hop limit of 1.
+void Membership::send(std::uint16_t interface, bool v4, TransmitFrame&& frame) noexcept {
+  const MutableBytes message = frame.header.bytes();
+  ++counters_.reports_sent;
+  if (v4) {
+    store_big(message, wire::Icmpv4Header::checksum_at, wire::checksum_of(message));
+    return ip_.send_group_report(interface, std::move(frame));
+  }
+  constexpr IpAddress to = wire::ipv6_group::all_mld2_routers;
+  const Address* own = select_source(ip_.addresses(), to, interface, shard_.now());
+  const IpAddress from = own != nullptr && own->address().is_link_local() ? own->address() : IpAddress{};
+  const auto size = static_cast<std::uint16_t>(message.size());
+  store_big(message, wire::Icmpv6Header::checksum_at,
+            wire::checksum_of(
+                message, wire::pseudo_header_complete(wire::pseudo_header_sum(from, to), ip_protocol::icmpv6, size)));
+  // Hop-by-hop options: router alert (RFC 2711), two bytes of padding.
+  constexpr std::uint64_t router_alert = 0x3a00'0502'0000'0100;
+  store_big(frame.header.grow_front(8), 0, router_alert);
+  ip_.send_control(interface,
+                   {.payload_length = static_cast<std::uint16_t>(size + 8),
+                    .next_header = wire::ipv6_next::hop_by_hop,
+                    .hop_limit = 1,
+                    .source = from,
+                    .destination = to},
+                   std::move(frame));
+}
+
+}  // namespace mirage::net::ip

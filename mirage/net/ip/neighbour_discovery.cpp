@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: ISC
+// The life of IPv6 on our interfaces: start, duplicate address detection, router solicitation, time.
+#include <algorithm>
+
+#include <mirage/net/ip/neighbour_discovery.hpp>
+#include <mirage/net/ip/source_selection.hpp>
+
+namespace mirage::net::ip {
+
+using wire::NeighbourMessage;
+
+namespace {
+
+constexpr Duration retransmit_time = 1s;               // RFC 4861 10, RFC 4862 5.1: one question, one second
+constexpr std::uint8_t router_solicitations = 3;       // RFC 4861 10
+constexpr Duration router_solicitation_interval = 4s;  // RFC 4861 10
+constexpr std::uint8_t identifier_retries = 3;         // RFC 7217 6
+constexpr IpPrefix link_local_network{IpAddress::of(0xfe80'0000'0000'0000, 0), 64};
+
+}  // namespace
+
+NeighbourDiscovery::StepTimer::StepTimer(NeighbourDiscovery& discovery) noexcept
+    : Timer([](Timer& timer) noexcept { static_cast<StepTimer&>(timer).owner->step(); }), owner(&discovery) {}
+
+NeighbourDiscovery::NeighbourDiscovery(Shard& shard, Ip& ip) noexcept
+    : shard_(shard), ip_(ip), configuration_(ip.addresses(), ip.routes()), membership_(shard, ip), timer_(*this) {}
+
+void NeighbourDiscovery::set_secret(std::string_view text) noexcept {
+  if (text.empty()) return configuration_.set_secret({shard_.random().next_u64(), shard_.random().next_u64()});
+  constexpr SipKey first{0x6d69'7261'6765'2d31, 0};
+  constexpr SipKey second{0x6d69'7261'6765'2d32, 0};
+  configuration_.set_secret({siphash(first, as_bytes(text)), siphash(second, as_bytes(text))});
+}
+
+bool NeighbourDiscovery::start(std::uint16_t interface, const Options& options) noexcept {
+  if (ip_.link(interface).capabilities().mtu < wire::ipv6_minimum_mtu) return false;
+  Interface& of = interfaces_[interface];
+  of.running = true;
+  of.accept_routers = options.accept_routers;
+  const auto add = [&](const IpPrefix& prefix, Address::Origin origin) {
+    (void)ip_.addresses().add(
+        {.prefix = prefix, .interface = interface, .origin = origin, .phase = Address::Phase::fresh});
+    const IpPrefix network{prefix.network(), prefix.length};
+    (void)ip_.routes().add(
+        {.prefix = network, .interface = interface, .metric = interface, .origin = Route::Origin::interface});
+  };
+  add({configuration_.make_address(link_local_network, mac(interface), 0), 64}, Address::Origin::link_local);
+  if (!options.address.address.is_unspecified()) add(options.address, Address::Origin::manual);
+  if (!options.gateway.is_unspecified()) {
+    (void)ip_.routes().add({.prefix = {IpAddress{}, 0}, .gateway = options.gateway, .interface = interface});
+    const bool on_link = options.gateway.is_link_local() || options.address.contains(options.gateway);
+    if (!on_link) (void)ip_.routes().add({.prefix = {options.gateway, 128}, .interface = interface});
+  }
+  if (options.accept_routers) {
+    of.solicitations_left = router_solicitations;
+    of.solicit_at = shard_.now();
+  }
+  step();
+  return true;
+}
+
+// --- time ---
+
+void NeighbourDiscovery::step() noexcept {
+  const Time now = shard_.now();
+  expire_addresses(now);
+  ip_.routes().expire(now);
+  if (names_until_ <= now) {
+    names_changed_ = true;
+    names_until_ = configuration_.next_name_deadline(now);
+  }
+  claim_fresh(now);
+  (void)membership_.notice();
+  for (std::uint16_t i = 0; i < ip_.interfaces(); ++i) {
+    if (interfaces_[i].solicit_at <= now) solicit_routers(i, now);
+  }
+  membership_.step(now);
+  arm();
+}
+
+void NeighbourDiscovery::arm() noexcept {
+  Time next =
+      std::min({ip_.addresses().next_deadline(), ip_.routes().next_deadline(), membership_.deadline(), names_until_});
+  for (const Interface& of : interfaces_) next = std::min(next, of.solicit_at);
+  if (next == never) {
+    timer_.disarm();
+  } else {
+    timer_.arm(shard_.timers(), next);
+  }
+}
+
+/// RFC 4862 5.4.2: joins the group where others would ask for the address, and asks for it; used from now on.
+void NeighbourDiscovery::claim_fresh(Time now) noexcept {
+  for (Address& own : ip_.addresses()) {
+    if (own.phase != Address::Phase::fresh) continue;
+    own.phase = Address::Phase::optimistic;
+    own.confirmed_at = now + retransmit_time;
+    changed_ = true;
+    (void)ip_.groups().join(wire::ipv6_group::solicited_node(own.address()), own.interface);
+    send_neighbour(own.interface, {}, wire::ipv6_group::solicited_node(own.address()),
+                   {wire::icmpv6_type::neighbour_solicitation, 0, own.address(), {}}, false);
+  }
+}
+
+void NeighbourDiscovery::expire_addresses(Time now) noexcept {
+  for (Address& own : ip_.addresses()) {
+    if (own.phase != Address::Phase::optimistic || own.confirmed_at > now) continue;
+    own.phase = Address::Phase::confirmed;
+    own.confirmed_at = never;
+  }
+  const std::size_t gone = ip_.addresses().remove_if([&](const Address& own) {
+    if (own.valid_until > now) return false;
+    ip_.groups().leave(wire::ipv6_group::solicited_node(own.address()), own.interface);
+    return true;
+  });
+  changed_ = changed_ || gone > 0;
+}
+
+/// Somebody else has the address: another one where we chose it (RFC 7217 6), none where we were told.
+void NeighbourDiscovery::on_duplicate(const Address& own) noexcept {
+  ++counters_.duplicates;
+  Address next = own;
+  duplicate_ = own.address();
+  ip_.groups().leave(wire::ipv6_group::solicited_node(own.address()), own.interface);
+  ip_.addresses().remove_if([&](const Address& other) { return other == next; });
+  changed_ = true;
+  if (next.origin == Address::Origin::manual || ++next.attempt > identifier_retries) return;
+  next.prefix.address = configuration_.make_address(next.prefix, mac(next.interface), next.attempt);
+  next.phase = Address::Phase::fresh;
+  (void)ip_.addresses().add(next);
+  step();
+}
+
+void NeighbourDiscovery::solicit_routers(std::uint16_t interface, Time now) noexcept {
+  Interface& of = interfaces_[interface];
+  --of.solicitations_left;
+  of.solicit_at = of.solicitations_left > 0 ? now + router_solicitation_interval : never;
+  // RFC 4429 3.2: without our link address while the source is not sure.
+  const Address* own = select_source(ip_.addresses(), wire::ipv6_group::all_routers, interface, now);
+  const bool sure = own != nullptr && own->phase == Address::Phase::confirmed;
+  TransmitFrame frame;
+  frame.header = ip_.new_frame(wire::Icmpv6Header::size + wire::nd_option::link_address_size);
+  if (!frame.header) return;
+  wire::Icmpv6Header{.type = wire::icmpv6_type::router_solicitation}.emit(
+      frame.header.grow_back(wire::Icmpv6Header::size));
+  if (sure) {
+    wire::emit_link_address(frame.header.grow_back(wire::nd_option::link_address_size),
+                            wire::nd_option::source_link_address, mac(interface));
+  }
+  ++counters_.router_solicitations_sent;
+  send(interface, own != nullptr ? own->address() : IpAddress{}, wire::ipv6_group::all_routers, std::move(frame));
+}
+
+// --- sending ---
+
+void NeighbourDiscovery::flush() noexcept {
+  if (membership_.notice()) step();
+  for (std::uint16_t i = 0; i < ip_.interfaces(); ++i) {
+    while (const auto question = ip_.link(i).take_question()) solicit(i, *question);
+  }
+}
+
+/// RFC 4861 7.2.2; RFC 4429 3.2: an address that is not sure yet must not spread its link address.
+void NeighbourDiscovery::solicit(std::uint16_t interface, const NeighbourQuestion& question) noexcept {
+  const Address* own = select_source(ip_.addresses(), question.target, interface, shard_.now());
+  if (own == nullptr) return;
+  const bool sure = own->phase == Address::Phase::confirmed;
+  ++counters_.solicitations_sent;
+  const IpAddress to = question.to_group ? wire::ipv6_group::solicited_node(question.target) : question.target;
+  send_neighbour(interface, own->address(), to, {wire::icmpv6_type::neighbour_solicitation, 0, question.target, {}},
+                 sure);
+}
+
+void NeighbourDiscovery::send_neighbour(std::uint16_t interface, const IpAddress& from, const IpAddress& to,
+                                        const NeighbourMessage& message, bool with_link_address) noexcept {
+  TransmitFrame frame;
+  frame.header = ip_.new_frame(NeighbourMessage::size + wire::nd_option::link_address_size);
+  if (!frame.header) return;  // counted by the pool; whoever asks does so again
+  message.emit(frame.header.grow_back(NeighbourMessage::size));
+  if (with_link_address) {
+    const bool solicitation = message.type == wire::icmpv6_type::neighbour_solicitation;
+    wire::emit_link_address(frame.header.grow_back(wire::nd_option::link_address_size),
+                            solicitation ? wire::nd_option::source_link_address : wire::nd_option::target_link_address,
+                            mac(interface));
+  }
+  send(interface, from, to, std::move(frame));
+}
+
+/// RFC 4861 4: hop limit 255, so that the receiver knows that it comes from this link.
+void NeighbourDiscovery::send(std::uint16_t interface, const IpAddress& from, const IpAddress& to,
+                              TransmitFrame&& frame) noexcept {
+  const MutableBytes message = frame.header.bytes();
+  const auto size = static_cast<std::uint16_t>(message.size());
+  const auto pseudo = wire::pseudo_header_complete(wire::pseudo_header_sum(from, to), ip_protocol::icmpv6, size);
+  store_big(message, wire::Icmpv6Header::checksum_at, wire::checksum_of(message, pseudo));
+  ip_.send_control(
+      interface,
+      {.payload_length = size, .next_header = ip_protocol::icmpv6, .hop_limit = 255, .source = from, .destination = to},
+      std::move(frame));
+}
+
+}  // namespace mirage::net::ip

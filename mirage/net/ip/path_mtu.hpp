@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: ISC
+// What routers told about the MTU of paths (RFC 1191, RFC 8201): a small cache by destination. An entry is believed for
+// ten minutes and then tried again (RFC 8201 5.3); the entry that was learnt first makes room.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+
+#include <mirage/base/address.hpp>
+#include <mirage/base/time.hpp>
+
+namespace mirage::net::ip {
+
+class PathMtuCache {
+ public:
+  static constexpr std::size_t capacity = 32;
+  static constexpr Duration lifetime = 10min;
+
+  /// Only ever lowers what is known: a larger value waits for the entry to age. A path below the version's minimum
+  /// (RFC 791: 68, in practice 552 as others have it; RFC 8201 4: 1280) is no path, but an attack.
+  constexpr bool note(const IpAddress& destination, std::uint16_t mtu, Time now) noexcept {
+    if (mtu < (destination.is_v4() ? smallest_v4 : smallest_v6)) return false;
+    Entry* entry = &entries_[0];
+    for (Entry& other : entries_) {
+      if (other.expires > now && other.destination == destination) {
+        if (other.mtu <= mtu) return false;
+        entry = &other;
+        break;
+      }
+      if (other.expires < entry->expires) entry = &other;
+    }
+    *entry = {destination, mtu, now + lifetime};
+    last_expires_ = entry->expires;
+    return true;
+  }
+  /// The path's MTU when it is known to be less than `limit`, else `limit`.
+  [[nodiscard]] constexpr std::uint16_t limit(const IpAddress& destination, std::uint16_t limit,
+                                              Time now) const noexcept {
+    if (last_expires_ <= now) return limit;  // nothing in it: the common case
+    for (const Entry& entry : entries_) {
+      if (entry.expires > now && entry.destination == destination) return std::min(entry.mtu, limit);
+    }
+    return limit;
+  }
+
+ private:
+  static constexpr std::uint16_t smallest_v4 = 552;
+  static constexpr std::uint16_t smallest_v6 = 1280;
+  struct Entry {
+    IpAddress destination;
+    std::uint16_t mtu = 0;
+    Time expires{};
+  };
+  std::array<Entry, capacity> entries_{};
+  Time last_expires_{};
+};
+
+}  // namespace mirage::net::ip
