@@ -54,7 +54,14 @@ inline Module<Net> bridge(const std::vector<Module<Net>>& ports,
   return library_module<Net>("bridge", std::move(needs), {}, "", where);
 }
 
-/// TCP/IP on a network interface. Its run-time keys (--ipv4, --ipv4-gateway, --dhcp) get the prefix `group-`.
+/// One VLAN (802.1Q) of a network interface: tags what is sent, takes the tag off what arrives.
+inline Module<Net> vlan(const Module<Net>& net, std::uint16_t id, std::uint8_t priority = 0,
+                        std::source_location where = std::source_location::current()) {
+  return library_module<Net>("vlan", {net.node()}, {{"id", std::uint64_t{id}}, {"priority", std::uint64_t{priority}}},
+                             "", where);
+}
+
+/// TCP/IP on a network interface. Its run-time keys (--ipv4, --ipv6, --dhcp ...) get the prefix `group-`.
 inline Module<Stack> stack(const Module<Net>& net, std::string group = "",
                            std::source_location where = std::source_location::current()) {
   return library_module<Stack>("stack", {offload(net, where).node()}, {}, std::move(group), where);
