@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: ISC
-# usage: build_and_run_names.sh spt|unix TOOLS WORK: names (the lookup example against dnsmasq) and counters (curl).
+# usage: build_and_run_names.sh spt|unix TOOLS WORK: names (the lookup example against dnsmasq), counters
+# (curl) and logs (rsyslogd).
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 target=$1 tools=$2 work=$3
@@ -19,3 +20,5 @@ build lookup "$here/../../example/application/lookup"
 "$here/names.py" "${run[@]}"
 build counted "$here/services" "$here/counted"
 "$here/metrics.py" "${run[@]}" --ipv4=10.0.0.2/24
+build logged "$here/logged"
+"$here/syslog.py" "${run[@]}" --ipv4=10.0.0.2/24

@@ -31,6 +31,7 @@ LAYERS = {
     # A service over a service: it answers HTTP requests.
     "mirage/metrics": DEVICE + ["mirage/http"],
     "mirage/store": DEVICE,
+    "mirage/syslog": DEVICE,
     "mirage/runtime": ["mirage/base"],
     "mirage/machine": ["mirage/base", "mirage/runtime"],
     # What spt and hvt share, not a target: Solo5's ABI (data layouts only, for tenders too) and the device code over it.

@@ -69,6 +69,13 @@ struct Random {
   static constexpr const char* header = "mirage/module/random.hpp";
 };
 
+/// Loggers for an application's lines.
+struct Loggers {
+  static constexpr const char* name = "Loggers";
+  static constexpr const char* requirement = "mirage::Loggers";
+  static constexpr const char* header = "mirage/module/loggers.hpp";
+};
+
 /// The console: text out.
 struct Console {
   static constexpr const char* name = "Console";

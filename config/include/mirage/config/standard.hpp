@@ -94,6 +94,19 @@ Module<Job> metrics(const Module<Stack>& net, const Module<Kinds>&... modules) {
       net, modules...);
 }
 
+/// A log for the application, whose lines go to the console and to whoever sends them: syslog().
+inline Module<Loggers> remote_log(std::source_location where = std::source_location::current()) {
+  return library_module<Loggers>("remote_log", {}, {}, "", where);
+}
+
+/// A job that sends the lines of a remote_log() by syslog (RFC 5424) to --syslog=[udp://|tcp://]ADDRESS[:PORT]:
+/// `unikernel("web", {app(net, log), syslog(net, log)})`. With a destination it never ends.
+inline Module<Job> syslog(const Module<Stack>& net, const Module<Loggers>& log) {
+  auto destination = key<std::string>("syslog", "", "send the log there: [udp://|tcp://]ADDRESS[:PORT]");
+  return main_module("mirage::syslog::Forwarder", "mirage/syslog/sender.hpp", takes<Stack, Loggers>, {destination})(
+      net, log);
+}
+
 /// A disk that the host attaches under this name (`mirage run --block NAME=FILE`).
 inline Module<Block> block(std::string name, std::source_location where = std::source_location::current()) {
   return library_module<Block>("block", {}, {{"name", std::move(name)}}, "", where);

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: ISC
+// A log whose lines go to the console and, as syslog messages, to a queue for a task that sends them. Logging never
+// waits: at the queue's bound lines are lost and counted; the sequence numbers of those that arrive show the gap.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include <mirage/async/shard.hpp>
+#include <mirage/base/counters.hpp>
+#include <mirage/module/loggers.hpp>
+#include <mirage/syslog/message.hpp>
+#include <mirage/syslog/queue.hpp>
+
+namespace mirage::syslog {
+
+struct Counters {
+  std::uint64_t queued = 0;
+  std::uint64_t sent = 0;       ///< accepted by the stack
+  std::uint64_t drop_full = 0;  ///< the queue was full
+  std::uint64_t drop_send = 0;  ///< the stack refused it, or the connection ended
+  std::uint64_t connections = 0;
+  std::uint64_t connection_failures = 0;
+};
+
+class Sink final : public LogSink {
+ public:
+  /// `next` gets every line too. The texts of `origin` must outlive it.
+  Sink(Shard& shard, LogSink& next, const Origin& origin) noexcept : shard_(shard), origin_(origin), next_(next) {}
+  Sink(const Sink&) = delete;
+  Sink& operator=(const Sink&) = delete;
+
+  void write_line(std::string_view line) noexcept override;
+
+  [[nodiscard]] MessageQueue& queue() noexcept { return queue_; }
+  /// Notified when there is a message.
+  [[nodiscard]] WaitQueue& filled() noexcept { return filled_; }
+  [[nodiscard]] Counters& counters() noexcept { return counters_; }
+  void set_host(std::string_view host) noexcept { origin_.host = host; }
+  void visit_counters(CounterVisitor& visitor) const noexcept { visitor.counters("syslog", counters_of(counters_)); }
+  [[nodiscard]] Shard& shard() noexcept { return shard_; }
+
+ private:
+  Shard& shard_;
+  Origin origin_;
+  LogSink& next_;
+  MessageQueue queue_;
+  WaitQueue filled_;
+  Counters counters_;
+  std::uint32_t sequence_ = 0;
+};
+
+/// The module: loggers for an application, whose lines a Forwarder sends.
+class RemoteLog {
+ public:
+  /// `rules`: levels as in Log::configure(). Texts must outlive it.
+  RemoteLog(Shard& shard, std::string_view application, std::string_view rules) noexcept
+      : sink_(shard, shard.environment(), {{}, application}), log_(sink_) {
+    (void)log_.configure(rules);  // checked by the generated main
+  }
+  RemoteLog(const RemoteLog&) = delete;
+  RemoteLog& operator=(const RemoteLog&) = delete;
+
+  // module type Loggers
+  [[nodiscard]] Logger logger(std::string_view source) noexcept { return {log_, source}; }
+
+  [[nodiscard]] Sink& sink() noexcept { return sink_; }
+  void visit_counters(CounterVisitor& visitor) const noexcept { sink_.visit_counters(visitor); }
+
+ private:
+  Sink sink_;
+  Log log_;
+};
+
+static_assert(Loggers<RemoteLog>);
+
+}  // namespace mirage::syslog

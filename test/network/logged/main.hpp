@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: ISC
+// Says something ten times a second.
+#pragma once
+
+#include <mirage/module/application.hpp>
+
+template <mirage::Loggers Log>
+struct Talker {
+  static mirage::Task<> start(Log& log, const Keys& keys) {
+    const mirage::Logger out = log.logger("application");
+    for (std::uint32_t i = 1;; ++i) {
+      if (i % 10 == 0) {
+        out.warning("line {}", i);
+      } else {
+        out.info("line {}", i);
+      }
+      keys.shard.logger("other").debug("not for syslog");
+      if (co_await mirage::sleep(mirage::Duration{100'000'000}) == mirage::WaitStatus::cancelled) co_return;
+    }
+  }
+};
