@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: ISC
-# usage: ./dev bench [start|size|memory]   (default: all)
-# Figures of start-up, size and memory, each beside its peer or its bound, in one run.
+# usage: ./dev bench [start|size|memory|net]...   (default: all)
+#        ./dev bench net [--quick] [--only REGEX]
+# Figures of start-up, size, memory and the network's data path, each beside its peer or its bound, in one run.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 tools=$root/build/bin
@@ -57,8 +58,25 @@ bench_memory() {
   "$root/test/network/memory.py" "$tools" "$work/memory"
 }
 
-[ $# -gt 0 ] || set -- size start memory
+bench_net() { # [--quick] [--only REGEX]
+  echo '## Network: the server on core 0, the client on core 1, side by side (doc/bench-net.md)'
+  [ "$(id -u)" = 0 ] || { echo '(needs root: network namespaces and taps)'; return; }
+  [ "$(nproc)" -ge 2 ] || { echo '(needs two cores)'; return; }
+  command -v wrk >/dev/null && PATH=$PATH:/usr/sbin command -v nginx >/dev/null || { echo '(needs wrk and nginx)'; return 1; }
+  local folder=$work/net
+  rm -rf "$folder" && mkdir -p "$folder/work"
+  cp -r "$root/bench/net/guest" "$folder/guest"
+  mkdir "$folder/guest/htdocs"
+  head -c 1024 /dev/urandom >"$folder/guest/htdocs/1k.bin"
+  head -c 102400 /dev/urandom >"$folder/guest/htdocs/100k.bin"
+  (cd "$folder/guest" && "$tools/mirage" configure -t spt >/dev/null && "$tools/mirage" build >/dev/null)
+  "$root/bench/net/net.py" "$@" "$tools" "$folder/guest/dist/bench.spt" "$folder/guest/htdocs" "$folder/work"
+}
+
+[ $# -gt 0 ] || set -- size start memory net
+# The network's benchmark takes options of its own.
+[ "$1" != net ] || { shift; bench_net "$@"; exit; }
 for name in "$@"; do
-  declare -F "bench_$name" >/dev/null || { echo "bench: no benchmark '$name': start, size, memory" >&2; exit 2; }
+  declare -F "bench_$name" >/dev/null || { echo "bench: no benchmark '$name': start, size, memory, net" >&2; exit 2; }
   "bench_$name"
 done
