@@ -27,8 +27,9 @@ Result<MacAddress> random_mac() {
   return mac;
 }
 
-Result<> attach_net(ManifestEntry& entry, const DeviceOption& option, bool want_vnet, AttachedDevice& device) {
-  auto port = open_net(option.source, want_vnet);
+Result<> attach_net(ManifestEntry& entry, const DeviceOption& option, const WantedOffloads& wanted,
+                    AttachedDevice& device) {
+  auto port = open_net(option.source, wanted);
   if (!port) {
     return std::unexpected{port.error()};
   }
@@ -38,6 +39,7 @@ Result<> attach_net(ManifestEntry& entry, const DeviceOption& option, bool want_
   }
   device.kind = port->kind;
   device.vnet_header = port->vnet_header;
+  device.segment_udp = port->segment_udp;
   device.mtu = option.mtu.value_or(port->mtu);
   device.descriptor = port->descriptor.release();
   std::ranges::copy(*mac, entry.net.mac);
@@ -93,7 +95,8 @@ Line declared(const Manifest& manifest) {
   return line;
 }
 
-Result<> attach_device(Manifest& manifest, const DeviceOption& option, bool want_vnet, AttachedDevice& device) {
+Result<> attach_device(Manifest& manifest, const DeviceOption& option, const WantedOffloads& wanted,
+                       AttachedDevice& device) {
   const DeviceType type = option.is_net ? DeviceType::net : DeviceType::block;
   ManifestEntry* entry = manifest.find(option.name, type);
   if (entry == nullptr) {
@@ -103,7 +106,7 @@ Result<> attach_device(Manifest& manifest, const DeviceOption& option, bool want
   device.index = static_cast<unsigned>(entry - manifest.entries().data());
   device.is_net = option.is_net;
   const auto attached =
-      option.is_net ? attach_net(*entry, option, want_vnet, device) : attach_block(*entry, option, device);
+      option.is_net ? attach_net(*entry, option, wanted, device) : attach_block(*entry, option, device);
   if (!attached) {
     return fail(option.is_net ? "network " : "block device ", Quoted{option.name}, ": ", attached.error().text());
   }
@@ -114,11 +117,11 @@ Result<> attach_device(Manifest& manifest, const DeviceOption& option, bool want
 
 }  // namespace
 
-Result<AttachedDevices> attach_devices(Manifest& manifest, const Options& options, bool want_vnet) {
+Result<AttachedDevices> attach_devices(Manifest& manifest, const Options& options, const WantedOffloads& wanted) {
   AttachedDevices devices;
   for (const DeviceOption& option : options.devices()) {
     AttachedDevice& device = devices.storage[devices.count];
-    if (const auto attached = attach_device(manifest, option, want_vnet, device); !attached) {
+    if (const auto attached = attach_device(manifest, option, wanted, device); !attached) {
       return std::unexpected{attached.error()};
     }
     ++devices.count;

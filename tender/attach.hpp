@@ -22,6 +22,7 @@ struct AttachedDevice {
   bool is_net = false;
   NetKind kind = NetKind::tap;
   bool vnet_header = false;  // frames carry a virtio_net_hdr of 10 bytes, offloads are on
+  bool segment_udp = false;  // those for UDP, too
   std::uint16_t mtu = 0;
   std::uint16_t block_size = 0;
   std::uint64_t capacity = 0;  // bytes
@@ -33,9 +34,15 @@ struct AttachedDevices {
   [[nodiscard]] std::span<const AttachedDevice> all() const { return {storage.data(), count}; }
 };
 
+/// What the image can make use of on a tap.
+struct WantedOffloads {
+  bool vnet_header = false;  // with checksums and TCP segmentation
+  bool segment_udp = false;
+};
+
 /// Attaches every device: each declared device must be named on the command line and the other way round. Network
-/// devices get a random local MAC address when none is given. `want_vnet`: use vnet headers and offloads on taps where
-/// the host can. Descriptors are non-blocking for networks.
-Result<AttachedDevices> attach_devices(Manifest& manifest, const Options& options, bool want_vnet);
+/// devices get a random local MAC address when none is given. `wanted` is used on taps where the host can.
+/// Descriptors are non-blocking for networks.
+Result<AttachedDevices> attach_devices(Manifest& manifest, const Options& options, const WantedOffloads& wanted);
 
 }  // namespace mirage::tender

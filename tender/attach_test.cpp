@@ -59,7 +59,7 @@ Attempt attach(const Manifest& declared, std::vector<std::string> words) {
   const auto options = parse_options(pointers);
   REQUIRE(options);
   Manifest manifest = declared;
-  auto devices = attach_devices(manifest, *options, false);
+  auto devices = attach_devices(manifest, *options, {});
   return {manifest, std::move(devices)};
 }
 

@@ -21,6 +21,8 @@ namespace {
 
 /// What the guest may leave to the host with vnet headers: checksums, and segmentation of TCP over IPv4 and IPv6.
 constexpr unsigned long offloads = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
+/// The same for UDP (Linux 6.2; not in older headers): TUN_F_USO4 and TUN_F_USO6.
+constexpr unsigned udp_offloads = 0x20 | 0x40;
 constexpr int vnet_header_size = 10;  // virtio_net_hdr without num_buffers
 constexpr std::uint16_t default_mtu = 1500;
 
@@ -56,26 +58,36 @@ std::uint16_t interface_mtu(int socket, std::string_view name) {
   return static_cast<std::uint16_t>(std::min<int>(request.ifr_mtu, std::numeric_limits<std::uint16_t>::max()));
 }
 
-/// Switches offloads of an attached tap on or off; true when vnet headers are in use afterwards.
-Result<bool> set_offloads(int tap, bool vnet) {
+/// What an attached tap does for its guest.
+struct Offloads {
+  bool vnet_header = false;
+  bool segment_udp = false;
+};
+
+/// Switches offloads of an attached tap on or off; says what is in use afterwards.
+Result<Offloads> set_offloads(int tap, bool vnet, bool segment_udp) {
   if (!vnet) {
     control(tap, TUNSETOFFLOAD, 0UL);
-    return false;
+    return Offloads{};
   }
   int size = vnet_header_size;
   if (control(tap, TUNSETVNETHDRSZ, &size) != 0) {
     return fail("cannot set the size of vnet headers: ", Errno{errno});
   }
+  if (segment_udp && control(tap, TUNSETOFFLOAD, offloads | udp_offloads) == 0) {
+    return Offloads{true, true};
+  }
   if (control(tap, TUNSETOFFLOAD, offloads) != 0) {
     control(tap, TUNSETOFFLOAD, 0UL);  // headers stay, nobody uses them
   }
-  return true;
+  return Offloads{true, false};
 }
 
 /// Attaches `tap` (an open /dev/net/tun) to the existing interface `name`.
-Result<bool> attach_interface(int tap, std::string_view name, bool want_vnet) {
+Result<Offloads> attach_interface(int tap, std::string_view name, const WantedOffloads& wanted) {
   unsigned features = 0;
-  const bool vnet = want_vnet && control(tap, TUNGETFEATURES, &features) == 0 && (features & IFF_VNET_HDR) != 0;
+  const bool vnet =
+      wanted.vnet_header && control(tap, TUNGETFEATURES, &features) == 0 && (features & IFF_VNET_HDR) != 0;
   const int flags = IFF_TAP | IFF_NO_PI | (vnet ? IFF_VNET_HDR : 0);
   ifreq request = request_for(name);
   request.ifr_flags = static_cast<short>(flags);
@@ -92,10 +104,10 @@ Result<bool> attach_interface(int tap, std::string_view name, bool want_vnet) {
   if (std::string_view{request.ifr_name} != name) {  // a name like "tap%d" is a pattern to the kernel
     return fail("there is no tap interface ", Quoted{name});
   }
-  return set_offloads(tap, vnet);
+  return set_offloads(tap, vnet, wanted.segment_udp);
 }
 
-Result<NetPort> open_interface(std::string_view name, bool want_vnet) {
+Result<NetPort> open_interface(std::string_view name, const WantedOffloads& wanted) {
   if (name.size() >= IFNAMSIZ) {
     return fail("interface name ", Quoted{name}, " is too long");
   }
@@ -114,11 +126,11 @@ Result<NetPort> open_interface(std::string_view name, bool want_vnet) {
   if (!tap) {
     return std::unexpected{tap.error()};
   }
-  const auto vnet = attach_interface(tap->get(), name, want_vnet);
-  if (!vnet) {
-    return std::unexpected{vnet.error()};
+  const auto set = attach_interface(tap->get(), name, wanted);
+  if (!set) {
+    return std::unexpected{set.error()};
   }
-  return NetPort{std::move(*tap), NetKind::tap, *vnet, interface_mtu(socket->get(), name)};
+  return NetPort{std::move(*tap), NetKind::tap, set->vnet_header, set->segment_udp, interface_mtu(socket->get(), name)};
 }
 
 /// A socket must keep frames apart.
@@ -129,10 +141,10 @@ Result<NetPort> use_socket(int descriptor) {
       (type != SOCK_SEQPACKET && type != SOCK_DGRAM)) {
     return fail("descriptor ", descriptor, " is a socket without message boundaries");
   }
-  return NetPort{File{descriptor}, NetKind::socket, false, default_mtu};
+  return NetPort{File{descriptor}, NetKind::socket, false, false, default_mtu};
 }
 
-Result<NetPort> use_tap(int descriptor, bool want_vnet) {
+Result<NetPort> use_tap(int descriptor, const WantedOffloads& wanted) {
   ifreq request{};
   if (control(descriptor, TUNGETIFF, &request) != 0) {
     return fail("descriptor ", descriptor, " is neither a tap nor a packet socket");
@@ -142,18 +154,19 @@ Result<NetPort> use_tap(int descriptor, bool want_vnet) {
     return fail("descriptor ", descriptor, " must be a tap opened with IFF_NO_PI");
   }
   const bool vnet = (flags & IFF_VNET_HDR) != 0;
-  if (vnet && !want_vnet) {
+  if (vnet && !wanted.vnet_header) {
     return fail("descriptor ", descriptor, " was opened with IFF_VNET_HDR, which the image does not know");
   }
-  if (const auto set = set_offloads(descriptor, vnet); !set) {
+  const auto set = set_offloads(descriptor, vnet, wanted.segment_udp);
+  if (!set) {
     return std::unexpected{set.error()};
   }
   const auto socket = query_socket();
   const auto mtu = socket ? interface_mtu(socket->get(), request.ifr_name) : default_mtu;
-  return NetPort{File{descriptor}, NetKind::tap, vnet, mtu};
+  return NetPort{File{descriptor}, NetKind::tap, set->vnet_header, set->segment_udp, mtu};
 }
 
-Result<NetPort> use_descriptor(std::string_view text, bool want_vnet) {
+Result<NetPort> use_descriptor(std::string_view text, const WantedOffloads& wanted) {
   int descriptor = -1;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), descriptor);
   if (error != std::errc{} || end != text.data() + text.size() || descriptor < 0) {
@@ -170,14 +183,14 @@ Result<NetPort> use_descriptor(std::string_view text, bool want_vnet) {
   if (::fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) != 0) {
     return fail("cannot make descriptor ", descriptor, " non-blocking: ", Errno{errno});
   }
-  return S_ISSOCK(status.st_mode) ? use_socket(descriptor) : use_tap(descriptor, want_vnet);
+  return S_ISSOCK(status.st_mode) ? use_socket(descriptor) : use_tap(descriptor, wanted);
 }
 
 }  // namespace
 
-Result<NetPort> open_net(const char* source, bool want_vnet) {
+Result<NetPort> open_net(const char* source, const WantedOffloads& wanted) {
   const std::string_view text{source};
-  return text.starts_with('@') ? use_descriptor(text.substr(1), want_vnet) : open_interface(text, want_vnet);
+  return text.starts_with('@') ? use_descriptor(text.substr(1), wanted) : open_interface(text, wanted);
 }
 
 }  // namespace mirage::tender

@@ -13,11 +13,12 @@ struct NetPort {
   File descriptor;
   NetKind kind = NetKind::tap;
   bool vnet_header = false;
+  bool segment_udp = false;  ///< UDP is segmented and coalesced by the host, too (Linux 6.2)
   std::uint16_t mtu = 1500;
 };
 
-/// Opens what `--net:NAME=SOURCE` says: a tap interface, or "@FD". Offloads are switched on with `want_vnet` when the
+/// Opens what `--net:NAME=SOURCE` says: a tap interface, or "@FD". Offloads are switched on as wanted when the
 /// host can, else off: with them on and no vnet header, frames longer than the MTU would arrive.
-Result<NetPort> open_net(const char* source, bool want_vnet);
+Result<NetPort> open_net(const char* source, const WantedOffloads& wanted);
 
 }  // namespace mirage::tender

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: ISC
+#include <algorithm>
 #include <array>
+#include <cstring>
 #include <new>
 
 #include <mirage/net/udp/udp.hpp>
@@ -75,17 +77,30 @@ bool Udp::input(IpPacket& packet) noexcept {
     ++counters_.drop_no_memory;
     return true;
   }
-  if (pending_->handler != handler || pending_->count == burst) deliver();
-  pending_->handler = handler;
-  Datagram& datagram = pending_->datagrams[pending_->count++];
+  packet.payload.truncate(header->length);
+  packet.payload.remove_prefix(UdpHeader::size);
+  Datagram datagram;
   datagram.local = {packet.destination, header->destination_port};
   datagram.remote = {packet.source, header->source_port};
   datagram.traffic_class = packet.traffic_class;
-  datagram.payload = std::move(packet.payload);
-  datagram.payload.truncate(header->length);
-  datagram.payload.remove_prefix(UdpHeader::size);
-  ++counters_.received;
+  // A device may have coalesced datagrams of one size (the last may be shorter).
+  while (packet.segment_size != 0 && packet.payload.byte_count() > packet.segment_size) {
+    collect(*handler, datagram, packet.payload.take_prefix(packet.segment_size));
+  }
+  collect(*handler, datagram, std::move(packet.payload));
   return true;
+}
+
+/// Keeps `payload`, with the ends that `like` has, for the handler.
+void Udp::collect(DatagramHandler& handler, const Datagram& like, SliceList&& payload) noexcept {
+  if (pending_->handler != &handler || pending_->count == burst) deliver();
+  pending_->handler = &handler;
+  Datagram& datagram = pending_->datagrams[pending_->count++];
+  datagram.local = like.local;
+  datagram.remote = like.remote;
+  datagram.traffic_class = like.traffic_class;
+  datagram.payload = std::move(payload);
+  ++counters_.received;
 }
 
 Result<void, UdpError> Udp::join(const IpAddress& group, std::uint16_t interface) noexcept {
@@ -121,34 +136,84 @@ void Udp::deliver() noexcept {
 std::size_t Udp::send(std::span<Datagram> datagrams) noexcept {
   Result<Path, IpError> path = Failure{IpError::no_route};
   const Datagram* previous = nullptr;  // a burst often goes to one place: its path is looked up once
-  for (std::size_t accepted = 0; accepted < datagrams.size(); ++accepted) {
-    Datagram& datagram = datagrams[accepted];
+  std::size_t accepted = 0;
+  while (accepted < datagrams.size()) {
+    const Datagram& datagram = datagrams[accepted];
     const bool same = previous != nullptr && previous->local.address == datagram.local.address &&
                       previous->remote.address == datagram.remote.address;
     if (!same) path = ip_.route(datagram.local.address, datagram.remote.address);
-    const auto sent = path ? send_one(datagram, *path) : Result<void, UdpError>{Failure{UdpError::no_route}};
+    const std::size_t run = path ? run_length(datagrams.subspan(accepted), *path) : 1;
+    const auto sent =
+        path ? send_run(datagrams.subspan(accepted, run), *path) : Result<void, UdpError>{Failure{UdpError::no_route}};
     if (!sent) {
       last_error_ = sent.error();
       ++counters_.refused;
       return accepted;
     }
-    ++counters_.sent;
+    counters_.sent += run;
+    accepted += run;
     previous = &datagram;
   }
-  return datagrams.size();
+  return accepted;
 }
 
-Result<void, UdpError> Udp::send_one(Datagram& datagram, const Path& path) noexcept {
-  const std::size_t size = datagram.payload.byte_count();
+/// How many datagrams from the front one frame may carry, for the device to segment: between the same ends, of the same
+/// size but for a shorter last one, each within the path's MTU.
+std::size_t Udp::run_length(std::span<const Datagram> datagrams, const Path& path) const noexcept {
+  const NetCapabilities& device = ip_.capabilities();
+  const Datagram& first = datagrams.front();
+  const std::size_t size = first.payload.byte_count();
+  const std::size_t headers = path.ip_header_size + UdpHeader::size;
+  if (!device.segment_udp || !device.transmit_checksum || size == 0 || size + headers > path.mtu) return 1;
+  const bool copies = size <= copied_payload;
+  const std::size_t room = copies ? copied_run : device.maximum_frame - ethernet_header_size - headers;
+  std::size_t total = size;
+  std::size_t slices = first.payload.size();
+  std::size_t run = 1;
+  for (; run < std::min(datagrams.size(), maximum_run) && datagrams[run - 1].payload.byte_count() == size; ++run) {
+    const Datagram& next = datagrams[run];
+    const std::size_t bytes = next.payload.byte_count();
+    total += bytes;
+    slices += next.payload.size();
+    const bool fits = bytes > 0 && bytes <= size && total <= room && (copies || slices <= SliceList::capacity);
+    if (!fits || next.local != first.local || next.remote != first.remote ||
+        next.traffic_class != first.traffic_class) {
+      break;
+    }
+  }
+  return run;
+}
+
+/// The payloads behind the header: small ones of a run are copied there, others referenced.
+void Udp::attach(std::span<const Datagram> run, bool copies, TransmitFrame& frame) noexcept {
+  for (const Datagram& datagram : run) {
+    for (const Slice& slice : datagram.payload) {
+      if (copies) {
+        std::memcpy(frame.header.grow_back(slice.size()).data(), slice.data(), slice.size());
+      } else {
+        (void)frame.payload.push_back(slice);  // kept by the caller until it is accepted; run_length() counted them
+      }
+    }
+  }
+}
+
+/// Sends a run of datagrams (see run_length()) as one frame.
+Result<void, UdpError> Udp::send_run(std::span<Datagram> run, const Path& path) noexcept {
+  Datagram& first = run.front();
+  const std::size_t segment = first.payload.byte_count();
+  std::size_t size = 0;
+  for (const Datagram& datagram : run) size += datagram.payload.byte_count();
   if (size > maximum_payload) return Failure{UdpError::too_long};
+  const bool copies = run.size() > 1 && segment <= copied_payload;
   TransmitFrame frame;
-  frame.header = ip_.new_frame(UdpHeader::size);
+  frame.header = ip_.new_frame(static_cast<std::uint32_t>(UdpHeader::size + (copies ? size : 0)));
   if (!frame.header) return Failure{UdpError::no_memory};
 
   const auto length = static_cast<std::uint16_t>(size + UdpHeader::size);
   const std::uint16_t pseudo = wire::pseudo_header_complete(path.pseudo_header_sum, ip_protocol::udp, length);
-  UdpHeader header{datagram.local.port, datagram.remote.port, length, 0};
+  UdpHeader header{first.local.port, first.remote.port, length, 0};
   const MutableBytes out = frame.header.grow_back(UdpHeader::size);
+  attach(run, copies, frame);
   if (ip_.capabilities().transmit_checksum) {
     header.checksum = pseudo;
     frame.offload.needs_checksum = true;
@@ -158,13 +223,17 @@ Result<void, UdpError> Udp::send_one(Datagram& datagram, const Path& path) noexc
     header.emit(out);
     wire::ChecksumSum sum{pseudo};
     sum.add(out);
-    sum.add(datagram.payload);
+    sum.add(frame.payload);
     store_big(out, UdpHeader::checksum_at, wire::udp_checksum(sum.checksum()));
   }
-  frame.payload = datagram.payload;  // kept by the caller until it is accepted
-  const auto sent = ip_.send(path, ip_protocol::udp, datagram.traffic_class, std::move(frame));
+  if (run.size() > 1) {
+    frame.offload.segmentation = Offload::Segmentation::udp;
+    frame.offload.segment_size = static_cast<std::uint16_t>(segment);
+    frame.offload.header_length = UdpHeader::size;
+  }
+  const auto sent = ip_.send(path, ip_protocol::udp, first.traffic_class, std::move(frame));
   if (sent) {
-    datagram.payload.clear();
+    for (Datagram& datagram : run) datagram.payload.clear();
     return {};
   }
   switch (sent.error()) {

@@ -61,7 +61,13 @@ class Udp {
  private:
   struct Pending;  // the datagrams collected for one handler
   [[nodiscard]] bool checksum_is_valid(const IpPacket& packet, std::size_t length) const noexcept;
-  [[nodiscard]] Result<void, UdpError> send_one(Datagram& datagram, const Path& path) noexcept;
+  static constexpr std::size_t maximum_run = 64;  ///< datagrams in one frame: Linux takes no more (UDP_MAX_SEGMENTS)
+  static constexpr std::size_t copied_payload = 256;  ///< up to this size the payloads of a run are copied together,
+  static constexpr std::size_t copied_run = frame_capacity - header_headroom - 8;  ///< as many as fit one small buffer
+  void collect(DatagramHandler& handler, const Datagram& like, SliceList&& payload) noexcept;
+  [[nodiscard]] std::size_t run_length(std::span<const Datagram> datagrams, const Path& path) const noexcept;
+  static void attach(std::span<const Datagram> run, bool copies, TransmitFrame& frame) noexcept;
+  [[nodiscard]] Result<void, UdpError> send_run(std::span<Datagram> run, const Path& path) noexcept;
   [[nodiscard]] std::optional<Port> free_port() noexcept;
 
   Shard& shard_;

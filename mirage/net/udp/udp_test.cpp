@@ -153,3 +153,73 @@ TEST_CASE("without a checksum (RFC 768) and with lengths that lie") {
   bed.arrive(peer.ipv4(17, message));
   CHECK(collector.received.back() == bytes_of("he"));
 }
+
+TEST_CASE("a device that segments UDP gets a run of datagrams as one frame (VIRTIO 1.2 5.1.6.2, UDP_L4)") {
+  Testbed bed;
+  bed.net.capabilities_.transmit_checksum = bed.net.capabilities_.segment_udp = true;
+  bed.net.capabilities_.maximum_frame = 65549;
+  bed.start();
+  const Peer peer;
+  bed.meet(peer);
+  const auto sizes_sent = [&](std::initializer_list<std::size_t> sizes) {
+    std::vector<Datagram> datagrams;
+    for (const std::size_t size : sizes) datagrams.push_back(datagram(bed, peer.ip, size));
+    CHECK(bed.stack.udp().send(datagrams) == sizes.size());
+    bed.turns(1);
+    std::vector<std::pair<std::size_t, std::size_t>> frames;  // UDP payload, segment size
+    for (const Sent& sent : bed.net.sent) {
+      const Parsed parsed = parse(sent);
+      REQUIRE(parsed.payload.size() >= 8);
+      const bool run = sent.offload.segmentation == Offload::Segmentation::udp;
+      CHECK(wire::UdpHeader::parse(parsed.payload, parsed.payload.size())->length == parsed.payload.size());
+      CHECK(sent.offload.needs_checksum);
+      CHECK(sent.offload.checksum_start == 34);
+      if (run) CHECK(sent.offload.header_length == 42);
+      frames.emplace_back(parsed.payload.size() - 8, run ? sent.offload.segment_size : 0);
+    }
+    bed.net.sent.clear();
+    return frames;
+  };
+  using Frames = std::vector<std::pair<std::size_t, std::size_t>>;
+  CHECK(sizes_sent({64}) == Frames{{64, 0}});
+  CHECK(sizes_sent({64, 64, 64}) == Frames{{192, 64}});
+  CHECK(sizes_sent({64, 64, 10, 64}) == Frames{{138, 64}, {64, 0}});  // a shorter one ends a run
+  CHECK(sizes_sent({64, 65, 65}) == Frames{{64, 0}, {130, 65}});
+  CHECK(sizes_sent({64, 0, 64}) == Frames{{64, 0}, {0, 0}, {64, 0}});       // an empty one is no segment
+  CHECK(sizes_sent({1472, 1472, 1000}) == Frames{{3944, 1472}});            // not copied
+  CHECK(sizes_sent({256, 256, 256, 256, 256, 256, 256, 256}).size() == 2);  // what is copied fits one small buffer
+  CHECK(bed.shard.buffers().statistics().bytes_in_use == 0);
+  std::array<Datagram, 2> beyond_mtu{datagram(bed, peer.ip, 1473), datagram(bed, peer.ip, 1473)};
+  CHECK(bed.stack.udp().send(beyond_mtu) == 2);
+  bed.turns(1);
+  CHECK(bed.net.sent.size() == 4);  // fragments, as ever
+  bed.net.sent.clear();
+  std::array<Datagram, 2> two_ports{datagram(bed, peer.ip, 64, 9), datagram(bed, peer.ip, 64, 10)};
+  CHECK(bed.stack.udp().send(two_ports) == 2);
+  bed.turns(1);
+  CHECK(bed.net.sent.size() == 2);
+}
+
+TEST_CASE("datagrams that a device has coalesced are told apart") {
+  Testbed bed;
+  bed.net.capabilities_.receive_checksum = bed.net.capabilities_.coalesce = true;
+  bed.start();
+  const Peer peer;
+  Collector collector;
+  REQUIRE(bed.stack.udp().bind(7, collector));
+  const Offload offload{.needs_checksum = true,
+                        .segmentation = Offload::Segmentation::udp,
+                        .checksum_start = 34,
+                        .checksum_offset = 6,
+                        .segment_size = 5,
+                        .header_length = 42};
+  bed.net.arrive(peer.ipv4(17, peer.udp(5000, 7, bytes_of("firstotherend"))), offload);
+  bed.net.arrive(peer.ipv4(17, peer.udp(5000, 7, bytes_of("whole"))), offload);
+  bed.turns(1);
+  CHECK(collector.received ==
+        std::vector<Packet>{bytes_of("first"), bytes_of("other"), bytes_of("end"), bytes_of("whole")});
+  CHECK(bed.stack.udp().counters().received == 4);
+  bed.net.arrive(peer.ipv4(17, peer.udp(5000, 7, Packet(500, std::byte{1}))), offload);  // more than a burst
+  bed.turns(1);
+  CHECK(collector.received.size() == 104);
+}

@@ -13,7 +13,10 @@ constexpr std::uint8_t needs_checksum_flag = 1;
 constexpr std::uint8_t data_valid_flag = 2;
 constexpr std::uint8_t ecn_bit = 0x80;
 constexpr std::uint32_t largest_segment = 65535 + ethernet_header_size;
-constexpr std::uint32_t receive_headroom = 32;  // 2 more would align the IP header; frames come as they are
+constexpr std::uint32_t vnet_size = 10;
+/// Room for the vnet header in front of a received frame; two bytes more than a multiple of 16, which aligns the IP
+/// header behind the 14 bytes of Ethernet's.
+constexpr std::uint32_t receive_headroom = 34;
 constexpr std::size_t small_frame = frame_capacity - receive_headroom;
 /// The host offers no event for room in its queue; frames that it refused are offered again this much later.
 constexpr Duration retry_after = std::chrono::microseconds{100};
@@ -47,7 +50,7 @@ constexpr std::uint8_t type_of(Offload::Segmentation segmentation) noexcept {
 
 }  // namespace
 
-bool FrameDevice::attach(const NetProperties& properties, bool scatter, bool vnet) noexcept {
+bool FrameDevice::attach(const NetProperties& properties, bool scatter, bool vnet, bool segment_udp) noexcept {
   scatter_ = scatter;
   vnet_ = scatter && vnet;
   std::ranges::copy(properties.mac, capabilities_.mac.octets.begin());
@@ -58,6 +61,7 @@ bool FrameDevice::attach(const NetProperties& properties, bool scatter, bool vne
   capabilities_.receive_checksum = vnet_;
   capabilities_.segment_tcp4 = vnet_;
   capabilities_.segment_tcp6 = vnet_;
+  capabilities_.segment_udp = vnet_ && segment_udp;
   capabilities_.coalesce = vnet_;
   return refill();
 }
@@ -74,19 +78,21 @@ bool FrameDevice::refill() noexcept {
 
 /// Receives one frame into first_ and rest_: its size, or would_block.
 long FrameDevice::receive_bytes() noexcept {
-  std::array<Piece, 3> pieces;
+  std::array<Piece, 2> pieces;
   std::size_t count = 0;
   if (!scatter_) {
     MutableSlice& buffer = rest_ ? rest_ : first_;
     pieces[count++] = {buffer.tail().data(), buffer.tail().size()};
     return read(std::span{pieces}.first(count));
   }
-  if (vnet_) pieces[count++] = {&received_header_, sizeof received_header_};
-  pieces[count++] = {first_.tail().data(), first_.tail().size()};
+  // The vnet header goes into the headroom: one piece less for the host to walk.
+  const std::uint32_t header = vnet_ ? vnet_size : 0;
+  pieces[count++] = {first_.tail().data() - header, first_.tail().size() + header};
   if (rest_) pieces[count++] = {rest_.tail().data(), rest_.tail().size()};
   const long size = read(std::span{pieces}.first(count));
-  const long header = vnet_ ? static_cast<long>(sizeof received_header_) : 0;
-  return size <= 0 ? size : std::max(size - header, 0L);
+  if (header == 0 || size <= 0) return size;
+  std::memcpy(&received_header_, first_.tail().data() - header, sizeof received_header_);
+  return std::max(size - static_cast<long>(header), 0L);
 }
 
 /// Fields of the host's header that do not fit the frame make it unusable.
@@ -155,24 +161,41 @@ FrameDevice::Outcome FrameDevice::deliver(ReceivedFrame& frame, std::size_t size
   return Outcome::done;
 }
 
+/// A read that finds nothing costs nearly as much as one that finds a frame. So a poll looks no further than it must:
+/// for as many frames as the last poll found, twice as many when that found all it looked for.
 std::size_t FrameDevice::poll(std::span<ReceivedFrame> frames) noexcept {
+  const std::size_t limit = std::min(frames.size(), budget_);
   std::size_t count = 0;
   // Dropped frames count towards the burst too, or a flood with an empty pool would never let go.
-  for (std::size_t tries = 0; tries < frames.size(); ++tries) {
+  for (std::size_t tries = 0; tries < frames.size() && count < limit; ++tries) {
     const Outcome outcome = receive(frames[count]);
     if (outcome == Outcome::again) break;
     if (outcome == Outcome::done) ++count;
   }
+  budget_ = count == limit ? std::min(2 * budget_, maximum_burst) : std::max<std::size_t>(count, 1);
   statistics_.received += count;
   return count;
 }
 
+/// The vnet header goes in front of the frame, in the same piece, and is taken away again: the frame may be offered
+/// once more. A frame without the headroom gets it as a piece of its own.
 long FrameDevice::write_gathered(TransmitFrame& frame) noexcept {
+  if (!vnet_) return write_pieces({}, frame);
   const VnetHeader header = make_header(frame.offload);
+  if (frame.header.headroom() < vnet_size) return write_pieces(std::as_bytes(std::span{&header, 1}), frame);
+  std::memcpy(frame.header.grow_front(vnet_size).data(), &header, sizeof header);
+  const long result = write_pieces({}, frame);
+  frame.header.remove_prefix(vnet_size);
+  return result;
+}
+
+long FrameDevice::write_pieces(Bytes front, const TransmitFrame& frame) noexcept {
+  const Piece header{frame.header.bytes().data(), frame.header.size()};
+  if (front.empty() && frame.payload.empty()) return write(std::span{&header, 1});
   std::array<Piece, piece_limit> pieces;
   std::size_t count = 0;
-  if (vnet_) pieces[count++] = {&header, sizeof header};
-  pieces[count++] = {frame.header.bytes().data(), frame.header.size()};
+  if (!front.empty()) pieces[count++] = {front.data(), front.size()};
+  pieces[count++] = header;
   for (const Slice& slice : frame.payload) pieces[count++] = {slice.data(), slice.size()};
   return write(std::span{pieces}.first(count));
 }

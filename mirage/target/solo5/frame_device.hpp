@@ -53,8 +53,10 @@ class FrameDevice {
   ~FrameDevice() = default;
 
   /// Sets the capabilities up. `scatter`: calls take several pieces, else exactly one. `vnet` (needs scatter): frames
-  /// carry a virtio_net_hdr. False when there is no memory for the first buffers.
-  [[nodiscard]] bool attach(const NetProperties& properties, bool scatter, bool vnet) noexcept;
+  /// carry a virtio_net_hdr. `segment_udp` (needs vnet): the host segments and coalesces UDP, too. False when there is
+  /// no memory for the first buffers.
+  [[nodiscard]] bool attach(const NetProperties& properties, bool scatter, bool vnet,
+                            bool segment_udp = false) noexcept;
 
   /// Receives one frame into the pieces, in order: its size, would_block.
   [[nodiscard]] virtual long read(std::span<const Piece> pieces) noexcept = 0;
@@ -83,6 +85,7 @@ class FrameDevice {
   [[nodiscard]] Outcome deliver(ReceivedFrame& frame, std::size_t size) noexcept;
   [[nodiscard]] Outcome transmit(TransmitFrame& frame) noexcept;
   [[nodiscard]] long write_gathered(TransmitFrame& frame) noexcept;
+  [[nodiscard]] long write_pieces(Bytes front, const TransmitFrame& frame) noexcept;
   [[nodiscard]] long write_copied(TransmitFrame& frame) noexcept;
 
   Shard& shard_;
@@ -93,7 +96,8 @@ class FrameDevice {
   MutableSlice first_;  // the next frame goes here ...
   MutableSlice rest_;   // ... and what is longer here
   VnetHeader received_header_{};
-  Timer retry_;  // wakes the loop when the host's queue was full
+  std::size_t budget_ = 1;  // frames that the next poll looks for
+  Timer retry_;             // wakes the loop when the host's queue was full
 };
 
 static_assert(mirage::Net<FrameDevice>);

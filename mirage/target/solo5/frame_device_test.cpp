@@ -193,3 +193,37 @@ TEST_CASE("solo5 network: without buffers frames are dropped and the device is d
   world->to_left.emplace_back(100);
   CHECK(world->left.poll(frames) == 1);
 }
+
+TEST_CASE("solo5 network: a poll looks for as many frames as the last one found, and for more when there were more") {
+  const auto world = std::make_unique<World>(std::uint16_t{1500}, true, false);
+  std::array<ReceivedFrame, 32> frames;
+  for (int i = 0; i < 100; ++i) world->to_left.emplace_back(100);
+  std::vector<std::size_t> found;
+  while (!world->to_left.empty()) {
+    found.push_back(world->left.poll(frames));
+    for (ReceivedFrame& frame : frames) frame = {};
+  }
+  CHECK(found == std::vector<std::size_t>{1, 2, 4, 8, 16, 32, 32, 5});
+  world->to_left.emplace_back(100);
+  CHECK(world->left.poll(frames) == 1);
+  CHECK(world->left.poll(frames) == 0);
+}
+
+TEST_CASE(
+    "solo5 network: the vnet header shares the frame's piece when there is headroom, and leaves the frame as it was") {
+  const auto world = std::make_unique<World>(std::uint16_t{1500}, true, true);
+  for (const std::uint32_t headroom : {0U, 9U, 10U, 64U}) {
+    CAPTURE(headroom);
+    TransmitFrame frame;
+    frame.header = world->shard.buffers().allocate(60, headroom);
+    frame.header.grow_back(60);
+    world->left.room = world->to_right.size();
+    CHECK(world->left.send({&frame, 1}) == 0);
+    CHECK(frame.header.size() == 60);
+    world->left.room = 1000;
+    const std::size_t before = world->left.calls_with_pieces;
+    REQUIRE(world->left.send({&frame, 1}) == 1);
+    CHECK(world->to_right.back().size() == 70);
+    CHECK((world->left.calls_with_pieces == before) == (headroom >= 10));
+  }
+}

@@ -23,6 +23,7 @@ enum Capability : std::uint64_t {
   reseed = 1U << 3,        // spt: getrandom(2), at most 256 bytes a call; hvt: the entropy hypercall
   fast_clock = 1U << 4,    // spt: `clock_function` reads the clock without a system call
   fault_report = 1U << 5,  // the tender reports faults: registers and a backtrace
+  segment_udp = 1U << 7,   // the devices in `vnet_devices` segment and coalesce UDP (VIRTIO_NET_HDR_GSO_UDP_L4)
   scatter = 1U << 6,       // frames in several pieces of memory; spt: readv(2), writev(2); hvt: the vector hypercalls
 };
 

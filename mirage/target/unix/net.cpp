@@ -63,7 +63,7 @@ Result<void, StartError> Net::open() noexcept {
   MIRAGE_TRY(const std::uint16_t mtu, choose_mtu(opened->mtu, name_));
   solo5::NetProperties properties{.mac = {}, .mtu = mtu};
   std::ranges::copy(mac.octets, properties.mac);
-  if (!attach(properties, true, opened->vnet_header)) {
+  if (!attach(properties, true, opened->vnet_header, opened->segment_udp)) {
     return Failure{StartError{"no memory for the buffers of network '{}'", name_}};
   }
   if (!environment.watch(descriptor_, EPOLLIN, nullptr)) {

@@ -18,6 +18,7 @@ namespace mirage::target::posix {
 namespace {
 
 constexpr unsigned long offloads = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
+constexpr unsigned long udp_offloads = 0x20 | 0x40;  // TUN_F_USO4, TUN_F_USO6: Linux 6.2, not in older headers
 constexpr int vnet_header_size = 10;
 
 const char* reason() noexcept { return std::strerror(errno); }
@@ -31,15 +32,17 @@ std::uint16_t interface_mtu(const char* name) noexcept {
   return static_cast<std::uint16_t>(known ? std::clamp(request.ifr_mtu, 68, 65535) : 1500);
 }
 
-/// Switches the host's offloads on (or off) for a tap that carries vnet headers (or not).
-Result<void, StartError> set_offloads(int tap, bool vnet) noexcept {
+/// Switches the host's offloads on (or off) for a tap that carries vnet headers (or not). Yields whether UDP is among
+/// them.
+Result<bool, StartError> set_offloads(int tap, bool vnet) noexcept {
   int size = vnet_header_size;
   if (vnet && ::ioctl(tap, TUNSETVNETHDRSZ, &size) != 0) {
     return Failure{StartError{"cannot set the size of vnet headers: {}", reason()}};
   }
+  if (vnet && ::ioctl(tap, TUNSETOFFLOAD, offloads | udp_offloads) == 0) return true;
   // Without them the tap still works: headers stay empty.
   if (!vnet || ::ioctl(tap, TUNSETOFFLOAD, offloads) != 0) ::ioctl(tap, TUNSETOFFLOAD, 0UL);
-  return {};
+  return false;
 }
 
 Result<FrameDescriptor, StartError> open_interface(const char* name) noexcept {
@@ -56,11 +59,12 @@ Result<FrameDescriptor, StartError> open_interface(const char* name) noexcept {
     ::close(tap);
     return Failure{error};
   }
-  if (auto set = set_offloads(tap, true); !set) {
+  const auto segment_udp = set_offloads(tap, true);
+  if (!segment_udp) {
     ::close(tap);
-    return Failure{set.error()};
+    return Failure{segment_udp.error()};
   }
-  return FrameDescriptor{tap, true, interface_mtu(name)};
+  return FrameDescriptor{tap, true, *segment_udp, interface_mtu(name)};
 }
 
 Result<FrameDescriptor, StartError> use_socket(int descriptor) noexcept {
@@ -70,7 +74,7 @@ Result<FrameDescriptor, StartError> use_socket(int descriptor) noexcept {
       (type != SOCK_SEQPACKET && type != SOCK_DGRAM)) {
     return Failure{StartError{"descriptor {} is a socket that does not keep frames apart", descriptor}};
   }
-  return FrameDescriptor{descriptor, false, 1500};
+  return FrameDescriptor{descriptor, false, false, 1500};
 }
 
 Result<FrameDescriptor, StartError> use_tap(int descriptor) noexcept {
@@ -80,8 +84,8 @@ Result<FrameDescriptor, StartError> use_tap(int descriptor) noexcept {
     return Failure{StartError{"descriptor {} is neither a tap with IFF_NO_PI nor a packet socket", descriptor}};
   }
   const bool vnet = (request.ifr_flags & IFF_VNET_HDR) != 0;
-  if (auto set = set_offloads(descriptor, vnet); !set) return Failure{set.error()};
-  return FrameDescriptor{descriptor, vnet, interface_mtu(request.ifr_name)};
+  MIRAGE_TRY(const bool segment_udp, set_offloads(descriptor, vnet));
+  return FrameDescriptor{descriptor, vnet, segment_udp, interface_mtu(request.ifr_name)};
 }
 
 Result<FrameDescriptor, StartError> use_descriptor(std::string_view text) noexcept {

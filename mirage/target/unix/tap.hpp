@@ -9,6 +9,7 @@ namespace mirage::target::posix {
 struct FrameDescriptor {
   int descriptor = -1;
   bool vnet_header = false;  ///< a virtio_net_hdr of 10 bytes precedes every frame; the host does offloads
+  bool segment_udp = false;  ///< those for UDP, too
   std::uint16_t mtu = 1500;
 };
 

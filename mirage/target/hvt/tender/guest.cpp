@@ -63,7 +63,7 @@ Result<> load(const tender::Options& options, Guest& guest) {
 
 Result<> attach(const tender::Options& options, Guest& guest) {
   const bool want_vnet = (guest.image.wanted & solo5::vnet_header) != 0;
-  auto devices = tender::attach_devices(guest.image.manifest, options, want_vnet);
+  auto devices = tender::attach_devices(guest.image.manifest, options, {.vnet_header = want_vnet});
   if (!devices) {
     return std::unexpected{devices.error()};
   }

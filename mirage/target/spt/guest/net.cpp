@@ -36,7 +36,7 @@ Result<void, StartError> Net::attach_device() noexcept {
   const auto index = static_cast<std::size_t>(entry - manifest().data());
   scatter_ = granted(solo5::scatter);
   const bool vnet = scatter_ && granted(solo5::vnet_header) && (known->vnet_devices >> index & 1) != 0;
-  if (!attach(entry->net, scatter_, vnet)) {
+  if (!attach(entry->net, scatter_, vnet, granted(solo5::segment_udp))) {
     return Failure{StartError{"no memory for the buffers of network '{}'", name_}};
   }
   shard().logger("spt").info("network '{}': mtu={} offload={} gather={}", name_, capabilities().mtu, yes_or_no(vnet),
@@ -59,7 +59,8 @@ long Net::read(std::span<const solo5::Piece> pieces) noexcept {
 }
 
 long Net::write(std::span<const solo5::Piece> pieces) noexcept {
-  const long result = scatter_
+  // One piece, as small answers are, needs no vector: the host has less to read.
+  const long result = pieces.size() > 1
                           ? system_call(call::Number::writev, descriptor_, pieces.data(), pieces.size())
                           : system_call(call::Number::write, descriptor_, pieces.front().base, pieces.front().size);
   if (result == call::error_again) return would_block;

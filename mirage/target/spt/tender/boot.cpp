@@ -59,7 +59,9 @@ Result<Grant> negotiate(const tender::Image& image, const tender::AttachedDevice
   solo5::Extension& extension = grant.extension;
   extension.magic = solo5::extension_magic;
   extension.size = sizeof extension;
+  bool segment_udp = true;  // one bit for all: only when every network can
   for (const auto& device : devices.all()) {
+    segment_udp = segment_udp && (!device.vnet_header || device.segment_udp);
     auto& mask = device.is_net ? extension.vnet_devices : extension.flush_devices;
     mask |= std::uint64_t{!device.is_net || device.vnet_header} << device.index;
   }
@@ -67,6 +69,7 @@ Result<Grant> negotiate(const tender::Image& image, const tender::AttachedDevice
   extension.block_request_limit = (image.wanted & solo5::many_blocks) != 0 ? block_request_limit : 0;
   extension.granted = image.wanted & (solo5::many_blocks | solo5::block_flush | solo5::reseed | solo5::fault_report |
                                       solo5::scatter | (extension.vnet_devices != 0 ? solo5::vnet_header : 0) |
+                                      (extension.vnet_devices != 0 && segment_udp ? solo5::segment_udp : 0) |
                                       (extension.clock_function != 0 ? solo5::fast_clock : 0));
   if (::getrandom(extension.seed, sizeof extension.seed, 0) != sizeof extension.seed) {
     return fail("cannot get random bytes: ", Errno{errno});
