@@ -59,6 +59,8 @@ void Tcp::input(IpPacket& packet) noexcept {
   if (connection != nullptr) return arrive(*connection, *incoming, packet);
   if (opens) return arrive_at_listener(*incoming, local, remote);
   ++counters_.no_connection;
+  // RFC 9293 section 3.10.7.2, fourth: a listening port drops what neither opens nor acknowledges.
+  if (!segment.has(Flags::ack) && find_listener(local.port) != nullptr) return;
   reject(*incoming, local, remote);
 }
 
