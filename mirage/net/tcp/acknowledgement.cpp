@@ -1,16 +1,13 @@
 // SPDX-License-Identifier: ISC
 // The fifth check: the ACK field.
 #include <mirage/net/tcp/arrival.hpp>
-#include <mirage/net/tcp/congestion/newreno.hpp>
-#include <mirage/net/tcp/rto.hpp>
+#include <mirage/net/tcp/recovery.hpp>
 #include <mirage/net/tcp/user.hpp>
 #include <mirage/net/tcp/window.hpp>
 
 namespace mirage::net::tcp::detail {
 
 namespace {
-
-using congestion::NewReno;
 
 /// SYN-RECEIVED: the acknowledgement of our SYN.
 bool complete_open(Arrival& a) noexcept {
@@ -25,49 +22,11 @@ bool complete_open(Arrival& a) noexcept {
   return true;
 }
 
-/// RFC 2018: where the first range begins that the peer holds beyond a hole, and how much it reports in all. Blocks
-/// that contradict what was sent are ignored. Returns the bytes that were not reported before.
-std::uint32_t take_sack(Tcb& tcb, const Segment& segment) noexcept {
-  SendVariables& s = tcb.send;
-  const Sequence base = later(s.unacknowledged, segment.acknowledgement);
-  const std::uint32_t before = tcb.congestion.sacked;
-  std::uint32_t total = 0;
-  s.sacked = base;
-  for (std::size_t i = 0; tcb.receive.sack && i < segment.options.sack_blocks; ++i) {
-    const Sequence left{segment.options.sack[i].left};
-    const Sequence right{segment.options.sack[i].right};
-    if (left <= base || right <= left || right > s.maximum) continue;
-    s.sacked = total == 0 ? left : earlier(s.sacked, left);
-    total += distance(left, right);
-  }
-  tcb.congestion.sacked = total;
-  return total > before ? total - before : 0;
-}
-
-/// RFC 5681 section 2: nothing new, although something is outstanding, from a peer whose window is open; or (RFC 6675)
-/// news of what it holds beyond a hole.
-bool is_duplicate(const Tcb& tcb, const Segment& segment, std::uint32_t gained) noexcept {
-  const bool stands = segment.acknowledgement == tcb.send.unacknowledged &&
-                      tcb.send.unacknowledged < tcb.send.maximum && tcb.send.window != 0;
-  const bool plain = segment.span() == 0 && std::uint32_t{segment.window} << tcb.send.window_shift == tcb.send.window;
-  return stands && (plain || gained > 0);
-}
-
-void take_new_acknowledgement(Arrival& a) noexcept {
-  Tcb& tcb = a.tcb;
-  SendVariables& s = tcb.send;
-  const Sequence acknowledgement = a.segment.acknowledgement;
-  const std::uint32_t bytes = distance(s.unacknowledged, acknowledgement);
-  const bool covers_fin = s.fin_queued && acknowledgement > s.end;
-  a.out.acknowledged = bytes - (covers_fin ? 1 : 0);
-  s.unacknowledged = acknowledgement;
-  s.next = later(s.next, acknowledgement);
-  s.retransmit_first = s.probe = false;
-  on_acknowledged(tcb.round_trip, acknowledgement, a.now, tcb.deadlines.last_sent);
-  NewReno::on_acknowledged(tcb, bytes);
-  tcb.deadlines.stalled_since = never;
-  // RFC 6298 (5.2) and (5.3)
-  tcb.deadlines.retransmit = s.unacknowledged == s.maximum ? never : a.now + retransmission_timeout(tcb.round_trip);
+/// RFC 5681 section 2: nothing new, although something is outstanding, from a peer whose window is open.
+bool is_duplicate(const Tcb& tcb, const Segment& segment) noexcept {
+  return segment.acknowledgement == tcb.send.unacknowledged && tcb.send.unacknowledged < tcb.send.maximum &&
+         tcb.send.window != 0 && segment.span() == 0 &&
+         std::uint32_t{segment.window} << tcb.send.window_shift == tcb.send.window;
 }
 
 /// Our FIN may be acknowledged now.
@@ -98,13 +57,10 @@ bool check_acknowledgement(Arrival& a) noexcept {
     challenge(a);
     return drop(a, Drop::bad_acknowledgement);
   }
-  const std::uint32_t gained = segment.acknowledgement >= tcb.send.unacknowledged ? take_sack(tcb, segment) : 0;
-  if (segment.acknowledgement > tcb.send.unacknowledged) {
-    take_new_acknowledgement(a);
-  } else if (is_duplicate(tcb, segment, gained)) {
-    NewReno::on_duplicate(tcb, gained);
-  }
   if (segment.acknowledgement >= tcb.send.unacknowledged) {
+    const std::uint32_t bytes = recovery::on_acknowledgement(tcb, segment, is_duplicate(tcb, segment), a.now);
+    const bool covers_fin = bytes > 0 && tcb.fin_acknowledged();
+    a.out.acknowledged = bytes - (covers_fin ? 1 : 0);
     update_send_window(tcb, segment.sequence, segment.acknowledgement,
                        std::uint32_t{segment.window} << tcb.send.window_shift);
     // RFC 9293 section 3.8.6.1: as long as the peer answers probes, the connection stays open.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // The order of the checks, and the first four of them.
 #include <mirage/net/tcp/arrival.hpp>
+#include <mirage/net/tcp/sack.hpp>
 #include <mirage/net/tcp/user.hpp>
 
 namespace mirage::net::tcp {
@@ -85,6 +86,7 @@ bool check_sequence(Arrival& a) noexcept {
   // answer to one of ours: two confused peers must not play table tennis.
   if (segment.span() > 0) {
     tcb.receive.acknowledge_now = true;
+    sack::note_duplicate(tcb.receive, segment.sequence, earlier(segment.sequence + segment.length, tcb.receive.next));
   } else {
     challenge(a);
   }

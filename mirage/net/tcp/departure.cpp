@@ -2,48 +2,31 @@
 // Sending: RFC 9293 section 3.8.6 (windows), 3.7.4 (Nagle), 3.8.6.2.1 (sender's silly window avoidance).
 #include <algorithm>
 
-#include <mirage/net/tcp/congestion/newreno.hpp>
+#include <mirage/net/tcp/congestion/algorithm.hpp>
 #include <mirage/net/tcp/departure.hpp>
+#include <mirage/net/tcp/rack.hpp>
 #include <mirage/net/tcp/rto.hpp>
+#include <mirage/net/tcp/sack.hpp>
 #include <mirage/net/tcp/window.hpp>
 
 namespace mirage::net::tcp {
 
 namespace {
 
-using congestion::NewReno;
-
 /// Bytes in the send queue that SND.NXT has not passed.
 std::uint32_t unsent(const SendVariables& s) noexcept { return s.next < s.end ? distance(s.next, s.end) : 0; }
 /// The FIN is due after the unsent bytes.
 bool fin_due(const SendVariables& s) noexcept { return s.fin_queued && s.next <= s.end; }
 
-/// Newest first (RFC 2018 section 4): the range of the segment that came last, then the others.
-void add_sack(const ReceiveVariables& r, wire::TcpOptionSet& options) noexcept {
-  if (!r.sack || r.ranges.empty()) return;
-  const auto add = [&](const Range& range) {
-    if (options.sack_blocks < options.sack.size()) {
-      options.sack[options.sack_blocks++] = {range.begin.value, range.end.value};
-    }
-  };
-  const auto newest = [&](const Range& range) { return range.begin <= r.latest && r.latest < range.end; };
-  for (std::size_t i = 0; i < r.ranges.count; ++i) {
-    if (newest(r.ranges.items[i])) add(r.ranges.items[i]);
-  }
-  for (std::size_t i = 0; i < r.ranges.count; ++i) {
-    if (!newest(r.ranges.items[i])) add(r.ranges.items[i]);
-  }
-}
-
-/// Every segment of a synchronised connection acknowledges and advertises.
-Departure acknowledging(Tcb& tcb, Sequence sequence) noexcept {
+/// Every segment of a synchronised connection acknowledges and advertises; `report`: there is room for SACK blocks.
+Departure acknowledging(Tcb& tcb, Sequence sequence, bool report = true) noexcept {
   Departure departure{.sequence = sequence,
                       .acknowledgement = tcb.receive.next,
                       .flags = Flags::ack,
                       .window = advertise(tcb),
                       .segment_size = tcb.send.segment_size,
                       .options = {}};
-  add_sack(tcb.receive, departure.options);
+  if (report) sack::add(tcb.receive, departure.options);
   return departure;
 }
 
@@ -89,7 +72,9 @@ Departure synchronise(Tcb& tcb, Time now) noexcept {
 
 /// `length` bytes at `sequence`, with the FIN if it follows.
 Departure text(Tcb& tcb, Sequence sequence, std::uint32_t length, bool fin, Time now) noexcept {
-  Departure departure = acknowledging(tcb, sequence);
+  // Blocks never make a segment larger than the path takes (RFC 9293 section 3.7.1): they follow on their own.
+  const bool report = length + sack::largest_size <= tcb.send.segment_size;
+  Departure departure = acknowledging(tcb, sequence, report);
   departure.length = length;
   const Sequence end = sequence + length + (fin ? 1 : 0);
   if (fin) departure.flags |= Flags::fin;
@@ -99,39 +84,57 @@ Departure text(Tcb& tcb, Sequence sequence, std::uint32_t length, bool fin, Time
   const std::uint8_t owed = tcb.receive.duplicates_owed;
   acknowledged_all(tcb);
   tcb.receive.duplicates_owed = owed;
+  tcb.receive.acknowledge_now = tcb.receive.duplicate.begin != tcb.receive.duplicate.end;
   return departure;
 }
 
-/// How much is missing from SND.UNA on: up to what the peer holds beyond, when it says so; else one segment.
-std::uint32_t hole(const Tcb& tcb, std::uint32_t maximum_payload) noexcept {
-  const SendVariables& s = tcb.send;
-  const std::uint32_t segment = s.segment_size;
-  const Sequence last = earlier(s.maximum, s.end);
-  const std::uint32_t outstanding = s.unacknowledged < last ? distance(s.unacknowledged, last) : 0;
-  if (s.sacked <= s.unacknowledged) return std::min(outstanding, segment);
-  const std::uint32_t missing = std::min(outstanding, distance(s.unacknowledged, s.sacked));
-  const std::uint32_t largest = std::min(maximum_payload, tcb.congestion.window) / segment * segment;
-  return std::min(missing, std::max(largest, segment));
+/// Text that shares a piece on the scoreboard went out within an eighth of a round trip.
+std::uint32_t grain(const Tcb& tcb) noexcept {
+  return static_cast<std::uint32_t>(tcb.round_trip.smoothed.count() / (8 * 1000));
 }
 
-/// What is missing first again: three duplicates, or a partial acknowledgement.
+/// Bytes that the congestion window allows beyond what is on its way.
+std::uint32_t congestion_room(const Tcb& tcb) noexcept {
+  const std::uint32_t flight = tcb.in_flight();
+  return tcb.congestion.window > flight ? tcb.congestion.window - flight : 0;
+}
+/// Bytes behind SND.NXT that the peer takes.
+std::uint32_t peer_room(const Tcb& tcb) noexcept {
+  const std::uint32_t outstanding = tcb.outstanding();
+  return tcb.send.window > outstanding ? tcb.send.window - outstanding : 0;
+}
+
+/// [from, to) goes out again.
+Departure repeat(Tcb& tcb, Sequence from, Sequence to, Time now) noexcept {
+  const Sequence text_end = earlier(to, later(from, tcb.send.end));
+  const std::uint32_t length = distance(from, text_end);
+  const Departure departure = text(tcb, from, length, to > text_end, now);
+  tcb.loss.board.resend(from, to, Stamp::of(now), grain(tcb));
+  return departure;
+}
+
+/// What is lost, in order: RFC 6675 section 5 (C), NextSeg() rule (1). The first segment of a repair goes in any case.
 std::optional<Departure> retransmission(Tcb& tcb, std::uint32_t maximum_payload, Time now) noexcept {
   SendVariables& s = tcb.send;
+  const bool forced = s.retransmit_first;
   s.retransmit_first = false;
-  if (s.unacknowledged >= s.maximum) return std::nullopt;
-  const std::uint32_t length = hole(tcb, maximum_payload);
-  const bool fin = tcb.fin_sent() && s.unacknowledged + length == s.end;
-  const Sequence sequence = s.unacknowledged;
-  const Departure departure = text(tcb, sequence, length, fin, now);
-  s.next = later(s.next, sequence + length + (fin ? 1 : 0));
-  return departure;
-}
-
-/// Bytes beyond SND.NXT that both windows allow.
-std::uint32_t usable_window(const Tcb& tcb) noexcept {
-  const std::uint32_t window = std::min(tcb.send.window, NewReno::window(tcb));
-  const std::uint32_t flight = tcb.in_flight();
-  return window > flight ? window - flight : 0;
+  // F-RTO sends new text first: RFC 5682 section 2.1 step 2 (b).
+  if (tcb.loss.board.lost == 0 || (tcb.loss.doubt != 0 && !forced)) return std::nullopt;
+  const Range missing = tcb.loss.board.first_lost();
+  const std::uint32_t segment = s.segment_size;
+  const std::uint32_t size = distance(missing.begin, missing.end);
+  const std::uint32_t room = congestion_room(tcb);
+  if (!forced && room < std::min(size, segment)) {
+    tcb.congestion.limited = s.next;
+    return std::nullopt;
+  }
+  const std::uint32_t largest = std::max(std::min(maximum_payload, room) / segment * segment, segment);
+  std::uint32_t length = std::min(size, largest);
+  if (size == length + 1 && missing.end > s.end) ++length;  // the FIN
+  CongestionVariables& c = tcb.congestion;
+  if (c.phase == Phase::recovery) c.sent += length;
+  c.doubtful += length;
+  return repeat(tcb, missing.begin, missing.begin + length, now);
 }
 
 /// Whether a tail shorter than a segment goes out: RFC 9293 section 3.8.6.2.1 and 3.7.4.
@@ -148,7 +151,7 @@ bool tail_may_go(const Tcb& tcb, std::uint32_t length) noexcept {
 std::uint32_t text_length(const Tcb& tcb, std::uint32_t maximum_payload) noexcept {
   const SendVariables& s = tcb.send;
   const std::uint32_t segment = s.segment_size;
-  std::uint32_t length = std::min(unsent(s), usable_window(tcb));
+  std::uint32_t length = std::min({unsent(s), peer_room(tcb), congestion_room(tcb)});
   const std::uint32_t largest = std::max(maximum_payload / segment * segment, segment);
   if (length >= largest) return largest;
   const std::uint32_t tail = length % segment;
@@ -156,20 +159,52 @@ std::uint32_t text_length(const Tcb& tcb, std::uint32_t maximum_payload) noexcep
   return length;
 }
 
+/// `length` bytes at SND.NXT go out.
+Departure send_text(Tcb& tcb, std::uint32_t length, bool fin, Time now) noexcept {
+  SendVariables& s = tcb.send;
+  const bool known = s.next < s.maximum;
+  const Departure departure = text(tcb, s.next, length, fin, now);
+  // A probe beyond the window is not counted as on its way: when the window opens, sending starts with that byte.
+  if (!s.probe || s.window > 0) {
+    s.next += length + (fin ? 1 : 0);
+    tcb.loss.board.extend(s.next, Stamp::of(now), grain(tcb), known);
+    if (tcb.congestion.phase == Phase::recovery) tcb.congestion.sent += length;
+    rack::schedule_probe(tcb, now);
+  }
+  s.probe = false;
+  return departure;
+}
+
 std::optional<Departure> new_text(Tcb& tcb, std::uint32_t maximum_payload, Time now) noexcept {
   SendVariables& s = tcb.send;
   if (unsent(s) == 0 && !fin_due(s)) return std::nullopt;
   if (s.unacknowledged == s.maximum && now - tcb.deadlines.last_sent > tcb.round_trip.timeout) {
-    NewReno::on_idle_restart(tcb);
+    congestion::restart_after_idle(tcb);
   }
   std::uint32_t length = text_length(tcb, maximum_payload);
-  if (length == 0 && s.probe) length = std::min(unsent(s), std::max(usable_window(tcb), 1U));
+  const std::uint32_t room = congestion_room(tcb);
+  if (length == 0 && s.probe) length = std::min(unsent(s), std::max(std::min(peer_room(tcb), room), 1U));
   const bool fin = fin_due(s) && length == unsent(s);
+  if (length + s.segment_size > room && room < std::min(unsent(s), peer_room(tcb))) {
+    tcb.congestion.limited = s.next + length;  // the congestion window is what ends the burst
+  }
   if (length == 0 && !fin) return std::nullopt;
-  const Departure departure = text(tcb, s.next, length, fin, now);
-  // A probe beyond the window is not counted as on its way: when the window opens, sending starts with that byte.
-  if (!s.probe || s.window > 0) s.next += length + (fin ? 1 : 0);
-  s.probe = false;
+  return send_text(tcb, length, fin, now);
+}
+
+/// RFC 8985 section 7.3: new text if there is any and the peer takes it, else the last segment again; whatever the
+/// congestion window says.
+std::optional<Departure> tail_probe(Tcb& tcb, Time now) noexcept {
+  SendVariables& s = tcb.send;
+  s.tail_probe = false;
+  const Scoreboard& board = tcb.loss.board;
+  if (board.empty() || board.sacked + board.lost > 0) return std::nullopt;
+  const std::uint32_t length = std::min({unsent(s), peer_room(tcb), std::uint32_t{s.segment_size}});
+  const bool fresh = length > 0;
+  const Sequence from = later(s.unacknowledged, s.next - s.segment_size);
+  const Departure departure =
+      fresh ? send_text(tcb, length, fin_due(s) && length == unsent(s), now) : repeat(tcb, from, s.next, now);
+  rack::probe_sent(tcb, !fresh, now);
   return departure;
 }
 
@@ -208,7 +243,10 @@ std::optional<Departure> next_departure(Tcb& tcb, std::uint32_t maximum_payload,
     return acknowledging(tcb, tcb.send.unacknowledged - 1);
   }
   if (transmits(tcb.state)) {
-    if (tcb.send.retransmit_first) {
+    if (tcb.send.tail_probe) {
+      if (auto departure = tail_probe(tcb, now)) return departure;
+    }
+    if (tcb.send.retransmit_first || tcb.loss.board.lost > 0) {
       if (auto departure = retransmission(tcb, maximum_payload, now)) return departure;
     }
     if (auto departure = new_text(tcb, maximum_payload, now)) return departure;
@@ -218,12 +256,24 @@ std::optional<Departure> next_departure(Tcb& tcb, std::uint32_t maximum_payload,
 }
 
 void departure_failed(Tcb& tcb, const Departure& departure) noexcept {
-  if (departure.length > 0 || (departure.flags & (Flags::fin | Flags::syn)) != 0) {
-    if (departure.sequence >= tcb.send.unacknowledged) tcb.send.next = earlier(tcb.send.next, departure.sequence);
-    tcb.round_trip.timing = false;
-  } else {
+  const bool fin = (departure.flags & Flags::fin) != 0;
+  if (departure.length == 0 && !fin && (departure.flags & Flags::syn) == 0) {
     tcb.receive.acknowledge_now = true;
+    return;
   }
+  SendVariables& s = tcb.send;
+  tcb.round_trip.timing = false;
+  if (!synchronised(tcb.state)) {
+    s.next = earlier(s.next, departure.sequence);
+    return;
+  }
+  const Sequence end = departure.sequence + departure.length + (fin ? 1 : 0);
+  if (end < s.next) {
+    tcb.loss.board.lose(departure.sequence, end);  // a retransmission: again due
+    return;
+  }
+  s.next = later(earlier(s.next, departure.sequence), s.unacknowledged);
+  tcb.loss.board.truncate(s.next);
 }
 
 }  // namespace mirage::net::tcp

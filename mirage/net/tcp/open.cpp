@@ -45,7 +45,8 @@ OpenParameters Tcp::parameters(const Endpoint& local, const Endpoint& remote, co
           .initial = {static_cast<std::uint32_t>(clock + hash)},
           .send_segment_size = segment_size_of(path),
           .receive_segment_size = segment_size_of(path),
-          .receive_space = static_cast<std::uint32_t>(std::min<std::size_t>(options_.receive_window, share))};
+          .receive_space = static_cast<std::uint32_t>(std::min<std::size_t>(options_.receive_window, share)),
+          .congestion = options_.congestion};
 }
 
 Connection* Tcp::create(const Tcb& tcb, const Path& path) noexcept {

@@ -26,10 +26,9 @@ constexpr void each_field(Visit&& visit, auto& endpoint)
 template <class Visit>
 constexpr void each_send_field(Visit&& visit, auto& s) {
   for (auto* sequence : {&s.initial, &s.unacknowledged, &s.next, &s.maximum, &s.end}) visit(sequence->value);
-  visit(s.window), visit(s.largest_window), visit(s.window_sequence.value), visit(s.window_acknowledgement.value),
-      visit(s.sacked.value);
+  visit(s.window), visit(s.largest_window), visit(s.window_sequence.value), visit(s.window_acknowledgement.value);
   visit(s.segment_size), visit(s.window_shift), visit(s.fin_queued), visit(s.no_delay), visit(s.retransmit_first);
-  visit(s.probe), visit(s.keep_alive_probe);
+  visit(s.tail_probe), visit(s.probe), visit(s.keep_alive_probe);
 }
 
 template <class Visit>
@@ -40,20 +39,41 @@ constexpr void each_receive_field(Visit&& visit, auto& r) {
   visit(r.sack), visit(r.discard);
   for (auto& range : r.ranges.items) visit(range.begin.value), visit(range.end.value);
   visit(r.ranges.count);
+  visit(r.duplicate.begin.value), visit(r.duplicate.end.value);
+}
+
+template <class Visit>
+constexpr void each_congestion_field(Visit&& visit, auto& c) {
+  visit(c.window), visit(c.threshold), visit(c.acknowledged), visit(c.recover.value), visit(c.limited.value);
+  visit(c.duplicates), visit(c.phase), visit(c.algorithm), visit(c.delivered), visit(c.sent), visit(c.flight);
+  auto& cubic = c.cubic;
+  visit(cubic.maximum), visit(cubic.maximum_before), visit(cubic.prior), visit(cubic.estimate), visit(cubic.credit);
+  visit(cubic.epoch), visit(cubic.last), visit(cubic.inflection), visit(cubic.running);
+  auto& h = c.hystart;
+  visit(h.round_end.value), visit(h.minimum), visit(h.last_minimum), visit(h.baseline), visit(h.samples);
+  visit(h.rounds);
+  visit(c.window_before), visit(c.threshold_before), visit(c.doubtful), visit(c.doubtful_end.value);
+}
+
+template <class Visit>
+constexpr void each_loss_field(Visit&& visit, auto& l) {
+  for (auto& piece : l.board.pieces) visit(piece.end.value), visit(piece.word);
+  auto& b = l.board;
+  visit(b.base.value), visit(b.resent.value), visit(b.sacked), visit(b.lost), visit(b.emulated);
+  visit(b.first), visit(b.count);
+  visit(l.sent.value), visit(l.end.value), visit(l.round_trip), visit(l.minimum), visit(l.forward.value);
+  visit(l.duplicate_round.value), visit(l.duplicate_seen), visit(l.multiplier), visit(l.persist), visit(l.reordering);
+  visit(l.waiting), visit(l.probing), visit(l.probe_again), visit(l.probe_end.value), visit(l.doubt);
 }
 
 template <class Visit>
 constexpr void each_time_field(Visit&& visit, auto& tcb) {
-  auto& c = tcb.congestion;
-  visit(c.window), visit(c.threshold), visit(c.acknowledged), visit(c.recover.value), visit(c.sacked),
-      visit(c.duplicates);
-  visit(c.recovering);
   auto& t = tcb.round_trip;
   visit(t.smoothed), visit(t.variation), visit(t.timeout), visit(t.sent_at), visit(t.timed.value), visit(t.timing);
   visit(t.backoff);
   auto& d = tcb.deadlines;
-  for (auto* time :
-       {&d.retransmit, &d.acknowledge, &d.keep_alive, &d.linger, &d.stalled_since, &d.challenge, &d.last_sent}) {
+  for (auto* time : {&d.retransmit, &d.acknowledge, &d.loss, &d.keep_alive, &d.linger, &d.stalled_since, &d.challenge,
+                     &d.last_sent}) {
     visit(*time);
   }
 }
@@ -66,6 +86,8 @@ constexpr void each_field_of(Visit&& visit, auto& tcb) {
   visit(tcb.state), visit(tcb.passive), visit(tcb.keep_alive_idle), visit(tcb.keep_alive_count);
   each_send_field(visit, tcb.send);
   each_receive_field(visit, tcb.receive);
+  each_congestion_field(visit, tcb.congestion);
+  each_loss_field(visit, tcb.loss);
   each_time_field(visit, tcb);
 }
 
@@ -152,6 +174,9 @@ constexpr void serialise(const Tcb& tcb, MutableBytes out) noexcept {
       },
       tcb);
   const bool sane = static_cast<std::size_t>(tcb.state) < state_count && tcb.receive.ranges.count <= Ranges::capacity &&
+                    tcb.congestion.phase <= Phase::timeout && tcb.loss.board.first < Scoreboard::capacity &&
+                    tcb.loss.board.count <= Scoreboard::capacity &&
+                    static_cast<std::size_t>(tcb.congestion.algorithm) < algorithm_count &&
                     tcb.send.window_shift <= 14 && tcb.receive.window_shift <= 14 && tcb.send.segment_size > 0;
   if (!sane) return std::nullopt;
   return tcb;

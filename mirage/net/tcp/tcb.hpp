@@ -9,6 +9,7 @@
 #include <mirage/base/address.hpp>
 #include <mirage/base/time.hpp>
 #include <mirage/net/tcp/ranges.hpp>
+#include <mirage/net/tcp/scoreboard.hpp>
 #include <mirage/net/tcp/sequence.hpp>
 #include <mirage/net/tcp/state.hpp>
 
@@ -18,19 +19,19 @@ namespace mirage::net::tcp {
 struct SendVariables {
   Sequence initial;          ///< ISS
   Sequence unacknowledged;   ///< SND.UNA
-  Sequence next;             ///< SND.NXT: what goes out next; a time-out takes it back to SND.UNA
+  Sequence next;             ///< SND.NXT: where new text goes on; behind it nothing counts as sent
   Sequence maximum;          ///< behind the highest number ever sent
   Sequence end;              ///< behind the last byte that the application wrote
   std::uint32_t window = 0;  ///< SND.WND, scaled
   std::uint32_t largest_window = 0;
   Sequence window_sequence;          ///< SND.WL1
   Sequence window_acknowledgement;   ///< SND.WL2
-  Sequence sacked;                   ///< where the peer holds bytes beyond a hole; at or below SND.UNA: nowhere
   std::uint16_t segment_size = 536;  ///< payload bytes of a full-sized segment
   std::uint8_t window_shift = 0;     ///< of the windows that the peer advertises
   bool fin_queued = false;           ///< the application has closed: a FIN follows the byte before `end`
   bool no_delay = false;             ///< Nagle's algorithm is off
-  bool retransmit_first = false;     ///< one segment at SND.UNA is due (fast retransmit, partial acknowledgement)
+  bool retransmit_first = false;     ///< one lost segment is due, whatever the congestion window says
+  bool tail_probe = false;           ///< a tail loss probe is due, likewise
   bool probe = false;                ///< one octet is due, whatever the window says
   bool keep_alive_probe = false;     ///< an empty segment below SND.UNA is due
 };
@@ -52,8 +53,43 @@ struct ReceiveVariables {
   bool fin_seen = false;
   bool sack = false;     ///< likewise, for selective acknowledgements
   bool discard = false;  ///< the application has closed: text is acknowledged and thrown away
+  Range duplicate;       ///< received twice and not reported yet (RFC 2883); empty: nothing
   Sequence latest;       ///< start of the segment out of order that came last: first in SACK
   Ranges ranges;         ///< received out of order
+};
+
+/// The congestion algorithm of a connection; each has a file in congestion/.
+enum class Algorithm : std::uint8_t { none, newreno, cubic };
+inline constexpr std::size_t algorithm_count = 3;
+
+/// RFC 9438. Times in milliseconds, modulo 2^32; windows in bytes.
+struct CubicVariables {
+  std::uint32_t maximum = 0;         ///< W_max
+  std::uint32_t maximum_before = 0;  ///< W_max before the last reduction
+  std::uint32_t prior = 0;           ///< cwnd_prior
+  std::uint32_t estimate = 0;        ///< W_est
+  std::uint32_t credit = 0;          ///< acknowledged bytes that have not yet moved W_est
+  std::uint32_t epoch = 0;           ///< when congestion avoidance began
+  std::uint32_t last = 0;            ///< when the window could grow last
+  std::uint32_t inflection = 0;      ///< K: when the window is W_max again, after `epoch`
+  bool running = false;              ///< there is an epoch
+};
+
+/// RFC 9406. Times in microseconds; 0: none.
+struct HystartVariables {
+  Sequence round_end;              ///< windowEnd
+  std::uint32_t minimum = 0;       ///< currentRoundMinRTT
+  std::uint32_t last_minimum = 0;  ///< lastRoundMinRTT
+  std::uint32_t baseline = 0;      ///< cssBaselineMinRtt; 0: not in conservative slow start
+  std::uint8_t samples = 0;
+  std::uint8_t rounds = 0;  ///< in conservative slow start
+};
+
+/// What the sender is repairing.
+enum class Phase : std::uint8_t {
+  open,      ///< nothing
+  recovery,  ///< losses found by acknowledgements: fast recovery
+  timeout,   ///< everything that was on its way when the timer expired
 };
 
 /// Congestion state; its algorithm is in congestion/.
@@ -61,10 +97,42 @@ struct CongestionVariables {
   std::uint32_t window = 0;        ///< cwnd, bytes
   std::uint32_t threshold = 0;     ///< ssthresh, bytes
   std::uint32_t acknowledged = 0;  ///< bytes acknowledged in congestion avoidance since the last increase
-  Sequence recover;                ///< RFC 6582: SND.MAX when recovery began
-  std::uint32_t sacked = 0;        ///< bytes beyond a hole that the peer reported last
-  std::uint8_t duplicates = 0;     ///< duplicate acknowledgements in a row
-  bool recovering = false;
+  Sequence recover;                ///< SND.MAX when the repair began; when it is over, where the next may begin
+  Sequence limited;                ///< SND.NXT when the window held sending back last: what went before proves it
+  std::uint8_t duplicates = 0;     ///< duplicate acknowledgements in a row, of a peer without SACK
+  Phase phase = Phase::open;
+  Algorithm algorithm = Algorithm::cubic;
+  CubicVariables cubic;
+  HystartVariables hystart;
+  // Proportional rate reduction, RFC 6937
+  std::uint32_t delivered = 0;  ///< prr_delivered
+  std::uint32_t sent = 0;       ///< prr_out
+  std::uint32_t flight = 0;     ///< RecoverFS
+  // What a reduction took, until it is known to have been right
+  std::uint32_t window_before = 0;  ///< 0: nothing to give back
+  std::uint32_t threshold_before = 0;
+  std::uint32_t doubtful = 0;  ///< retransmitted bytes that the peer has not reported as duplicates
+  Sequence doubtful_end;       ///< acknowledging beyond this means that no such report is coming any more
+};
+
+/// Loss detection: RACK-TLP (RFC 8985) and F-RTO (RFC 5682). Times in microseconds.
+struct LossVariables {
+  Scoreboard board;
+  Stamp sent;                    ///< RACK.xmit_ts
+  Sequence end;                  ///< RACK.end_seq
+  std::uint32_t round_trip = 0;  ///< RACK.rtt
+  std::uint32_t minimum = 0;     ///< RACK.min_RTT; 0: not measured
+  Sequence forward;              ///< RACK.fack
+  Sequence duplicate_round;      ///< RACK.dsack_round
+  bool duplicate_seen = false;   ///< there is one
+  std::uint8_t multiplier = 1;   ///< RACK.reo_wnd_mult
+  std::uint8_t persist = 0;      ///< RACK.reo_wnd_persist
+  bool reordering = false;       ///< RACK.reordering_seen
+  bool waiting = false;          ///< the timer `loss` waits for reordered segments, else for the tail
+  bool probing = false;          ///< a tail loss probe is out
+  bool probe_again = false;      ///< TLP.is_retrans
+  Sequence probe_end;            ///< TLP.end_seq
+  std::uint8_t doubt = 0;        ///< F-RTO: the step of RFC 5682 section 2.1 that comes next; 0: none
 };
 
 /// Round-trip time and retransmission time-out, RFC 6298.
@@ -82,6 +150,7 @@ struct RoundTrip {
 struct Deadlines {
   Time retransmit = never;  ///< retransmission, or persist when nothing is in flight
   Time acknowledge = never;
+  Time loss = never;  ///< reordering window or tail loss probe
   Time keep_alive = never;
   Time linger = never;         ///< end of TIME-WAIT, or of FIN-WAIT-2 after a full close
   Time stalled_since = never;  ///< first time-out without progress since
@@ -100,11 +169,16 @@ struct Tcb {
   SendVariables send;
   ReceiveVariables receive;
   CongestionVariables congestion;
+  LossVariables loss;
   RoundTrip round_trip;
   Deadlines deadlines;
 
-  /// Sequence numbers on their way, RFC 5681 FlightSize.
-  [[nodiscard]] constexpr std::uint32_t in_flight() const noexcept { return distance(send.unacknowledged, send.next); }
+  /// Sequence numbers sent and not acknowledged, RFC 5681 FlightSize.
+  [[nodiscard]] constexpr std::uint32_t outstanding() const noexcept {
+    return distance(send.unacknowledged, send.next);
+  }
+  /// Of those, what is on its way: neither with the peer nor lost, RFC 6675 "pipe".
+  [[nodiscard]] constexpr std::uint32_t in_flight() const noexcept { return loss.board.pipe(); }
   /// What the peer may still send, RCV.WND.
   [[nodiscard]] constexpr std::uint32_t receive_window() const noexcept { return distance(receive.next, receive.edge); }
   [[nodiscard]] constexpr bool fin_sent() const noexcept { return send.fin_queued && send.maximum > send.end; }
@@ -129,7 +203,9 @@ inline constexpr std::uint16_t default_segment_size = 536;  ///< RFC 9293 MUST-1
 inline constexpr std::uint16_t smallest_segment_size = 48;  ///< a peer cannot make us send less per header; as Linux
 inline constexpr Duration keep_alive_interval = 75s;
 inline constexpr std::uint8_t keep_alive_probes = 9;
-inline constexpr std::uint32_t initial_segments = 10;  ///< RFC 6928
+inline constexpr std::uint32_t initial_segments = 10;    ///< RFC 6928
+inline constexpr std::uint32_t duplicate_threshold = 3;  ///< DupThresh, RFC 5681 section 3.2
+inline constexpr Duration shortest_probe = 5ms;  ///< of a tail loss probe: no timer per acknowledgement on short paths
 }  // namespace constant
 
 }  // namespace mirage::net::tcp

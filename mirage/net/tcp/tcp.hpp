@@ -6,7 +6,7 @@
 // drained and before its device's send. Timers are armed on the shard's wheel: one for each connection, re-armed only
 // when it has fired or a nearer deadline appears. Input never resumes a coroutine.
 //
-// Deliberately not here yet: timestamps and PAWS (RFC 7323), the sender's use of SACK, SYN cookies, Fast Open, ECN.
+// Deliberately not here yet: timestamps and PAWS (RFC 7323), SYN cookies, Fast Open, ECN.
 #pragma once
 
 #include <mirage/async/shard.hpp>
@@ -31,6 +31,7 @@ struct TcpOptions {
   std::uint32_t send_buffer = 256 * 1024;     ///< bytes for each connection
   std::uint32_t connection_reserve = 1024;    ///< bytes of the buffer pool that must be left for each connection
   std::uint32_t maximum_slices = 65536;       ///< in all queues together
+  Algorithm congestion = Algorithm::cubic;
 };
 
 class Tcp {

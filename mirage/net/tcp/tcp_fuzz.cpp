@@ -71,7 +71,10 @@ class FuzzBench : public test::Bench {
     require(r.next <= r.edge && (r.ranges.empty() || r.ranges.items[0].begin > r.next));
     for (std::size_t i = 1; i < r.ranges.count; ++i) require(r.ranges.items[i - 1].end < r.ranges.items[i].begin);
     require(tcb.state != State::closed);
-    require(!tcb.congestion.recovering || tcb.congestion.window > 0);
+    require(tcb.congestion.window > 0);
+    const Scoreboard& b = tcb.loss.board;
+    if (synchronised(tcb.state)) require(b.base == s.unacknowledged && b.end() == s.next);
+    require(b.sacked + b.lost <= distance(b.base, b.end()));
     // Whatever is unfinished has a timer: no connection waits for ever for nothing.
     if (s.unacknowledged < s.maximum) require(tcb.deadlines.retransmit != never);
   }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // The seventh and eighth check: segment text and the FIN bit.
 #include <mirage/net/tcp/arrival.hpp>
+#include <mirage/net/tcp/sack.hpp>
 #include <mirage/net/tcp/user.hpp>
 
 namespace mirage::net::tcp::detail {
@@ -31,6 +32,7 @@ void take_in_order(Arrival& a, Sequence end) noexcept {
 void take_out_of_order(Arrival& a, Sequence end) noexcept {
   ReceiveVariables& r = a.tcb.receive;
   if (r.duplicates_owed < 255) ++r.duplicates_owed;
+  sack::note_stored(r, a.out.position, end);
   if (!r.ranges.insert({a.out.position, end})) {
     drop(a, Drop::too_many_ranges);
     return;
@@ -48,6 +50,7 @@ void take_text(Arrival& a) noexcept {
   const Sequence begin = later(a.segment.sequence, r.next);
   Sequence end = earlier(a.segment.sequence + a.segment.length, r.edge);
   if (r.fin_seen) end = earlier(end, r.fin);
+  sack::note_duplicate(r, a.segment.sequence, earlier(begin, a.segment.sequence + a.segment.length));
   if (begin >= end) {  // nothing of it fits, a zero-window probe for instance
     r.acknowledge_now = true;
     return;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 #include <algorithm>
 
-#include <mirage/net/tcp/congestion/newreno.hpp>
+#include <mirage/net/tcp/recovery.hpp>
 #include <mirage/net/tcp/rto.hpp>
 #include <mirage/net/tcp/timers.hpp>
 #include <mirage/net/tcp/user.hpp>
@@ -9,8 +9,6 @@
 namespace mirage::net::tcp {
 
 namespace {
-
-using congestion::NewReno;
 
 void give_up(Tcb& tcb, Actions& out) noexcept {
   out.reply = abort(tcb);
@@ -24,8 +22,7 @@ Duration patience(const Tcb& tcb) noexcept {
   return constant::user_timeout;
 }
 
-/// RFC 6298 (5.4) to (5.6). What is in flight is taken for lost: sending starts again at SND.UNA, and acknowledgements
-/// skip what the peer has kept.
+/// RFC 6298 (5.4) to (5.6). What is in flight is taken for lost; a probe of the window starts again at SND.UNA.
 void retransmission_expired(Tcb& tcb, Time now, Actions& out) noexcept {
   SendVariables& s = tcb.send;
   const bool first = tcb.deadlines.stalled_since == never;
@@ -35,11 +32,10 @@ void retransmission_expired(Tcb& tcb, Time now, Actions& out) noexcept {
     s.next = s.initial;
   } else if (s.window == 0 || s.unacknowledged == s.maximum) {
     s.next = s.unacknowledged;
+    tcb.loss.board.truncate(s.next);
     s.probe = true;
   } else {
-    NewReno::on_timeout(tcb, first);
-    s.next = s.unacknowledged;
-    s.retransmit_first = false;
+    recovery::on_timeout(tcb, first, now);
   }
   if (tcb.round_trip.backoff < 255) ++tcb.round_trip.backoff;
   tcb.round_trip.timing = false;
@@ -58,7 +54,7 @@ void keep_alive_expired(Tcb& tcb, Time now, Actions& out) noexcept {
 
 Time next_deadline(const Tcb& tcb) noexcept {
   const Deadlines& d = tcb.deadlines;
-  return std::min({d.retransmit, d.acknowledge, d.keep_alive, d.linger});
+  return std::min({d.retransmit, d.loss, d.acknowledge, d.keep_alive, d.linger});
 }
 
 Actions on_time(Tcb& tcb, Time now) noexcept {
@@ -73,6 +69,7 @@ Actions on_time(Tcb& tcb, Time now) noexcept {
     tcb.deadlines.acknowledge = never;
     tcb.receive.acknowledge_now = true;
   }
+  if (tcb.deadlines.loss <= now) recovery::on_loss_timer(tcb, now);
   if (tcb.deadlines.retransmit <= now) retransmission_expired(tcb, now, out);
   if (!out.closed && tcb.deadlines.keep_alive <= now) keep_alive_expired(tcb, now, out);
   return out;

@@ -45,24 +45,26 @@ inline std::string text(const Line& line) {
 
 class Trace {
  public:
-  static OpenParameters parameters(std::uint32_t space) {
+  static OpenParameters parameters(std::uint32_t space, Algorithm algorithm = Algorithm::newreno) {
     return {.local = {},
             .remote = {},
             .initial = {ours},
             .send_segment_size = segment_size,
             .receive_segment_size = segment_size,
-            .receive_space = space};
+            .receive_space = space,
+            .congestion = algorithm};
   }
-  explicit Trace(std::uint32_t receive_space = 10000) : space_(receive_space) {}
+  explicit Trace(std::uint32_t receive_space = 10000, Algorithm algorithm = Algorithm::newreno)
+      : space_(receive_space), algorithm_(algorithm) {}
 
   /// Active open at time 0.
   Trace& connect() {
-    tcb = open_active(parameters(space_), at(0));
+    tcb = open_active(parameters(space_, algorithm_), at(0));
     return *this;
   }
   /// A SYN for a listener.
   Trace& listen(const Line& syn = {.flags = S}) {
-    tcb = open_passive(parameters(space_), segment(syn), at(0));
+    tcb = open_passive(parameters(space_, algorithm_), segment(syn), at(0));
     return *this;
   }
   /// An established connection, opened by the peer, with a window of 10000 bytes each way and no options.
@@ -169,6 +171,7 @@ class Trace {
     tcb = *restored;
   }
   std::uint32_t space_;
+  Algorithm algorithm_;
 };
 
 }  // namespace mirage::net::tcp::test

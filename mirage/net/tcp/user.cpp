@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 #include <algorithm>
 
-#include <mirage/net/tcp/congestion/newreno.hpp>
+#include <mirage/net/tcp/congestion/algorithm.hpp>
 #include <mirage/net/tcp/rto.hpp>
 #include <mirage/net/tcp/user.hpp>
 #include <mirage/net/tcp/window.hpp>
@@ -23,6 +23,7 @@ Tcb blank(const OpenParameters& parameters, Time now) noexcept {
   r.segment_size = parameters.receive_segment_size;
   r.window_shift = window_shift_for(parameters.receive_space);
   r.scaling = r.sack = true;
+  tcb.congestion.algorithm = parameters.congestion;
   tcb.deadlines.challenge = now;
   return tcb;
 }
@@ -78,7 +79,10 @@ void become_established(Tcb& tcb, Time now) noexcept {
   }
   tcb.round_trip.backoff = 0;
   if (syn_was_lost) tcb.round_trip.timeout = std::max(tcb.round_trip.timeout, Duration{3s});  // RFC 6298 (5.7)
-  congestion::NewReno::on_established(tcb, syn_was_lost);
+  tcb.loss.board.reset(tcb.send.unacknowledged);
+  tcb.loss.sent = Stamp::of(now);
+  tcb.loss.end = tcb.loss.forward = tcb.send.unacknowledged;
+  congestion::establish(tcb, syn_was_lost);
   if (tcb.keep_alive_idle > Duration{0}) tcb.deadlines.keep_alive = now + tcb.keep_alive_idle;
 }
 
@@ -130,6 +134,7 @@ void shrink_segment_size(Tcb& tcb, std::uint16_t segment_size) noexcept {
   tcb.send.segment_size = segment_size;
   if (!synchronised(tcb.state)) return;
   tcb.send.next = tcb.send.unacknowledged;
+  tcb.loss.board.truncate(tcb.send.next);
   tcb.round_trip.timing = false;
 }
 

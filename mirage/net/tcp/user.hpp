@@ -15,6 +15,7 @@ struct OpenParameters {
   std::uint16_t send_segment_size = 0;     ///< largest payload that the path carries
   std::uint16_t receive_segment_size = 0;  ///< MSS to announce
   std::uint32_t receive_space = 0;         ///< bytes of an empty receive queue
+  Algorithm congestion = Algorithm::cubic;
 };
 
 /// OPEN, active: SYN-SENT.

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: ISC
+// The congestion algorithms alone: CUBIC against RFC 9438's formulas, HyStart++ against RFC 9406's.
+#include <cmath>
+
+#include <mirage/net/tcp/congestion/cubic.hpp>
+#include <mirage/net/tcp/congestion/none.hpp>
+#include <mirage/net/tcp/trace_test.hpp>
+
+using namespace mirage;
+using namespace mirage::net::tcp;
+using namespace mirage::net::tcp::congestion;
+
+namespace {
+
+constexpr std::uint32_t segment = 1448;
+
+Tcb sender(std::uint32_t window) {
+  Tcb tcb;
+  tcb.send.segment_size = segment;
+  tcb.congestion.window = window;
+  tcb.congestion.threshold = unknown_threshold;
+  tcb.round_trip.smoothed = 100ms;
+  tcb.send.maximum = tcb.send.next = {window};
+  return tcb;
+}
+
+}  // namespace
+
+TEST_CASE("CUBIC: the window follows W_cubic(t) = C (t - K)^3 + W_max, RFC 9438 figures 1 and 2") {
+  constexpr double maximum = 400;  // segments
+  Tcb tcb = sender(400 * segment);
+  Cubic::reduce(tcb, false, Time{});
+  CHECK(tcb.congestion.threshold > 279 * segment);
+  CHECK(tcb.congestion.threshold < 281 * segment);
+  tcb.congestion.window = tcb.congestion.threshold;
+  const double begin = tcb.congestion.window / double{segment};
+  const double k = std::cbrt((maximum - begin) / 0.4);
+  Time now{Duration{5s}};
+  const Time epoch = now;
+  for (int round = 0; round < 120; ++round, now += 100ms) {  // a window for each round trip
+    const std::uint32_t window = tcb.congestion.window;
+    for (std::uint32_t acked = 0; acked < window; acked += 2 * segment) {
+      Cubic::acknowledged(tcb, {.now = now, .bytes = 2 * segment, .round_trip = 100'000});
+    }
+    const double t = static_cast<double>((now - epoch).count()) / 1e9 + 0.1;
+    const double expected = 0.4 * std::pow(t - k, 3) + maximum;
+    // Section 4.4: each acknowledgement takes a cwnd-th of what is missing, so a round trip leaves 1/e of it.
+    CHECK(tcb.congestion.window / double{segment} > expected * 0.95 - 2);
+    CHECK(tcb.congestion.window / double{segment} < expected * 1.01 + 2);
+  }
+  CHECK(tcb.congestion.window > 400 * segment);  // beyond W_max: convex
+}
+
+TEST_CASE("CUBIC: K and the curve in integers") {
+  for (const std::uint32_t segments : {1U, 10U, 120U, 3000U, 100'000U}) {
+    const double k = std::cbrt(segments / 0.4) * 1000;
+    CHECK(std::abs(Cubic::time_to(segments * segment, segment) - k) <= 1);
+    const auto time = static_cast<std::uint32_t>(k);
+    CHECK(Cubic::curve(time, segment) <= segments * segment);
+    CHECK(Cubic::curve(time, segment) >= segments * segment * 0.97 - segment);
+  }
+}
+
+TEST_CASE("CUBIC: on short and slow paths at least what Reno would have, RFC 9438 section 4.3") {
+  Tcb tcb = sender(20 * segment);
+  tcb.round_trip.smoothed = 1ms;
+  Cubic::reduce(tcb, false, Time{});
+  tcb.congestion.window = tcb.congestion.threshold;
+  Time now{Duration{5s}};
+  for (int round = 0; round < 40; ++round, now += 1ms) {
+    for (std::uint32_t acked = 0; acked < tcb.congestion.window; acked += segment) {
+      Cubic::acknowledged(tcb, {.now = now, .bytes = segment});
+    }
+  }
+  // From 14 to 20 with alpha = 9/17, then one for each round trip: 14 + 6 + 28.
+  CHECK(tcb.congestion.window >= 44 * segment);
+  CHECK(tcb.congestion.window <= 50 * segment);
+}
+
+TEST_CASE("CUBIC: fast convergence gives way to a newcomer, RFC 9438 section 4.7; a time-out begins anew, 4.8") {
+  Tcb tcb = sender(100 * segment);
+  Cubic::reduce(tcb, false, Time{});
+  CHECK(tcb.congestion.cubic.maximum == 100 * segment);
+  tcb.congestion.window = 80 * segment;
+  Cubic::reduce(tcb, false, Time{});
+  CHECK(tcb.congestion.cubic.maximum == 68 * segment);
+  Cubic::undo(tcb);
+  CHECK(tcb.congestion.cubic.maximum == 100 * segment);
+  Cubic::reduce(tcb, true, Time{});
+  CHECK(tcb.congestion.cubic.maximum == 0);
+}
+
+TEST_CASE("HyStart++: a round trip that grows ends slow start after five rounds, RFC 9406 section 4.2") {
+  Tcb tcb = sender(10 * segment);
+  tcb.send.next = {1000};
+  Cubic::established(tcb);
+  std::uint32_t sequence = 1000;
+  const auto round = [&](std::uint32_t round_trip) {
+    for (int i = 0; i < 9; ++i) Cubic::acknowledged(tcb, {.now = Time{}, .bytes = segment, .round_trip = round_trip});
+    tcb.send.unacknowledged = {sequence};
+    tcb.send.next = {sequence += 1000};
+    const std::uint32_t before = tcb.congestion.window;
+    Cubic::acknowledged(tcb, {.now = Time{}, .bytes = segment, .round_trip = round_trip});
+    return tcb.congestion.window - before;
+  };
+  CHECK(round(40'000) == segment);
+  CHECK(round(44'000) == segment);  // below RttThresh: 40 ms / 8 = 5 ms
+  CHECK(tcb.congestion.hystart.baseline == 0);
+  (void)round(50'000);
+  CHECK(tcb.congestion.hystart.baseline == 50'000);
+  SUBCASE("it stays: conservative growth, then congestion avoidance") {
+    for (int i = 0; i < 3; ++i) CHECK(round(50'000) == segment / hystart::growth_divisor);
+    (void)round(50'000);
+    CHECK(tcb.congestion.threshold == tcb.congestion.window);
+  }
+  SUBCASE("it was jitter: slow start goes on") {
+    (void)round(45'000);
+    CHECK(tcb.congestion.hystart.baseline == 0);
+    CHECK(round(45'000) == segment);
+    CHECK(tcb.congestion.threshold == unknown_threshold);
+  }
+}
+
+TEST_CASE("none: nothing is held back") {
+  Tcb tcb = sender(10 * segment);
+  None::established(tcb);
+  None::reduce(tcb, false, Time{});
+  CHECK(tcb.congestion.window == largest_window);
+  CHECK(tcb.congestion.threshold == largest_window);
+}

@@ -1,0 +1,302 @@
+// SPDX-License-Identifier: ISC
+#include <algorithm>
+
+#include <mirage/net/tcp/congestion/algorithm.hpp>
+#include <mirage/net/tcp/prr.hpp>
+#include <mirage/net/tcp/rack.hpp>
+#include <mirage/net/tcp/recovery.hpp>
+#include <mirage/net/tcp/rto.hpp>
+
+namespace mirage::net::tcp::recovery {
+
+namespace {
+
+/// What one acknowledgement, or the expiry of a timer, says.
+struct News {
+  Time now;
+  Delivery delivery;
+  std::uint32_t acknowledged = 0;  ///< bytes below the new SND.UNA
+  std::uint32_t lost = 0;          ///< bytes that are taken for lost now
+  std::uint32_t reported = 0;      ///< bytes that the peer has received twice, RFC 2883
+  bool limited = false;            ///< the window held sending back when that went out
+};
+
+/// RFC 2883 section 4: the first block lies below the acknowledgement or within the second block.
+bool is_duplicate_report(const Segment& segment) noexcept {
+  const auto& block = segment.options.sack[0];
+  if (Sequence{block.right} <= segment.acknowledgement) return true;
+  const auto& second = segment.options.sack[1];
+  return segment.options.sack_blocks > 1 && Sequence{second.left} <= Sequence{block.left} &&
+         Sequence{block.right} <= Sequence{second.right};
+}
+
+/// RFC 2018: blocks that contradict what was sent are ignored.
+void take_blocks(Tcb& tcb, const Segment& segment, News& news) noexcept {
+  if (!tcb.receive.sack) return;
+  for (std::size_t i = 0; i < segment.options.sack_blocks; ++i) {
+    const Range block{{segment.options.sack[i].left}, {segment.options.sack[i].right}};
+    if (block.end <= block.begin || block.end > tcb.send.maximum) continue;
+    if (i == 0 && is_duplicate_report(segment)) {
+      news.reported = distance(block.begin, block.end);
+    } else if (block.begin > segment.acknowledgement) {
+      tcb.loss.board.sack(block, news.delivery);
+    }
+  }
+}
+
+void advance(Tcb& tcb, Sequence acknowledgement, News& news) noexcept {
+  SendVariables& s = tcb.send;
+  news.acknowledged = distance(s.unacknowledged, acknowledgement);
+  news.limited = s.unacknowledged <= tcb.congestion.limited;
+  if (!news.limited) tcb.congestion.limited = s.unacknowledged - 1;  // stays close behind: no wrap-around
+  tcb.loss.board.acknowledge(acknowledgement, news.delivery);
+  s.unacknowledged = acknowledgement;
+  s.next = later(s.next, acknowledgement);
+  s.probe = false;
+  tcb.congestion.duplicates = 0;
+  on_acknowledged(tcb.round_trip, acknowledgement, news.now, tcb.deadlines.last_sent);
+  tcb.deadlines.stalled_since = never;
+  // RFC 6298 (5.2) and (5.3)
+  tcb.deadlines.retransmit = s.unacknowledged == s.maximum ? never : news.now + retransmission_timeout(tcb.round_trip);
+}
+
+/// One segment at SND.UNA is lost: RFC 6582 section 3.2 steps 2 and 3.
+void lose_first(Tcb& tcb, News& news) noexcept {
+  Scoreboard& board = tcb.loss.board;
+  const std::uint32_t before = board.lost;
+  board.lose(board.base, board.base + tcb.send.segment_size);
+  news.lost += board.lost - before;
+}
+
+/// A duplicate acknowledgement of a peer without SACK: some segment has been delivered (RFC 5681 section 3.2 step 4).
+void count_duplicate(Tcb& tcb, News& news) noexcept {
+  CongestionVariables& c = tcb.congestion;
+  Scoreboard& board = tcb.loss.board;
+  if (c.duplicates < 255) ++c.duplicates;
+  if (c.phase == Phase::timeout) return;  // RFC 6582 section 4: they answer what was sent twice
+  const std::uint32_t segment = tcb.send.segment_size;
+  if (board.emulated + segment < tcb.outstanding()) {
+    board.emulated += segment;
+    news.delivery.bytes += segment;
+  }
+  // RFC 6582 section 3.2 step 2: not again for the losses of the window before.
+  const bool fresh = tcb.send.unacknowledged > c.recover;
+  if (c.phase == Phase::open && c.duplicates >= constant::duplicate_threshold && fresh) lose_first(tcb, news);
+}
+
+/// What duplicates stood for is acknowledged itself now; the first of it was the hole.
+void deflate(Tcb& tcb, News& news) noexcept {
+  Scoreboard& board = tcb.loss.board;
+  if (board.emulated == 0) return;
+  const std::uint32_t segment = tcb.send.segment_size;
+  const std::uint32_t counted = std::min(board.emulated, news.acknowledged > segment ? news.acknowledged - segment : 0);
+  board.emulated -= counted;
+  news.delivery.bytes -= std::min(news.delivery.bytes, counted);
+  if (board.empty()) board.emulated = 0;
+}
+
+void find_losses(Tcb& tcb, News& news) noexcept {
+  const CongestionVariables& c = tcb.congestion;
+  if (!tcb.receive.sack) {
+    deflate(tcb, news);
+    if (c.phase == Phase::recovery && news.acknowledged > 0 && tcb.send.unacknowledged < c.recover) {
+      lose_first(tcb, news);  // a partial acknowledgement: the next hole goes at once
+      tcb.send.retransmit_first = true;
+    }
+    return;
+  }
+  rack::update(tcb, news.delivery);
+  if (news.reported > 0) rack::widen(tcb);
+  const bool anything = tcb.loss.board.sacked > 0 || c.phase != Phase::open;
+  if (anything && tcb.loss.doubt == 0) {
+    news.lost += rack::detect(tcb, news.now);
+  } else if (tcb.loss.waiting) {
+    tcb.loss.waiting = false;
+    tcb.deadlines.loss = never;
+  }
+}
+
+void remember(Tcb& tcb) noexcept {
+  CongestionVariables& c = tcb.congestion;
+  c.window_before = c.window;
+  c.threshold_before = c.threshold;
+  c.doubtful = 0;
+}
+
+/// RFC 6675 section 5 (4), RFC 6582 section 3.2 step 2.
+void enter(Tcb& tcb, const News& news) noexcept {
+  CongestionVariables& c = tcb.congestion;
+  remember(tcb);
+  congestion::hooks(c.algorithm).reduce(tcb, false, news.now);
+  prr::begin(tcb, news.delivery.bytes);
+  c.recover = c.doubtful_end = tcb.send.maximum;
+  c.phase = Phase::recovery;
+  tcb.send.retransmit_first = true;
+  tcb.send.tail_probe = tcb.loss.probing = false;
+  tcb.round_trip.timing = false;
+  prr::on_acknowledgement(tcb, news.delivery.bytes, false);
+}
+
+/// Everything that was on its way when the repair began has arrived.
+void leave(Tcb& tcb) noexcept {
+  CongestionVariables& c = tcb.congestion;
+  if (c.phase == Phase::recovery) {
+    const std::uint32_t segment = tcb.send.segment_size;
+    // RFC 6937 section 3; RFC 6582 section 3.2 step 3 (1) where the end of recovery releases everything at once.
+    c.window = tcb.receive.sack ? c.threshold : std::min(c.threshold, std::max(tcb.in_flight(), segment) + segment);
+    // A loss right behind the recovered window may be repaired fast again; after a time-out (where repetitions are
+    // answered by duplicates) it may not: RFC 6582 section 4.
+    c.recover = tcb.send.unacknowledged - 1;
+  }
+  c.phase = Phase::open;
+  c.acknowledged = 0;
+  c.doubtful_end = tcb.send.maximum;
+  tcb.loss.doubt = 0;
+  tcb.loss.board.emulated = 0;
+  rack::narrow(tcb);
+}
+
+/// What went out twice had arrived the first time: window and threshold as before (RFC 4015 section 3.2).
+void undo(Tcb& tcb) noexcept {
+  CongestionVariables& c = tcb.congestion;
+  c.window = std::max(c.window, c.window_before);
+  c.threshold = std::max(c.threshold, c.threshold_before);
+  c.window_before = 0;
+  congestion::hooks(c.algorithm).undo(tcb);
+  tcb.loss.board.find();
+  tcb.send.retransmit_first = false;
+  tcb.round_trip.backoff = 0;
+  if (c.phase != Phase::open) {
+    c.phase = Phase::open;
+    c.recover = tcb.send.unacknowledged - 1;
+    tcb.loss.doubt = 0;
+  }
+}
+
+/// RFC 3708 section 2: the peer has received every retransmission twice.
+void weigh_duplicates(Tcb& tcb, const News& news) noexcept {
+  CongestionVariables& c = tcb.congestion;
+  if (c.window_before == 0) return;
+  if (c.phase == Phase::open && tcb.send.unacknowledged > c.doubtful_end) c.window_before = 0;
+  if (news.reported == 0 || c.doubtful == 0 || c.window_before == 0) return;
+  c.doubtful -= std::min(c.doubtful, news.reported);
+  if (c.doubtful == 0) undo(tcb);
+}
+
+bool may_send_new(const SendVariables& s) noexcept {
+  return s.next < s.end && distance(s.unacknowledged, s.next) + s.segment_size <= s.window;
+}
+
+/// F-RTO, RFC 5682 section 2.1 steps 2 and 3 (with SACK: 3.1): was the time-out spurious?
+void weigh_timeout(Tcb& tcb, const News& news) noexcept {
+  CongestionVariables& c = tcb.congestion;
+  LossVariables& l = tcb.loss;
+  const bool advanced = news.acknowledged > 0;
+  if (!advanced && news.delivery.bytes == 0 && c.duplicates == 0) return;
+  if (l.doubt == 1) {
+    const bool go_on = advanced && tcb.send.unacknowledged < c.recover && may_send_new(tcb.send);
+    l.doubt = go_on ? 2 : 0;  // step 2 (b) or (a)
+    if (go_on) c.window = tcb.in_flight() + 2U * tcb.send.segment_size;
+    return;
+  }
+  l.doubt = 0;
+  if (news.delivery.original && news.delivery.lowest < c.recover) {
+    undo(tcb);  // step 3 (b): what was sent only once arrives
+  } else {
+    c.window = constant::duplicate_threshold * tcb.send.segment_size;  // step 3 (a)
+  }
+}
+
+void grow(Tcb& tcb, const News& news) noexcept {
+  if (news.acknowledged == 0 || (!news.limited && tcb.congestion.phase == Phase::open)) return;
+  const Delivery& d = news.delivery;
+  const bool measured = d.any && !d.again;
+  congestion::hooks(tcb.congestion.algorithm)
+      .acknowledged(tcb, {.now = news.now,
+                          .bytes = news.acknowledged,
+                          .round_trip = measured ? static_cast<std::uint32_t>(std::max(d.now - d.sent, 1)) : 0});
+}
+
+void react(Tcb& tcb, const News& news) noexcept {
+  CongestionVariables& c = tcb.congestion;
+  weigh_duplicates(tcb, news);
+  if (c.phase == Phase::timeout && tcb.loss.doubt != 0) {
+    weigh_timeout(tcb, news);
+    if (tcb.loss.doubt != 0) return;
+  }
+  const bool over = c.phase != Phase::open && tcb.send.unacknowledged >= c.recover;
+  if (over) leave(tcb);
+  switch (c.phase) {
+    case Phase::open:
+      if (news.lost > 0 || (over && tcb.loss.board.lost > 0)) return enter(tcb, news);
+      return grow(tcb, news);
+    case Phase::recovery:
+      return prr::on_acknowledgement(tcb, news.delivery.bytes, news.acknowledged > 0 && news.lost == 0);
+    case Phase::timeout:
+      return grow(tcb, news);
+  }
+}
+
+/// RFC 8985 section 7.4.2: a loss that the probe repaired is a loss all the same.
+void heed_probe(Tcb& tcb, Sequence acknowledgement, const News& news) noexcept {
+  const bool duplicate = news.reported > 0 || (news.acknowledged == 0 && news.delivery.bytes == 0);
+  if (!rack::probe_repaired(tcb, acknowledgement, duplicate)) return;
+  CongestionVariables& c = tcb.congestion;
+  if (c.phase != Phase::open) return;
+  congestion::hooks(c.algorithm).reduce(tcb, false, news.now);
+  c.window = std::min(c.window, c.threshold);
+}
+
+}  // namespace
+
+std::uint32_t on_acknowledgement(Tcb& tcb, const Segment& segment, bool duplicate, Time now) noexcept {
+  News news{.now = now, .delivery = {.now = Stamp::of(now), .minimum = tcb.loss.minimum}};
+  take_blocks(tcb, segment, news);
+  if (segment.acknowledgement > tcb.send.unacknowledged) {
+    advance(tcb, segment.acknowledgement, news);
+  } else if (duplicate && !tcb.receive.sack) {
+    count_duplicate(tcb, news);
+  }
+  if (tcb.loss.probing) heed_probe(tcb, segment.acknowledgement, news);
+  find_losses(tcb, news);
+  react(tcb, news);
+  if (news.acknowledged > 0 || tcb.loss.board.sacked > 0) rack::schedule_probe(tcb, now);
+  return news.acknowledged;
+}
+
+void on_timeout(Tcb& tcb, bool first, Time now) noexcept {
+  CongestionVariables& c = tcb.congestion;
+  LossVariables& l = tcb.loss;
+  // RFC 5682 section 2.1 step 1: only the first time-out of a window can be told from a spurious one.
+  l.doubt = first && c.phase == Phase::open ? 1 : 0;
+  if (first && c.phase != Phase::recovery) {  // RFC 5681 equation 4, once for a loss
+    remember(tcb);
+    congestion::hooks(c.algorithm).reduce(tcb, true, now);
+  }
+  c.window = tcb.send.segment_size;
+  c.acknowledged = 0;
+  c.duplicates = 0;
+  c.recover = c.doubtful_end = tcb.send.maximum;
+  c.phase = Phase::timeout;
+  // The segment at SND.UNA cannot be with the peer: then none of what it said need be true (RFC 2018 section 8).
+  if (!l.board.empty() && l.board[0].has(Piece::sacked)) l.board.renege();
+  l.board.emulated = 0;
+  l.board.lose(l.board.base, l.board.end());
+  l.probing = l.waiting = false;
+  tcb.deadlines.loss = never;
+  tcb.send.retransmit_first = true;
+  tcb.send.tail_probe = false;
+}
+
+void on_loss_timer(Tcb& tcb, Time now) noexcept {
+  tcb.deadlines.loss = never;
+  if (!tcb.loss.waiting) {
+    tcb.send.tail_probe = true;
+    return;
+  }
+  News news{.now = now, .delivery = {.now = Stamp::of(now)}};
+  news.lost = rack::detect(tcb, now);
+  react(tcb, news);
+}
+
+}  // namespace mirage::net::tcp::recovery
