@@ -39,6 +39,7 @@ Stack::Stack(Shard& shard, NetPort port, const StackOptions& options) noexcept
       udp_(shard, ip_),
       tcp_(shard, ip_, options.tcp),
       dhcp_(shard, udp_, options.hostname),
+      dhcp6_(shard, udp_),
       transmit_again_([](Timer&) noexcept {}) {}
 
 // --- the receive path ---
@@ -115,6 +116,7 @@ void Stack::visit_counters(CounterVisitor& visitor) const noexcept {
   visitor.counters("tcp", counters_of<tcp::Counters, sizeof(tcp::Counters::drops)>(tcp_.counters()));
   visitor.counters("tcp_drop", counters_by<tcp::Drop>(tcp_.counters().drops));
   visitor.counters("dhcp", counters_of(dhcp_.counters()));
+  visitor.counters("dhcp6", counters_of(dhcp6_.counters()));
   visitor.gauge("tcp", "connections", tcp_.connections());
 }
 
@@ -166,13 +168,45 @@ void Stack::start_ipv6() noexcept {
 void Stack::report_ipv6() noexcept {
   if (const IpAddress taken = discovery_.take_duplicate(); !taken.is_unspecified()) {
     log_.warning("another station uses {}", taken);
+    if (dhcp6_.has(taken)) dhcp6_.conflict();
   }
+  follow_routers();
+  follow_lease6();
   if (discovery_.take_names()) learn_names();
   if (!discovery_.take_change()) return;
   for (const ip::Address& own : ip_.addresses()) {
     if (!own.address().is_v4() && !own.address().is_link_local())
       log_.info("{} is {}", port_.capabilities().mac, own.prefix);
   }
+}
+
+/// RFC 4862 5.5.2, RFC 4861 4.2: routers say whether DHCPv6 has addresses, or other things only.
+void Stack::follow_routers() noexcept {
+  const ip::Autoconfiguration& advertised = discovery_.autoconfiguration();
+  if (dhcp6_.started() || !(advertised.managed() || advertised.other())) return;
+  const IpAddress own = discovery_.link_local(0);
+  if (own.is_unspecified()) return;
+  const auto mode = advertised.managed() ? dhcp6::Machine::Mode::stateful : dhcp6::Machine::Mode::stateless;
+  if (!dhcp6_.start(mode, port_.capabilities().mac, own, 0)) log_.warning("no DHCPv6: its port is taken");
+}
+
+void Stack::follow_lease6() noexcept {
+  const dhcp6::Lease& lease = dhcp6_.lease();
+  switch (dhcp6_.take_change()) {
+    case dhcp6::Actions::Change::none:
+      return;
+    case dhcp6::Actions::Change::bound:
+      for (std::size_t i = 0; i < lease.count; ++i) {
+        const auto& each = lease.addresses[i];
+        discovery_.lease(each.address, 0, each.preferred_until, each.valid_until);
+      }
+      break;
+    case dhcp6::Actions::Change::lost:
+      log_.warning("the DHCPv6 lease is gone");
+      discovery_.release(0);
+      break;
+  }
+  learn_names();
 }
 
 IpAddress Stack::address() noexcept {
@@ -221,6 +255,8 @@ void Stack::add_leased_routes() noexcept {
 /// What the lease says comes first; RFC 8106 5.3.1 leaves the order to us.
 void Stack::learn_names() noexcept {
   name_service_ = leased_names_;
+  for (const IpAddress& server : dhcp6_.lease().names.servers()) name_service_.add_server(server);
+  name_service_.add_search(dhcp6_.lease().names.search());
   const ip::Autoconfiguration& advertised = discovery_.autoconfiguration();
   for (const ip::AdvertisedServer& server : advertised.servers()) {
     if (server.expires > shard_.now()) name_service_.add_server(server.address);

@@ -14,6 +14,7 @@
 #include <mirage/module/stack.hpp>
 #include <mirage/module/start.hpp>
 #include <mirage/net/dhcp/client.hpp>
+#include <mirage/net/dhcp6/client.hpp>
 #include <mirage/net/ethernet/ethernet.hpp>
 #include <mirage/net/ip/icmpv6.hpp>
 #include <mirage/net/ip/ip.hpp>
@@ -98,6 +99,7 @@ class Stack final : public Poller {
   [[nodiscard]] const ip::NeighbourDiscovery& discovery() const noexcept { return discovery_; }
   [[nodiscard]] const Link& link() const noexcept { return link_; }
   [[nodiscard]] const Dhcp& dhcp() const noexcept { return dhcp_; }
+  [[nodiscard]] const dhcp6::Client& dhcp6() const noexcept { return dhcp6_; }
 
   // Poller
   bool poll() noexcept override;
@@ -115,6 +117,8 @@ class Stack final : public Poller {
   void use(const Ipv4Prefix& prefix, Ipv4Address gateway, std::uint16_t mtu) noexcept;
   void follow_lease() noexcept;
   void add_leased_routes() noexcept;
+  void follow_routers() noexcept;
+  void follow_lease6() noexcept;
   void heed_conflict() noexcept;
   void lose_address() noexcept;
   void learn_names() noexcept;
@@ -131,6 +135,7 @@ class Stack final : public Poller {
   Udp udp_;
   Tcp tcp_;
   Dhcp dhcp_;
+  dhcp6::Client dhcp6_;
   PacketHook* hook_ = nullptr;
   NameService leased_names_;
   NameService name_service_;

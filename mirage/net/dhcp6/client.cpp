@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: ISC
+#include <algorithm>
+
 #include <mirage/net/dhcp6/client.hpp>
 
 namespace mirage::net::dhcp6 {
@@ -15,6 +17,12 @@ Result<void, UdpError> Client::start(Machine::Mode mode, const MacAddress& mac, 
   zone_ = zone;
   perform(machine_.start(mode, mac, shard_.random(), shard_.now()));
   return {};
+}
+
+bool Client::has(const IpAddress& address) const noexcept {
+  const Lease& lease = machine_.lease();
+  return std::any_of(lease.addresses.begin(), lease.addresses.begin() + lease.count,
+                     [&](const Lease::Address& own) { return own.address == address; });
 }
 
 void Client::on_burst(std::span<Datagram> datagrams) noexcept {

@@ -28,6 +28,8 @@ class Client final : public DatagramHandler {
   [[nodiscard]] Actions::Change take_change() noexcept { return std::exchange(change_, Actions::Change::none); }
   /// Another station uses one of the addresses.
   void conflict() noexcept { perform(machine_.conflict(shard_.now())); }
+  /// Whether the address is one of the lease.
+  [[nodiscard]] bool has(const IpAddress& address) const noexcept;
   [[nodiscard]] bool started() const noexcept { return started_; }
   [[nodiscard]] const Lease& lease() const noexcept { return machine_.lease(); }
   [[nodiscard]] State state() const noexcept { return machine_.state(); }

@@ -17,6 +17,11 @@ constexpr Duration router_solicitation_interval = 4s;  // RFC 4861 10
 constexpr std::uint8_t identifier_retries = 3;         // RFC 7217 6
 constexpr IpPrefix link_local_network{IpAddress::of(0xfe80'0000'0000'0000, 0), 64};
 
+/// By DHCPv6.
+bool is_leased(const Address& own, std::uint16_t interface) noexcept {
+  return own.origin == Address::Origin::leased && own.interface == interface && !own.address().is_v4();
+}
+
 }  // namespace
 
 NeighbourDiscovery::StepTimer::StepTimer(NeighbourDiscovery& discovery) noexcept
@@ -89,6 +94,38 @@ void NeighbourDiscovery::arm() noexcept {
   }
 }
 
+void NeighbourDiscovery::lease(const IpAddress& address, std::uint16_t interface, Time preferred_until,
+                               Time valid_until) noexcept {
+  Address* own = ip_.addresses().find(address, interface);
+  if (own == nullptr) {
+    own = ip_.addresses().add({.prefix = {address, 128},
+                               .interface = interface,
+                               .origin = Address::Origin::leased,
+                               .phase = Address::Phase::fresh});
+  }
+  if (own == nullptr || own->origin != Address::Origin::leased) return;  // no room, or ours by other means
+  own->preferred_until = preferred_until;
+  own->valid_until = valid_until;
+  step();
+}
+
+void NeighbourDiscovery::release(std::uint16_t interface) noexcept {
+  for (const Address& own : ip_.addresses()) {
+    if (!is_leased(own, interface)) continue;
+    ip_.groups().leave(wire::ipv6_group::solicited_node(own.address()), interface);
+    changed_ = true;
+  }
+  ip_.addresses().remove_if([interface](const Address& own) { return is_leased(own, interface); });
+}
+
+IpAddress NeighbourDiscovery::link_local(std::uint16_t interface) const noexcept {
+  for (const Address& own : std::as_const(ip_).addresses()) {
+    const bool wanted = own.interface == interface && own.origin == Address::Origin::link_local;
+    if (wanted && own.phase == Address::Phase::confirmed) return own.address();
+  }
+  return {};
+}
+
 /// RFC 4862 5.4.2: joins the group where others would ask for the address, and asks for it; used from now on.
 void NeighbourDiscovery::claim_fresh(Time now) noexcept {
   for (Address& own : ip_.addresses()) {
@@ -124,7 +161,8 @@ void NeighbourDiscovery::on_duplicate(const Address& own) noexcept {
   ip_.groups().leave(wire::ipv6_group::solicited_node(own.address()), own.interface);
   ip_.addresses().remove_if([&](const Address& other) { return other == next; });
   changed_ = true;
-  if (next.origin == Address::Origin::manual || ++next.attempt > identifier_retries) return;
+  const bool given = next.origin == Address::Origin::manual || next.origin == Address::Origin::leased;
+  if (given || ++next.attempt > identifier_retries) return;
   next.prefix.address = configuration_.make_address(next.prefix, mac(next.interface), next.attempt);
   next.phase = Address::Phase::fresh;
   (void)ip_.addresses().add(next);

@@ -43,6 +43,14 @@ class NeighbourDiscovery {
   /// 8200 5). Precondition: shard.seed_random() succeeded.
   [[nodiscard]] bool start(std::uint16_t interface, const Options& options) noexcept;
 
+  /// Takes an address that DHCPv6 granted: a new one is claimed, of one that is ours already the times are renewed (RFC
+  /// 8415 18.2.10.1). Such an address says nothing about its network (RFC 5942 4): it has 128 bits.
+  void lease(const IpAddress& address, std::uint16_t interface, Time preferred_until, Time valid_until) noexcept;
+  /// Takes those away again.
+  void release(std::uint16_t interface) noexcept;
+  /// The interface's link-local address once nobody else claimed it; unspecified until then.
+  [[nodiscard]] IpAddress link_local(std::uint16_t interface) const noexcept;
+
   /// A neighbour discovery message whose checksum has been verified.
   void input(const IpPacket& packet) noexcept;
   /// Sends what the links want to know; to be called before they are flushed.
