@@ -76,4 +76,16 @@ concept Flow = std::movable<F> && requires(F& flow, SliceList slices, Bytes byte
   { flow.shard() } noexcept -> std::same_as<Shard&>;
 };
 
+/// A flow with a transport's settings.
+/// - set_no_delay(true): short writes go out at once instead of waiting for acknowledgements (Nagle's algorithm).
+/// - set_keep_alive(idle): a peer that is silent for so long is probed; 0: off.
+/// - set_user_timeout(time): what is written and not acknowledged for so long ends the flow; 0: the transport's
+/// default.
+template <class F>
+concept TunableFlow = Flow<F> && requires(F& flow, bool on, Duration time) {
+  { flow.set_no_delay(on) } noexcept;
+  { flow.set_keep_alive(time) } noexcept;
+  { flow.set_user_timeout(time) } noexcept;
+};
+
 }  // namespace mirage

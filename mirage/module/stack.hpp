@@ -25,7 +25,8 @@ enum class ListenError : std::uint8_t { port_in_use, no_memory, denied };
 inline void append_value(TextWriter& out, ListenError error) noexcept { out.append(to_string(error)); }
 
 struct ListenOptions {
-  /// Connections not yet accepted by the application, half-open ones included; more are refused and counted.
+  /// Connections not yet accepted by the application; more are not answered, and counted. Beside them as many may be
+  /// half-open; beyond, a stack that can answers without keeping anything (SYN cookies).
   std::uint16_t backlog = 128;
 };
 
@@ -38,7 +39,7 @@ concept ListenerOf = std::movable<L> && requires(L& listener) {
 };
 
 template <class T>
-concept Tcp = Flow<typename T::Flow> && ListenerOf<typename T::Listener, typename T::Flow> &&
+concept Tcp = TunableFlow<typename T::Flow> && ListenerOf<typename T::Listener, typename T::Flow> &&
               requires(T& tcp, Port port, Endpoint remote, const ListenOptions& options) {
                 { tcp.listen(port, options) } noexcept -> std::same_as<Result<typename T::Listener, ListenError>>;
                 { tcp.connect(remote) } -> AwaitableOf<Result<typename T::Flow, FlowError>>;

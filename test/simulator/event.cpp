@@ -67,6 +67,10 @@ void written(Tcb& tcb, std::uint32_t bytes) noexcept {
   take_through_bytes(tcb);
   net::tcp::written(tcb, bytes);
 }
+void mark_urgent(Tcb& tcb) noexcept {
+  take_through_bytes(tcb);
+  net::tcp::mark_urgent(tcb);
+}
 void shutdown(Tcb& tcb) noexcept {
   take_through_bytes(tcb);
   net::tcp::shutdown(tcb);
@@ -75,9 +79,9 @@ void close(Tcb& tcb, Time now) noexcept {
   take_through_bytes(tcb);
   net::tcp::close(tcb, now);
 }
-std::optional<Departure> abort(Tcb& tcb) noexcept {
+std::optional<Departure> abort(Tcb& tcb, Time now) noexcept {
   take_through_bytes(tcb);
-  return net::tcp::abort(tcb);
+  return net::tcp::abort(tcb, now);
 }
 
 }  // namespace event

@@ -2,6 +2,7 @@
 // The order of the checks, and the first four of them.
 #include <mirage/net/tcp/arrival.hpp>
 #include <mirage/net/tcp/sack.hpp>
+#include <mirage/net/tcp/timestamps.hpp>
 #include <mirage/net/tcp/user.hpp>
 
 namespace mirage::net::tcp {
@@ -12,9 +13,9 @@ Actions on_segment(Tcb& tcb, const Segment& segment, Time now) noexcept {
     detail::arrive_in_syn_sent(a);
     return a.out;
   }
-  // The third check, security and precedence, has no modern counterpart; the sixth, urgent, needs no action: text is
-  // delivered in line and the pointer is ignored (RFC 6093 section 5).
+  // The third check, security and precedence, has no modern counterpart.
   if (detail::check_sequence(a) && detail::check_reset(a) && detail::check_syn(a) && detail::check_acknowledgement(a)) {
+    detail::take_urgent(a);
     detail::take_text(a);
     detail::take_fin(a);
   }
@@ -33,7 +34,7 @@ bool drop(Arrival& a, Drop reason) noexcept {
 void challenge(Arrival& a) noexcept {
   if (a.now < a.tcb.deadlines.challenge) return;
   a.tcb.deadlines.challenge = a.now + constant::challenge_interval;
-  a.tcb.receive.acknowledge_now = true;
+  a.out.challenge = true;
 }
 
 void fail(Arrival& a, FlowError error) noexcept {
@@ -59,6 +60,15 @@ bool acceptable(const Tcb& tcb, const Segment& segment) noexcept {
   return segment.sequence < r.edge && segment.end() > r.next;
 }
 
+/// RFC 7323 section 5.3 R1; a RST is judged by its sequence number alone. Returns whether the segment may be looked at.
+bool check_timestamp(Arrival& a) noexcept {
+  if (!a.tcb.timestamps.on || a.segment.has(Flags::rst)) return true;
+  if (!a.segment.options.has_timestamps) return drop(a, Drop::no_timestamp);  // section 3.2: SHOULD, silently
+  if (!is_old_duplicate(a.tcb.timestamps, a.segment, a.now)) return true;
+  challenge(a);
+  return drop(a, Drop::old_timestamp);
+}
+
 /// A SYN again, at its own number, while we wait for the acknowledgement of ours. True when the checks go on.
 bool repeated_syn(Arrival& a) noexcept {
   if (a.segment.has(Flags::ack)) {  // simultaneous open, RFC 9293 figure 7: its SYN is known, its ACK is news
@@ -79,12 +89,16 @@ bool check_sequence(Arrival& a) noexcept {
       segment.sequence == tcb.receive.initial) {
     return repeated_syn(a);
   }
-  if (acceptable(tcb, segment)) return true;
+  if (!check_timestamp(a)) return false;
+  if (acceptable(tcb, segment)) {
+    note_timestamp(tcb.timestamps, segment, a.now);
+    return true;
+  }
   if (segment.has(Flags::rst)) return drop(a, Drop::out_of_window);
   if (tcb.state == State::time_wait && segment.has(Flags::fin)) start_time_wait(tcb, a.now);
   // Text or a FIN is a retransmission whose acknowledgement got lost: always answered. An empty segment might be an
-  // answer to one of ours: two confused peers must not play table tennis.
-  if (segment.span() > 0) {
+  // answer to one of ours: two confused peers must not play table tennis. A SYN may be forged: RFC 5961 section 4.2.
+  if (segment.span() > 0 && !segment.has(Flags::syn)) {
     tcb.receive.acknowledge_now = true;
     sack::note_duplicate(tcb.receive, segment.sequence, earlier(segment.sequence + segment.length, tcb.receive.next));
   } else {
@@ -132,7 +146,7 @@ void arrive_in_syn_sent(Arrival& a) noexcept {
     drop(a, Drop::not_expected);
     return;
   }
-  take_syn(tcb, segment);
+  take_syn(tcb, segment, a.now);
   if (acknowledges) {
     become_established(tcb, a.now);
     tcb.receive.acknowledge_now = true;

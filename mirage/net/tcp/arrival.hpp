@@ -30,13 +30,15 @@ struct Arrival {
 [[nodiscard]] bool check_reset(Arrival& a) noexcept;            // second
 [[nodiscard]] bool check_syn(Arrival& a) noexcept;              // fourth
 [[nodiscard]] bool check_acknowledgement(Arrival& a) noexcept;  // fifth
+void take_urgent(Arrival& a) noexcept;                          // sixth
 void take_text(Arrival& a) noexcept;                            // seventh
 void take_fin(Arrival& a) noexcept;                             // eighth
 void arrive_in_syn_sent(Arrival& a) noexcept;                   // section 3.10.7.3
 
 /// Notes why the segment ends here.
 bool drop(Arrival& a, Drop reason) noexcept;
-/// An acknowledgement in answer to something dubious: not more often than the limit of RFC 5961 section 7.
+/// An acknowledgement in answer to something dubious: not more often than the limit of RFC 5961 section 7, which the
+/// caller applies to all connections together, too.
 void challenge(Arrival& a) noexcept;
 /// The connection ends with `error`.
 void fail(Arrival& a, FlowError error) noexcept;

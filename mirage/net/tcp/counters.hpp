@@ -30,7 +30,12 @@ struct Counters {
   std::uint64_t no_listener = 0;
   std::uint64_t malformed_options = 0;
   // Bounds
-  std::uint64_t backlog_full = 0;
+  std::uint64_t backlog_full = 0;           ///< established connections that nobody accepts fill the backlog
+  std::uint64_t cookies_sent = 0;           ///< SYNs answered without keeping anything
+  std::uint64_t cookies_accepted = 0;       ///< connections that began so
+  std::uint64_t cookies_refused = 0;        ///< acknowledgements of what was no cookie, or an old one
+  std::uint64_t challenges = 0;             ///< RFC 5961 challenge acknowledgements
+  std::uint64_t challenges_suppressed = 0;  ///< by the limit for all connections
   std::uint64_t refused_by_budget = 0;
   std::uint64_t receive_memory = 0;  ///< segments dropped because the connection's queue pins too much
   std::uint64_t stored_dropped = 0;  ///< times that segments beyond a hole were given up for memory

@@ -7,6 +7,7 @@
 #include <mirage/net/tcp/rack.hpp>
 #include <mirage/net/tcp/rto.hpp>
 #include <mirage/net/tcp/sack.hpp>
+#include <mirage/net/tcp/timestamps.hpp>
 #include <mirage/net/tcp/window.hpp>
 
 namespace mirage::net::tcp {
@@ -18,14 +19,24 @@ std::uint32_t unsent(const SendVariables& s) noexcept { return s.next < s.end ? 
 /// The FIN is due after the unsent bytes.
 bool fin_due(const SendVariables& s) noexcept { return s.fin_queued && s.next <= s.end; }
 
+/// RFC 9293 section 3.8.5: the pointer is an offset from the segment's own number; urgent text may be longer than that.
+void point_to_urgent(const SendVariables& s, Departure& departure) noexcept {
+  if (!s.urgent_pending || s.urgent <= departure.sequence) return;
+  departure.flags |= Flags::urg;
+  departure.urgent = static_cast<std::uint16_t>(std::min(distance(departure.sequence, s.urgent), 0xffffU));
+}
+
 /// Every segment of a synchronised connection acknowledges and advertises; `report`: there is room for SACK blocks.
-Departure acknowledging(Tcb& tcb, Sequence sequence, bool report = true) noexcept {
+Departure acknowledging(Tcb& tcb, Sequence sequence, Time now, bool report = true) noexcept {
   Departure departure{.sequence = sequence,
                       .acknowledgement = tcb.receive.next,
                       .flags = Flags::ack,
                       .window = advertise(tcb),
                       .segment_size = tcb.send.segment_size,
                       .options = {}};
+  tcb.timestamps.acknowledged = tcb.receive.next;
+  stamp(tcb, now, departure.options);
+  point_to_urgent(tcb.send, departure);
   if (report) sack::add(tcb.receive, departure.options);
   return departure;
 }
@@ -64,6 +75,8 @@ Departure synchronise(Tcb& tcb, Time now) noexcept {
   departure.options.has_window_scale = tcb.receive.scaling;
   departure.options.window_scale = tcb.receive.window_shift;
   departure.options.sack_permitted = tcb.receive.sack;
+  stamp(tcb, now, departure.options);
+  tcb.timestamps.acknowledged = tcb.receive.next;
   departs(tcb, tcb.send.initial, tcb.send.initial + 1, now);
   tcb.send.next = tcb.send.initial + 1;
   acknowledged_all(tcb);
@@ -74,7 +87,7 @@ Departure synchronise(Tcb& tcb, Time now) noexcept {
 Departure text(Tcb& tcb, Sequence sequence, std::uint32_t length, bool fin, Time now) noexcept {
   // Blocks never make a segment larger than the path takes (RFC 9293 section 3.7.1): they follow on their own.
   const bool report = length + sack::largest_size <= tcb.send.segment_size;
-  Departure departure = acknowledging(tcb, sequence, report);
+  Departure departure = acknowledging(tcb, sequence, now, report);
   departure.length = length;
   const Sequence end = sequence + length + (fin ? 1 : 0);
   if (fin) departure.flags |= Flags::fin;
@@ -152,7 +165,8 @@ std::uint32_t text_length(const Tcb& tcb, std::uint32_t maximum_payload) noexcep
   const SendVariables& s = tcb.send;
   const std::uint32_t segment = s.segment_size;
   std::uint32_t length = std::min({unsent(s), peer_room(tcb), congestion_room(tcb)});
-  const std::uint32_t largest = std::max(maximum_payload / segment * segment, segment);
+  // A device that segments would repeat the urgent pointer in each.
+  const std::uint32_t largest = s.urgent_pending ? segment : std::max(maximum_payload / segment * segment, segment);
   if (length >= largest) return largest;
   const std::uint32_t tail = length % segment;
   if (tail != 0 && !tail_may_go(tcb, length)) length -= tail;
@@ -213,11 +227,11 @@ Sequence empty_sequence(const SendVariables& s) noexcept {
   return later(s.unacknowledged, earlier(s.maximum, s.unacknowledged + s.window));
 }
 
-std::optional<Departure> acknowledgement(Tcb& tcb) noexcept {
+std::optional<Departure> acknowledgement(Tcb& tcb, Time now) noexcept {
   ReceiveVariables& r = tcb.receive;
   if (!r.acknowledge_now && r.duplicates_owed == 0) return std::nullopt;
   const std::uint8_t more = r.duplicates_owed > 1 ? static_cast<std::uint8_t>(r.duplicates_owed - 1) : 0;
-  const Departure departure = acknowledging(tcb, empty_sequence(tcb.send));
+  const Departure departure = acknowledging(tcb, empty_sequence(tcb.send), now);
   acknowledged_all(tcb);
   r.duplicates_owed = more;  // one for each segment out of order: the peer counts them
   return departure;
@@ -236,11 +250,11 @@ std::optional<Departure> next_departure(Tcb& tcb, std::uint32_t maximum_payload,
   if (tcb.state == State::closed) return std::nullopt;
   if (tcb.state == State::syn_sent || tcb.state == State::syn_received) {
     if (tcb.send.next == tcb.send.initial) return synchronise(tcb, now);
-    return tcb.state == State::syn_sent ? std::nullopt : acknowledgement(tcb);
+    return tcb.state == State::syn_sent ? std::nullopt : acknowledgement(tcb, now);
   }
   if (tcb.send.keep_alive_probe) {
     tcb.send.keep_alive_probe = false;
-    return acknowledging(tcb, tcb.send.unacknowledged - 1);
+    return acknowledging(tcb, tcb.send.unacknowledged - 1, now);
   }
   if (transmits(tcb.state)) {
     if (tcb.send.tail_probe) {
@@ -252,7 +266,7 @@ std::optional<Departure> next_departure(Tcb& tcb, std::uint32_t maximum_payload,
     if (auto departure = new_text(tcb, maximum_payload, now)) return departure;
     watch_window(tcb, now);
   }
-  return acknowledgement(tcb);
+  return acknowledgement(tcb, now);
 }
 
 void departure_failed(Tcb& tcb, const Departure& departure) noexcept {

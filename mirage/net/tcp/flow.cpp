@@ -13,6 +13,7 @@ Result<SliceList, FlowError> Tcp::read(Connection& connection) noexcept {
   if (connection.tcb.receive.discard) return Failure{FlowError::closed};
   if (connection.received.size() > 0) {
     SliceList slices = connection.received.take(nodes_);
+    if (urgent_bytes(connection.tcb, connection.received.size()) == 0) connection.tcb.receive.urgent_pending = false;
     if (!connection.closed) touch(connection);  // the window may open
     return slices;
   }
@@ -92,7 +93,8 @@ bool AcceptAwaiter::await_ready() noexcept {
   Connection* connection = entry_->ready.pop_front();
   if (connection == nullptr) return false;
   connection->listener = nullptr;
-  --entry_->pending;
+  connection->waiting = false;
+  --entry_->waiting;
   connection->held = true;
   connection_ = connection;
   return true;
@@ -134,9 +136,9 @@ void Tcp::close(Connection& connection) noexcept {
 
 void Tcp::abort(Connection& connection) noexcept {
   if (connection.closed) return;
-  if (const auto reset = tcp::abort(connection.tcb)) {
+  if (const auto reset = tcp::abort(connection.tcb, shard_.now())) {
     ++counters_.resets_sent;
-    send_reply(*reset, connection.tcb.local, connection.tcb.remote, connection.path);
+    send_reply(*reset, connection.tcb.local, connection.tcb.remote, connection.whole_path());
   }
   terminate(connection, FlowError::closed);
 }
@@ -166,6 +168,19 @@ void Flow::set_no_delay(bool on) noexcept {
   connection_->tcb.send.no_delay = on;
   if (!connection_->closed) connection_->owner.touch(*connection_);
 }
+
+void Flow::set_user_timeout(Duration timeout) noexcept {
+  const Duration clamped = std::clamp<Duration>(timeout, 1s, 24h * 40);  // in milliseconds, in 32 bits
+  connection_->tcb.user_timeout = timeout > Duration{0} ? static_cast<std::uint32_t>(clamped / 1ms) : 0;
+}
+
+void Flow::mark_urgent() noexcept {
+  if (connection_->closed) return;
+  tcp::mark_urgent(connection_->tcb);
+  connection_->owner.touch(*connection_);
+}
+
+std::uint32_t Flow::urgent() const noexcept { return urgent_bytes(connection_->tcb, connection_->received.size()); }
 
 void Flow::set_keep_alive(Duration idle) noexcept {
   Tcb& tcb = connection_->tcb;

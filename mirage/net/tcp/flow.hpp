@@ -102,11 +102,20 @@ class Flow {
   /// Probes a silent peer after `idle` (RFC 9293 section 3.8.4: off by default, at least two hours unless asked); 0:
   /// off.
   void set_keep_alive(Duration idle) noexcept;
+  /// How long written bytes may stay without an acknowledgement before the connection fails with timed_out (RFC 9293
+  /// section 3.9.1.8, RFC 5482); at least a second. 0: two minutes.
+  void set_user_timeout(Duration timeout) noexcept;
+
+  /// Marks what has been written so far as urgent. RFC 9293 section 3.8.5 asks for it; new applications should not use
+  /// it (RFC 6093).
+  void mark_urgent() noexcept;
+  /// Bytes ahead in the stream that the peer has marked so: they are read like any others.
+  [[nodiscard]] std::uint32_t urgent() const noexcept;
 
  private:
   Connection* connection_;
 };
 
-static_assert(mirage::Flow<Flow>);
+static_assert(mirage::TunableFlow<Flow>);
 
 }  // namespace mirage::net::tcp

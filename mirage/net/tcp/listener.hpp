@@ -13,7 +13,9 @@ struct ListenEntry : ListNode<> {
   Tcp& owner;
   Port port;
   std::uint16_t backlog;
-  std::uint16_t pending = 0;           ///< half-open and established ones that nobody has accepted
+  std::uint32_t half_open = 0;         ///< in `opening`
+  std::uint32_t waiting = 0;           ///< in `ready`
+  Time cookies_until{};                ///< until then acknowledgements may return SYN cookies
   List<Connection, PlaceTag> ready;    ///< established
   List<Connection, PlaceTag> opening;  ///< half-open
   List<Waiter> acceptors;              ///< AcceptAwaiters

@@ -3,14 +3,17 @@
 #include <algorithm>
 #include <new>
 
+#include <mirage/net/tcp/cookie.hpp>
 #include <mirage/net/tcp/tcp.hpp>
+#include <mirage/net/tcp/timestamps.hpp>
 #include <mirage/net/tcp/user.hpp>
+#include <mirage/net/tcp/window.hpp>
 
 namespace mirage::net::tcp {
 
 namespace {
 
-enum Salt : std::uint64_t { salt_sequence = 1, salt_port = 2 };
+enum Salt : std::uint64_t { salt_sequence = 1, salt_port = 2, salt_timestamp = 3 };
 
 /// RFC 6056 section 3.2 wants a wide range; below lie what services use.
 constexpr std::uint32_t first_ephemeral = 32768;
@@ -46,6 +49,8 @@ OpenParameters Tcp::parameters(const Endpoint& local, const Endpoint& remote, co
           .send_segment_size = segment_size_of(path),
           .receive_segment_size = segment_size_of(path),
           .receive_space = static_cast<std::uint32_t>(std::min<std::size_t>(options_.receive_window, share)),
+          // RFC 7323 section 5.4; the same for each incarnation of the connection, so that time never runs backwards.
+          .timestamp_offset = static_cast<std::uint32_t>(tuple_hash(key_, local, remote, salt_timestamp)),
           .congestion = options_.congestion};
 }
 
@@ -65,10 +70,13 @@ Connection* Tcp::create(const Tcb& tcb, const Path& path) noexcept {
 }
 
 Port Tcp::choose_port(const IpAddress& local, const Endpoint& remote) noexcept {
-  // RFC 6056 section 3.3.3, algorithm 3: a keyed hash of the destination spreads, a counter steps.
-  const std::uint64_t offset = tuple_hash(key_, {.address = local}, remote, salt_port);
+  // RFC 6056 section 3.3.4, algorithm 4: a keyed hash of the destination spreads, and one of many counters steps, so
+  // that nobody learns from his own connections how many others are opened.
+  const std::uint64_t hash = tuple_hash(key_, {.address = local}, remote, salt_port);
+  const std::uint64_t offset = hash >> 8;
+  std::uint16_t& counter = port_counters_[hash & 0xff];
   for (std::uint32_t i = 0; i < ephemeral_count; ++i) {
-    const auto port = static_cast<Port>(first_ephemeral + (offset + port_counter_++) % ephemeral_count);
+    const auto port = static_cast<Port>(first_ephemeral + (offset + counter++) % ephemeral_count);
     if (find_listener(port) != nullptr) continue;
     if (table_.find({.address = local, .port = port}, remote) == nullptr) return port;
   }
@@ -111,32 +119,87 @@ Result<Listener, ListenError> Tcp::listen(Port port, const ListenOptions& option
   return Listener{*entry};
 }
 
-void Tcp::arrive_at_listener(const Incoming& incoming, const Endpoint& local, const Endpoint& remote) noexcept {
+/// Makes a half-open connection of the listener.
+bool Tcp::attach(ListenEntry& entry, const Tcb& tcb, const Path& path) noexcept {
+  Connection* connection = admit() ? create(tcb, path) : nullptr;
+  if (connection == nullptr) {
+    ++counters_.refused_by_budget;
+    return false;
+  }
+  connection->listener = &entry;
+  entry.opening.push_back(*connection);
+  ++entry.half_open;
+  ++counters_.opened_passively;
+  return true;
+}
+
+void Tcp::arrive_at_listener(const Incoming& incoming, const Endpoint& local, const Endpoint& remote,
+                             std::optional<Sequence> beyond) noexcept {
   ListenEntry* entry = find_listener(local.port);
   if (entry == nullptr) {
     ++counters_.no_listener;
     return reject(incoming, local, remote);
   }
-  if (entry->pending >= entry->backlog) {
+  if (entry->waiting >= entry->backlog) {
     ++counters_.backlog_full;
     return;  // no answer: the peer tries again, and there may be room then
   }
   const auto path = ip_.route(local.address, remote.address);
   if (!path || path->is_local_broadcast) return;
-  if (!admit()) {
-    ++counters_.refused_by_budget;
-    return;
+  OpenParameters opening = parameters(local, remote, *path);
+  if (beyond) opening.initial = later(opening.initial, *beyond + 1);  // RFC 1122 section 4.2.2.13 (a)
+  if (entry->half_open >= entry->backlog) return send_cookie(*entry, incoming.segment, opening, *path);
+  (void)attach(*entry, open_passive(opening, incoming.segment, shard_.now()), *path);
+}
+
+/// RFC 4987 section 3.6: the peer that is really there comes back with what we would have had to keep.
+void Tcp::send_cookie(ListenEntry& entry, const Segment& syn, const OpenParameters& parameters,
+                      const Path& path) noexcept {
+  const Time now = shard_.now();
+  Departure departure{.sequence = make_cookie(key_, parameters.local, parameters.remote, syn, now),
+                      .acknowledgement = syn.sequence + 1,
+                      .flags = Flags::syn | Flags::ack,
+                      .window = static_cast<std::uint16_t>(std::min(parameters.receive_space, 0xffffU)),
+                      .options = {}};
+  wire::TcpOptionSet& options = departure.options;
+  options.maximum_segment_size = parameters.receive_segment_size;
+  if (syn.options.has_timestamps) {
+    options.has_timestamps = true;
+    options.timestamp = make_cookie_timestamp(timestamp_at(parameters.timestamp_offset, now), syn.options);
+    options.timestamp_echo = syn.options.timestamp;
+    options.has_window_scale = syn.options.has_window_scale;
+    options.window_scale = window_shift_for(parameters.receive_space);
+    options.sack_permitted = syn.options.sack_permitted;
   }
-  const Tcb tcb = open_passive(parameters(local, remote, *path), incoming.segment, shard_.now());
-  Connection* connection = create(tcb, *path);
-  if (connection == nullptr) {
-    ++counters_.refused_by_budget;
-    return;
+  entry.cookies_until = now + 2 * cookie_lifetime;
+  ++counters_.cookies_sent;
+  send_reply(departure, parameters.local, parameters.remote, path);
+}
+
+/// A segment without a connection: perhaps the acknowledgement of a cookie. False when it has nothing to do with one.
+bool Tcp::redeem_cookie(const Incoming& incoming, const Endpoint& local, const Endpoint& remote,
+                        IpPacket& packet) noexcept {
+  const Segment& segment = incoming.segment;
+  if (!segment.has(Flags::ack) || segment.has(Flags::rst) || segment.has(Flags::syn)) return false;
+  ListenEntry* entry = find_listener(local.port);
+  if (entry == nullptr || shard_.now() >= entry->cookies_until) return false;
+  const auto syn = read_cookie(key_, local, remote, segment, shard_.now());
+  if (!syn) {
+    ++counters_.cookies_refused;
+    return false;
   }
-  connection->listener = entry;
-  entry->opening.push_back(*connection);
-  ++entry->pending;
-  ++counters_.opened_passively;
+  if (entry->waiting >= entry->backlog) {
+    ++counters_.backlog_full;
+    return true;
+  }
+  const auto path = ip_.route(local.address, remote.address);
+  if (!path) return true;
+  OpenParameters opening = parameters(local, remote, *path);
+  opening.initial = segment.acknowledgement - 1;
+  if (!attach(*entry, open_from_cookie(opening, *syn, shard_.now()), *path)) return true;
+  ++counters_.cookies_accepted;
+  arrive(*entry->opening.back(), incoming, packet);
+  return true;
 }
 
 /// Both SYNs are acknowledged: the one who waits for this connection hears of it.
@@ -148,13 +211,15 @@ void Tcp::offer(Connection& connection) noexcept {
   }
   ++counters_.accepted;
   auto* acceptor = static_cast<AcceptAwaiter*>(entry->acceptors.front());
+  --entry->half_open;
   if (acceptor == nullptr) {
+    connection.waiting = true;
+    ++entry->waiting;
     entry->ready.push_back(connection);
     return;
   }
   connection.ListNode<PlaceTag>::unlink();
   connection.listener = nullptr;
-  --entry->pending;
   connection.held = true;
   acceptor->connection_ = &connection;
   acceptor->complete(WaitStatus::done);

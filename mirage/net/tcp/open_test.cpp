@@ -218,7 +218,7 @@ TEST_CASE("RFC 1337: a reset does not end TIME-WAIT") {
 TEST_CASE("abort tells the peer from where it is") {
   Trace t = Trace::established();
   t.write(30).out(0, {.sequence = 1, .acknowledgement = 1, .length = 30});
-  const auto reset = abort(t.tcb);
+  const auto reset = abort(t.tcb, Trace::at(1));
   REQUIRE(reset.has_value());
   CHECK(reset->sequence == Sequence{ours + 31});
   CHECK(reset->flags == (R | A));

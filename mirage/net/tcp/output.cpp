@@ -56,7 +56,7 @@ void Tcp::arm(Connection& connection) noexcept {
 Tcp::Sent Tcp::transmit(Connection& connection) noexcept {
   Tcb& tcb = connection.tcb;
   set_receive_space(tcb, receive_space(connection));
-  std::uint32_t largest = maximum_payload(ip_.capabilities(), connection.path, tcb.send.segment_size);
+  std::uint32_t largest = maximum_payload(ip_.capabilities(), connection.whole_path(), tcb.send.segment_size);
   while (true) {
     const Sequence maximum = tcb.send.maximum;
     const auto departure = next_departure(tcb, largest, shard_.now());
@@ -112,9 +112,9 @@ Tcp::Sent Tcp::send(Connection& connection, const Departure& departure) noexcept
     ++counters_.send_no_memory;
     return Sent::no_memory;
   }
-  write_header(departure, connection.tcb.local.port, connection.tcb.remote.port, connection.path, ip_.capabilities(),
-               frame);
-  const auto sent = ip_.send(connection.path, 0, std::move(frame));
+  write_header(departure, connection.tcb.local.port, connection.tcb.remote.port, connection.whole_path(),
+               ip_.capabilities(), frame);
+  const auto sent = ip_.send(connection.whole_path(), 0, std::move(frame));
   if (!sent && sent.error() == IpError::queue_full) {
     ++counters_.send_refused;
     return Sent::no_room;

@@ -34,6 +34,7 @@ Result<Incoming, PacketError> read_packet(const IpPacket& packet) noexcept {
                               .acknowledgement = {header.acknowledgement},
                               .flags = header.flags,
                               .window = header.window,
+                              .urgent = header.urgent,
                               .length = length,
                               .pieces = count_pieces(length, packet.segment_size),
                               .options = view->option_bytes().empty() ? wire::TcpOptionSet{} : view->options()},
@@ -59,7 +60,8 @@ void write_header(const Departure& departure, Port local, Port remote, const Pat
                                .acknowledgement = departure.acknowledgement.value,
                                .flags = departure.flags,
                                .window = departure.window,
-                               .checksum = partial ? pseudo : std::uint16_t{0}};
+                               .checksum = partial ? pseudo : std::uint16_t{0},
+                               .urgent = departure.urgent};
   header.emit(out, size - wire::tcp_header_size);
   wire::emit_tcp_options(departure.options, out.subspan(wire::tcp_header_size));
   if (partial) {

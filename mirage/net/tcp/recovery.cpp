@@ -6,6 +6,7 @@
 #include <mirage/net/tcp/rack.hpp>
 #include <mirage/net/tcp/recovery.hpp>
 #include <mirage/net/tcp/rto.hpp>
+#include <mirage/net/tcp/timestamps.hpp>
 
 namespace mirage::net::tcp::recovery {
 
@@ -44,7 +45,9 @@ void take_blocks(Tcb& tcb, const Segment& segment, News& news) noexcept {
   }
 }
 
-void advance(Tcb& tcb, Sequence acknowledgement, News& news) noexcept {
+void advance(Tcb& tcb, const Segment& segment, News& news) noexcept {
+  const Sequence acknowledgement = segment.acknowledgement;
+  const auto echo = echoed_round_trip(tcb, segment, news.now);
   SendVariables& s = tcb.send;
   news.acknowledged = distance(s.unacknowledged, acknowledgement);
   news.limited = s.unacknowledged <= tcb.congestion.limited;
@@ -53,8 +56,9 @@ void advance(Tcb& tcb, Sequence acknowledgement, News& news) noexcept {
   s.unacknowledged = acknowledgement;
   s.next = later(s.next, acknowledgement);
   s.probe = false;
+  if (s.urgent <= acknowledgement) s.urgent_pending = false;
   tcb.congestion.duplicates = 0;
-  on_acknowledged(tcb.round_trip, acknowledgement, news.now, tcb.deadlines.last_sent);
+  on_acknowledged(tcb.round_trip, acknowledgement, news.now, tcb.deadlines.last_sent, echo);
   tcb.deadlines.stalled_since = never;
   // RFC 6298 (5.2) and (5.3)
   tcb.deadlines.retransmit = s.unacknowledged == s.maximum ? never : news.now + retransmission_timeout(tcb.round_trip);
@@ -253,7 +257,7 @@ std::uint32_t on_acknowledgement(Tcb& tcb, const Segment& segment, bool duplicat
   News news{.now = now, .delivery = {.now = Stamp::of(now), .minimum = tcb.loss.minimum}};
   take_blocks(tcb, segment, news);
   if (segment.acknowledgement > tcb.send.unacknowledged) {
-    advance(tcb, segment.acknowledgement, news);
+    advance(tcb, segment, news);
   } else if (duplicate && !tcb.receive.sack) {
     count_duplicate(tcb, news);
   }

@@ -19,6 +19,7 @@ struct Segment {
   Sequence acknowledgement{};
   std::uint8_t flags = 0;
   std::uint16_t window = 0;  ///< as in the header, not scaled
+  std::uint16_t urgent = 0;  ///< with URG: where urgent text ends, from `sequence` on
   std::uint32_t length = 0;  ///< payload bytes
   std::uint8_t pieces = 1;   ///< segments on the wire that a device has coalesced into this one
   wire::TcpOptionSet options{};
@@ -39,6 +40,7 @@ struct Departure {
   std::uint16_t window = 0;  ///< as in the header
   std::uint32_t length = 0;  ///< payload bytes, from `sequence` on; more than segment_size: the device segments
   std::uint16_t segment_size = 0;
+  std::uint16_t urgent = 0;
   wire::TcpOptionSet options{};
 };
 
@@ -53,8 +55,10 @@ enum class Drop : std::uint8_t {
   too_many_ranges,      ///< no place to note one more hole
   after_close,          ///< text for an application that has closed
   not_expected,         ///< makes no sense in this state
+  no_timestamp,         ///< although agreed, RFC 7323 section 3.2
+  old_timestamp,        ///< PAWS, RFC 7323 section 5.3
 };
-inline constexpr std::size_t drop_count = 9;
+inline constexpr std::size_t drop_count = 11;
 
 /// What the caller does after an event. Payload first, then the rest in this order.
 struct Actions {
@@ -68,6 +72,7 @@ struct Actions {
   std::uint32_t take = 0;          ///< bytes after those that are
   Sequence position{};             ///< of the first taken byte
   std::uint32_t acknowledged = 0;  ///< bytes to release from the front of the send queue
+  bool challenge = false;          ///< an acknowledgement to send if the limit for all connections together allows it
   bool established = false;
   bool finished = false;  ///< the peer's stream has ended
   bool closed = false;    ///< the connection is over; `error` says how, if not orderly

@@ -71,6 +71,8 @@ constexpr void each_time_field(Visit&& visit, auto& tcb) {
   auto& t = tcb.round_trip;
   visit(t.smoothed), visit(t.variation), visit(t.timeout), visit(t.sent_at), visit(t.timed.value), visit(t.timing);
   visit(t.backoff);
+  auto& s = tcb.timestamps;
+  visit(s.on), visit(s.offset), visit(s.recent), visit(s.recent_at), visit(s.acknowledged.value);
   auto& d = tcb.deadlines;
   for (auto* time : {&d.retransmit, &d.acknowledge, &d.loss, &d.keep_alive, &d.linger, &d.stalled_since, &d.challenge,
                      &d.last_sent}) {
@@ -84,6 +86,8 @@ constexpr void each_field_of(Visit&& visit, auto& tcb) {
   each_field(visit, tcb.local);
   each_field(visit, tcb.remote);
   visit(tcb.state), visit(tcb.passive), visit(tcb.keep_alive_idle), visit(tcb.keep_alive_count);
+  visit(tcb.user_timeout), visit(tcb.send.urgent.value), visit(tcb.send.urgent_pending);
+  visit(tcb.receive.urgent.value), visit(tcb.receive.urgent_pending);
   each_send_field(visit, tcb.send);
   each_receive_field(visit, tcb.receive);
   each_congestion_field(visit, tcb.congestion);

@@ -26,10 +26,12 @@ struct SendVariables {
   std::uint32_t largest_window = 0;
   Sequence window_sequence;          ///< SND.WL1
   Sequence window_acknowledgement;   ///< SND.WL2
+  Sequence urgent;                   ///< SND.UP: behind the last urgent byte
   std::uint16_t segment_size = 536;  ///< payload bytes of a full-sized segment
   std::uint8_t window_shift = 0;     ///< of the windows that the peer advertises
   bool fin_queued = false;           ///< the application has closed: a FIN follows the byte before `end`
   bool no_delay = false;             ///< Nagle's algorithm is off
+  bool urgent_pending = false;       ///< `urgent` is not yet acknowledged
   bool retransmit_first = false;     ///< one lost segment is due, whatever the congestion window says
   bool tail_probe = false;           ///< a tail loss probe is due, likewise
   bool probe = false;                ///< one octet is due, whatever the window says
@@ -42,6 +44,7 @@ struct ReceiveVariables {
   Sequence next;                     ///< RCV.NXT
   Sequence edge;                     ///< right edge of the largest window advertised: it never moves back
   Sequence fin;                      ///< where the peer's FIN is, once seen
+  Sequence urgent;                   ///< RCV.UP: behind the last urgent byte
   std::uint32_t space = 0;           ///< bytes that the connection can take from `next` on
   std::uint32_t space_limit = 0;     ///< `space` of an empty connection
   std::uint16_t segment_size = 536;  ///< MSS that we announced
@@ -50,6 +53,7 @@ struct ReceiveVariables {
   std::uint8_t segments_to_acknowledge = 0;
   std::uint8_t duplicates_owed = 0;  ///< duplicate acknowledgements, one per segment out of order
   bool acknowledge_now = false;
+  bool urgent_pending = false;  ///< the application has not read up to `urgent`
   bool fin_seen = false;
   bool sack = false;     ///< likewise, for selective acknowledgements
   bool discard = false;  ///< the application has closed: text is acknowledged and thrown away
@@ -146,6 +150,15 @@ struct RoundTrip {
   std::uint8_t backoff = 0;  ///< how often the RTO has been doubled
 };
 
+/// RFC 7323: our clock as the peer sees it, and the peer's.
+struct Timestamps {
+  std::uint32_t offset = 0;     ///< of our clock: one for each pair of endpoints, section 5.4
+  std::uint32_t recent = 0;     ///< TS.Recent
+  std::uint32_t recent_at = 0;  ///< when TS.Recent was taken, in seconds
+  Sequence acknowledged;        ///< Last.ACK.sent
+  bool on = false;              ///< offered by us; after the peer's SYN: agreed
+};
+
 /// Deadlines; `never` when not set.
 struct Deadlines {
   Time retransmit = never;  ///< retransmission, or persist when nothing is in flight
@@ -159,18 +172,20 @@ struct Deadlines {
 };
 
 struct Tcb {
-  static constexpr std::uint16_t version = 1;
+  static constexpr std::uint16_t version = 2;
   Endpoint local;
   Endpoint remote;
   State state = State::closed;
   bool passive = false;         ///< came from a listener
   Duration keep_alive_idle{0};  ///< 0: off
   std::uint8_t keep_alive_count = 0;
+  std::uint32_t user_timeout = 0;  ///< milliseconds without progress; 0: constant::user_timeout
   SendVariables send;
   ReceiveVariables receive;
   CongestionVariables congestion;
   LossVariables loss;
   RoundTrip round_trip;
+  Timestamps timestamps;
   Deadlines deadlines;
 
   /// Sequence numbers sent and not acknowledged, RFC 5681 FlightSize.
@@ -201,6 +216,9 @@ inline constexpr Duration fin_wait_2 = 60s;            ///< after a full close n
 inline constexpr Duration challenge_interval = 100ms;  ///< RFC 5961 section 7, for each connection
 inline constexpr std::uint16_t default_segment_size = 536;  ///< RFC 9293 MUST-15
 inline constexpr std::uint16_t smallest_segment_size = 48;  ///< a peer cannot make us send less per header; as Linux
+inline constexpr Duration timestamp_tick = 1ms;             ///< RFC 7323 section 5.4: 1 ms to 1 s
+inline constexpr Duration timestamp_lifetime = 24h * 24;    ///< of TS.Recent, RFC 7323 section 5.5
+inline constexpr std::uint16_t timestamps_size = 12;        ///< bytes of the option in every segment
 inline constexpr Duration keep_alive_interval = 75s;
 inline constexpr std::uint8_t keep_alive_probes = 9;
 inline constexpr std::uint32_t initial_segments = 10;    ///< RFC 6928

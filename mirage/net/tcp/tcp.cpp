@@ -25,39 +25,43 @@ void Tcp::start() noexcept {
   Drbg& random = shard_.random();
   key_ = {random.next_u64(), random.next_u64()};
   table_.set_key({random.next_u64(), random.next_u64()});
-  port_counter_ = static_cast<std::uint16_t>(random.next_u32());
+  for (std::uint16_t& counter : port_counters_) counter = static_cast<std::uint16_t>(random.next_u32());
+}
+
+void Tcp::count_error(PacketError error) noexcept {
+  switch (error) {
+    case PacketError::malformed:
+      ++counters_.malformed;
+      break;
+    case PacketError::bad_checksum:
+      ++counters_.bad_checksum;
+      break;
+    case PacketError::not_unicast:
+      ++counters_.not_unicast;
+      break;
+  }
 }
 
 void Tcp::input(IpPacket& packet) noexcept {
   ++counters_.segments_in;
   const auto incoming = read_packet(packet);
-  if (!incoming) {
-    switch (incoming.error()) {
-      case PacketError::malformed:
-        ++counters_.malformed;
-        break;
-      case PacketError::bad_checksum:
-        ++counters_.bad_checksum;
-        break;
-      case PacketError::not_unicast:
-        ++counters_.not_unicast;
-        break;
-    }
-    return;
-  }
+  if (!incoming) return count_error(incoming.error());
   if (incoming->segment.options.malformed) ++counters_.malformed_options;
   const Endpoint local{.address = packet.destination, .port = incoming->local_port};
   const Endpoint remote{.address = packet.source, .port = incoming->remote_port};
   Connection* connection = table_.find(local, remote);
   const Segment& segment = incoming->segment;
   const bool opens = segment.has(Flags::syn) && !segment.has(Flags::ack) && !segment.has(Flags::rst);
+  std::optional<Sequence> beyond;
   if (connection != nullptr && opens && connection->tcb.state == State::time_wait &&
-      segment.sequence > connection->tcb.receive.next) {
-    terminate(*connection, std::nullopt);  // a new incarnation: RFC 1122 section 4.2.2.13
+      is_new_incarnation(connection->tcb, segment)) {
+    beyond = connection->tcb.send.maximum;
+    terminate(*connection, std::nullopt);
     connection = nullptr;
   }
   if (connection != nullptr) return arrive(*connection, *incoming, packet);
-  if (opens) return arrive_at_listener(*incoming, local, remote);
+  if (opens) return arrive_at_listener(*incoming, local, remote, beyond);
+  if (redeem_cookie(*incoming, local, remote, packet)) return;
   ++counters_.no_connection;
   // RFC 9293 section 3.10.7.2, fourth: a listening port drops what neither opens nor acknowledges.
   if (!segment.has(Flags::ack) && find_listener(local.port) != nullptr) return;
@@ -111,6 +115,7 @@ void Tcp::take_payload(Connection& connection, const Actions& actions, SliceList
 
 void Tcp::apply(Connection& connection, const Actions& actions, SliceList&& payload) noexcept {
   if (actions.drop != Drop::none) ++counters_.drops[static_cast<std::size_t>(actions.drop)];
+  if (actions.challenge) challenge(connection);
   take_payload(connection, actions, std::move(payload));
   if (actions.acknowledged > 0) {
     connection.sending.release(nodes_, actions.acknowledged);
@@ -125,12 +130,29 @@ void Tcp::apply(Connection& connection, const Actions& actions, SliceList&& payl
   if (actions.established) offer(connection);
   if (actions.reply) {
     if ((actions.reply->flags & Flags::rst) != 0) ++counters_.resets_sent;
-    send_reply(*actions.reply, connection.tcb.local, connection.tcb.remote, connection.path);
+    send_reply(*actions.reply, connection.tcb.local, connection.tcb.remote, connection.whole_path());
   }
   if (actions.closed) return terminate(connection, actions.error);
   if (connection.readable()) connection.wake(connection.readers);
   if (connection.tcb.state == State::time_wait) enter_time_wait(connection);
   touch(connection);
+}
+
+/// RFC 5961 section 7, for all connections together. A fixed limit would tell whoever shares it about the connections
+/// of others (CVE-2016-5696); so it is drawn anew each second.
+void Tcp::challenge(Connection& connection) noexcept {
+  if (shard_.now() >= challenges_until_) {
+    challenges_until_ = shard_.now() + 1s;
+    const std::uint32_t limit = options_.challenges_per_second;
+    challenges_left_ = limit / 2 + shard_.random().below(limit + 1);
+  }
+  if (challenges_left_ == 0) {
+    ++counters_.challenges_suppressed;
+    return;
+  }
+  --challenges_left_;
+  ++counters_.challenges;
+  connection.tcb.receive.acknowledge_now = true;
 }
 
 void Tcp::expired(Connection& connection) noexcept {
@@ -154,7 +176,8 @@ void Tcp::terminate(Connection& connection, std::optional<FlowError> error) noex
   if (error == FlowError::timed_out) ++counters_.timed_out;
   if (connection.ListNode<PlaceTag>::linked() && connection.listener == nullptr) --time_wait_count_;
   connection.ListNode<PlaceTag>::unlink();
-  if (connection.listener != nullptr) --connection.listener->pending;
+  if (connection.listener != nullptr)
+    --(connection.waiting ? connection.listener->waiting : connection.listener->half_open);
   connection.listener = nullptr;
   connection.closed = true;
   connection.error = error;

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: ISC
 // TCP: the shell around the core. It finds the connection of a segment, keeps its queues, completes waiters, and sends
-// what the core says. Read RFC 9293; also RFC 5961 (blind attacks), 6528 (ISN), 6056 (ports), 1122 4.2.
+// what the core says. Read RFC 9293; also RFC 5961 (blind attacks), 4987 (SYN floods), 6528 (ISN),
+// 6056 (ports), 7323 (timestamps), 6191 (TIME-WAIT), 1122 4.2.
 //
 // A stack calls input() for each packet, on_error() for ICMP errors, and flush() once per turn after the run queue is
 // drained and before its device's send. Timers are armed on the shard's wheel: one for each connection, re-armed only
 // when it has fired or a nearer deadline appears. Input never resumes a coroutine.
 //
-// Deliberately not here yet: timestamps and PAWS (RFC 7323), SYN cookies, Fast Open, ECN.
+// Deliberately not here yet: Fast Open, ECN.
 #pragma once
 
 #include <mirage/async/shard.hpp>
@@ -27,10 +28,11 @@ struct TcpOptions {
   std::uint32_t maximum_connections = 16384;
   std::uint32_t maximum_time_wait = 4096;
   std::uint32_t maximum_listeners = 64;
-  std::uint32_t receive_window = 256 * 1024;  ///< bytes for each connection; it may pin twice that
-  std::uint32_t send_buffer = 256 * 1024;     ///< bytes for each connection
-  std::uint32_t connection_reserve = 1024;    ///< bytes of the buffer pool that must be left for each connection
-  std::uint32_t maximum_slices = 65536;       ///< in all queues together
+  std::uint32_t receive_window = 256 * 1024;   ///< bytes for each connection; it may pin twice that
+  std::uint32_t send_buffer = 256 * 1024;      ///< bytes for each connection
+  std::uint32_t connection_reserve = 1024;     ///< bytes of the buffer pool that must be left for each connection
+  std::uint32_t maximum_slices = 65536;        ///< in all queues together
+  std::uint32_t challenges_per_second = 1000;  ///< RFC 5961 section 7: between half and three halves of it, drawn anew
   Algorithm congestion = Algorithm::cubic;
 };
 
@@ -85,7 +87,12 @@ class Tcp {
 
   // Opening (open.cpp)
   [[nodiscard]] Result<Connection*, FlowError> open(const Endpoint& remote) noexcept;
-  void arrive_at_listener(const Incoming& incoming, const Endpoint& local, const Endpoint& remote) noexcept;
+  void arrive_at_listener(const Incoming& incoming, const Endpoint& local, const Endpoint& remote,
+                          std::optional<Sequence> beyond) noexcept;
+  [[nodiscard]] bool attach(ListenEntry& entry, const Tcb& tcb, const Path& path) noexcept;
+  void send_cookie(ListenEntry& entry, const Segment& syn, const OpenParameters& parameters, const Path& path) noexcept;
+  [[nodiscard]] bool redeem_cookie(const Incoming& incoming, const Endpoint& local, const Endpoint& remote,
+                                   IpPacket& packet) noexcept;
   [[nodiscard]] Connection* create(const Tcb& tcb, const Path& path) noexcept;
   [[nodiscard]] bool admit() noexcept;
   [[nodiscard]] OpenParameters parameters(const Endpoint& local, const Endpoint& remote, const Path& path) noexcept;
@@ -95,10 +102,12 @@ class Tcp {
   void close_listener(ListenEntry& entry) noexcept;
 
   // Events (tcp.cpp)
+  void count_error(PacketError error) noexcept;
   void arrive(Connection& connection, const Incoming& incoming, IpPacket& packet) noexcept;
   [[nodiscard]] bool make_room(Connection& connection, const Segment& segment, const SliceList& payload) noexcept;
   void apply(Connection& connection, const Actions& actions, SliceList&& payload) noexcept;
   void take_payload(Connection& connection, const Actions& actions, SliceList&& payload) noexcept;
+  void challenge(Connection& connection) noexcept;
   void expired(Connection& connection) noexcept;
   void enter_time_wait(Connection& connection) noexcept;
   void terminate(Connection& connection, std::optional<FlowError> error) noexcept;
@@ -141,7 +150,9 @@ class Tcp {
   std::uint32_t listener_count_ = 0;
   std::uint32_t connection_count_ = 0;
   SipKey key_{};
-  std::uint16_t port_counter_ = 0;
+  std::array<std::uint16_t, 256> port_counters_{};
+  std::uint32_t challenges_left_ = 0;
+  Time challenges_until_{};
   RetryTimer retry_;
   Counters counters_;
 };

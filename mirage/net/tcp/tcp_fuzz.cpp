@@ -71,7 +71,7 @@ class FuzzBench : public test::Bench {
     require(r.next <= r.edge && (r.ranges.empty() || r.ranges.items[0].begin > r.next));
     for (std::size_t i = 1; i < r.ranges.count; ++i) require(r.ranges.items[i - 1].end < r.ranges.items[i].begin);
     require(tcb.state != State::closed);
-    require(tcb.congestion.window > 0);
+    if (synchronised(tcb.state)) require(tcb.congestion.window > 0);
     const Scoreboard& b = tcb.loss.board;
     if (synchronised(tcb.state)) require(b.base == s.unacknowledged && b.end() == s.next);
     require(b.sacked + b.lost <= distance(b.base, b.end()));
@@ -100,22 +100,45 @@ void write(Flow& flow, std::size_t size) {
 void segment(FuzzBench& bench, Input& in) {
   std::uint32_t next = initial + 1;
   std::uint32_t una = 0;
+  wire::TcpOptionSet stamps;
   bench.tcp.each_tcb([&](const Tcb& tcb) {
+    if (tcb.remote.port != 4000) return;
     next = tcb.receive.next.value;
     una = tcb.send.unacknowledged.value;
+    stamps.has_timestamps = tcb.timestamps.on;
+    stamps.timestamp = tcb.timestamps.recent;
+    stamps.timestamp_echo = tcb.timestamps.offset + 1000;
   });
   const std::uint8_t flags = in.byte();
   const auto sequence = next + static_cast<std::uint32_t>(static_cast<std::int16_t>(in.word()));
   const auto acknowledgement = una + static_cast<std::uint32_t>(static_cast<std::int16_t>(in.word()));
   const std::uint16_t window = in.word();
   const std::uint32_t length = in.word() % 3000;
-  std::vector<std::byte> options(in.byte() % 11 * 4);
+  const std::uint8_t shape = in.byte();
+  std::vector<std::byte> options(shape % 11 * 4U);
   for (auto& byte : options) byte = static_cast<std::byte>(in.byte());
+  if (stamps.has_timestamps && shape < 200) {  // near the right ones; the rest are noise
+    stamps.timestamp += static_cast<std::uint32_t>(static_cast<std::int8_t>(in.byte()));
+    stamps.timestamp_echo += in.byte();
+    options.resize(wire::tcp_options_size(stamps));
+    wire::emit_tcp_options(stamps, options);
+  }
   bench.text(flags, sequence, acknowledgement, window, length, options);
 }
 
+/// Other peers than the one: SYNs beyond the backlog, and acknowledgements of the cookies that answer them.
+void visit(FuzzBench& bench, Input& in) {
+  const Port from = static_cast<Port>(5000 + in.byte() % 4);
+  const bool opens = (in.byte() & 1) != 0;
+  const std::uint32_t number = bench.ip.sent.empty() ? 0 : bench.ip.sent.back().header.sequence;
+  bench.arrive({.flags = opens ? Flags::syn : Flags::ack,
+                .sequence = opens ? initial : initial + 1,
+                .acknowledgement = opens ? 0 : number + 1,
+                .from = from});
+}
+
 void operate(FuzzBench& bench, Flow& flow, Input& in, std::uint32_t& position) {
-  switch (in.byte() % 12) {
+  switch (in.byte() % 16) {
     case 0:
       bench.environment.now += std::chrono::milliseconds{in.word()};
       break;
@@ -143,6 +166,15 @@ void operate(FuzzBench& bench, Flow& flow, Input& in, std::uint32_t& position) {
     case 8:
       if (in.byte() > 253) flow.abort();
       break;
+    case 9:
+      visit(bench, in);
+      break;
+    case 10:
+      flow.mark_urgent();
+      break;
+    case 11:
+      flow.set_user_timeout(std::chrono::seconds{in.byte()});
+      break;
     default:
       segment(bench, in);
   }
@@ -151,15 +183,22 @@ void operate(FuzzBench& bench, Flow& flow, Input& in, std::uint32_t& position) {
 
 void fuzz(Input in) {
   FuzzBench bench;
-  auto listener = bench.tcp.listen(7);
+  auto listener = bench.tcp.listen(7, {.backlog = 2});
   require(listener.has_value());
-  const std::byte options[] = {
-      std::byte{2}, std::byte{4}, std::byte{5}, std::byte{0xb4}, std::byte{4},
-      std::byte{2}, std::byte{1}, std::byte{3}, std::byte{3},    static_cast<std::byte>(in.byte()),
-      std::byte{0}, std::byte{0}};
-  bench.text(Flags::syn, initial, 0, in.word(), 0, options);
+  wire::TcpOptionSet options;
+  options.maximum_segment_size = 1460;
+  options.sack_permitted = options.has_window_scale = true;
+  options.window_scale = in.byte() % 16;
+  options.has_timestamps = (in.byte() & 1) != 0;
+  options.timestamp = 0xfffffff0;
+  std::vector<std::byte> bytes(wire::tcp_options_size(options));
+  wire::emit_tcp_options(options, bytes);
+  bench.text(Flags::syn, initial, 0, in.word(), 0, bytes);
   bench.step();
-  bench.text(Flags::ack, initial + 1, bench.ip.sent.back().header.sequence + 1, in.word(), 0, {});
+  options = {.has_timestamps = options.has_timestamps, .timestamp = 0xfffffff1};
+  bytes.resize(wire::tcp_options_size(options));
+  wire::emit_tcp_options(options, bytes);
+  bench.text(Flags::ack, initial + 1, bench.ip.sent.back().header.sequence + 1, in.word(), 0, bytes);
   bench.step();
   auto awaiter = listener->accept();
   require(awaiter.await_ready());

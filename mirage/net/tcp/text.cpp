@@ -43,6 +43,17 @@ void take_out_of_order(Arrival& a, Sequence end) noexcept {
 
 }  // namespace
 
+/// RFC 9293 section 3.8.5: text stays in line (RFC 6093 section 5), and the application can ask how much of it is
+/// urgent. The pointer never moves back.
+void take_urgent(Arrival& a) noexcept {
+  ReceiveVariables& r = a.tcb.receive;
+  if (!a.segment.has(Flags::urg) || !receives(a.tcb.state)) return;
+  const Sequence pointer = a.segment.sequence + a.segment.urgent;
+  if (pointer <= r.next || (r.urgent_pending && pointer <= r.urgent)) return;
+  r.urgent = pointer;
+  r.urgent_pending = true;
+}
+
 void take_text(Arrival& a) noexcept {
   Tcb& tcb = a.tcb;
   ReceiveVariables& r = tcb.receive;
@@ -58,7 +69,7 @@ void take_text(Arrival& a) noexcept {
   if (r.discard && tcb.state == State::fin_wait_2) {
     // RFC 9293 section 3.6.1 (MAY-1, SHLD-3): nobody will ever read this; let the peer know.
     drop(a, Drop::after_close);
-    a.out.reply = abort(tcb);
+    a.out.reply = abort(tcb, a.now);
     a.out.closed = true;
     a.out.error = FlowError::closed;
     return;

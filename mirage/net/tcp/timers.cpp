@@ -10,8 +10,8 @@ namespace mirage::net::tcp {
 
 namespace {
 
-void give_up(Tcb& tcb, Actions& out) noexcept {
-  out.reply = abort(tcb);
+void give_up(Tcb& tcb, Time now, Actions& out) noexcept {
+  out.reply = abort(tcb, now);
   out.closed = true;
   out.error = FlowError::timed_out;
 }
@@ -19,7 +19,7 @@ void give_up(Tcb& tcb, Actions& out) noexcept {
 Duration patience(const Tcb& tcb) noexcept {
   if (tcb.state == State::syn_sent) return constant::open_timeout;
   if (tcb.state == State::syn_received) return tcb.passive ? constant::accept_timeout : constant::open_timeout;
-  return constant::user_timeout;
+  return tcb.user_timeout > 0 ? Duration{1ms} * tcb.user_timeout : constant::user_timeout;
 }
 
 /// RFC 6298 (5.4) to (5.6). What is in flight is taken for lost; a probe of the window starts again at SND.UNA.
@@ -27,7 +27,7 @@ void retransmission_expired(Tcb& tcb, Time now, Actions& out) noexcept {
   SendVariables& s = tcb.send;
   const bool first = tcb.deadlines.stalled_since == never;
   if (first) tcb.deadlines.stalled_since = now;
-  if (now - tcb.deadlines.stalled_since >= patience(tcb)) return give_up(tcb, out);
+  if (now - tcb.deadlines.stalled_since >= patience(tcb)) return give_up(tcb, now, out);
   if (!synchronised(tcb.state)) {
     s.next = s.initial;
   } else if (s.window == 0 || s.unacknowledged == s.maximum) {
@@ -44,7 +44,7 @@ void retransmission_expired(Tcb& tcb, Time now, Actions& out) noexcept {
 
 /// RFC 9293 section 3.8.4.
 void keep_alive_expired(Tcb& tcb, Time now, Actions& out) noexcept {
-  if (tcb.keep_alive_count >= constant::keep_alive_probes) return give_up(tcb, out);
+  if (tcb.keep_alive_count >= constant::keep_alive_probes) return give_up(tcb, now, out);
   ++tcb.keep_alive_count;
   tcb.send.keep_alive_probe = true;
   tcb.deadlines.keep_alive = now + constant::keep_alive_interval;

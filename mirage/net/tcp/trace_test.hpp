@@ -18,7 +18,8 @@
 
 namespace mirage::net::tcp::test {
 
-inline constexpr std::uint8_t S = Flags::syn, A = Flags::ack, F = Flags::fin, R = Flags::rst, P = Flags::psh;
+inline constexpr std::uint8_t S = Flags::syn, A = Flags::ack, F = Flags::fin, R = Flags::rst, P = Flags::psh,
+                              U = Flags::urg;
 
 /// A segment of the trace; numbers relative to the initial ones: ours 1000, theirs 5000.
 struct Line {
@@ -28,6 +29,7 @@ struct Line {
   std::uint32_t length = 0;
   std::uint16_t window = 10000;
   wire::TcpOptionSet options{};
+  std::uint16_t urgent = 0;
 };
 
 inline constexpr std::uint32_t ours = 1000;
@@ -36,7 +38,7 @@ inline constexpr std::uint16_t segment_size = 100;
 
 inline std::string text(const Line& line) {
   std::string out;
-  for (const auto& [bit, name] : {std::pair{S, 'S'}, {F, 'F'}, {R, 'R'}, {A, 'A'}}) {
+  for (const auto& [bit, name] : {std::pair{S, 'S'}, {F, 'F'}, {R, 'R'}, {A, 'A'}, {U, 'U'}}) {
     if ((line.flags & bit) != 0) out += name;
   }
   return out + " " + std::to_string(line.sequence) + ":" + std::to_string(line.sequence + line.length) + " ack " +
@@ -85,6 +87,7 @@ class Trace {
     if (actions.payload != Actions::Payload::none) received += actions.take;
     released += actions.acknowledged;
     if (actions.reply) replies.push_back(*actions.reply);
+    if (actions.challenge) tcb.receive.acknowledge_now = true;  // the limit for all connections is the shell's
     restore_tcb();
     return *this;
   }
@@ -147,6 +150,7 @@ class Trace {
             .acknowledgement = {ours + line.acknowledgement},
             .flags = line.flags,
             .window = line.window,
+            .urgent = line.urgent,
             .length = line.length,
             .options = line.options};
   }

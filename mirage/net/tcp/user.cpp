@@ -3,6 +3,7 @@
 
 #include <mirage/net/tcp/congestion/algorithm.hpp>
 #include <mirage/net/tcp/rto.hpp>
+#include <mirage/net/tcp/timestamps.hpp>
 #include <mirage/net/tcp/user.hpp>
 #include <mirage/net/tcp/window.hpp>
 
@@ -24,6 +25,8 @@ Tcb blank(const OpenParameters& parameters, Time now) noexcept {
   r.window_shift = window_shift_for(parameters.receive_space);
   r.scaling = r.sack = true;
   tcb.congestion.algorithm = parameters.congestion;
+  tcb.timestamps.on = true;
+  tcb.timestamps.offset = parameters.timestamp_offset;
   tcb.deadlines.challenge = now;
   return tcb;
 }
@@ -40,11 +43,26 @@ Tcb open_passive(const OpenParameters& parameters, const Segment& syn, Time now)
   Tcb tcb = blank(parameters, now);
   tcb.state = State::syn_received;
   tcb.passive = true;
-  take_syn(tcb, syn);
+  take_syn(tcb, syn, now);
   return tcb;
 }
 
-void take_syn(Tcb& tcb, const Segment& syn) noexcept {
+namespace {
+
+/// RFC 7323 section 3.2. The option takes its place in every segment (RFC 6691, RFC 9293 section 3.7.1).
+void agree_on_timestamps(Tcb& tcb, const Segment& syn, Time now) noexcept {
+  Timestamps& t = tcb.timestamps;
+  t.on = t.on && syn.options.has_timestamps;
+  if (!t.on) return;
+  t.recent = syn.options.timestamp;
+  t.recent_at = in_seconds(now);
+  t.acknowledged = tcb.receive.next;
+  tcb.send.segment_size -= constant::timestamps_size;
+}
+
+}  // namespace
+
+void take_syn(Tcb& tcb, const Segment& syn, Time now) noexcept {
   ReceiveVariables& r = tcb.receive;
   SendVariables& s = tcb.send;
   r.initial = syn.sequence;
@@ -61,6 +79,7 @@ void take_syn(Tcb& tcb, const Segment& syn) noexcept {
   s.window_shift = r.scaling ? syn.options.window_scale : 0;
   if (!r.scaling) r.window_shift = 0;
   r.sack = r.sack && syn.options.sack_permitted;
+  agree_on_timestamps(tcb, syn, now);
   s.window = s.largest_window = syn.window;
   s.window_sequence = syn.sequence;
   s.window_acknowledgement = syn.has(Flags::ack) ? syn.acknowledgement : s.initial;
@@ -86,7 +105,36 @@ void become_established(Tcb& tcb, Time now) noexcept {
   if (tcb.keep_alive_idle > Duration{0}) tcb.deadlines.keep_alive = now + tcb.keep_alive_idle;
 }
 
+Tcb open_from_cookie(const OpenParameters& parameters, const Segment& syn, Time now) noexcept {
+  Tcb tcb = open_passive(parameters, syn, now);
+  tcb.send.next = tcb.send.maximum = tcb.send.initial + 1;
+  tcb.receive.edge = tcb.receive.next + std::min(tcb.receive.space, 0xffffU);
+  tcb.deadlines.retransmit = now + retransmission_timeout(tcb.round_trip);  // should the acknowledgement not be taken
+  return tcb;
+}
+
+bool is_new_incarnation(const Tcb& old, const Segment& syn) noexcept {
+  const bool beyond = syn.sequence > old.receive.next;
+  if (!syn.options.has_timestamps) return beyond;
+  if (!old.timestamps.on) return true;
+  const std::uint32_t last = old.timestamps.recent;
+  return is_older(last, syn.options.timestamp) || (syn.options.timestamp == last && beyond);
+}
+
 void written(Tcb& tcb, std::uint32_t bytes) noexcept { tcb.send.end += bytes; }
+
+void mark_urgent(Tcb& tcb) noexcept {
+  if (tcb.send.end <= tcb.send.unacknowledged) return;
+  tcb.send.urgent = tcb.send.end;
+  tcb.send.urgent_pending = true;
+}
+
+std::uint32_t urgent_bytes(const Tcb& tcb, std::uint32_t unread) noexcept {
+  const ReceiveVariables& r = tcb.receive;
+  const bool past_fin = r.fin_seen && r.next > r.fin;
+  const Sequence read = r.next - unread - (past_fin ? 1 : 0);
+  return r.urgent_pending && r.urgent > read ? distance(read, r.urgent) : 0;
+}
 
 bool may_write(const Tcb& tcb) noexcept {
   return !tcb.send.fin_queued && (tcb.state == State::established || tcb.state == State::close_wait);
@@ -106,7 +154,7 @@ void close(Tcb& tcb, Time now) noexcept {
   }
 }
 
-std::optional<Departure> abort(Tcb& tcb) noexcept {
+std::optional<Departure> abort(Tcb& tcb, Time now) noexcept {
   const State before = tcb.state;
   tcb.state = State::closed;
   tcb.deadlines = {};
@@ -114,10 +162,12 @@ std::optional<Departure> abort(Tcb& tcb) noexcept {
   const bool known = before == State::syn_received || before == State::established || before == State::fin_wait_1 ||
                      before == State::fin_wait_2 || before == State::close_wait;
   if (!known) return std::nullopt;
-  return Departure{.sequence = tcb.send.maximum,
-                   .acknowledgement = tcb.receive.next,
-                   .flags = Flags::rst | Flags::ack,
-                   .options = {}};
+  Departure reset{.sequence = tcb.send.maximum,
+                  .acknowledgement = tcb.receive.next,
+                  .flags = Flags::rst | Flags::ack,
+                  .options = {}};
+  stamp(tcb, now, reset.options);
+  return reset;
 }
 
 std::optional<Departure> reset_for(const Segment& segment) noexcept {
@@ -130,6 +180,7 @@ std::optional<Departure> reset_for(const Segment& segment) noexcept {
 
 void shrink_segment_size(Tcb& tcb, std::uint16_t segment_size) noexcept {
   segment_size = std::max(segment_size, constant::smallest_segment_size);
+  if (tcb.timestamps.on && tcb.state != State::syn_sent) segment_size -= constant::timestamps_size;
   if (segment_size >= tcb.send.segment_size) return;
   tcb.send.segment_size = segment_size;
   if (!synchronised(tcb.state)) return;

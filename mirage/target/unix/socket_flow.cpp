@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: ISC
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <new>
 
+#include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -118,6 +120,28 @@ void SocketFlow::close() noexcept {
   if (socket_ == nullptr || socket_->descriptor() < 0) return;
   shutdown();
   lingering_->add(socket_->release());
+}
+
+namespace {
+
+void set_option(const Socket& socket, int level, int name, int value) noexcept {
+  if (socket.descriptor() >= 0) ::setsockopt(socket.descriptor(), level, name, &value, sizeof value);
+}
+
+}  // namespace
+
+void SocketFlow::set_no_delay(bool on) noexcept { set_option(*socket_, IPPROTO_TCP, TCP_NODELAY, on ? 1 : 0); }
+
+void SocketFlow::set_keep_alive(Duration idle) noexcept {
+  const auto seconds = std::chrono::ceil<std::chrono::seconds>(std::clamp<Duration>(idle, 0s, 32767s)).count();
+  if (seconds > 0) set_option(*socket_, IPPROTO_TCP, TCP_KEEPIDLE, static_cast<int>(seconds));
+  set_option(*socket_, SOL_SOCKET, SO_KEEPALIVE, seconds > 0 ? 1 : 0);
+}
+
+void SocketFlow::set_user_timeout(Duration timeout) noexcept {
+  constexpr Duration longest{24h * 20};  // in milliseconds, in an int
+  const auto time = std::chrono::ceil<std::chrono::milliseconds>(std::clamp<Duration>(timeout, 0s, longest)).count();
+  set_option(*socket_, IPPROTO_TCP, TCP_USER_TIMEOUT, static_cast<int>(time));
 }
 
 void SocketFlow::abort() noexcept {

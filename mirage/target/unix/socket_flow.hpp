@@ -28,6 +28,9 @@ class SocketFlow {
   void shutdown() noexcept;
   void close() noexcept;
   void abort() noexcept;
+  void set_no_delay(bool on) noexcept;
+  void set_keep_alive(Duration idle) noexcept;
+  void set_user_timeout(Duration timeout) noexcept;
   [[nodiscard]] Endpoint peer() const noexcept { return peer_; }
   [[nodiscard]] Endpoint local() const noexcept { return local_; }
   [[nodiscard]] std::uint32_t headroom() const noexcept { return 0; }
@@ -41,7 +44,7 @@ class SocketFlow {
   Endpoint peer_;
 };
 
-static_assert(Flow<SocketFlow>);
+static_assert(TunableFlow<SocketFlow>);
 
 /// Connections that the application has closed but whose last bytes are still on their way: what arrives is thrown
 /// away until the peer closes too. (close(2) with unread data would reset, and the peer lose what was written.)
