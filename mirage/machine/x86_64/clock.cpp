@@ -92,7 +92,7 @@ std::uint64_t hertz_since(const PitSample& start) noexcept {
 }
 
 std::uint64_t hertz_by_pit(const PitSample& start) noexcept {
-  constexpr unsigned attempts = 5;
+  constexpr unsigned attempts = 20;  // a host with other work may stop us in several of them
   std::uint64_t hertz = hertz_since(start);
   for (unsigned i = 1; i < attempts && hertz == 0; ++i) hertz = hertz_since(start_pit());
   return hertz;

@@ -158,7 +158,8 @@ void IoApic::route(std::uint32_t interrupt, std::uint32_t to_apic, Trigger trigg
 }
 
 void IoApic::mask_all() noexcept {
-  for (std::uint32_t i = 0; i < pins(); ++i) write(0x10 + 2 * i, entry_masked);
+  const std::uint32_t count = pins();
+  for (std::uint32_t i = 0; i < count; ++i) write(0x10 + 2 * i, entry_masked);
 }
 
 }  // namespace mirage::machine

@@ -13,6 +13,7 @@ constexpr std::uint16_t index_port = 0x70;
 constexpr std::uint16_t data_port = 0x71;
 constexpr std::uint8_t status_a = 0x0a;
 constexpr std::uint8_t status_b = 0x0b;
+constexpr std::uint8_t status_d = 0x0d;
 /// seconds, minutes, hours, day, month, year, century (where PCs keep it)
 using Registers = std::array<std::uint8_t, 7>;
 constexpr Registers addresses{0x00, 0x02, 0x04, 0x07, 0x08, 0x09, 0x32};
@@ -45,6 +46,8 @@ constexpr unsigned from_bcd(unsigned value) { return (value >> 4) * 10 + (value 
 }  // namespace
 
 std::uint64_t read_real_time_clock() noexcept {
+  // The low bits of status D are always 0; no device reads as ones, also in the bit that says "update under way".
+  if ((read(status_d) & 0x7f) != 0) return 0;
   const Registers raw = read_stable();
   const std::uint8_t format = read(status_b);
   const bool binary = (format & 4) != 0;

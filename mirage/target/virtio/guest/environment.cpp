@@ -11,7 +11,7 @@ namespace mirage::target::virtio {
 
 namespace {
 
-/// Sleeps until an interrupt; the deadline is one.
+/// Sleeps until an interrupt; the deadline is one. The interrupt stays in service.
 void sleep_until(Time deadline) noexcept {
   if (state.unrouted_interrupts) {
     // A device whose interrupt reaches nobody is looked at a thousand times a second.
@@ -24,7 +24,6 @@ void sleep_until(Time deadline) noexcept {
     state.local_apic.arm_timer(state.clock, static_cast<std::uint64_t>(deadline.time_since_epoch().count()));
   }
   machine::halt_until_interrupt();
-  state.local_apic.end_of_interrupt();
 }
 
 }  // namespace
@@ -43,8 +42,11 @@ void Environment::wait(Time deadline) noexcept {
   const auto wakeables = std::span(state.wakeables).first(state.wakeable_count);
   bool ready = false;
   for (Wakeable* wakeable : wakeables) ready |= wakeable->arm();
-  if (!ready && deadline > monotonic()) sleep_until(deadline);
+  const bool sleep = !ready && deadline > monotonic();
+  if (sleep) sleep_until(deadline);
   for (Wakeable* wakeable : wakeables) wakeable->disarm();
+  // Only now: while a device holds its line, the I/O APIC answers the end of a level-triggered interrupt with another.
+  if (sleep) state.local_apic.end_of_interrupt();
 }
 
 }  // namespace mirage::target::virtio

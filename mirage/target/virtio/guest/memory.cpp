@@ -39,7 +39,12 @@ bool map_device(std::uint64_t address, std::uint64_t size) noexcept {
   const std::uint64_t first = machine::page_down(address);
   const std::uint64_t last = machine::page_up(*end);
   if (first < machine::page_size || last < *end || !state.start_info.clear_of_memory(first, last)) return false;
-  return state.page_tables->map(first, last, machine::Access::device);
+  // Several devices may share a page, and mapping flushes the translations.
+  bool mapped = true;
+  for (std::uint64_t page = first; page < last && mapped; page += machine::page_size) {
+    mapped = state.page_tables->access_of(page) == machine::Access::device;
+  }
+  return mapped || state.page_tables->map(first, last, machine::Access::device);
 }
 
 }  // namespace mirage::target::virtio
