@@ -20,6 +20,7 @@ constexpr std::uint64_t feature_guest_tso6 = bit(8);
 constexpr std::uint64_t feature_host_tso4 = bit(11);
 constexpr std::uint64_t feature_host_tso6 = bit(12);
 constexpr std::uint64_t feature_merge = bit(15);
+constexpr std::uint64_t feature_host_uso = bit(56);  // VIRTIO 1.3
 // Configuration, section 5.1.4.
 constexpr std::uint32_t config_mac = 0;
 constexpr std::uint32_t config_mtu = 10;
@@ -112,15 +113,14 @@ NetDevice::~NetDevice() {
 
 Negotiated NetDevice::negotiate_features() noexcept {
   constexpr std::uint64_t base = feature_mtu | feature_mac | feature_merge | feature_checksum | feature_guest_checksum |
-                                 feature_host_tso4 | feature_host_tso6 | Feature::any_layout | Feature::indirect |
-                                 Feature::event_index;
+                                 Feature::any_layout | Feature::indirect | Feature::event_index;
   std::uint64_t wanted = base;
   // Large frames are received only into several buffers; and segmentation depends on the checksum (section 5.1.3.1).
   const std::uint64_t offered = transport_->device_features();
   if ((offered & feature_merge) != 0 && (offered & feature_guest_checksum) != 0) {
     wanted |= feature_guest_tso4 | feature_guest_tso6;
   }
-  if ((offered & feature_checksum) == 0) wanted &= ~(feature_host_tso4 | feature_host_tso6);
+  if ((offered & feature_checksum) != 0) wanted |= feature_host_tso4 | feature_host_tso6 | feature_host_uso;
   return negotiate(*transport_, wanted);
 }
 
@@ -141,10 +141,12 @@ void NetDevice::describe(const Negotiated& negotiated) noexcept {
   capabilities_.receive_checksum = negotiated.has(feature_guest_checksum);
   capabilities_.segment_tcp4 = negotiated.has(feature_host_tso4);
   capabilities_.segment_tcp6 = negotiated.has(feature_host_tso6);
-  capabilities_.coalesce = negotiated.has(feature_guest_tso4) || negotiated.has(feature_guest_tso6);
-  capabilities_.maximum_frame = capabilities_.segment_tcp4 || capabilities_.segment_tcp6
-                                    ? largest_segment
-                                    : capabilities_.mtu + std::uint32_t{ethernet_header_size};
+  capabilities_.segment_udp = negotiated.has(feature_host_uso);
+  coalesce_tcp4_ = negotiated.has(feature_guest_tso4);
+  coalesce_tcp6_ = negotiated.has(feature_guest_tso6);
+  capabilities_.coalesce = coalesce_tcp4_ || coalesce_tcp6_;
+  const bool segments = capabilities_.segment_tcp4 || capabilities_.segment_tcp6 || capabilities_.segment_udp;
+  capabilities_.maximum_frame = segments ? largest_segment : capabilities_.mtu + std::uint32_t{ethernet_header_size};
 }
 
 bool NetDevice::allocate_slots() noexcept {
@@ -244,6 +246,23 @@ void NetDevice::continue_frame(Slice data) noexcept {
   std::ranges::copy(data.bytes(), partial_tail_.grow_back(data.size()).begin());
 }
 
+/// Section 5.1.6.4: a device sends no kind of frame whose feature was not negotiated. One that does all the same would
+/// have the stack trust metadata that it is not prepared for.
+bool NetDevice::negotiated(const Offload& offload) const noexcept {
+  if (offload.needs_checksum && !capabilities_.receive_checksum) return false;
+  switch (offload.segmentation) {
+    case Offload::Segmentation::none:
+      return true;
+    case Offload::Segmentation::tcp4:
+      return coalesce_tcp4_;
+    case Offload::Segmentation::tcp6:
+      return coalesce_tcp6_;
+    case Offload::Segmentation::udp:
+      return false;
+  }
+  return false;
+}
+
 bool NetDevice::finish_frame(ReceivedFrame& frame) noexcept {
   (void)partial_.data.push_back(std::exchange(partial_tail_, {}).freeze());
   if (partial_.data.byte_count() < ethernet_header_size || partial_.data.begin()->size() < ethernet_header_size) {
@@ -252,6 +271,10 @@ bool NetDevice::finish_frame(ReceivedFrame& frame) noexcept {
   }
   if (!NetHeader::read(partial_header_, partial_.data.byte_count(), partial_.offload)) {
     ++statistics_.bad_offload;
+    return false;
+  }
+  if (!negotiated(partial_.offload)) {
+    ++statistics_.not_negotiated;
     return false;
   }
   frame = std::move(partial_);

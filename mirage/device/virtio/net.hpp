@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: ISC
-// virtio network device, VIRTIO 1.2 section 5.1: one queue pair, mergeable receive buffers, checksum and segmentation
-// offloads as capabilities. Satisfies mirage::Net.
+// virtio network device, VIRTIO 1.2 section 5.1: one queue pair, mergeable receive buffers, event index, checksum and
+// segmentation offloads as capabilities: TCP both ways (large received frames are what the host coalesced), UDP to
+// send. Satisfies mirage::Net.
 //
-// Deliberately without the control queue (promiscuous mode, VLAN filters, multiple queue pairs).
+// Deliberately without the control queue (promiscuous mode, VLAN filters, multiple queue pairs): an image is one shard
+// on one processor, so a device that offers several pairs is used with one. Coalesced UDP is not asked for: it would
+// have to be taken apart again for datagram handlers.
 #pragma once
 
 #include <array>
@@ -29,11 +32,12 @@ class NetDevice {
   struct Statistics {
     std::uint64_t received = 0;
     std::uint64_t sent = 0;
-    std::uint64_t no_buffer = 0;    ///< receive buffers that could not be refilled: the pool was exhausted
-    std::uint64_t short_frame = 0;  ///< received less than a header
-    std::uint64_t bad_merge = 0;    ///< received in more buffers than a frame may have
-    std::uint64_t bad_offload = 0;  ///< received with an offload header that does not fit the frame
-    std::uint64_t bad_frame = 0;    ///< to send: too large, empty, or in too many pieces
+    std::uint64_t no_buffer = 0;       ///< receive buffers that could not be refilled: the pool was exhausted
+    std::uint64_t short_frame = 0;     ///< received less than a header
+    std::uint64_t bad_merge = 0;       ///< received in more buffers than a frame may have
+    std::uint64_t bad_offload = 0;     ///< received with an offload header that does not fit the frame
+    std::uint64_t not_negotiated = 0;  ///< received with an offload that the device was not allowed to use
+    std::uint64_t bad_frame = 0;       ///< to send: too large, empty, or in too many pieces
   };
   enum class Error : std::uint8_t { none, refused, no_queue, no_memory };
 
@@ -49,6 +53,9 @@ class NetDevice {
   [[nodiscard]] const NetCapabilities& capabilities() const noexcept { return capabilities_; }
   [[nodiscard]] NetDevice& queue(std::size_t) noexcept { return *this; }
   [[nodiscard]] const Statistics& statistics() const noexcept { return statistics_; }
+  /// What the rings refused of the device, and how often it was notified.
+  [[nodiscard]] const Queue::Statistics& receive_ring() const noexcept { return receive_.statistics(); }
+  [[nodiscard]] const Queue::Statistics& transmit_ring() const noexcept { return transmit_.statistics(); }
   [[nodiscard]] bool broken() const noexcept { return receive_.broken() || transmit_.broken(); }
 
   std::size_t poll(std::span<ReceivedFrame> frames) noexcept;
@@ -81,6 +88,7 @@ class NetDevice {
   [[nodiscard]] bool receive(const Completion& completion, ReceivedFrame& frame) noexcept;
   [[nodiscard]] bool begin_frame(Slice first) noexcept;
   void continue_frame(Slice data) noexcept;
+  [[nodiscard]] bool negotiated(const Offload& offload) const noexcept;
   [[nodiscard]] bool finish_frame(ReceivedFrame& frame) noexcept;
   [[nodiscard]] Outcome transmit(TransmitFrame& frame) noexcept;
   [[nodiscard]] std::size_t gather(TransmitSlot& slot, std::span<Segment> segments) noexcept;
@@ -93,6 +101,8 @@ class NetDevice {
   Queue transmit_;
   std::size_t header_size_ = NetHeader::size;
   bool merge_ = false;
+  bool coalesce_tcp4_ = false;
+  bool coalesce_tcp6_ = false;
   bool split_header_ = false;  ///< legacy without ANY_LAYOUT: the header stands in a descriptor of its own
   bool transmit_blocked_ = false;
   std::unique_ptr<MutableSlice[]> receive_slots_;

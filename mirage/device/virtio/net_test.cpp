@@ -17,6 +17,7 @@ constexpr std::uint64_t bit(unsigned number) { return std::uint64_t{1} << number
 constexpr std::uint64_t mac_feature = bit(5);
 constexpr std::uint64_t merge = bit(15);
 constexpr std::uint64_t offloads = bit(0) | bit(1) | bit(7) | bit(8) | bit(11) | bit(12);
+constexpr std::uint64_t host_uso = bit(56);
 
 struct Rig {
   explicit Rig(std::uint64_t features, std::size_t pool_bytes = 2 << 20) : pool(pool_bytes), net(pool) {
@@ -87,6 +88,24 @@ TEST_CASE("net: capabilities follow the features") {
     REQUIRE(rig.net.start(rig.device) == NetDevice::Error::none);
     CHECK((rig.device.accepted & (bit(7) | bit(8))) == 0);
     CHECK_FALSE(rig.net.capabilities().coalesce);
+  }
+  SUBCASE("UDP segmentation") {
+    Rig rig(merge | offloads | host_uso);
+    REQUIRE(rig.net.start(rig.device) == NetDevice::Error::none);
+    CHECK(rig.net.capabilities().segment_udp);
+  }
+  SUBCASE("no segmentation without the checksum") {
+    Rig rig(merge | host_uso | bit(11) | bit(12));
+    REQUIRE(rig.net.start(rig.device) == NetDevice::Error::none);
+    CHECK((rig.device.accepted & (host_uso | bit(11) | bit(12))) == 0);
+    CHECK(rig.net.capabilities().maximum_frame == 1514);
+  }
+  SUBCASE("neither coalesced UDP nor the control queue and its queue pairs are asked for") {
+    constexpr std::uint64_t unwanted = bit(54) | bit(55) | bit(17) | bit(22);
+    Rig rig(merge | offloads | unwanted);
+    REQUIRE(rig.net.start(rig.device) == NetDevice::Error::none);
+    CHECK((rig.device.accepted & unwanted) == 0);
+    CHECK(rig.net.capabilities().queues == 1);
   }
   SUBCASE("a nonsensical MTU") {
     Rig rig(merge | bit(3));
@@ -192,6 +211,46 @@ TEST_CASE("net: hostile headers and lengths are dropped and counted") {
     CHECK(dropped());
     CHECK(rig.net.statistics().bad_offload == 3);
   }
+}
+
+TEST_CASE("net: an offload that was not negotiated is dropped and counted") {
+  const auto offered = [](std::uint64_t features, std::uint8_t type) {
+    Rig rig(features);
+    REQUIRE(rig.net.start(rig.device) == NetDevice::Error::none);
+    rig.deliver(200, 1, 1, type, 34, 16, 100);
+    const bool taken = rig.net.poll(rig.received) == 1;
+    CHECK(rig.net.statistics().not_negotiated == (taken ? 0 : 1));
+    rig.deliver(60);
+    CHECK(rig.net.poll(rig.received) == 1);
+    return taken;
+  };
+  CHECK(offered(merge | offloads, 1));
+  CHECK(offered(merge | offloads, 4));
+  CHECK_FALSE(offered(merge | offloads, 5));
+  CHECK_FALSE(offered(merge | bit(1) | bit(8), 1));  // only TCP over IPv6
+  CHECK_FALSE(offered(merge | bit(1) | bit(7), 4));  // only TCP over IPv4
+  CHECK(offered(merge | bit(1), 0));
+  CHECK_FALSE(offered(merge, 0));  // a checksum that is not filled in
+}
+
+TEST_CASE("net: what the rings refuse of a hostile device is counted") {
+  Rig rig(merge | offloads);
+  REQUIRE(rig.net.start(rig.device) == NetDevice::Error::none);
+  rig.device.push(0, 999, 60);  // no such descriptor
+  CHECK(rig.net.poll(rig.received) == 0);
+  CHECK(rig.net.receive_ring().bad_completions == 1);
+  FakeChain chain;
+  REQUIRE(rig.device.pop(0, chain));
+  std::array<std::byte, 72> bytes{};
+  store_little<std::uint16_t>(bytes, 10, 1);
+  (void)chain.write_all(bytes);
+  rig.device.push(0, chain.head, UINT32_MAX);  // more than the buffer holds
+  REQUIRE(rig.net.poll(rig.received) == 1);
+  CHECK(rig.received[0].data.byte_count() == frame_capacity - 12);
+  CHECK(rig.net.receive_ring().bad_lengths == 1);
+  rig.device.push(1, 0, 0);  // nothing was sent: more completions than requests
+  CHECK(rig.net.poll(rig.received) == 0);
+  CHECK(rig.net.broken());
 }
 
 TEST_CASE("net: a pool that runs dry, and recovers") {
