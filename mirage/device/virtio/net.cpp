@@ -377,9 +377,11 @@ std::size_t NetDevice::send(std::span<TransmitFrame> frames) noexcept {
 
 bool NetDevice::arm() noexcept {
   if (empty_count_ > 0) refill();
-  // Finished transmissions only matter to somebody who waits for room.
   const bool received = receive_.enable_interrupts();
-  return (transmit_blocked_ && transmit_.enable_interrupts()) || received;
+  // Finished transmissions only matter to somebody who waits for room, or for the memory that they hold: without a
+  // receive buffer nothing else might ever wake us.
+  const bool waits = transmit_blocked_ || empty_count_ > 0;
+  return (waits && transmit_.enable_interrupts()) || received;
 }
 
 void NetDevice::disarm() noexcept {
