@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // Packets of any kind into both sides of a forwarder, with time passing: no access out of bounds, no buffer left, flows
 // within their bound, and whatever comes out is a packet whose IP header is right.
+#include <algorithm>
 #include <cstdlib>
 
 #include <mirage/net/forward/forwarder.hpp>

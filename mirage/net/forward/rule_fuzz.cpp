@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
 // Filter rules and port forwards from any text: what is accepted is within its bounds.
+#include <algorithm>
 #include <cstdlib>
 
 #include <mirage/net/forward/rule.hpp>
