@@ -14,12 +14,30 @@ Result<void, ChunkedDecoder::Error> ChunkedDecoder::size_byte(char c) noexcept {
   if (digits_ == 0) return Failure{Error::bad_size};
   if (c == '\r') {
     state_ = State::size_end;
-  } else if (c == ';' || c == ' ' || c == '\t') {
+  } else if (c == ';') {
     state_ = State::extension;
+  } else if (c == ' ' || c == '\t') {
+    state_ = State::padding;
   } else {
     return Failure{Error::bad_size};
   }
   return {};
+}
+
+Result<void, ChunkedDecoder::Error> ChunkedDecoder::extension_byte(char c) noexcept {
+  if (++line_ > maximum_line || ++extensions_ > maximum_extensions) return Failure{Error::line_too_long};
+  if (state_ == State::padding) {  // white space is for an extension to follow, not for the end of the line
+    if (c == ' ' || c == '\t') return {};
+    if (c != ';') return Failure{Error::bad_size};
+    state_ = State::extension;
+    return {};
+  }
+  if (c == '\r') {
+    state_ = State::size_end;
+    return {};
+  }
+  const bool control = (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f;
+  return control ? Result<void, Error>{Failure{Error::bad_ending}} : Result<void, Error>{};
 }
 
 Result<void, ChunkedDecoder::Error> ChunkedDecoder::trailer_byte(char c) noexcept {
@@ -42,11 +60,9 @@ Result<void, ChunkedDecoder::Error> ChunkedDecoder::framing_byte(char c) noexcep
     case State::size:
       if (++line_ > maximum_line) return Failure{Error::line_too_long};
       return size_byte(c);
+    case State::padding:
     case State::extension:
-      if (++line_ > maximum_line) return Failure{Error::line_too_long};
-      if (c == '\n') return Failure{Error::bad_ending};
-      if (c == '\r') state_ = State::size_end;
-      return {};
+      return extension_byte(c);
     case State::size_end:
       if (c != '\n') return Failure{Error::bad_ending};
       state_ = left_ == 0 ? State::trailer : State::data;
@@ -80,6 +96,7 @@ Result<ChunkedDecoder::Step, ChunkedDecoder::Error> ChunkedDecoder::step(std::st
       if (left_ == 0) state_ = State::data_cr;
       return step;
     }
+    if (state_ == State::trailer) ++step.trailer;
     MIRAGE_CHECK(framing_byte(input[step.consumed++]));
   }
   return step;

@@ -9,6 +9,7 @@
 #include <concepts>
 
 #include <mirage/async/sleep.hpp>
+#include <mirage/http/access.hpp>
 #include <mirage/http/body.hpp>
 #include <mirage/http/link.hpp>
 #include <mirage/http/message.hpp>
@@ -16,15 +17,29 @@
 
 namespace mirage::http {
 
+struct ServerOptions {
+  std::uint32_t maximum_head = 8 * 1024;     ///< bytes of request line and headers; more: 414 or 431
+  std::uint64_t maximum_body = 1024 * 1024;  ///< bytes a handler may read; a larger body: 413
+  std::uint32_t maximum_connections = 1024;  ///< at once; further ones wait in the backlog
+  Duration head_timeout = 10s;               ///< from the first byte of a request to the end of its head; then: 408
+  Duration idle_timeout = 60s;               ///< between requests
+  Duration transfer_timeout = 60s;  ///< without a byte of a body, or until the next 64 KiB of a response are taken
+  Duration linger_timeout = 2s;     ///< after the last answer, until the peer closes its side as well
+  ListenOptions listen;
+  AccessLog* access_log = nullptr;  ///< told about each answered request; must outlive the server
+};
+
 struct ServerCounters {
   std::uint64_t connections = 0;
   std::uint64_t requests = 0;
   std::uint64_t refused = 0;  ///< requests answered with a parse error
   std::uint64_t timeouts = 0;
+  std::uint64_t upgrades = 0;
   std::uint64_t errors = 0;  ///< connections that ended by a flow error or for want of memory
 };
 
-/// A handler answers at once, or as a task.
+/// A handler answers at once, or as a task. Request and body live until the response has been sent (with an upgrade:
+/// until that has ended), so a BodySource may read the body of the request that it answers.
 template <class H>
 concept PlainHandler = requires(H& handler, const Request& request, Body& body) {
   { handler(request, body) } -> std::same_as<Response>;
@@ -54,7 +69,11 @@ class Connection {
   static constexpr unsigned burst = 32;
 
   Connection(F flow, H& handler, const ServerOptions& options, ServerCounters& counters, DateCache& date) noexcept
-      : link_(std::move(flow), options), handler_(handler), counters_(counters), date_(date) {}
+      : link_(std::move(flow), options.maximum_head, options.maximum_body, options.transfer_timeout),
+        options_(options),
+        handler_(handler),
+        counters_(counters),
+        date_(date) {}
 
   [[nodiscard]] Shard& shard() noexcept { return link_.shard(); }
 
@@ -76,7 +95,8 @@ class Connection {
         if (step == Step::go_on && (head == 0 || !link_.output.has_room())) step = co_await link_.flush();
         if (++served % burst == 0) co_await yield();
       } else if (link_.input.too_large()) {
-        step = refuse(status_of(ParseError::head_too_large));
+        const bool line = link_.input.text().find('\n') != std::string_view::npos;
+        step = refuse(status_of(line ? ParseError::head_too_large : ParseError::target_too_long));
       } else if (link_.input.starved()) {
         step = refuse(503);
       } else {
@@ -91,7 +111,7 @@ class Connection {
   void await_head() noexcept {
     const bool begun = !link_.input.empty();
     phase_ = begun ? Phase::head : Phase::idle;
-    deadline_ = after(shard().now(), begun ? link_.options.head_timeout : link_.options.idle_timeout);
+    deadline_ = after(shard().now(), begun ? options_.head_timeout : options_.idle_timeout);
   }
 
   /// Reads more of a head; failed at the end of the stream or on an error.
@@ -121,7 +141,7 @@ class Connection {
     const Step flushed = co_await link_.flush();
     if (step == Step::finish && flushed == Step::go_on) {
       link_.flow.shutdown();
-      link_.guard.set(link_.options.linger_timeout, Phase::linger);
+      link_.guard.set(options_.linger_timeout, Phase::linger);
       while (true) {
         const auto dropped = co_await link_.flow.read();
         if (!dropped || dropped->empty()) break;
@@ -145,7 +165,21 @@ class Connection {
     const Delivery delivery{.framing = Delivery::Framing::length, .length = response.body.byte_count()};
     const bool said =
         append_head(link_.output, response, delivery, date_.get(shard())) && link_.output.append(response.body[0]);
+    if (options_.access_log != nullptr) log({}, status, response.body.byte_count(), shard().now());
     return said ? Step::finish : Step::no_memory;
+  }
+
+  void log(const Request& request, std::uint16_t status, std::uint64_t bytes, Time started) noexcept {
+    options_.access_log->record({.peer = link_.flow.peer(),
+                                 .method = request.method_text,
+                                 .target = request.target,
+                                 .version = request.version,
+                                 .status = status,
+                                 .body_bytes = bytes,
+                                 .finished = shard().wall(),
+                                 .duration = shard().now() - started,
+                                 .referer = request.header("referer").value_or(""),
+                                 .user_agent = request.header("user-agent").value_or("")});
   }
 
   Task<Step> serve_one(std::size_t head_size) {
@@ -157,34 +191,63 @@ class Connection {
     ++counters_.requests;
     // Nobody could serve a tunnel: handlers never see the flow.
     if (request.method == Method::connect) co_return refuse(501);
-    if (request.framing.content_length > link_.options.maximum_body) co_return refuse(413);
-    FlowBody<F> body{link_, request, head_size};
+    if (request.framing.content_length > options_.maximum_body) co_return refuse(413);
+    FlowBody<F> body{link_, request.framing, request.expects_continue, head_size};
+    const Time started = shard().now();
     if constexpr (PlainHandler<H>) {
       Response response = handler_(request, body);
-      co_return co_await finish(request, response, body);
+      co_return co_await finish(request, response, body, started);
     } else {
       Response response = co_await handler_(request, body);
-      co_return co_await finish(request, response, body);
+      co_return co_await finish(request, response, body, started);
     }
   }
 
   /// Sends the response and skips what the handler did not read of the body: it would be taken for the next request.
-  Task<Step> finish(const Request& request, Response& response, FlowBody<F>& body) {
-    if (response.status < 200 || response.status > 599) response = Response::text(500, "no final status\n");
-    if (body.unread() && !body.skippable()) response.close = true;
-    Step step = co_await send(request, response);
+  Task<Step> finish(const Request& request, Response& response, FlowBody<F>& body, Time started) {
+    if (switches(request, response, body)) co_return co_await upgrade(request, response, body, started);
+    if (response.status < 200 || response.status > 599) {
+      if (Scope* running = stop(response)) co_await running->join();
+      response = Response::text(500, "no final status\n");
+    }
+    // What is left of a body that nobody reads any more must not be taken for a request; a source may still read it.
+    if (body.unread() && !body.skippable() && !response.source) response.close = true;
+    std::uint64_t sent = 0;
+    Step step = co_await send(request, response, sent);
+    if (Scope* running = stop(response)) co_await running->join();
+    if (options_.access_log != nullptr) log(request, response.status, sent, started);
     if (step == Step::go_on && body.unread()) step = co_await body.skip();
     link_.input.consume(body.end_of_message());
     co_return step;
   }
 
-  Task<Step> send(const Request& request, Response& response) {
+  static Scope* stop(Response& response) noexcept { return response.source ? response.source->stop() : nullptr; }
+
+  /// Only to a protocol that the client asked for, and not in the middle of a body (RFC 9110 section 7.8).
+  static bool switches(const Request& request, const Response& response, const FlowBody<F>& body) noexcept {
+    return response.status == 101 && response.upgrade && !body.unread() &&
+           list_contains(request.upgrade, response.upgrade->protocol());
+  }
+
+  Task<Step> upgrade(const Request& request, Response& response, const FlowBody<F>& body, Time started) {
+    if (!append_switch_head(link_.output, response, date_.get(shard()))) co_return Step::no_memory;
+    if (const Step flushed = co_await link_.flush(); flushed != Step::go_on) co_return flushed;
+    ++counters_.upgrades;
+    if (options_.access_log != nullptr) log(request, response.status, 0, started);
+    link_.input.consume(body.end_of_message());
+    FlowTunnel<F> tunnel{link_};
+    const auto ended = co_await response.upgrade->run(tunnel);
+    co_return ended ? Step::finish : Step::failed;
+  }
+
+  Task<Step> send(const Request& request, Response& response, std::uint64_t& sent) {
     const Delivery delivery = delivery_of(request, response);
     if (!append_head(link_.output, response, delivery, date_.get(shard()))) co_return Step::no_memory;
     if (delivery.has_body && response.source) {
-      const Step step = co_await stream(*response.source, delivery);
+      const Step step = co_await stream(*response.source, delivery, sent);
       if (step != Step::go_on) co_return step;
     } else if (delivery.has_body) {
+      sent = response.body.byte_count();
       for (const Slice& slice : response.body) {
         if (!link_.output.has_room() && co_await link_.flush() != Step::go_on) co_return Step::failed;
         if (!link_.output.append(slice)) co_return Step::no_memory;
@@ -193,16 +256,17 @@ class Connection {
     co_return delivery.keep_alive ? Step::go_on : Step::finish;
   }
 
-  /// Sends a body as its source yields it.
-  Task<Step> stream(BodySource& source, const Delivery& delivery) {
+  /// Sends a body as its source yields it: the next piece is asked for when the transport has taken the last one.
+  Task<Step> stream(BodySource& source, const Delivery& delivery, std::uint64_t& sent) {
     const Step incomplete = delivery.framing == Delivery::Framing::close ? Step::broken : Step::failed;
     const bool chunked = delivery.framing == Delivery::Framing::chunked;
-    std::uint64_t left = delivery.framing == Delivery::Framing::length ? delivery.length : UINT64_MAX;
+    const std::uint64_t limit = delivery.framing == Delivery::Framing::length ? delivery.length : UINT64_MAX;
     while (true) {
       const auto part = co_await source.next();
-      if (!part || part->byte_count() > left) co_return incomplete;  // more than announced would be the next response
+      // More than announced would be taken for the next response.
+      if (!part || part->byte_count() > limit - sent) co_return incomplete;
       if (part->empty()) break;
-      left -= part->byte_count();
+      sent += part->byte_count();
       if (chunked && !append_chunk_size(link_.output, part->byte_count())) co_return incomplete;
       for (const Slice& slice : *part) {
         if (!link_.output.has_room() && co_await link_.flush() != Step::go_on) co_return incomplete;
@@ -211,11 +275,14 @@ class Connection {
       if (chunked && !link_.output.append("\r\n")) co_return incomplete;
       if (co_await link_.flush() != Step::go_on) co_return incomplete;
     }
-    if (chunked && !link_.output.append("0\r\n\r\n")) co_return incomplete;
-    co_return delivery.framing == Delivery::Framing::length&& left != 0 ? incomplete : Step::go_on;
+    if (chunked && !append_last_chunk(link_.output, delivery.trailers ? source.trailers() : nullptr)) {
+      co_return incomplete;
+    }
+    co_return delivery.framing == Delivery::Framing::length&& sent != limit ? incomplete : Step::go_on;
   }
 
   Link<F> link_;
+  const ServerOptions& options_;
   H& handler_;
   ServerCounters& counters_;
   DateCache& date_;

@@ -67,6 +67,9 @@ TEST_CASE("oversized heads and bodies are refused") {
   Script large;
   large.input.push_back("GET / HTTP/1.1\r\nHost: a\r\nX: " + std::string(9000, 'x'));
   CHECK(converse(echo, large).starts_with("HTTP/1.1 431 "));
+  Script line;
+  line.input.push_back("GET /" + std::string(9000, 'x'));
+  CHECK(converse(echo, line).starts_with("HTTP/1.1 414 "));
   Script body;
   body.input.push_back("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2000000\r\n\r\n");
   CHECK(converse(echo, body).starts_with("HTTP/1.1 413 "));

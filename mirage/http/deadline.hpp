@@ -16,7 +16,13 @@ enum class Phase : std::uint8_t {
 
 class DeadlineGuard : private Timer {
  public:
-  explicit DeadlineGuard(Shard& shard) noexcept : Timer(&DeadlineGuard::on_expiry), shard_(shard) {}
+  explicit DeadlineGuard(Shard& shard) noexcept : Timer(&DeadlineGuard::expire), shard_(shard) {}
+
+  /// Instead of enter(): calls `act(context)` once the time is over, for waits that belong to several tasks.
+  void on_expiry(void* context, void (*act)(void*) noexcept) noexcept {
+    context_ = context;
+    act_ = act;
+  }
 
   /// `co_await guard.enter()`: from here on the coroutine's waits, and those of the tasks that it awaits, end as
   /// cancelled once the time is over. The guard must outlive the coroutine.
@@ -52,15 +58,18 @@ class DeadlineGuard : private Timer {
   [[nodiscard]] Phase phase() const noexcept { return phase_; }
 
  private:
-  static void on_expiry(Timer& timer) noexcept {
+  static void expire(Timer& timer) noexcept {
     auto& self = static_cast<DeadlineGuard&>(timer);
     if (self.wanted_ == never) return;
     if (self.shard_.now() < self.wanted_) return self.arm(self.shard_.timers(), self.wanted_);
     self.expired_ = true;
+    if (self.act_ != nullptr) self.act_(self.context_);
     self.source_.cancel();
   }
   Shard& shard_;
   CancelSource source_;
+  void (*act_)(void*) noexcept = nullptr;
+  void* context_ = nullptr;
   Time wanted_ = never;
   Phase phase_ = Phase::idle;
   bool expired_ = false;

@@ -59,6 +59,7 @@ TEST_CASE("malformed and smuggling heads are refused") {
   const auto error = [](std::string_view head) { return parse(head).error_or(ParseError{99}); };
   CHECK(error("GET /\r\n\r\n") == ParseError::bad_request_line);
   CHECK(error("GET / HTTP/2.0\r\n\r\n") == ParseError::unsupported_version);
+  CHECK(status_of(ParseError::target_too_long) == 414);
   CHECK(error("G@T / HTTP/1.1\r\nHost: a\r\n\r\n") == ParseError::bad_request_line);
   CHECK(error("GET / HTTP/1.1\r\n\r\n") == ParseError::missing_host);
   CHECK(error("GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n") == ParseError::missing_host);
@@ -79,6 +80,16 @@ TEST_CASE("malformed and smuggling heads are refused") {
   CHECK(error("GET / HTTP/1.1\r\nHost: a b\r\n\r\n") == ParseError::bad_header);
   CHECK(error("GET / HTTP/1.1\r\nHost: a/b\r\n\r\n") == ParseError::bad_header);
   CHECK(error("GET / HTTP/1.1\r\nHost: u@h\r\n\r\n") == ParseError::bad_header);
+}
+
+TEST_CASE("the authority is that of the absolute-form, else Host; Upgrade counts when Connection says so") {
+  CHECK(parse("GET / HTTP/1.1\r\nHost: h:8080\r\n\r\n")->authority == "h:8080");
+  CHECK(parse("GET http://x:1/ HTTP/1.1\r\nHost: h\r\n\r\n")->authority == "x:1");
+  CHECK(parse("GET / HTTP/1.1\r\nHost: h\r\nConnection: x, Upgrade\r\nUpgrade: websocket\r\n\r\n")->upgrade ==
+        "websocket");
+  CHECK(parse("GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\r\n")->upgrade.empty());
+  CHECK(parse("GET / HTTP/1.0\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")->upgrade.empty());
+  CHECK(parse("GET / HTTP/1.1\r\nHost: h\r\nTE: gzip, trailers\r\n\r\n")->takes_trailers);
 }
 
 TEST_CASE("no memory for a coroutine's frame ends a connection, not the program") {

@@ -11,17 +11,6 @@
 
 namespace mirage::http {
 
-struct ServerOptions {
-  std::uint32_t maximum_head = 8 * 1024;     ///< bytes of request line and headers; more: 431
-  std::uint64_t maximum_body = 1024 * 1024;  ///< bytes a handler may read; a larger body: 413
-  std::uint32_t maximum_connections = 1024;  ///< at once; further ones wait in the backlog
-  Duration head_timeout = 10s;               ///< from the first byte of a request to the end of its head; then: 408
-  Duration idle_timeout = 60s;               ///< between requests
-  Duration transfer_timeout = 60s;  ///< without a byte of a body, or until the next 64 KiB of a response are taken
-  Duration linger_timeout = 2s;     ///< after the last answer, until the peer closes its side as well
-  ListenOptions listen;
-};
-
 /// What a step of a connection leaves it in.
 enum class Step : std::uint8_t {
   go_on,      ///< ready for the next request
@@ -36,11 +25,14 @@ struct Link {
   /// Bytes that the flow has to take before the next deadline.
   static constexpr std::size_t piece = std::size_t{64} * 1024;
 
-  Link(F from, const ServerOptions& with) noexcept
+  /// `head`, `body`: the most bytes that a head and a body may have; `transfer`: the longest wait for a piece of
+  /// either.
+  Link(F from, std::uint32_t head, std::uint64_t body, Duration transfer) noexcept
       : flow(std::move(from)),
-        options(with),
+        maximum_body(body),
+        transfer_timeout(transfer),
         guard(flow.shard()),
-        input(flow.shard().buffers(), with.maximum_head),
+        input(flow.shard().buffers(), head),
         output(flow.shard().buffers()) {}
 
   [[nodiscard]] Shard& shard() noexcept { return flow.shard(); }
@@ -49,7 +41,7 @@ struct Link {
   Task<Step> flush() {
     SliceList pending = output.take();
     while (!pending.empty()) {
-      guard.set(options.transfer_timeout, Phase::transfer);
+      guard.set(transfer_timeout, Phase::transfer);
       if (!co_await flow.write(pending.take_prefix(piece))) co_return Step::failed;
     }
     guard.clear();
@@ -57,7 +49,8 @@ struct Link {
   }
 
   F flow;
-  const ServerOptions& options;
+  std::uint64_t maximum_body;
+  Duration transfer_timeout;
   DeadlineGuard guard;
   Input input;
   Output output;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: ISC
-// HTTP/1.1 messages (RFC 9110, RFC 9112): a request as checked views into the received bytes. No I/O here.
+// HTTP/1.1 requests (RFC 9110, RFC 9112) as checked views into the received bytes. No I/O here.
 #pragma once
 
 #include <array>
@@ -10,29 +10,15 @@
 
 #include <mirage/base/address.hpp>
 #include <mirage/base/result.hpp>
+#include <mirage/http/field.hpp>
 
 namespace mirage::http {
 
 enum class Method : std::uint8_t { get, head, post, put, delete_, options, patch, connect, trace, other };
 
-struct Header {
-  std::string_view name;   ///< as sent; compare with equals_ignoring_case()
-  std::string_view value;  ///< without surrounding white space
-};
-
-/// ASCII only, as field names are (RFC 9110 section 5.1).
-[[nodiscard]] bool equals_ignoring_case(std::string_view a, std::string_view b) noexcept;
-/// RFC 9110 section 5.6.2.
-[[nodiscard]] bool is_token(std::string_view text) noexcept;
-/// Whether a comma-separated list (RFC 9110 section 5.6.1) has `token`, compared without case.
-[[nodiscard]] bool list_contains(std::string_view list, std::string_view token) noexcept;
-
-/// How the end of a request's body is found (RFC 9112 section 6.3).
-struct Framing {
-  bool chunked = false;
-  std::uint64_t content_length = 0;
-  [[nodiscard]] bool has_body() const noexcept { return chunked || content_length != 0; }
-};
+enum class Version : std::uint8_t { http_1_0, http_1_1, http_2 };
+/// "HTTP/1.1" ...
+[[nodiscard]] std::string_view to_string(Version version) noexcept;
 
 /// A request's head. Every view points into the buffer that holds the head: valid while the request is handled.
 struct Request {
@@ -43,9 +29,14 @@ struct Request {
   std::string_view target;  ///< as received
   std::string_view path;    ///< origin-form path or that of the absolute-form, still percent-encoded; "*" for OPTIONS *
   std::string_view query;   ///< after "?", without it
-  std::uint8_t minor_version = 1;
+  /// Host and port that the client named: of the absolute-form, else of Host (RFC 9112 section 3.3); may be empty.
+  std::string_view authority;
+  /// The protocols asked for by Upgrade (RFC 9110 section 7.8); empty unless Connection says so too.
+  std::string_view upgrade;
+  Version version = Version::http_1_1;
   bool keep_alive = true;
   bool expects_continue = false;
+  bool takes_trailers = false;  ///< TE: trailers (RFC 9110 section 10.1.4)
   Framing framing;
   Endpoint peer;
   std::array<Header, maximum_headers> header_storage;
@@ -63,10 +54,12 @@ enum class ParseError : std::uint8_t {
   bad_header,
   too_many_headers,
   head_too_large,
+  target_too_long,  ///< not even the request line fits
   missing_host,
   bad_framing,         ///< Content-Length and Transfer-Encoding disagree: request smuggling
   unsupported_coding,  ///< a transfer coding other than chunked
   unsupported_version,
+  unknown_expectation,
 };
 [[nodiscard]] std::uint16_t status_of(ParseError error) noexcept;
 
@@ -77,6 +70,9 @@ enum class ParseError : std::uint8_t {
 /// Parses a complete head (as delimited by find_head_end). Strict: no bare LF or CR, no white space around field names,
 /// no obs-fold (RFC 9112 section 2.2, 5.1, 5.2), exactly one Host (RFC 9112 section 3.2).
 [[nodiscard]] Result<void, ParseError> parse_head(std::string_view head, Request& request) noexcept;
+
+/// Characters of uri-host and port (RFC 3986 section 3.2.2): others are how hosts are forged (RFC 9112 section 3.2).
+[[nodiscard]] bool is_authority(std::string_view text) noexcept;
 
 /// Percent-decodes `path` into `out`; nothing when malformed, too long, when it holds a NUL or
 /// an encoded slash: that is data and no separator (RFC 3986 section 2.2), and a proxy's rules would not see it as one.

@@ -12,8 +12,8 @@ void Output::close_block() noexcept {
 
 bool Output::reserve(std::size_t size) noexcept {
   if (open_ && open_.tailroom() >= size) return true;
-  if (size > frame_capacity || done_.size() + 2 > SliceList::capacity) return false;
-  MutableSlice block = pool_.allocate_sparing(frame_capacity, 0);
+  if (size > large_capacity || done_.size() + 2 > SliceList::capacity) return false;
+  MutableSlice block = pool_.allocate_sparing(size < frame_capacity ? frame_capacity : size, 0);
   if (!block) return false;
   close_block();
   open_ = std::move(block);

@@ -18,7 +18,7 @@ class Output {
   /// False when the pool has no block or the list is full.
   [[nodiscard]] bool append(std::string_view text) noexcept;
   [[nodiscard]] bool append(const Slice& slice) noexcept;
-  /// Makes sure that `size` bytes, at most frame_capacity, can be appended as text without failing.
+  /// Makes sure that `size` bytes, at most large_capacity, can be appended as text without failing.
   [[nodiscard]] bool reserve(std::size_t size) noexcept;
   /// Everything collected, in order; the output is empty afterwards.
   [[nodiscard]] SliceList take() noexcept;

@@ -1,18 +1,12 @@
 // SPDX-License-Identifier: ISC
 #include <chrono>
 #include <cstdint>
+#include <cstring>
 
 #include <mirage/http/response.hpp>
 
 namespace mirage::http {
 namespace {
-
-constexpr bool is_clean(std::string_view text) noexcept {
-  for (const char c : text) {
-    if ((static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f) return false;
-  }
-  return true;
-}
 
 constexpr std::array<std::string_view, 7> day_names{"Thu", "Fri", "Sat", "Sun",
                                                     "Mon", "Tue", "Wed"};  // 1970 began on a Thursday
@@ -30,10 +24,29 @@ bool is_own(std::string_view name) noexcept {
 
 }  // namespace
 
+bool HeaderBlock::enlarge(BufferPool& pool, std::size_t size) noexcept {
+  if (size > maximum_capacity) return false;
+  const std::size_t wanted = size < size_ ? size_ : size;
+  MutableSlice larger = pool.allocate_sparing(wanted, 0);
+  if (!larger) return false;
+  // All of it is content, so that its free part can be written to; size_ says how much of it is text.
+  const MutableBytes room = larger.grow_back(static_cast<std::uint32_t>(wanted));
+  std::memcpy(room.data(), text().data(), size_);
+  larger_ = std::move(larger);
+  return true;
+}
+
+std::span<char> HeaderBlock::free_room() noexcept {
+  if (!larger_) return std::span{text_}.subspan(size_);
+  const MutableBytes all = larger_.bytes();
+  return std::span{reinterpret_cast<char*>(all.data()), all.size()}.subspan(size_);
+}
+
 bool HeaderBlock::add(std::string_view name, std::string_view value) noexcept {
   const std::size_t bytes = name.size() + value.size() + 4;
-  if (bytes > capacity - size_ || !is_token(name) || is_own(name) || !is_clean(value)) return false;
-  TextWriter writer{std::span{text_}.subspan(size_, bytes)};
+  const std::span<char> room = free_room();
+  if (bytes > room.size() || !is_token(name) || is_own(name) || !is_field_value(value)) return false;
+  TextWriter writer{room.first(bytes)};
   writer.append(name);
   writer.append(": ");
   writer.append(value);
@@ -44,6 +57,21 @@ bool HeaderBlock::add(std::string_view name, std::string_view value) noexcept {
 
 bool HeaderBlock::add(std::string_view name, std::uint64_t value) noexcept {
   return add(name, Text<24>{"{}", value}.view());
+}
+
+void HeaderBlock::remove(std::string_view name) noexcept {
+  char* const begin = larger_ ? reinterpret_cast<char*>(larger_.bytes().data()) : text_.data();
+  std::size_t kept = 0;
+  for (std::size_t at = 0; at < size_;) {
+    const std::string_view rest{begin + at, size_ - at};
+    const std::size_t line = rest.find('\n') + 1;
+    if (!equals_ignoring_case(rest.substr(0, rest.find(':')), name)) {
+      std::memmove(begin + kept, begin + at, line);
+      kept += line;
+    }
+    at += line;
+  }
+  size_ = kept;
 }
 
 Response Response::text(std::uint16_t status, std::string_view body, std::string_view content_type) noexcept {
@@ -61,64 +89,56 @@ Response Response::no_memory() noexcept {
 }
 
 std::string_view reason_phrase(std::uint16_t status) noexcept {
-  switch (status) {
-    case 100:
-      return "Continue";
-    case 200:
-      return "OK";
-    case 201:
-      return "Created";
-    case 204:
-      return "No Content";
-    case 205:
-      return "Reset Content";
-    case 206:
-      return "Partial Content";
-    case 301:
-      return "Moved Permanently";
-    case 302:
-      return "Found";
-    case 304:
-      return "Not Modified";
-    case 303:
-      return "See Other";
-    case 307:
-      return "Temporary Redirect";
-    case 308:
-      return "Permanent Redirect";
-    case 400:
-      return "Bad Request";
-    case 401:
-      return "Unauthorized";
-    case 403:
-      return "Forbidden";
-    case 404:
-      return "Not Found";
-    case 405:
-      return "Method Not Allowed";
-    case 408:
-      return "Request Timeout";
-    case 412:
-      return "Precondition Failed";
-    case 413:
-      return "Content Too Large";
-    case 414:
-      return "URI Too Long";
-    case 416:
-      return "Range Not Satisfiable";
-    case 431:
-      return "Request Header Fields Too Large";
-    case 500:
-      return "Internal Server Error";
-    case 501:
-      return "Not Implemented";
-    case 503:
-      return "Service Unavailable";
-    case 505:
-      return "HTTP Version Not Supported";
-    default:
-      return "Status";
+  struct Phrase {
+    std::uint16_t status;
+    std::string_view text;
+  };
+  constexpr std::array<Phrase, 40> phrases{{
+      {100, "Continue"},
+      {101, "Switching Protocols"},
+      {200, "OK"},
+      {201, "Created"},
+      {202, "Accepted"},
+      {204, "No Content"},
+      {205, "Reset Content"},
+      {206, "Partial Content"},
+      {301, "Moved Permanently"},
+      {302, "Found"},
+      {303, "See Other"},
+      {304, "Not Modified"},
+      {307, "Temporary Redirect"},
+      {308, "Permanent Redirect"},
+      {400, "Bad Request"},
+      {401, "Unauthorized"},
+      {403, "Forbidden"},
+      {404, "Not Found"},
+      {405, "Method Not Allowed"},
+      {406, "Not Acceptable"},
+      {408, "Request Timeout"},
+      {409, "Conflict"},
+      {410, "Gone"},
+      {411, "Length Required"},
+      {412, "Precondition Failed"},
+      {413, "Content Too Large"},
+      {414, "URI Too Long"},
+      {415, "Unsupported Media Type"},
+      {416, "Range Not Satisfiable"},
+      {417, "Expectation Failed"},
+      {422, "Unprocessable Content"},
+      {426, "Upgrade Required"},
+      {429, "Too Many Requests"},
+      {431, "Request Header Fields Too Large"},
+      {500, "Internal Server Error"},
+      {501, "Not Implemented"},
+      {502, "Bad Gateway"},
+      {503, "Service Unavailable"},
+      {504, "Gateway Timeout"},
+      {505, "HTTP Version Not Supported"},
+  }};
+  for (const Phrase& phrase : phrases) {
+    if (phrase.status == status) return phrase.text;
   }
+  return "Status";
 }
 
 void append_http_date(TextWriter& out, WallTime time) noexcept {
@@ -170,7 +190,8 @@ Delivery delivery_of(const Request& request, const Response& response) noexcept 
   const bool omitted = response.omit_body && (head || response.status == 304);
   const bool known = omitted || !response.source || response.source_length_known;
   Delivery delivery;
-  delivery.old_client = request.minor_version == 0;
+  delivery.old_client = request.version == Version::http_1_0;
+  delivery.trailers = request.takes_trailers;
   if (response.status == 205) {  // RFC 9110 section 15.3.6: no content, and the length says so
     delivery.framing = Framing::length;
   } else if (response.status == 204 || (response.status == 304 && !omitted)) {
@@ -215,6 +236,20 @@ bool append_head(Output& out, const Response& response, const Delivery& delivery
   const std::string_view fields = response.headers.text();
   return out.reserve(head.view().size() + fields.size() + 2) && out.append(head.view()) && out.append(fields) &&
          out.append("\r\n");
+}
+
+bool append_switch_head(Output& out, const Response& response, std::string_view date) noexcept {
+  Text<256> head{"HTTP/1.1 101 {}\r\nConnection: Upgrade\r\nUpgrade: {}\r\n", reason_phrase(101),
+                 response.upgrade->protocol()};
+  if (!date.empty()) format_to(head.writer(), "Date: {}\r\n", date);
+  const std::string_view fields = response.headers.text();
+  return !head.writer().truncated() && out.reserve(head.view().size() + fields.size() + 2) && out.append(head.view()) &&
+         out.append(fields) && out.append("\r\n");
+}
+
+bool append_last_chunk(Output& out, const HeaderBlock* trailers) noexcept {
+  const std::string_view fields = trailers == nullptr ? std::string_view{} : trailers->text();
+  return out.reserve(fields.size() + 5) && out.append("0\r\n") && out.append(fields) && out.append("\r\n");
 }
 
 bool append_chunk_size(Output& out, std::size_t size) noexcept {

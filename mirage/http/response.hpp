@@ -8,6 +8,7 @@
 #include <memory>
 #include <string_view>
 
+#include <mirage/async/scope.hpp>
 #include <mirage/async/task.hpp>
 #include <mirage/base/buffer.hpp>
 #include <mirage/base/result.hpp>
@@ -15,10 +16,37 @@
 #include <mirage/base/time.hpp>
 #include <mirage/http/message.hpp>
 #include <mirage/http/output.hpp>
+#include <mirage/http/tunnel.hpp>
 
 namespace mirage::http {
 
 enum class BodyError : std::uint8_t { failed, no_memory };
+
+/// Field names and values, kept in place: bounded, no allocation. Who needs more room lends it.
+class HeaderBlock {
+ public:
+  static constexpr std::size_t capacity = 512;
+  static constexpr std::size_t maximum_capacity = 16 * 1024;
+  /// Room for `size` bytes in all from `pool`; false when there is none or size exceeds maximum_capacity.
+  [[nodiscard]] bool enlarge(BufferPool& pool, std::size_t size) noexcept;
+  /// False, and nothing added, when full, when name is no token, when value contains control characters, and for
+  /// fields that are the server's own: Connection, Content-Length, Date, Transfer-Encoding.
+  [[nodiscard]] bool add(std::string_view name, std::string_view value) noexcept;
+  [[nodiscard]] bool add(std::string_view name, std::uint64_t value) noexcept;
+  /// Takes every field of that name out.
+  void remove(std::string_view name) noexcept;
+  /// "Name: value\r\n" lines.
+  [[nodiscard]] std::string_view text() const noexcept {
+    return {larger_ ? as_text(larger_.bytes()).data() : text_.data(), size_};
+  }
+  [[nodiscard]] FieldLines lines() const noexcept { return FieldLines{text()}; }
+
+ private:
+  [[nodiscard]] std::span<char> free_room() noexcept;
+  std::array<char, capacity> text_;  // NOLINT: only the first size_ bytes count
+  std::size_t size_ = 0;
+  MutableSlice larger_;  // when not empty, it holds the text
+};
 
 /// A body that is produced while it is sent.
 class BodySource {
@@ -26,22 +54,12 @@ class BodySource {
   virtual ~BodySource() = default;
   /// The next bytes; an empty list at the end. An error after the head has gone out ends the connection.
   virtual Task<Result<SliceList, BodyError>> next() noexcept = 0;
-};
-
-/// Field names and values, kept in place: bounded, no allocation.
-class HeaderBlock {
- public:
-  static constexpr std::size_t capacity = 512;
-  /// False, and nothing added, when full, when name is no token, when value contains control characters, and for
-  /// fields that are the server's own: Connection, Content-Length, Date, Transfer-Encoding.
-  [[nodiscard]] bool add(std::string_view name, std::string_view value) noexcept;
-  [[nodiscard]] bool add(std::string_view name, std::uint64_t value) noexcept;
-  /// "Name: value\r\n" lines.
-  [[nodiscard]] std::string_view text() const noexcept { return {text_.data(), size_}; }
-
- private:
-  std::array<char, capacity> text_;  // NOLINT: only the first size_ bytes count
-  std::size_t size_ = 0;
+  /// Asked for once after the end: fields to follow the body (RFC 9110 section 6.5). They are sent when the body is
+  /// chunked and the client takes them (TE: trailers); nullptr: none.
+  [[nodiscard]] virtual const HeaderBlock* trailers() noexcept { return nullptr; }
+  /// Called once nothing more is asked of it. Begins the end of what still runs on its behalf; the scope, if any, is
+  /// joined before the source, the request and its body go.
+  [[nodiscard]] virtual Scope* stop() noexcept { return nullptr; }
 };
 
 struct Response {
@@ -56,6 +74,9 @@ struct Response {
   bool omit_body = false;
   std::uint64_t announced_length = 0;
   bool close = false;
+  /// With status 101 and a request that asked for this protocol: what goes on with the connection. The server writes
+  /// Connection and Upgrade.
+  std::unique_ptr<Upgrade> upgrade;
 
   /// A response with a text body that lives as long as the image.
   [[nodiscard]] static Response text(std::uint16_t status, std::string_view body,
@@ -84,6 +105,7 @@ struct Delivery {
   bool has_body = false;  ///< bytes follow the head: not for HEAD
   bool keep_alive = false;
   bool old_client = false;  ///< HTTP/1.0: keeping the connection must be said
+  bool trailers = false;    ///< the client takes them
 };
 /// Framing and persistence of `response` as an answer to `request` (RFC 9110 section 6.4.1, RFC 9112 section 6.3).
 [[nodiscard]] Delivery delivery_of(const Request& request, const Response& response) noexcept;
@@ -92,6 +114,10 @@ struct Delivery {
 /// empty.
 [[nodiscard]] bool append_head(Output& out, const Response& response, const Delivery& delivery,
                                std::string_view date) noexcept;
+/// Status line and header section of "101 Switching Protocols" (RFC 9110 section 15.2.2).
+[[nodiscard]] bool append_switch_head(Output& out, const Response& response, std::string_view date) noexcept;
+/// The end of a chunked body, with trailers unless nullptr.
+[[nodiscard]] bool append_last_chunk(Output& out, const HeaderBlock* trailers) noexcept;
 /// The line in front of a chunk.
 [[nodiscard]] bool append_chunk_size(Output& out, std::size_t size) noexcept;
 

@@ -4,12 +4,6 @@
 namespace mirage::http {
 namespace {
 
-constexpr std::string_view trim(std::string_view text) noexcept {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
-
 /// An entity tag at the front of a list (RFC 9110 section 8.8.3); advances behind it. Nothing when malformed.
 struct EntityTag {
   bool weak = false;

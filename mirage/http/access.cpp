@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: ISC
+#include <mirage/http/access.hpp>
+#include <mirage/http/response.hpp>
+
+namespace mirage::http {
+namespace {
+
+/// "06/Nov/1994:08:49:37 +0000" of "Sun, 06 Nov 1994 08:49:37 GMT".
+void append_log_date(TextWriter& out, WallTime time) noexcept {
+  Text<32> date;
+  append_http_date(date.writer(), time);
+  const std::string_view text = date.view();
+  format_to(out, "[{}/{}/{}:{} +0000]", text.substr(5, 2), text.substr(8, 3), text.substr(12, 4), text.substr(17, 8));
+}
+
+void append_request_line(TextWriter& out, const AccessRecord& record) noexcept {
+  if (record.method.empty()) return out.append("\"-\"");
+  Text<320> line{"{} {} {}", record.method, record.target.substr(0, 256), to_string(record.version)};
+  append_quoted(out, line);
+}
+
+void append_optional(TextWriter& out, std::string_view text) noexcept {
+  append_quoted(out, text.empty() ? std::string_view{"-"} : text.substr(0, 128));
+}
+
+void append_fields(TextWriter& out, const AccessRecord& record) noexcept {
+  format_to(out, "peer={} method={} target=", record.peer.address,
+            record.method.empty() ? std::string_view{"-"} : record.method.substr(0, 24));
+  append_quoted(out, record.target.substr(0, 256));
+  format_to(out, " version={} status={} bytes={} duration={} referer=", to_string(record.version), record.status,
+            record.body_bytes, record.duration);
+  append_optional(out, record.referer);
+  out.append(" agent=");
+  append_optional(out, record.user_agent);
+}
+
+}  // namespace
+
+void append_quoted(TextWriter& out, std::string_view text) noexcept {
+  out.append('"');
+  for (const char c : text) {
+    const auto u = static_cast<unsigned char>(c);
+    if (u >= 0x20 && u < 0x7f && c != '"' && c != '\\') {
+      out.append(c);
+    } else {
+      out.append("\\x");
+      out.append_unsigned(u, 16, 2);
+    }
+  }
+  out.append('"');
+}
+
+void append_access(TextWriter& out, const AccessRecord& record, AccessFormat format) noexcept {
+  if (format == AccessFormat::fields) return append_fields(out, record);
+  format_to(out, "{} - - ", record.peer.address);
+  append_log_date(out, record.finished);
+  out.append(' ');
+  append_request_line(out, record);
+  format_to(out, " {} {}", record.status, record.body_bytes);
+  if (format != AccessFormat::combined) return;
+  out.append(' ');
+  append_optional(out, record.referer);
+  out.append(' ');
+  append_optional(out, record.user_agent);
+}
+
+void LoggedAccess::record(const AccessRecord& record) noexcept {
+  if (!logger_.enabled(LogLevel::info)) return;
+  Text<Log::maximum_line> line;
+  append_access(line.writer(), record, format_);
+  logger_.info("{}", line.view());
+}
+
+}  // namespace mirage::http

@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: ISC
+// What a handler can do beyond one request and one body: trailers, bodies that follow each other, upgrades, routes; and
+// what the server tells about it.
+#include <memory>
+#include <string>
+
+#include <doctest/doctest.h>
+
+#include <mirage/http/connection_test.hpp>
+#include <mirage/http/router.hpp>
+
+using namespace mirage;
+using namespace mirage::http;
+using namespace mirage::http::test;
+
+namespace {
+
+/// Sends back the body of the request while it arrives, and its trailers behind it.
+struct Mirror {
+  struct Source final : BodySource {
+    Source(Shard& s, Body& b) : shard_(s), body(b) {}
+    Shard& shard() { return shard_; }
+    Task<Result<SliceList, BodyError>> next() noexcept override {
+      auto part = co_await body.read();
+      if (!part) co_return Failure{BodyError::failed};
+      co_return std::move(*part);
+    }
+    const HeaderBlock* trailers() noexcept override {
+      for (const Header field : body.trailers()) (void)block.add(field.name, field.value);
+      return &block;
+    }
+    Shard& shard_;
+    Body& body;
+    HeaderBlock block;
+  };
+  void attach(Shard& s) { shard = &s; }
+  Response operator()(const Request&, Body& body) {
+    Response response;
+    response.source = std::make_unique<Source>(*shard, body);
+    return response;
+  }
+  Shard* shard = nullptr;
+};
+
+}  // namespace
+
+TEST_CASE("a body is sent back while it arrives, with its trailers, RFC 9110 section 6.5") {
+  const std::string request =
+      "POST / HTTP/1.1\r\nHost: a\r\nTE: trailers\r\nConnection: TE\r\nTransfer-Encoding: chunked\r\n\r\n"
+      "5\r\nhello\r\n6\r\n world\r\n0\r\nDigest: d\r\nContent-Length: 99\r\nHost: evil\r\nServer-Timing: t\r\n\r\n";
+  for (std::size_t piece = 1; piece <= request.size(); piece += piece < 40 ? 1 : 31) {
+    Script script;
+    for (std::size_t at = 0; at < request.size(); at += piece) script.input.push_back(request.substr(at, piece));
+    Mirror mirror;
+    const std::string answer = converse(mirror, script);
+    CHECK(count(answer, "Transfer-Encoding: chunked\r\n") == 1);
+    CHECK(answer.ends_with("0\r\nDigest: d\r\nServer-Timing: t\r\n\r\n"));
+  }
+  // RFC 9110 section 6.5.1: not to a client that does not say that it takes them.
+  Script script;
+  script.input = {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
+                  "1\r\nx\r\n0\r\nDigest: d\r\n\r\n"};
+  Mirror mirror;
+  CHECK(converse(mirror, script).ends_with("1\r\nx\r\n0\r\n\r\n"));
+}
+
+namespace {
+
+/// Answers each piece with its length, until the stream ends.
+struct Lengths final : Upgrade {
+  std::string_view protocol() const noexcept override { return "lengths"; }
+  Task<Result<void, FlowError>> run(Tunnel& tunnel) noexcept override {
+    while (true) {
+      const auto got = co_await tunnel.read();
+      if (!got) co_return Failure{got.error()};
+      if (got->empty()) break;
+      const Text<24> text{"<{}>", got->byte_count()};
+      const Slice answer = tunnel.shard().buffers().copy(as_bytes(text.view()));
+      if (!co_await tunnel.write(SliceList{answer})) co_return Failure{FlowError::reset};
+    }
+    tunnel.shutdown();
+    co_return Result<void, FlowError>{};
+  }
+};
+struct Upgrading {
+  Response operator()(const Request&, Body&) {
+    Response response;
+    response.status = 101;
+    (void)response.headers.add("X-More", std::string_view{"y"});
+    response.upgrade = std::make_unique<Lengths>();
+    return response;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("an upgrade gets the stream with what was received behind the head, RFC 9110 section 7.8") {
+  Upgrading handler;
+  Script script;
+  script.input = {"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: other, Lengths\r\n\r\nabc", "defgh"};
+  const std::string answer = converse(handler, script);
+  CHECK(answer.starts_with("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: lengths\r\n"));
+  CHECK(count(answer, "X-More: y\r\n") == 1);
+  CHECK(count(answer, "Content-Length") == 0);
+  CHECK(answer.ends_with("\r\n\r\n<3><5>"));
+}
+
+TEST_CASE("nobody is upgraded who did not ask for it") {
+  for (const std::string_view fields : {"", "Upgrade: lengths\r\n", "Connection: upgrade\r\nUpgrade: length\r\n",
+                                        "Connection: upgrade\r\nUpgrade: lengths\r\nContent-Length: 3\r\n"}) {
+    Upgrading handler;
+    Script script;
+    script.input.emplace_back("GET / HTTP/1.1\r\nHost: a\r\n" + std::string{fields} + "\r\nabc");
+    CHECK(converse(handler, script).starts_with("HTTP/1.1 500 "));
+  }
+}
+
+TEST_CASE("a response may have more header fields than fit in place") {
+  struct Many {
+    void attach(Shard& s) { shard = &s; }
+    Response operator()(const Request&, Body&) {
+      Response response = Response::text(200, "ok\n");
+      CHECK_FALSE(response.headers.add("X-Large", std::string(600, 'x')));
+      CHECK_FALSE(response.headers.enlarge(shard->buffers(), 1 << 20));
+      CHECK(response.headers.enlarge(shard->buffers(), 4000));
+      CHECK(response.headers.add("X-Large", std::string(3000, 'x')));
+      CHECK_FALSE(response.headers.add("X-More", std::string(8000, 'x')));
+      return response;
+    }
+    Shard* shard = nullptr;
+  } many;
+  Script script;
+  script.input = {"GET / HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"};
+  const std::string answer = converse(many, script);
+  CHECK(count(answer, "HTTP/1.1 200 OK\r\n") == 2);
+  CHECK(count(answer, "X-Large: " + std::string(3000, 'x') + "\r\n") == 2);
+  CHECK(count(answer, "Content-Type: text/plain") == 2);
+}
+
+TEST_CASE("paths match patterns segment by segment") {
+  PathParameters p;
+  const auto matches = [&p](std::string_view pattern, std::string_view path) {
+    p.clear();
+    return match_path(pattern, path, p);
+  };
+  CHECK(matches("/", "/"));
+  CHECK_FALSE(matches("/", "/a"));
+  CHECK_FALSE(matches("/a", "/"));
+  CHECK_FALSE(matches("/a", "/a/"));
+  CHECK(matches("/a/", "/a/"));
+  CHECK(matches("/user/{id}", "/user/7"));
+  CHECK(p["id"] == "7");
+  CHECK(p["none"].empty());
+  CHECK_FALSE(matches("/user/{id}", "/user/"));
+  CHECK_FALSE(matches("/user/{id}", "/user/7/x"));
+  CHECK(matches("/user/{id}/file/{path...}", "/user/7/file/a/b"));
+  CHECK(p["path"] == "a/b");
+  CHECK(matches("/{path...}", "/"));
+  CHECK(p["path"].empty());
+  CHECK_FALSE(matches("/{path...}", ""));
+  CHECK_FALSE(matches("/a", "*"));
+}
+
+namespace {
+
+struct Users {
+  void attach(Shard& s) { shard_ = &s; }
+  Shard& shard() { return *shard_; }
+  Response list(const Request&, const PathParameters&, Body&) { return Response::text(200, "all\n"); }
+  Task<Response> store(const Request&, const PathParameters& parameters, Body& body) {
+    auto part = co_await body.read();
+    if (!part) co_return Response::text(400, "?\n");
+    Response response = Response::text(201, "");
+    (void)response.headers.add("X-Name", parameters["name"]);
+    (void)response.headers.add("X-Size", std::uint64_t{part->byte_count()});
+    co_return response;
+  }
+  Task<Response> operator()(const Request& request, Body& body) {
+    static constexpr std::array table{Route<Users>{Method::get, "/user", &Users::list},
+                                      Route<Users>{Method::put, "/user/{name}", &Users::store},
+                                      Route<Users>{Method::delete_, "/user/{name}", &Users::list}};
+    router.emplace(*this, std::span<const Route<Users>>{table});
+    co_return co_await (*router)(request, body);
+  }
+  Shard* shard_ = nullptr;
+  std::optional<Router<Users>> router;
+};
+
+std::string route(std::string_view line, std::string_view rest = "") {
+  Users users;
+  Script script;
+  script.input.emplace_back(std::string{line} + " HTTP/1.1\r\nHost: a\r\n" + std::string{rest} + "\r\nxyz");
+  return converse(users, script);
+}
+
+}  // namespace
+
+TEST_CASE("a router answers 404, 405 with Allow, OPTIONS and HEAD by its table") {
+  CHECK(route("GET /user").starts_with("HTTP/1.1 200 "));
+  const std::string head = route("HEAD /user");
+  CHECK(count(head, "Content-Length: 4\r\n") == 1);
+  CHECK(count(head, "all") == 0);
+  const std::string stored = route("PUT /user/J%C3%BCrg", "Content-Length: 3\r\n");
+  CHECK(count(stored, "X-Name: J\xc3\xbcrg\r\n") == 1);
+  CHECK(count(stored, "X-Size: 3\r\n") == 1);
+  CHECK(route("GET /users").starts_with("HTTP/1.1 404 "));
+  CHECK(route("GET /user%2fx").starts_with("HTTP/1.1 400 "));
+  // RFC 9110 section 15.5.6
+  const std::string refused = route("POST /user/x", "Content-Length: 3\r\n");
+  CHECK(refused.starts_with("HTTP/1.1 405 "));
+  CHECK(count(refused, "Allow: PUT, DELETE, OPTIONS\r\n") == 1);
+  // RFC 9110 section 9.3.7
+  const std::string options = route("OPTIONS /user");
+  CHECK(options.starts_with("HTTP/1.1 204 "));
+  CHECK(count(options, "Allow: GET, HEAD, OPTIONS\r\n") == 1);
+}
+
+namespace {
+
+struct Kept final : AccessLog {
+  void record(const AccessRecord& record) noexcept override {
+    for (const AccessFormat format : {AccessFormat::common, AccessFormat::combined, AccessFormat::fields}) {
+      Text<512> line;
+      append_access(line.writer(), record, format);
+      lines.emplace_back(line.view());
+    }
+  }
+  std::vector<std::string> lines;
+};
+
+}  // namespace
+
+TEST_CASE("each answer is told to the access log, and clients cannot write its lines") {
+  Echo echo;
+  Kept kept;
+  Script script;
+  script.input.emplace_back(
+      "GET /a\"b\xff HTTP/1.1\r\nHost: a\r\nReferer: http://r/\r\nUser-Agent: x\\y\"z\r\n\r\nGET / HTTP/1.1\r\n\r\n");
+  converse(echo, script, {.listen = {}, .access_log = &kept});
+  REQUIRE(kept.lines.size() == 6);
+  const std::string common = R"(:: - - [06/Nov/1994:08:49:37 +0000] "GET /a\x22b\xff HTTP/1.1" 200 13)";
+  CHECK(kept.lines[0] == common);
+  CHECK(kept.lines[1] == common + R"( "http://r/" "x\x5cy\x22z")");
+  CHECK(kept.lines[2].starts_with(R"(peer=:: method=GET target="/a\x22b\xff" version=HTTP/1.1 status=200 bytes=13 )"));
+  CHECK(kept.lines[2].ends_with(R"(referer="http://r/" agent="x\x5cy\x22z")"));
+  CHECK(kept.lines[3] == R"(:: - - [06/Nov/1994:08:49:37 +0000] "-" 400 16)");
+}
