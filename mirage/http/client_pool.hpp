@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: ISC
+// Connections of an HTTP/1.1 client: bounded in all and per origin, kept for a while for the next request.
+#pragma once
+
+#include <new>
+
+#include <mirage/http/exchange.hpp>
+#include <mirage/module/stack.hpp>
+
+namespace mirage::http {
+
+struct ClientCounters {
+  std::uint64_t requests = 0;
+  std::uint64_t opened = 0;   ///< connections
+  std::uint64_t reused = 0;   ///< requests on a connection that had carried others
+  std::uint64_t retried = 0;  ///< requests sent again because a kept connection had ended
+  std::uint64_t failed = 0;
+};
+
+/// Exchanges by address; a proxy needs no more. Responses must be gone before the pool goes.
+template <Tcp T>
+class ClientPool final : public ConnectionOwner<typename T::Flow>, private Timer {
+ public:
+  using F = typename T::Flow;
+  using C = ClientConnection<F>;
+
+  ClientPool(Shard& shard, T& tcp, const ClientOptions& options = {}) noexcept
+      : Timer(&ClientPool::reap), shard_(shard), tcp_(tcp), options_(options) {}
+  ClientPool(const ClientPool&) = delete;
+  ClientPool& operator=(const ClientPool&) = delete;
+  ~ClientPool() {
+    while (C* idle = idle_.front()) drop(*idle);
+  }
+  [[nodiscard]] Shard& shard() noexcept { return shard_; }
+  [[nodiscard]] const ClientOptions& options() const noexcept { return options_; }
+  [[nodiscard]] const ClientCounters& counters() const noexcept { return counters_; }
+  [[nodiscard]] std::size_t connections() const noexcept { return connections_; }
+
+  /// Sends `request` to `origin` and waits for the head of the answer. `target` is path and query, `authority` what
+  /// Host says. A request that does no harm twice is sent again, once, when a kept connection turns out to have ended.
+  Task<Result<ClientResponse, ClientError>> ask(Endpoint origin, std::string_view target, std::string_view authority,
+                                                ClientRequest& request) {
+    ++counters_.requests;
+    const bool again = is_idempotent(request.method) && request.source == nullptr;
+    for (bool fresh = false;; fresh = true) {
+      const auto connection = co_await acquire(origin, fresh);
+      if (!connection) co_return fail(connection.error());
+      C& c = **connection;
+      const bool reused = c.exchanges() != 0;
+      counters_.reused += reused ? 1 : 0;
+      const auto answered = co_await c.run(request, target, authority);
+      if (answered) co_return ClientResponse{c};
+      const bool retry = again && reused && !c.heard() && answered.error() == ClientError::closed;
+      give_back(c, false);
+      if (!retry) co_return fail(answered.error());
+      ++counters_.retried;
+    }
+  }
+
+  void give_back(C& connection, bool kept) noexcept override {
+    connection.unlink();
+    if (kept) {
+      idle_.push_back(connection);
+      if (!this->armed()) this->arm(shard_.timers(), after(shard_.now(), options_.idle_timeout));
+    } else {
+      drop(connection);
+    }
+    vacancy_.notify_one();
+  }
+
+ private:
+  /// A connection being opened: it has its place already.
+  struct Opening : ListNode<> {
+    Endpoint origin;
+  };
+
+  Failure<ClientError> fail(ClientError error) noexcept {
+    ++counters_.failed;
+    return Failure{error};
+  }
+
+  void drop(C& connection) noexcept {
+    connection.unlink();
+    connection.close();
+    delete &connection;
+    --connections_;
+  }
+
+  static void reap(Timer& timer) noexcept {
+    auto& self = static_cast<ClientPool&>(timer);
+    const Duration keep = self.options_.idle_timeout;
+    while (C* oldest = self.idle_.front()) {
+      const Time due = after(oldest->idle_since(), keep);
+      if (self.shard_.now() < due) return self.arm(self.shard_.timers(), due);
+      self.drop(*oldest);
+      self.vacancy_.notify_one();
+    }
+  }
+
+  /// The one that was used last: the others may become old.
+  C* find_idle(const Endpoint& origin) noexcept {
+    C* found = nullptr;
+    for (C* c = idle_.front(); c != nullptr; c = idle_.next(*c)) {
+      if (c->origin() == origin) found = c;
+    }
+    return found;
+  }
+
+  template <class Item>
+  static std::size_t count_in(List<Item>& list, const Endpoint& origin) noexcept {
+    std::size_t count = 0;
+    for (Item* item = list.front(); item != nullptr; item = list.next(*item)) {
+      if constexpr (std::same_as<Item, Opening>) {
+        count += item->origin == origin ? 1 : 0;
+      } else {
+        count += item->origin() == origin ? 1 : 0;
+      }
+    }
+    return count;
+  }
+
+  /// Makes a place for another connection to `origin`, at the cost of an idle one if need be.
+  bool make_place(const Endpoint& origin) noexcept {
+    if (count_in(idle_, origin) + count_in(busy_, origin) + count_in(opening_, origin) >= options_.maximum_per_origin) {
+      C* idle = find_idle(origin);
+      if (idle == nullptr) return false;
+      drop(*idle);
+    }
+    if (connections_ < options_.maximum_connections) return true;
+    if (idle_.empty()) return false;
+    drop(*idle_.front());
+    return true;
+  }
+
+  Task<Result<C*, ClientError>> acquire(Endpoint origin, bool fresh) {
+    const Time deadline = after(shard_.now(), options_.waiting_timeout);
+    while (true) {
+      if (C* idle = fresh ? nullptr : find_idle(origin)) {
+        idle->unlink();
+        busy_.push_back(*idle);
+        co_return idle;
+      }
+      if (make_place(origin)) co_return co_await open(origin);
+      if (waiting_ >= options_.maximum_waiting) co_return Failure{ClientError::busy};
+      ++waiting_;
+      const auto waited = co_await within(deadline - shard_.now(), wait_for_place());
+      --waiting_;
+      if (!waited) co_return Failure{ClientError::timed_out};
+      if (!*waited) co_return Failure{waited->error()};
+    }
+  }
+
+  Task<Result<void, ClientError>> wait_for_place() {
+    if (co_await vacancy_.wait() == WaitStatus::cancelled) co_return Failure{ClientError::cancelled};
+    co_return Result<void, ClientError>{};
+  }
+
+  Task<Result<C*, ClientError>> open(Endpoint origin) {
+    Opening place;
+    place.origin = origin;
+    opening_.push_back(place);
+    ++connections_;
+    auto connection = co_await connect(origin);
+    if (connection) {
+      busy_.push_back(**connection);
+      ++counters_.opened;
+    } else {
+      --connections_;
+      vacancy_.notify_one();
+    }
+    co_return connection;
+  }
+
+  Task<Result<C*, ClientError>> connect(Endpoint origin) {
+    auto flow = co_await within(options_.connect_timeout, connect_flow(origin));
+    if (!flow) co_return Failure{ClientError::timed_out};
+    if (!*flow) {
+      const FlowError error = flow->error();
+      co_return Failure{error == FlowError::cancelled   ? ClientError::cancelled
+                        : error == FlowError::no_memory ? ClientError::no_memory
+                                                        : ClientError::not_connected};
+    }
+    C* connection = new (std::nothrow) C(*this, **std::move(flow), origin, options_);
+    if (connection == nullptr) co_return Failure{ClientError::no_memory};
+    co_return connection;
+  }
+
+  Task<Result<F, FlowError>> connect_flow(Endpoint origin) { co_return co_await tcp_.connect(origin); }
+
+  Shard& shard_;
+  T& tcp_;
+  ClientOptions options_;
+  ClientCounters counters_;
+  List<C> idle_;  // the one that is idle longest first
+  List<C> busy_;
+  List<Opening> opening_;
+  std::size_t connections_ = 0;
+  std::uint32_t waiting_ = 0;
+  WaitQueue vacancy_;
+};
+
+}  // namespace mirage::http

@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: ISC
+#include <memory>
+#include <string>
+
+#include <doctest/doctest.h>
+
+#include <mirage/http/client.hpp>
+#include <mirage/http/connection_test.hpp>
+#include <mirage/http/pipe_test.hpp>
+#include <mirage/http/server.hpp>
+
+using namespace mirage;
+using namespace mirage::http;
+using namespace mirage::http::test;
+
+namespace {
+
+/// Every name is one address; "nowhere" is none.
+struct Hosts {
+  Shard& shard() { return shard_; }
+  Ready<Result<HostAddresses, ClientError>> hosts(std::string_view name) {
+    HostAddresses found;
+    (void)found.add(IpAddress{});
+    asked.emplace_back(name);
+    if (name == "nowhere") return Ready{Result<HostAddresses, ClientError>{Failure{ClientError::not_resolved}}};
+    return Ready{Result<HostAddresses, ClientError>{found}};
+  }
+  Shard& shard_;
+  std::vector<std::string> asked;
+};
+
+/// Reads a body to its end; "ERROR" when that fails. The result is given by reference: a string has no `no_memory`.
+Task<Result<void, ReadError>> collect(Shard&, Body& body, std::string& out) {
+  while (true) {
+    auto part = co_await body.read();
+    if (!part) co_return Failure{part.error()};
+    if (part->empty()) co_return Result<void, ReadError>{};
+    for (const Slice& slice : *part) out += slice.text();
+  }
+}
+
+/// What a body is made of in these tests.
+struct Counted final : BodySource {
+  Counted(Shard& s, std::size_t n) : shard_(s), left(n) {}
+  Shard& shard() { return shard_; }
+  Task<Result<SliceList, BodyError>> next() noexcept override {
+    const std::size_t size = left < 1000 ? left : 1000;
+    left -= size;
+    static const std::string text(1000, 'u');
+    co_return SliceList{Slice::from_static(std::string_view{text}.substr(0, size))};
+  }
+  Shard& shard_;
+  std::size_t left;
+};
+
+struct Echoing final : BodySource {
+  Echoing(Shard& s, Body& b) : shard_(s), body(b) {}
+  Shard& shard() { return shard_; }
+  Task<Result<SliceList, BodyError>> next() noexcept override {
+    auto part = co_await body.read();
+    if (!part) co_return Failure{BodyError::failed};
+    co_return std::move(*part);
+  }
+  Shard& shard_;
+  Body& body;
+};
+
+struct App {
+  Shard& shard() { return shard_; }
+  Task<Response> operator()(const Request& request, Body& body) {
+    seen.emplace_back(std::string{request.method_text} + " " + std::string{request.target});
+    if (const auto value = request.header("authorization")) seen.back() += " auth";
+    if (request.path == "/slow") (void)co_await sleep(100s);
+    if (request.path.starts_with("/to/")) {
+      Response response = Response::text(static_cast<std::uint16_t>(request.path[4] - '0') + 300, "over there\n");
+      (void)response.headers.add("Location", request.query);
+      co_return response;
+    }
+    if (request.path == "/echo") {
+      Response response;
+      response.source = std::make_unique<Echoing>(shard_, body);
+      co_return response;
+    }
+    if (request.path == "/refuse") co_return Response::text(403, "no\n");
+    std::string got;
+    if (!co_await collect(shard_, body, got)) co_return Response::text(400, "bad\n");
+    received = got.size();
+    Response response = Response::text(200, "hello\n");
+    response.close = request.path == "/close";
+    co_return response;
+  }
+  Shard& shard_;
+  std::vector<std::string> seen;
+  std::size_t received = 0;
+};
+
+using TestServer = Server<PipeTcp, App>;
+using TestClient = Client<PipeTcp, Hosts>;
+
+struct World {
+  explicit World(const ClientOptions& options = {}, const ServerOptions& server_options = {})
+      : server(shard, tcp, app, server_options), client(shard, tcp, hosts, options) {}
+  TestEnvironment environment;
+  Shard shard_{environment};
+  Shard& shard = shard_;
+  PipeTcp tcp{shard};
+  App app{shard, {}, 0};
+  Hosts hosts{shard, {}};
+  TestServer server;
+  TestClient client;
+};
+
+/// Runs `talk` against the server at port 1.
+template <class Talk>
+void with(World& world, Talk talk) {
+  auto body = [](World& w, Talk& t) -> Task<int> {
+    Scope scope{w.shard};
+    auto serve = [](World& world_) -> Task<void> { (void)co_await world_.server.serve(1); };
+    REQUIRE(scope.spawn(serve(w)));
+    co_await yield();
+    co_await yield();
+    co_await t(w);
+    scope.cancel();
+    co_await scope.join();
+    co_return 0;
+  };
+  REQUIRE(run(world.shard, body(world, talk)) == 0);
+}
+
+}  // namespace
+
+TEST_CASE("requests to one origin share a connection") {
+  World world;
+  with(world, [](World& w) -> Task<void> {
+    for (int i = 0; i < 5; ++i) {
+      auto response = co_await w.client.fetch("http://h:1/a?b");
+      REQUIRE(response);
+      CHECK(response->status() == 200);
+      std::string text;
+      CHECK(co_await collect(w.shard, response->body(), text));
+      CHECK(text == "hello\n");
+    }
+    CHECK(w.tcp.connects == 1);
+    CHECK(w.client.pool().counters().reused == 4);
+    auto closing = co_await w.client.fetch("http://h:1/close");
+    REQUIRE(closing);
+    std::string text;
+    CHECK(co_await collect(w.shard, closing->body(), text));
+  });
+  CHECK(world.app.seen.size() == 6);
+  CHECK(world.client.pool().connections() == 0);
+}
+
+TEST_CASE("a kept connection that has ended meanwhile costs one more attempt, for requests that may be repeated") {
+  World world;
+  with(world, [](World& w) -> Task<void> {
+    {
+      auto first = co_await w.client.fetch("http://h:1/");
+      std::string text;
+      CHECK(co_await collect(w.shard, first->body(), text));
+    }
+    w.tcp.wires[0]->pipes[1].ended = true;  // the server's end
+    auto second = co_await w.client.fetch("http://h:1/");
+    REQUIRE(second);
+    CHECK(second->status() == 200);
+    CHECK(w.client.pool().counters().retried == 1);
+  });
+  World posting;
+  with(posting, [](World& w) -> Task<void> {
+    {
+      auto first = co_await w.client.fetch("http://h:1/");
+      std::string text;
+      CHECK(co_await collect(w.shard, first->body(), text));
+    }
+    w.tcp.wires[0]->pipes[1].ended = true;
+    ClientRequest request;
+    request.method = "POST";
+    const auto second = co_await w.client.fetch("http://h:1/", std::move(request));
+    CHECK(second.error_or(ClientError::no_memory) == ClientError::closed);
+  });
+}
+
+TEST_CASE("connections are bounded per origin; who comes late waits, not for ever") {
+  World world{{.maximum_per_origin = 2, .waiting_timeout = 5s}};
+  with(world, [](World& w) -> Task<void> {
+    auto a = co_await w.client.fetch("http://h:1/");
+    auto b = co_await w.client.fetch("http://h:1/");
+    REQUIRE(a);
+    REQUIRE(b);
+    const Time before = w.shard.now();
+    const auto c = co_await w.client.fetch("http://h:1/");
+    CHECK(c.error_or(ClientError::no_memory) == ClientError::timed_out);
+    CHECK(w.shard.now() - before >= 5s);
+    CHECK(w.client.pool().connections() == 2);
+  });
+  CHECK(world.tcp.connects == 2);
+}
+
+TEST_CASE("kept connections are closed when nobody needs them") {
+  World world{{.idle_timeout = 20s}};
+  with(world, [](World& w) -> Task<void> {
+    {
+      auto response = co_await w.client.fetch("http://h:1/");
+      std::string text;
+      CHECK(co_await collect(w.shard, response->body(), text));
+    }
+    CHECK(w.client.pool().connections() == 1);
+    co_await sleep(19s);
+    CHECK(w.client.pool().connections() == 1);
+    co_await sleep(2s);
+    CHECK(w.client.pool().connections() == 0);
+  });
+}
+
+TEST_CASE("redirects, RFC 9110 section 15.4") {
+  World world;
+  with(world, [](World& w) -> Task<void> {
+    ClientRequest request;
+    (void)request.headers.add("Authorization", std::string_view{"secret"});
+    auto response = co_await w.client.fetch("http://h:1/to/2?../x/./y", std::move(request));
+    REQUIRE(response);
+    CHECK(response->status() == 200);
+    ClientRequest other;
+    (void)other.headers.add("Authorization", std::string_view{"secret"});
+    CHECK(co_await w.client.fetch("http://h:1/to/1?http://other:1/z", std::move(other)));
+    ClientRequest post;
+    post.method = "POST";
+    post.body = SliceList{Slice::from_static(std::string_view{"abc"})};
+    CHECK(co_await w.client.fetch("http://h:1/to/8?/again", std::move(post)));
+    ClientRequest see_other;
+    see_other.method = "POST";
+    see_other.body = SliceList{Slice::from_static(std::string_view{"abc"})};
+    CHECK(co_await w.client.fetch("http://h:1/to/3?/seen", std::move(see_other)));
+    CHECK((co_await w.client.fetch("http://h:1/to/2?/to/2")).error_or(ClientError::busy) ==
+          ClientError::too_many_redirects);
+  });
+  const std::vector<std::string> expected{"GET /to/2?../x/./y auth",
+                                          "GET /x/y auth",
+                                          "GET /to/1?http://other:1/z auth",
+                                          "GET /z",
+                                          "POST /to/8?/again",
+                                          "POST /again",
+                                          "POST /to/3?/seen",
+                                          "GET /seen"};
+  REQUIRE(world.app.seen.size() >= expected.size());
+  for (std::size_t i = 0; i < expected.size(); ++i) CHECK(world.app.seen[i] == expected[i]);
+}
+
+TEST_CASE("bodies stream both ways at once, and neither side runs ahead of the other") {
+  for (const bool known : {false, true}) {
+    World world{{}, {.maximum_body = UINT64_MAX, .listen = {}}};
+    with(world, [known](World& w) -> Task<void> {
+      constexpr std::size_t size = 300'000;
+      ClientRequest request;
+      request.method = "POST";
+      request.source = std::make_unique<Counted>(w.shard, size);
+      request.source_length = size;
+      request.source_length_known = known;
+      auto response = co_await w.client.fetch("http://h:1/echo", std::move(request));
+      REQUIRE(response);
+      // As long as nobody reads the answer, the request stops as well.
+      co_await sleep(10s);
+      CHECK(w.tcp.wires[0]->pipes[0].total < 60'000);
+      std::string text;
+      CHECK(co_await collect(w.shard, response->body(), text));
+      CHECK(text == std::string(size, 'u'));
+      co_await response->end();
+    });
+    CHECK(world.tcp.wires[0]->pipes[0].largest < 2 * Pipe::window + 1024);
+    CHECK(world.client.pool().connections() == 1);
+  }
+}
+
+TEST_CASE("a body that is refused is not sent any further, RFC 9112 section 9.5") {
+  World world{{}, {.maximum_body = UINT64_MAX, .listen = {}}};
+  with(world, [](World& w) -> Task<void> {
+    ClientRequest request;
+    request.method = "PUT";
+    request.source = std::make_unique<Counted>(w.shard, 10'000'000);
+    auto response = co_await w.client.fetch("http://h:1/refuse", std::move(request));
+    if (response) co_await response->end();
+    CHECK(w.tcp.wires[0]->pipes[0].total < 200'000);
+  });
+  CHECK(world.client.pool().connections() == 0);
+}
+
+TEST_CASE("a body waits for 100 Continue, RFC 9110 section 10.1.1") {
+  World world;
+  with(world, [](World& w) -> Task<void> {
+    ClientRequest request;
+    request.method = "PUT";
+    request.expect_continue = true;
+    request.body = SliceList{Slice::from_static(std::string_view{"content"})};
+    const Time before = w.shard.now();
+    auto response = co_await w.client.fetch("http://h:1/", std::move(request));
+    REQUIRE(response);
+    CHECK(response->status() == 200);
+    CHECK(w.shard.now() - before < 1s);
+    ClientRequest refused;
+    refused.method = "PUT";
+    refused.expect_continue = true;
+    refused.body = SliceList{Slice::from_static(std::string_view{"content"})};
+    auto no = co_await w.client.fetch("http://h:1/refuse", std::move(refused));
+    REQUIRE(no);
+    CHECK(no->status() == 403);
+  });
+  CHECK(world.app.received == 7);
+}
+
+TEST_CASE("time limits and failures are told apart") {
+  World world{{.head_timeout = 3s}};
+  with(world, [](World& w) -> Task<void> {
+    const auto error = [](const auto& result) { return result.error_or(ClientError::busy); };
+    CHECK(error(co_await w.client.fetch("http://h:1/slow")) == ClientError::timed_out);
+    CHECK(error(co_await w.client.fetch("http://h:2/")) == ClientError::not_connected);
+    CHECK(error(co_await w.client.fetch("http://nowhere/")) == ClientError::not_resolved);
+    CHECK(error(co_await w.client.fetch("https://h/")) == ClientError::bad_url);
+    ClientRequest bad;
+    bad.method = "GET /evil HTTP/1.1\r\nX:";
+    CHECK(error(co_await w.client.fetch("http://h:1/", std::move(bad))) == ClientError::bad_request);
+  });
+}
+
+TEST_CASE("heads of answers are as strictly read as those of requests, RFC 9112 sections 4 and 6.3") {
+  const auto framing = [](std::string_view head, std::string_view method = "GET") -> std::string {
+    ResponseHead out;
+    if (!parse_response_head(head, method, out)) return "refused";
+    if (out.framing.chunked) return "chunked";
+    if (out.framing.until_close) return out.keep_alive ? "?" : "close";
+    return std::to_string(out.framing.content_length) + (out.keep_alive ? "" : " last");
+  };
+  CHECK(framing("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n") == "5");
+  CHECK(framing("HTTP/1.1 200\r\nContent-Length: 5\r\n\r\n") == "5");
+  CHECK(framing("HTTP/1.1 200 \r\nContent-Length: 5\r\nConnection: close\r\n\r\n") == "5 last");
+  CHECK(framing("HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\n") == "5 last");
+  CHECK(framing("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n") == "chunked");
+  CHECK(framing("HTTP/1.1 200 OK\r\n\r\n") == "close");
+  CHECK(framing("HTTP/1.1 204 No\r\n\r\n") == "0");
+  CHECK(framing("HTTP/1.1 304 No\r\nContent-Length: 5\r\n\r\n") == "0");
+  CHECK(framing("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", "HEAD") == "0");
+  for (const std::string_view bad :
+       {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\n", "HTTP/2 200 OK\r\n\r\n",
+        "HTTP/1.1 20 OK\r\n\r\n", "HTTP/1.1 2000 OK\r\n\r\n", "HTTP/1.1  200 OK\r\n\r\n",
+        "HTTP/1.1 200 OK\nContent-Length: 5\r\n\r\n", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", "HTTP/1.1 200 OK\r\nX: y\r\n z\r\n\r\n"}) {
+    CHECK(framing(bad) == "refused");
+  }
+}
+
+TEST_CASE("URLs and references, RFC 3986 section 5.4") {
+  const auto url = Url::parse("http://User-host.example:8080/a/b/c?q#f");
+  REQUIRE(url);
+  CHECK(url->authority() == "User-host.example:8080");
+  CHECK(url->host() == "User-host.example");
+  CHECK(url->port() == 8080);
+  CHECK(url->target() == "/a/b/c?q");
+  CHECK(Url::parse("http://h:80")->authority() == "h");
+  CHECK(Url::parse("http://h:80")->target() == "/");
+  CHECK(Url::parse("http://h?x")->target() == "/?x");
+  CHECK(Url::parse("http://[::1]:81/")->host() == "::1");
+  CHECK(Url::parse("http://[::1]:81/")->authority() == "[::1]:81");
+  for (const std::string_view bad :
+       {"", "h", "https://h/", "http:///x", "http://u@h/", "http://h:0/", "http://h:x/", "http://h:99999/",
+        "http://[::1/", "http://[::1]x/", "http://h /", "http://h/\r"}) {
+    CAPTURE(bad);
+    CHECK_FALSE(Url::parse(bad));
+  }
+  const auto base = Url::parse("http://a/b/c/d;p?q");
+  const auto target = [&base](std::string_view reference) {
+    const auto to = base->resolve(reference);
+    return to ? std::string{to->authority()} + std::string{to->target()} : std::string{"none"};
+  };
+  CHECK(target("g") == "a/b/c/g");
+  CHECK(target("./g") == "a/b/c/g");
+  CHECK(target("g/") == "a/b/c/g/");
+  CHECK(target("/g") == "a/g");
+  CHECK(target("//g") == "g/");
+  CHECK(target("?y") == "a/b/c/d;p?y");
+  CHECK(target("g?y/../x") == "a/b/c/g?y/../x");
+  CHECK(target("#s") == "a/b/c/d;p?q");
+  CHECK(target("") == "a/b/c/d;p?q");
+  CHECK(target(".") == "a/b/c/");
+  CHECK(target("..") == "a/b/");
+  CHECK(target("../..") == "a/");
+  CHECK(target("../../../g") == "a/g");
+  CHECK(target("/./g") == "a/g");
+  CHECK(target("g;x=1/../y") == "a/b/c/y");
+  CHECK(target("http://x:8/y") == "x:8/y");
+  CHECK(target("https://x/") == "none");
+  CHECK(target(std::string(3000, 'x')) == "none");
+}

@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: ISC
+// One client connection and the exchange that runs on it (RFC 9112): a request goes out while its answer may already be
+// coming in, each with the back-pressure of the flow.
+#pragma once
+
+#include <optional>
+
+#include <mirage/async/scope.hpp>
+#include <mirage/async/sleep.hpp>
+#include <mirage/http/body.hpp>
+#include <mirage/http/client_message.hpp>
+#include <mirage/http/link.hpp>
+#include <mirage/http/tunnel.hpp>
+
+namespace mirage::http {
+
+enum class ClientError : std::uint8_t {
+  bad_url,             ///< malformed, or of another scheme than http
+  bad_request,         ///< method, target or a field that cannot be sent
+  not_resolved,        ///< no address for the host's name
+  not_connected,       ///< no address of the host takes connections
+  timed_out,           ///< no progress within one of the time limits
+  closed,              ///< the connection ended before the answer's head
+  malformed,           ///< the answer is no HTTP/1.1
+  too_large,           ///< the answer's head is beyond its bound
+  too_many_redirects,  ///< or one that cannot be followed: the body cannot be sent again
+  busy,                ///< every connection is in use and so is every place in the queue
+  cancelled,
+  no_memory,
+};
+[[nodiscard]] std::string_view to_string(ClientError error) noexcept;
+inline void append_value(TextWriter& out, ClientError error) noexcept { out.append(to_string(error)); }
+
+struct ClientOptions {
+  std::uint32_t maximum_head = 16 * 1024;
+  std::uint64_t maximum_body = UINT64_MAX;  ///< bytes of an answer that read() hands out
+  std::uint32_t maximum_connections = 64;   ///< at once, idle ones included
+  std::uint32_t maximum_per_origin = 8;
+  std::uint32_t maximum_waiting = 256;  ///< for a connection to become free
+  std::uint8_t maximum_redirects = 5;
+  Duration connect_timeout = 10s;
+  Duration waiting_timeout = 10s;
+  Duration head_timeout = 30s;      ///< from the request's head to the answer's
+  Duration transfer_timeout = 60s;  ///< without progress of a body
+  Duration continue_timeout = 1s;
+  Duration idle_timeout = 30s;  ///< how long a connection is kept for the next request
+};
+
+/// The part of an exchange that does not depend on the flow.
+class Exchange {
+ public:
+  [[nodiscard]] const ResponseHead& head() const noexcept { return head_; }
+  [[nodiscard]] virtual Body& body() noexcept = 0;
+  [[nodiscard]] virtual Tunnel& tunnel() noexcept = 0;
+  /// Begins the end of the sending of the request's body, if that still goes on. Once the scope is joined its source is
+  /// not used any more.
+  [[nodiscard]] virtual Scope& stop() noexcept = 0;
+  /// Gives the connection back: it is kept if the exchange is complete. Precondition: nothing is being sent.
+  virtual void release() noexcept = 0;
+
+ protected:
+  ~Exchange() = default;
+  ResponseHead head_;
+};
+
+/// An answer. While it exists the connection is its own. When the request's body was streamed, end() must be awaited
+/// before the response goes: the source may still be in use.
+class ClientResponse {
+ public:
+  explicit ClientResponse(Exchange& exchange) noexcept : exchange_(&exchange) {}
+  ClientResponse(ClientResponse&& other) noexcept : exchange_(std::exchange(other.exchange_, nullptr)) {}
+  ClientResponse& operator=(ClientResponse&& other) noexcept {
+    std::swap(exchange_, other.exchange_);
+    return *this;
+  }
+  ~ClientResponse() {
+    if (exchange_ != nullptr) exchange_->release();
+  }
+  [[nodiscard]] std::uint16_t status() const noexcept { return exchange_->head().status; }
+  [[nodiscard]] const ResponseHead& head() const noexcept { return exchange_->head(); }
+  [[nodiscard]] std::optional<std::string_view> header(std::string_view name) const noexcept {
+    return exchange_->head().header(name);
+  }
+  [[nodiscard]] Body& body() noexcept { return exchange_->body(); }
+  /// After a 101: the byte stream behind the head.
+  [[nodiscard]] Tunnel& tunnel() noexcept { return exchange_->tunnel(); }
+  /// `co_await response.end()`: no more of the request is sent; needs no memory.
+  Scope::Join end() noexcept { return exchange_->stop().join(); }
+  [[nodiscard]] Scope& stop() noexcept { return exchange_->stop(); }
+
+ private:
+  Exchange* exchange_;
+};
+
+/// The server's word that a body is wanted, or the end of the wait for it (RFC 9110 section 10.1.1).
+class GoAhead : private Timer {
+ public:
+  GoAhead() noexcept : Timer([](Timer& timer) noexcept { static_cast<GoAhead&>(timer).give(); }) {}
+  void wait_at_most(Shard& shard, Duration time) noexcept {
+    waiting_ = true;
+    arm(shard.timers(), after(shard.now(), time));
+  }
+  void give() noexcept {
+    disarm();
+    waiting_ = false;
+    queue_.notify_all();
+  }
+  [[nodiscard]] bool waiting() const noexcept { return waiting_; }
+  [[nodiscard]] WaitQueue& queue() noexcept { return queue_; }
+
+ private:
+  WaitQueue queue_;
+  bool waiting_ = false;
+};
+
+template <Flow F>
+class ClientConnection;
+
+/// What owns connections.
+template <Flow F>
+class ConnectionOwner {
+ public:
+  /// `kept`: the connection can carry another exchange.
+  virtual void give_back(ClientConnection<F>& connection, bool kept) noexcept = 0;
+
+ protected:
+  ~ConnectionOwner() = default;
+};
+
+template <Flow F>
+class ClientConnection final : public Exchange, public ListNode<> {
+ public:
+  ClientConnection(ConnectionOwner<F>& owner, F flow, Endpoint peer, const ClientOptions& options) noexcept
+      : owner_(owner),
+        options_(options),
+        origin_(peer),
+        link_(std::move(flow), options.maximum_head, options.maximum_body, options.transfer_timeout),
+        upload_(link_.shard().buffers()),
+        sending_(link_.shard()),
+        tunnel_(link_),
+        upload_guard_(link_.shard()) {
+    const auto give_up = [](void* self) noexcept { static_cast<ClientConnection*>(self)->link_.flow.abort(); };
+    link_.guard.on_expiry(this, give_up);
+    upload_guard_.on_expiry(this, give_up);
+  }
+  [[nodiscard]] Shard& shard() noexcept { return link_.shard(); }
+  [[nodiscard]] const Endpoint& origin() const noexcept { return origin_; }
+  [[nodiscard]] unsigned exchanges() const noexcept { return exchanges_; }
+  [[nodiscard]] Time idle_since() const noexcept { return idle_since_; }
+
+  /// Sends the request and waits for the head of the answer. After an error nothing is being sent any more.
+  Task<Result<void, ClientError>> run(ClientRequest& request, std::string_view target, std::string_view authority) {
+    body_.reset();
+    reusable_ = false;
+    heard_ = false;
+    ++exchanges_;
+    method_is_head_ = request.method == "HEAD";
+    if (!append_request_head(link_.output, request, target, authority)) co_return Failure{ClientError::bad_request};
+    if (co_await link_.flush() != Step::go_on) co_return failure(ClientError::closed);
+    if (!start_sending(request)) co_return Failure{ClientError::no_memory};
+    const auto received = co_await receive_head();
+    if (!received || head_.status >= 400) {  // RFC 9112 section 9.5: the body is not wanted any more
+      co_await stop().join();
+    } else {
+      go_ahead_.give();
+    }
+    co_return received;
+  }
+  /// Whether anything of an answer has come in: otherwise the server may have closed before it saw the request.
+  [[nodiscard]] bool heard() const noexcept { return heard_; }
+
+  [[nodiscard]] Body& body() noexcept override { return *body_; }
+  [[nodiscard]] Tunnel& tunnel() noexcept override { return tunnel_; }
+  [[nodiscard]] Scope& stop() noexcept override {
+    if (sending_.running() != 0) {
+      sending_.cancel();
+      link_.flow.abort();  // a peer must not take half a request for a whole one
+    }
+    return sending_;
+  }
+  void release() noexcept override {
+    const bool kept = complete();
+    if (kept) link_.input.consume(body_->end_of_message());
+    body_.reset();
+    source_.reset();
+    head_memory_ = Slice{};
+    idle_since_ = shard().now();
+    // What came behind the answer was not asked for.
+    owner_.give_back(*this, kept && link_.input.empty());
+  }
+  void close() noexcept { link_.flow.close(); }
+  void abort() noexcept { link_.flow.abort(); }
+
+ private:
+  [[nodiscard]] bool complete() const noexcept {
+    return reusable_ && sent_ && sending_.running() == 0 && body_ && !body_->unread() && !link_.guard.expired() &&
+           !upload_guard_.expired();
+  }
+  [[nodiscard]] Failure<ClientError> failure(ClientError error) const noexcept {
+    return Failure{link_.guard.expired() || upload_guard_.expired() ? ClientError::timed_out : error};
+  }
+
+  // Sending
+
+  [[nodiscard]] bool start_sending(ClientRequest& request) noexcept {
+    rest_ = request.body;
+    source_ = std::move(request.source);
+    limit_ = request.source_length_known ? std::optional{request.source_length} : std::nullopt;
+    sent_ = source_ == nullptr && rest_.empty();
+    if (!sent_ && request.expect_continue) go_ahead_.wait_at_most(shard(), options_.continue_timeout);
+    return sent_ || sending_.spawn(send_body(*this));
+  }
+
+  static Task<void> send_body(ClientConnection& self) {
+    while (self.go_ahead_.waiting()) {
+      if (co_await self.go_ahead_.queue().wait() == WaitStatus::cancelled) co_return;
+    }
+    const Step step = self.source_ ? co_await self.send_source() : co_await self.write(std::move(self.rest_));
+    self.sent_ = step == Step::go_on;
+    // Half a request must not be taken for a whole one, and nothing can follow it.
+    if (!self.sent_) self.link_.flow.abort();
+  }
+
+  Task<Step> write(SliceList slices) {
+    while (!slices.empty()) {
+      upload_guard_.set(options_.transfer_timeout, Phase::transfer);
+      const auto written = co_await link_.flow.write(slices.take_prefix(Link<F>::piece));
+      upload_guard_.clear();
+      if (!written) co_return Step::failed;
+    }
+    co_return Step::go_on;
+  }
+
+  Task<Step> send_source() {
+    const std::uint64_t limit = limit_.value_or(UINT64_MAX);
+    std::uint64_t total = 0;
+    while (true) {
+      auto part = co_await source_->next();
+      if (!part || part->byte_count() > limit - total) co_return Step::failed;
+      if (part->empty()) break;
+      total += part->byte_count();
+      if (!limit_ && !append_chunk_size(upload_, part->byte_count())) co_return Step::no_memory;
+      for (const Slice& slice : *part) {
+        if (!upload_.has_room() && co_await write(upload_.take()) != Step::go_on) co_return Step::failed;
+        if (!upload_.append(slice)) co_return Step::no_memory;
+      }
+      if (!limit_ && !upload_.append("\r\n")) co_return Step::no_memory;
+      if (co_await write(upload_.take()) != Step::go_on) co_return Step::failed;
+    }
+    if (limit_) co_return total == *limit_ ? Step::go_on : Step::failed;
+    co_return append_last_chunk(upload_, nullptr) ? co_await write(upload_.take()) : Step::no_memory;
+  }
+
+  // Receiving
+
+  Task<Result<void, ClientError>> receive_head() {
+    const Time deadline = after(shard().now(), options_.head_timeout);
+    while (true) {
+      const std::size_t size = link_.input.find_head();
+      if (size == 0) {
+        if (link_.input.too_large()) co_return Failure{ClientError::too_large};
+        if (link_.input.starved()) co_return Failure{ClientError::no_memory};
+        if (const auto more = co_await read_more(deadline); !more) co_return more;
+        continue;
+      }
+      head_memory_ = link_.input.view(0, size);
+      if (!parse_response_head(head_memory_.text(), method_is_head_ ? "HEAD" : "GET", head_)) {
+        co_return Failure{ClientError::malformed};
+      }
+      // RFC 9110 section 15.2: interim answers, any number of them within the time.
+      if (head_.status >= 200 || head_.status == 101) co_return begin_body(size);
+      if (head_.status == 100) go_ahead_.give();
+      link_.input.consume(size);
+    }
+  }
+
+  Result<void, ClientError> begin_body(std::size_t size) noexcept {
+    reusable_ = head_.keep_alive && head_.status != 101;
+    if (head_.status == 101) link_.input.consume(size);
+    body_.emplace(link_, head_.framing, false, head_.status == 101 ? 0 : size);
+    return {};
+  }
+
+  Task<Result<void, ClientError>> read_more(Time deadline) {
+    link_.guard.set_until(deadline, Phase::head);
+    auto received = co_await link_.flow.read();
+    link_.guard.clear();
+    if (!received && received.error() == FlowError::cancelled) co_return failure(ClientError::cancelled);
+    if (!received && received.error() == FlowError::no_memory) co_return failure(ClientError::no_memory);
+    if (!received || received->empty()) co_return failure(ClientError::closed);
+    heard_ = true;
+    link_.input.append(std::move(*received));
+    co_return Result<void, ClientError>{};
+  }
+
+  ConnectionOwner<F>& owner_;
+  const ClientOptions& options_;
+  Endpoint origin_;
+  Link<F> link_;
+  Slice head_memory_;
+  std::optional<FlowBody<F>> body_;
+  Output upload_;
+  SliceList rest_;
+  std::unique_ptr<BodySource> source_;
+  std::optional<std::uint64_t> limit_;
+  Scope sending_;
+  FlowTunnel<F> tunnel_;
+  DeadlineGuard upload_guard_;
+  GoAhead go_ahead_;
+  Time idle_since_{};
+  unsigned exchanges_ = 0;
+  bool sent_ = true;
+  bool reusable_ = false;
+  bool heard_ = false;
+  bool method_is_head_ = false;
+};
+
+}  // namespace mirage::http
