@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: ISC
+#include <memory>
+#include <string>
+
+#include <doctest/doctest.h>
+
+#include <mirage/http/connection_test.hpp>
+#include <mirage/http/pipe_test.hpp>
+#include <mirage/http/proxy.hpp>
+#include <mirage/http/server.hpp>
+
+using namespace mirage;
+using namespace mirage::http;
+using namespace mirage::http::test;
+
+namespace {
+
+/// A backend that says who it is and what it was asked.
+struct Origin {
+  Shard& shard() { return shard_; }
+  Task<Response> operator()(const Request& request, Body& body) {
+    ++asked;
+    std::string text = name + " " + std::string{request.target} + "\n";
+    for (const Header& header : request.headers()) {
+      text += std::string{header.name} + ": " + std::string{header.value} + "\n";
+    }
+    std::size_t size = 0;
+    while (true) {
+      const auto part = co_await body.read();
+      if (!part || part->empty()) break;
+      size += part->byte_count();
+    }
+    text += "body " + std::to_string(size) + "\n";
+    if (sick) co_return Response::text(500, "sick\n");
+    Response response;
+    response.body = SliceList{shard_.buffers().copy(as_bytes(text))};
+    (void)response.headers.add("X-Origin", name);
+    (void)response.headers.add("Keep-Alive", std::string_view{"timeout=5"});
+    co_return response;
+  }
+  Shard& shard_;
+  std::string name;
+  bool sick = false;
+  unsigned asked = 0;
+};
+
+struct ProxyWorld {
+  explicit ProxyWorld(std::string_view specification, const ProxyOptions& options = {})
+      : proxy(shard_, tcp, parsed(specification), options) {}
+  Shard& shard() { return shard_; }
+  Backends& parsed(std::string_view text) {
+    REQUIRE(backends.parse(text));
+    return backends;
+  }
+  TestEnvironment environment;
+  Shard shard_{environment};
+  PipeTcp tcp{shard_};
+  Origin a{shard_, "a"}, b{shard_, "b"};
+  Backends backends;
+  Proxy<PipeTcp> proxy;
+  Server<PipeTcp, Origin> server_a{shard_, tcp, a}, server_b{shard_, tcp, b};
+  ServerOptions front_options{.maximum_body = UINT64_MAX, .listen = {}};
+};
+
+/// Origins at ports 1 and 2; `input` is a client's connection to the proxy.
+std::string through(ProxyWorld& world, Script& script, bool with_b = true, Duration wait = {}) {
+  auto body = [](ProxyWorld& w, Script& s, bool both, Duration pause) -> Task<int> {
+    Scope scope{w.shard_};
+    auto serve = [](Server<PipeTcp, Origin>& to, Port port) -> Task<void> { (void)co_await to.serve(port); };
+    REQUIRE(scope.spawn(serve(w.server_a, 1)));
+    if (both) REQUIRE(scope.spawn(serve(w.server_b, 2)));
+    if (pause > Duration{}) REQUIRE(scope.spawn(w.proxy.check_health()));
+    co_await sleep(pause + 1ms);
+    ServerCounters counters;
+    DateCache date;
+    Connection<ScriptedFlow, Proxy<PipeTcp>> connection{ScriptedFlow{w.shard_, s}, w.proxy, w.front_options, counters,
+                                                        date};
+    (void)co_await connection.run();
+    scope.cancel();
+    co_await scope.join();
+    co_return 0;
+  };
+  REQUIRE(run(world.shard_, body(world, script, with_b, wait)) == 0);
+  return script.output;
+}
+
+}  // namespace
+
+TEST_CASE("backends are parsed, strictly") {
+  Backends backends;
+  REQUIRE(backends.parse("10.0.0.2:80,[2001:db8::1]:8080"));
+  CHECK(backends.all().size() == 2);
+  CHECK(backends.all()[1].endpoint.port == 8080);
+  CHECK(backends.all()[1].authority == "[2001:db8::1]:8080");
+  REQUIRE(backends.parse("/api=10.0.0.2:80,/=10.0.0.3:80"));
+  CHECK(backends.pick("/api", Balance::round_robin)->authority == "10.0.0.2:80");
+  CHECK(backends.pick("/api/x", Balance::round_robin)->authority == "10.0.0.2:80");
+  CHECK(backends.pick("/apis", Balance::round_robin)->authority == "10.0.0.3:80");
+  for (const std::string_view bad : {"", ",", "10.0.0.2", "10.0.0.2:", "10.0.0.2:0", "10.0.0.2:99999", "x:80",
+                                     "10.0.0.2:80,", "/api:10.0.0.2:80", "2001:db8::1:80", "[10.0.0.2]:80"}) {
+    CAPTURE(bad);
+    CHECK_FALSE(backends.parse(bad));
+  }
+}
+
+TEST_CASE("requests go round, or to who has least to do") {
+  Backends backends;
+  REQUIRE(backends.parse("0.0.0.1:1,0.0.0.1:2,0.0.0.1:3"));
+  std::string order;
+  for (int i = 0; i < 6; ++i) order += std::to_string(backends.pick("/", Balance::round_robin)->endpoint.port);
+  CHECK(order == "123123");
+  backends.all()[1].up = false;
+  order.clear();
+  for (int i = 0; i < 4; ++i) order += std::to_string(backends.pick("/", Balance::round_robin)->endpoint.port);
+  CHECK(order == "1313");
+  backends.all()[0].active = 5;
+  backends.all()[2].active = 2;
+  CHECK(backends.pick("/", Balance::least_active)->endpoint.port == 3);
+  CHECK(backends.pick("/", Balance::least_active, &backends.all()[2])->endpoint.port == 1);
+  backends.all()[0].up = backends.all()[2].up = false;
+  CHECK(backends.pick("/", Balance::least_active) == nullptr);
+}
+
+TEST_CASE("a proxy passes on what is meant for the end, and says who asked, RFC 9110 section 7.6") {
+  ProxyWorld world{"0.0.0.1:1"};
+  Script script;
+  script.input.emplace_back(
+      "POST /x?y HTTP/1.1\r\nHost: front:8080\r\nConnection: X-Private, keep-alive\r\nX-Private: 1\r\nKeep-Alive: "
+      "1\r\nTE: trailers\r\n"
+      "X-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Proto: https\r\nProxy-Authorization: p\r\nCookie: c\r\nContent-Length: "
+      "5\r\n\r\nhello"
+      "GET http://front/two HTTP/1.1\r\nHost: front\r\n\r\n");
+  const std::string answer = through(world, script);
+  CHECK(count(answer, "HTTP/1.1 200 OK\r\n") == 2);
+  CHECK(count(answer, "a /x?y\n") == 1);
+  CHECK(count(answer, "a /two\n") == 1);
+  CHECK(count(answer, "Host: 0.0.0.1:1\n") == 2);
+  CHECK(count(answer, "X-Forwarded-For: 1.2.3.4, ::\n") == 1);
+  CHECK(count(answer, "X-Forwarded-Host: front:8080\n") == 1);
+  CHECK(count(answer, "X-Forwarded-Proto: http\n") == 2);
+  CHECK(count(answer, "Cookie: c\n") == 1);
+  CHECK(count(answer, "body 5\n") == 1);
+  for (const std::string_view hop : {"X-Private:", "Keep-Alive:", "Proxy-Authorization:", "TE:"})
+    CHECK(count(answer, hop) == 0);
+  CHECK(count(answer, "X-Origin: a\r\n") == 2);
+  CHECK(count(answer, "Via: 1.1 mirage\r\n") == 2);
+  CHECK(world.tcp.connects == 1);
+  CHECK(world.backends.all()[0].active == 0);
+}
+
+TEST_CASE("bodies stream through a proxy") {
+  ProxyWorld world{"0.0.0.1:1"};
+  Script script;
+  script.input.emplace_back("PUT / HTTP/1.1\r\nHost: f\r\nTransfer-Encoding: chunked\r\n\r\n");
+  for (int i = 0; i < 100; ++i) script.input.push_back("3e8\r\n" + std::string(1000, 'x') + "\r\n");
+  script.input.emplace_back("0\r\n\r\n");
+  // The origin's own bound is passed on as it is.
+  CHECK(count(through(world, script), "body 100000\n") == 1);
+}
+
+TEST_CASE("a backend that does not answer costs its requests nothing, as long as another one does") {
+  ProxyWorld world{"0.0.0.1:1,0.0.0.1:2"};
+  Script script;
+  for (int i = 0; i < 6; ++i) script.input.emplace_back("GET / HTTP/1.1\r\nHost: f\r\n\r\n");
+  const std::string answer = through(world, script, false);
+  CHECK(count(answer, "HTTP/1.1 200 OK\r\n") == 6);
+  CHECK(count(answer, "X-Origin: a\r\n") == 6);
+  CHECK_FALSE(world.backends.all()[1].up);
+
+  ProxyWorld none{"0.0.0.1:3"};
+  Script alone;
+  for (int i = 0; i < 3; ++i) alone.input.emplace_back("GET / HTTP/1.1\r\nHost: f\r\n\r\n");
+  const std::string refused = through(none, alone, false);
+  CHECK(count(refused, "HTTP/1.1 502 ") == 2);
+  CHECK(count(refused, "HTTP/1.1 503 ") == 1);
+
+  ProxyWorld other{"/api=0.0.0.1:1"};
+  Script elsewhere;
+  elsewhere.input.emplace_back("GET / HTTP/1.1\r\nHost: f\r\n\r\n");
+  CHECK(through(other, elsewhere, false).starts_with("HTTP/1.1 404 "));
+}
+
+TEST_CASE("checks take a sick backend out and bring it back") {
+  ProxyWorld world{"0.0.0.1:1,0.0.0.1:2"};
+  world.a.sick = true;
+  Script script;
+  for (int i = 0; i < 4; ++i) script.input.emplace_back("GET / HTTP/1.1\r\nHost: f\r\n\r\n");
+  CHECK(count(through(world, script, true, 12s), "X-Origin: b\r\n") == 4);
+  CHECK_FALSE(world.backends.all()[0].up);
+  CHECK(world.a.asked >= 2);
+  world.a.sick = false;
+  Script again;
+  for (int i = 0; i < 4; ++i) again.input.emplace_back("GET / HTTP/1.1\r\nHost: f\r\n\r\n");
+  const std::string answer = through(world, again, true, 12s);
+  CHECK(count(answer, "X-Origin: a\r\n") == 2);
+  CHECK(count(answer, "X-Origin: b\r\n") == 2);
+}
+
+TEST_CASE("an upgrade becomes a tunnel") {
+  struct Shout final : Upgrade {
+    std::string_view protocol() const noexcept override { return "shout"; }
+    Task<Result<void, FlowError>> run(Tunnel& tunnel) noexcept override {
+      while (true) {
+        auto got = co_await tunnel.read();
+        if (!got || got->empty()) break;
+        std::string text;
+        for (const Slice& slice : *got) text += slice.text();
+        text += "!";
+        (void)co_await tunnel.write(SliceList{tunnel.shard().buffers().copy(as_bytes(text))});
+      }
+      tunnel.shutdown();
+      co_return Result<void, FlowError>{};
+    }
+  };
+  struct Upgrading {
+    Response operator()(const Request&, Body&) {
+      Response response;
+      response.status = 101;
+      response.upgrade = std::make_unique<Shout>();
+      return response;
+    }
+  } upgrading;
+  ProxyWorld world{"0.0.0.1:3"};
+  Server<PipeTcp, Upgrading> server{world.shard_, world.tcp, upgrading};
+  Script script;
+  script.input = {"GET / HTTP/1.1\r\nHost: f\r\nConnection: upgrade\r\nUpgrade: shout\r\n\r\n", "hey", "you"};
+  script.pause = 100ms;
+  auto body = [](ProxyWorld& w, Server<PipeTcp, Upgrading>& to, Script& s) -> Task<int> {
+    Scope scope{w.shard_};
+    auto serve = [](Server<PipeTcp, Upgrading>& srv) -> Task<void> { (void)co_await srv.serve(3); };
+    REQUIRE(scope.spawn(serve(to)));
+    ServerCounters counters;
+    DateCache date;
+    Connection<ScriptedFlow, Proxy<PipeTcp>> connection{ScriptedFlow{w.shard_, s}, w.proxy, w.front_options, counters,
+                                                        date};
+    (void)co_await connection.run();
+    scope.cancel();
+    co_await scope.join();
+    co_return 0;
+  };
+  CHECK(run(world.shard_, body(world, server, script)) == 0);
+  CHECK(script.output.starts_with("HTTP/1.1 101 "));
+  CHECK(count(script.output, "Upgrade: shout\r\n") == 1);
+  CHECK(script.output.ends_with("\r\n\r\nhey!you!"));
+}

@@ -1,0 +1,201 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: ISC
+"""usage: live.py HTTP_SERVICE
+
+Our HTTP and WebSocket against peers that others wrote: curl, python3-websockets, Python's HTTP server. Loopback only.
+"""
+import asyncio
+import http.server
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import websockets
+
+SERVICE = sys.argv[1]
+ENVIRONMENT = {**os.environ, "http_proxy": "", "HTTP_PROXY": "", "ALL_PROXY": "", "all_proxy": "", "no_proxy": "*"}
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+class Service:
+    def __init__(self, *words):
+        self.log = tempfile.TemporaryFile()
+        self.process = subprocess.Popen([SERVICE, *map(str, words)], stdout=self.log, stderr=subprocess.STDOUT)
+
+    def wait_for(self, port):
+        end = time.monotonic() + 30
+        while True:
+            assert self.process.poll() is None, self.text()
+            try:
+                socket.create_connection(("127.0.0.1", port), timeout=1).close()
+                return self
+            except OSError:
+                assert time.monotonic() < end, "does not listen"
+                time.sleep(0.05)
+
+    def text(self):
+        self.log.seek(0)
+        return self.log.read().decode(errors="replace")
+
+    def end(self):
+        self.process.kill()
+        self.process.wait()
+
+
+def curl(*words, stdin=None):
+    done = subprocess.run(["curl", "-sS", "--max-time", "20", *words], input=stdin, capture_output=True, env=ENVIRONMENT)
+    assert done.returncode == 0, (words, done.returncode, done.stderr)
+    return done.stdout
+
+
+def check_server(url, service):
+    assert curl(url + "/") == b"hello\n"
+    head = curl("-I", url + "/").decode()
+    assert head.startswith("HTTP/1.1 200 ") and "Content-Length: 6" in head, head
+    assert "X-Id: a b" in curl("-i", url + "/user/a%20b").decode()
+    refused = curl("-i", "-X", "DELETE", url + "/user/1").decode()
+    assert refused.startswith("HTTP/1.1 405 ") and "Allow: GET, HEAD, OPTIONS" in refused, refused
+    assert curl("-L", url + "/moved/x") == b"user\n"
+    body = os.urandom(3_000_000)
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(body)
+        file.flush()
+        # With a length and 100-continue, then chunked; the answer comes while the request goes.
+        assert curl("-H", "Expect: 100-continue", "--data-binary", "@" + file.name, url + "/mirror") == body
+        assert curl("-T", "-", url + "/mirror", stdin=body) == body
+    many = curl(*[url + "/user/%d" % i for i in range(50)])
+    assert many == b"user\n" * 50
+    log = service.text()
+    assert '"DELETE /user/1 HTTP/1.1" 405 ' in log and '"curl/' in log, log
+
+
+def check_trailers(port):
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as s:
+        s.sendall(b"POST /mirror HTTP/1.1\r\nHost: x\r\nTE: trailers\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+                  b"3\r\nabc\r\n0\r\nDigest: d\r\n\r\n")
+        answer = b""
+        while part := s.recv(65536):
+            answer += part
+    assert answer.endswith(b"3\r\nabc\r\n0\r\nDigest: d\r\n\r\n"), answer
+
+
+async def check_websocket_server(url):
+    async with websockets.connect(url, max_size=None, compression=None) as ws:
+        for size in (0, 1, 125, 126, 65535, 65536, 1_000_000):
+            for message in ("\u00e4" * (size // 2), os.urandom(size)):
+                await ws.send(message)
+                answer = await asyncio.wait_for(ws.recv(), 30)
+                assert answer == message, size
+        await ws.send(iter(["frag", "men", "ted"]))
+        assert await ws.recv() == "fragmented"
+        await asyncio.wait_for(await ws.ping(b"are you there"), 10)
+        await ws.close(1001, "bye")
+    assert ws.close_code == 1001, ws.close_code
+
+
+async def check_websocket_client():
+    seen = []
+
+    async def echo(ws, *_):
+        try:
+            async for message in ws:
+                await ws.send(message)
+        finally:
+            seen.append((ws.close_code, ws.close_reason))
+
+    async with websockets.serve(echo, "127.0.0.1", 0, compression=None) as server:
+        port = server.sockets[0].getsockname()[1]
+        process = await asyncio.create_subprocess_exec(SERVICE, "chat", f"ws://127.0.0.1:{port}/", "1500")
+        assert await asyncio.wait_for(process.wait(), 60) == 0, process.returncode
+    assert seen == [(1000, "done")], seen
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        if self.path == "/a/redirect":
+            self.send_response(301)
+            self.send_header("Location", "../chunked")
+            self.send_header("Content-Length", "0")
+            return self.end_headers()
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        for i in range(1000):
+            piece = b"%d," % i
+            self.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+        self.wfile.write(b"0\r\n\r\n")
+
+    def log_message(self, *_):
+        pass
+
+
+def check_client():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    done = subprocess.run([SERVICE, "fetch", f"http://127.0.0.1:{server.server_port}/a/redirect"], capture_output=True, timeout=60)
+    server.shutdown()
+    assert done.returncode == 2, done
+    assert done.stdout == b"".join(b"%d," % i for i in range(1000))
+
+
+def names(url, count):
+    return [curl("-D", "-", "-o", "/dev/null", url).decode().split("X-Name: ")[1].split("\r\n")[0] for _ in range(count)]
+
+
+def check_balancer():
+    ports = [free_port() for _ in range(3)]
+    sites = [Service("serve", port, name).wait_for(port) for port, name in zip(ports, "ab")]
+    balancer = Service("balance", ports[2], f"127.0.0.1:{ports[0]},127.0.0.1:{ports[1]}").wait_for(ports[2])
+    url = f"http://127.0.0.1:{ports[2]}"
+    try:
+        assert sorted(names(url + "/", 10)) == ["a"] * 5 + ["b"] * 5
+        body = os.urandom(2_000_000)
+        assert curl("-T", "-", url + "/mirror", stdin=body) == body
+        asyncio.run(check_websocket_server(f"ws://127.0.0.1:{ports[2]}/chat"))
+        sites[1].end()
+        assert names(url + "/", 10) == ["a"] * 10  # not one request is lost
+        sites[1] = Service("serve", ports[1], "b").wait_for(ports[1])
+        end = time.monotonic() + 20
+        while "b" not in names(url + "/", 4):
+            assert time.monotonic() < end, "b does not come back"
+            time.sleep(0.2)
+        for site in sites:
+            site.end()
+        status = curl("-o", "/dev/null", "-w", "%{http_code}", url + "/")
+        assert status in (b"502", b"503"), status
+    finally:
+        for service in (balancer, *sites):
+            service.end()
+
+
+def main():
+    port = free_port()
+    site = Service("serve", port, "site").wait_for(port)
+    try:
+        check_server(f"http://127.0.0.1:{port}", site)
+        check_trailers(port)
+        asyncio.run(check_websocket_server(f"ws://127.0.0.1:{port}/chat"))
+    except BaseException:
+        print(site.text()[-2000:], site.process.poll())
+        raise
+    finally:
+        site.end()
+    check_client()
+    asyncio.run(check_websocket_client())
+    check_balancer()
+    print("ok")
+
+
+if __name__ == "__main__":
+    main()
