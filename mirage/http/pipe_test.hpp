@@ -96,6 +96,10 @@ class PipeFlow {
     incoming.writable.notify_all();
     if (!incoming.ended) incoming.broken = true;  // what still comes is answered by a reset
   }
+  // A transport's settings: a pipe has none of them to heed.
+  void set_no_delay(bool) noexcept {}
+  void set_keep_alive(Duration) noexcept {}
+  void set_user_timeout(Duration) noexcept {}
   void abort() noexcept { wire_->break_off(); }
   Endpoint peer() noexcept { return {}; }
   Endpoint local() noexcept { return {}; }
