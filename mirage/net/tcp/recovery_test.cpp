@@ -272,3 +272,20 @@ TEST_CASE("text that is sent close together shares a piece, but not across a ret
   CHECK(board.end() == Sequence{250});
   CHECK(board.pipe() == 250);
 }
+
+TEST_CASE(
+    "many holes, as a full queue makes them: at the bound the smallest blocks are forgotten, never the large one") {
+  Scoreboard board;
+  board.reset({0});
+  Delivery delivery{.now = {1000}};
+  board.extend({10'000}, {0}, 0, false);
+  for (std::uint32_t i = 0; i < 30; ++i) {
+    board.sack({{200 * i + 100}, {200 * i + 200}}, delivery);
+    (void)board.lose_older({0}, {200 * i + 200}, 0, {1000});
+  }
+  board.sack({{6'100}, {10'000}}, delivery);
+  (void)board.lose_older({0}, {10'000}, 0, {1000});
+  CHECK(board.sacked >= 3'900);
+  CHECK(board.sacked + board.lost == 10'000);
+  CHECK(board.count <= Scoreboard::capacity);
+}

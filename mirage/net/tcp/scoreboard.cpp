@@ -69,6 +69,31 @@ bool Scoreboard::coarsen() noexcept {
   return true;
 }
 
+/// What the peer said of the smallest sacked piece is forgotten, if that is below `size`: with a lost neighbour it is
+/// lost, too (and goes again needlessly), else it is on its way as the piece before is.
+bool Scoreboard::forget_smallest(std::uint32_t size) noexcept {
+  std::size_t best = nowhere;
+  for (std::size_t i = 0; i < count; ++i) {
+    if (!at(i).has(Piece::sacked) || size_of(i) >= size) continue;
+    best = i;
+    size = size_of(i);
+  }
+  if (best == nowhere || count == 1) return false;
+  const std::size_t before = best == 0 ? 1 : best - 1;
+  const std::size_t behind = best + 1U < count ? best + 1 : before;
+  const bool is_lost = at(before).has(Piece::lost) || at(behind).has(Piece::lost);
+  mark(best, Piece::again | (is_lost ? Piece::lost : 0));
+  if (!is_lost) {
+    at(best).set(at(before).sent());
+    return coarsen();
+  }
+  for (const std::size_t i : {before, behind}) {
+    if (at(i).has(Piece::lost)) mark(i, Piece::again | Piece::lost);
+  }
+  join(best, best + 1);
+  return true;
+}
+
 /// Room for `more` pieces, if that can be.
 void Scoreboard::make_room(std::size_t more) noexcept {
   while (count + more > capacity && coarsen()) {
@@ -186,6 +211,8 @@ void Scoreboard::sack(Range range, Delivery& out) noexcept {
   const std::size_t inside = find_piece(range.begin);
   if (at(inside).has(Piece::sacked) && range.end <= at(inside).end) return;  // said before
   make_room(2);
+  while (count + 2U > capacity && forget_smallest(distance(range.begin, range.end))) {
+  }
   const std::size_t from = cut(range.begin);
   if (from == nowhere) return;
   std::size_t to = cut(range.end);

@@ -7,7 +7,8 @@
 // without loss needs about nine of them. When there is no place for one more:
 //   - neighbours that are on their way are joined, with the later of their times;
 //   - if there are none, new text joins the last piece, and what the peer said of that is forgotten;
-//   - and a SACK block (or the part of it that needs one more cut) is not noted: the text counts as still on its way,
+//   - for a SACK block the smallest of those noted is forgotten, if it is smaller: that text goes out again;
+//   - else a SACK block (or the part of it that needs one more cut) is not noted: the text counts as still on its way,
 //   and in
 //     the worst case goes out once more than needed;
 //   - a retransmission counts for the whole of its piece; what did not go is found missing again by time.
@@ -138,6 +139,7 @@ class Scoreboard {
   void mark(std::size_t i, std::uint32_t marks) noexcept;
   void join(std::size_t from, std::size_t to) noexcept;
   [[nodiscard]] bool coarsen() noexcept;
+  [[nodiscard]] bool forget_smallest(std::uint32_t size) noexcept;
   void make_room(std::size_t more) noexcept;
   void stretch(Sequence to, Stamp now) noexcept;
 };
