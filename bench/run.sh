@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: ISC
-# usage: ./dev bench [start|size|memory|net]...   (default: all)
+# usage: ./dev bench [start|size|memory|net|loss]...   (default: all)
 #        ./dev bench net [--quick] [--only REGEX]
 # Figures of start-up, size, memory and the network's data path, each beside its peer or its bound, in one run.
 set -euo pipefail
@@ -73,10 +73,21 @@ bench_net() { # [--quick] [--only REGEX]
   "$root/bench/net/net.py" "$@" "$tools" "$folder/guest/dist/bench.spt" "$folder/guest/htdocs" "$folder/work"
 }
 
+bench_loss() {
+  echo '## TCP goodput against loss and round-trip time, in the simulator (virtual time)'
+  "$tools/bench_goodput"
+  echo '## TCP goodput through a lossy, delaying relay: our stack on spt, and Linux with CUBIC, over the same losses'
+  [ "$(id -u)" = 0 ] || { echo '(needs root: network namespaces and taps)'; return; }
+  local folder=$work/services
+  rm -rf "$folder" && cp -r "$root/test/network/services" "$folder"
+  (cd "$folder" && "$tools/mirage" configure -t spt >/dev/null && "$tools/mirage" build >/dev/null)
+  "$root/bench/loss/relay.py" "$tools" "$folder/dist/services.spt"
+}
+
 [ $# -gt 0 ] || set -- size start memory net
 # The network's benchmark takes options of its own.
 [ "$1" != net ] || { shift; bench_net "$@"; exit; }
 for name in "$@"; do
-  declare -F "bench_$name" >/dev/null || { echo "bench: no benchmark '$name': start, size, memory, net" >&2; exit 2; }
+  declare -F "bench_$name" >/dev/null || { echo "bench: no benchmark '$name': start, size, memory, net, loss" >&2; exit 2; }
   "bench_$name"
 done
