@@ -60,6 +60,9 @@ struct TestFlow {
   Task<Result<void, FlowError>> write(Bytes) { co_return Result<void, FlowError>{}; }
   void shutdown() noexcept {}
   void close() noexcept {}
+  void set_no_delay(bool) noexcept {}
+  void set_keep_alive(Duration) noexcept {}
+  void set_user_timeout(Duration) noexcept {}
   void abort() noexcept { ++world->given_up; }
   Endpoint peer() noexcept { return remote; }
   Endpoint local() noexcept { return {}; }
