@@ -70,6 +70,9 @@ class FuzzFlow {
   Ready<Result<void, FlowError>> write(Bytes) { return Ready{Result<void, FlowError>{}}; }
   void shutdown() noexcept {}
   void close() noexcept {}
+  void set_no_delay(bool) noexcept {}
+  void set_keep_alive(Duration) noexcept {}
+  void set_user_timeout(Duration) noexcept {}
   void abort() noexcept {
     state_->aborted = true;
     state_->waiting.notify_all();
