@@ -105,7 +105,7 @@ class Application {
   struct Call {
     std::string_view name;
     void (Application::*run)(Talk&, const Words&);
-    bool wants_flow = false;
+    bool wants_flow;
   };
   Talk& talk(std::string_view name) {
     auto& found = talks_[std::string(name)];
@@ -183,10 +183,10 @@ class Application {
   void send_to(Talk& talk, const Words& words);
 
   static constexpr Call calls[] = {
-      {"listen", &Application::listen},
-      {"unlisten", &Application::unlisten},
-      {"accept", &Application::accept},
-      {"connect", &Application::connect},
+      {"listen", &Application::listen, false},
+      {"unlisten", &Application::unlisten, false},
+      {"accept", &Application::accept, false},
+      {"connect", &Application::connect, false},
       {"write", &Application::write, true},
       {"read", &Application::read, true},
       {"shutdown", &Application::shutdown, true},
@@ -194,9 +194,9 @@ class Application {
       {"abort", &Application::abort, true},
       {"no-delay", &Application::no_delay, true},
       {"keep-alive", &Application::keep_alive, true},
-      {"urgent", &Application::urgent},
-      {"bind", &Application::bind},
-      {"sendto", &Application::send_to},
+      {"urgent", &Application::urgent, false},
+      {"bind", &Application::bind, false},
+      {"sendto", &Application::send_to, false},
   };
 
   Shard& shard_;
