@@ -19,9 +19,9 @@ BUDGETS = [
     ("tutorial/hello", "spt", False, 48 * KIB),
     ("tutorial/hello", "hvt", False, 48 * KIB),
     ("tutorial/hello", "virtio", False, 64 * KIB),
-    ("application/website", "spt", True, 192 * KIB),
-    ("application/website", "hvt", True, 192 * KIB),
-    ("application/website", "virtio", True, 224 * KIB),
+    ("application/website", "spt", True, 256 * KIB),
+    ("application/website", "hvt", True, 256 * KIB),
+    ("application/website", "virtio", True, 256 * KIB),
 ]
 
 

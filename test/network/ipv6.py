@@ -5,12 +5,14 @@
 IPv6 against Linux: ping, UDP with fragments, TCP both ways compared by digest with a static address; then
 autoconfiguration from router advertisements, and a guest without IPv4.
 """
+import ipaddress
 import random
 import socket
 import struct
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import harness
 
@@ -86,17 +88,22 @@ class Router(threading.Thread):
                     self.advertise()
             except TimeoutError:
                 pass
+            except OSError as error:  # no address yet: the guest asks again
+                print(f"router: {error}", flush=True)
 
 
 def autoconfigured(console):
     """The address that the guest says it has."""
+    network = ipaddress.ip_network(PREFIX + "/64")
     for word in console.split():
-        if word.startswith(PREFIX) and word.endswith("/64"):
+        if word.endswith("/64") and ipaddress.ip_address(word.removesuffix("/64")) in network:
             return word.removesuffix("/64")
     return ""
 
 
 def slaac(command):
+    # Else the host's own address is not sure yet when the guest asks, and it has none to answer from.
+    Path("/proc/sys/net/ipv6/conf/tap0/accept_dad").write_text("0")
     router = Router()
     router.start()
     sh("ip", "addr", "add", PREFIX + "1/64", "dev", "tap0", "nodad")

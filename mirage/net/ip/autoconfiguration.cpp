@@ -45,11 +45,11 @@ bool take_name(Bytes& rest, AdvertisedDomain& out) noexcept {
 }  // namespace
 
 /// RFC 7217 5: F(Prefix, Net_Iface, DAD_Counter, secret), the low 64 bits.
-IpAddress Autoconfiguration::make_address(const IpPrefix& prefix, const MacAddress& mac,
+IpAddress Autoconfiguration::make_address(const IpPrefix& prefix, std::uint16_t interface,
                                           std::uint8_t attempt) const noexcept {
   std::array<std::byte, 16> message{};
   store_big(MutableBytes(message), 0, prefix.network().high());
-  wire::store_mac(message, 8, mac);
+  store_big(MutableBytes(message), 8, interface);
   message[14] = std::byte{attempt};
   std::uint64_t identifier = siphash(secret_, message);
   for (std::uint8_t again = 1; is_reserved(identifier); ++again) {
@@ -60,14 +60,14 @@ IpAddress Autoconfiguration::make_address(const IpPrefix& prefix, const MacAddre
 }
 
 void Autoconfiguration::receive(const wire::RouterAdvertisement& advertisement, const IpAddress& router,
-                                const MacAddress& mac, std::uint16_t interface, Time now) noexcept {
+                                std::uint16_t interface, Time now) noexcept {
   ++counters_.advertisements;
   managed_ = advertisement.managed;
   other_ = advertisement.other;
   take_router(advertisement, router, interface, now);
   advertisement.options.for_each([&](std::uint8_t type, Bytes option) {
     if (type == wire::nd_option::prefix_information) {
-      if (const auto prefix = wire::PrefixInformation::parse(option)) take_prefix(*prefix, mac, interface, now);
+      if (const auto prefix = wire::PrefixInformation::parse(option)) take_prefix(*prefix, interface, now);
     } else if (type == wire::nd_option::rdnss) {
       take_servers(option, now);
     } else if (type == wire::nd_option::dnssl) {
@@ -102,8 +102,7 @@ void Autoconfiguration::add_route(const Route& route) noexcept {
   if (static_cast<std::size_t>(advertised) >= maximum_routes || !routes_.add(route)) ++counters_.refused_full;
 }
 
-void Autoconfiguration::take_prefix(const wire::PrefixInformation& prefix, const MacAddress& mac,
-                                    std::uint16_t interface, Time now) noexcept {
+void Autoconfiguration::take_prefix(const wire::PrefixInformation& prefix, std::uint16_t interface, Time now) noexcept {
   // RFC 4861 6.3.4, RFC 4862 5.5.3 (b), (c).
   const IpAddress& address = prefix.prefix.address;
   if (address.is_link_local() || address.is_multicast() || prefix.prefix.network().is_v4() ||
@@ -112,7 +111,7 @@ void Autoconfiguration::take_prefix(const wire::PrefixInformation& prefix, const
     return;
   }
   if (prefix.on_link) take_on_link(prefix, interface, now);
-  if (prefix.autonomous) take_autonomous(prefix, mac, interface, now);
+  if (prefix.autonomous) take_autonomous(prefix, interface, now);
 }
 
 void Autoconfiguration::take_on_link(const wire::PrefixInformation& prefix, std::uint16_t interface,
@@ -130,8 +129,8 @@ void Autoconfiguration::take_on_link(const wire::PrefixInformation& prefix, std:
 }
 
 /// RFC 4862 5.5.3 (d), (e).
-void Autoconfiguration::take_autonomous(const wire::PrefixInformation& prefix, const MacAddress& mac,
-                                        std::uint16_t interface, Time now) noexcept {
+void Autoconfiguration::take_autonomous(const wire::PrefixInformation& prefix, std::uint16_t interface,
+                                        Time now) noexcept {
   if (prefix.prefix.length != 64) {
     ++counters_.refused_prefix;
     return;
@@ -151,7 +150,7 @@ void Autoconfiguration::take_autonomous(const wire::PrefixInformation& prefix, c
     return;
   }
   if (prefix.valid == 0) return;
-  const bool room = count < maximum_addresses && addresses_.add({.prefix = {make_address(network, mac, 0), 64},
+  const bool room = count < maximum_addresses && addresses_.add({.prefix = {make_address(network, interface, 0), 64},
                                                                  .interface = interface,
                                                                  .origin = Address::Origin::advertised,
                                                                  .phase = Address::Phase::fresh,

@@ -44,12 +44,13 @@ class Autoconfiguration {
 
   /// Addresses are the same for as long as the secret is (RFC 7217 5).
   void set_secret(const SipKey& secret) noexcept { secret_ = secret; }
-  /// The address that the station `mac` has in a /64; another one for each attempt.
-  [[nodiscard]] IpAddress make_address(const IpPrefix& prefix, const MacAddress& mac,
+  /// The interface's address in a /64; another one for each attempt. Without the MAC address, which tenders often
+  /// choose anew: whoever gives the same secret to two stations of a link leaves it to duplicate address detection.
+  [[nodiscard]] IpAddress make_address(const IpPrefix& prefix, std::uint16_t interface,
                                        std::uint8_t attempt) const noexcept;
   /// Takes in an advertisement that was checked. New addresses are `fresh`.
-  void receive(const wire::RouterAdvertisement& advertisement, const IpAddress& router, const MacAddress& mac,
-               std::uint16_t interface, Time now) noexcept;
+  void receive(const wire::RouterAdvertisement& advertisement, const IpAddress& router, std::uint16_t interface,
+               Time now) noexcept;
   /// RFC 4861 7.2.5: it said that it is no router any more.
   void forget_router(const IpAddress& router, std::uint16_t interface) noexcept;
 
@@ -66,11 +67,9 @@ class Autoconfiguration {
  private:
   void take_router(const wire::RouterAdvertisement& advertisement, const IpAddress& router, std::uint16_t interface,
                    Time now) noexcept;
-  void take_prefix(const wire::PrefixInformation& prefix, const MacAddress& mac, std::uint16_t interface,
-                   Time now) noexcept;
+  void take_prefix(const wire::PrefixInformation& prefix, std::uint16_t interface, Time now) noexcept;
   void take_on_link(const wire::PrefixInformation& prefix, std::uint16_t interface, Time now) noexcept;
-  void take_autonomous(const wire::PrefixInformation& prefix, const MacAddress& mac, std::uint16_t interface,
-                       Time now) noexcept;
+  void take_autonomous(const wire::PrefixInformation& prefix, std::uint16_t interface, Time now) noexcept;
   void take_servers(Bytes option, Time now) noexcept;
   void take_domains(Bytes option, Time now) noexcept;
   void add_route(const Route& route) noexcept;

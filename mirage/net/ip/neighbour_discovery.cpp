@@ -49,7 +49,7 @@ bool NeighbourDiscovery::start(std::uint16_t interface, const Options& options) 
     (void)ip_.routes().add(
         {.prefix = network, .interface = interface, .metric = interface, .origin = Route::Origin::interface});
   };
-  add({configuration_.make_address(link_local_network, mac(interface), 0), 64}, Address::Origin::link_local);
+  add({configuration_.make_address(link_local_network, interface, 0), 64}, Address::Origin::link_local);
   if (!options.address.address.is_unspecified()) add(options.address, Address::Origin::manual);
   if (!options.gateway.is_unspecified()) {
     (void)ip_.routes().add({.prefix = {IpAddress{}, 0}, .gateway = options.gateway, .interface = interface});
@@ -163,7 +163,7 @@ void NeighbourDiscovery::on_duplicate(const Address& own) noexcept {
   changed_ = true;
   const bool given = next.origin == Address::Origin::manual || next.origin == Address::Origin::leased;
   if (given || ++next.attempt > identifier_retries) return;
-  next.prefix.address = configuration_.make_address(next.prefix, mac(next.interface), next.attempt);
+  next.prefix.address = configuration_.make_address(next.prefix, next.interface, next.attempt);
   next.phase = Address::Phase::fresh;
   (void)ip_.addresses().add(next);
   step();

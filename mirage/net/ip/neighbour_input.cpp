@@ -117,7 +117,7 @@ void NeighbourDiscovery::on_router(const IpPacket& packet) noexcept {
   const std::uint32_t mtu = wire::parse_mtu_option(message->options.find(wire::nd_option::mtu)).value_or(0);
   const bool valid = mtu >= wire::ipv6_minimum_mtu && mtu <= 0xffff;
   ip_.set_v6_limits(packet.interface, valid ? static_cast<std::uint16_t>(mtu) : std::uint16_t{0}, message->hop_limit);
-  configuration_.receive(*message, packet.source, mac(packet.interface), packet.interface, shard_.now());
+  configuration_.receive(*message, packet.source, packet.interface, shard_.now());
   names_until_ = shard_.now();
   step();
 }
