@@ -40,54 +40,71 @@ class Site {
   [[nodiscard]] Shard& shard() noexcept { return shard_; }
 
   Task<Response> operator()(const Request& request, Body&) {
-    if (request.method != Method::get && request.method != Method::head) {
-      Response response = Response::text(405, "method not allowed\n");
-      (void)response.headers.add("Allow", std::string_view{"GET, HEAD"});
-      co_return response;
-    }
-    std::array<char, maximum_key> decoded;
-    std::array<char, maximum_key + 16> key_memory;
-    const auto path = decode_path(request.path, decoded);
-    const std::string_view key = path ? key_of_path(*path, key_memory) : std::string_view{};
-    if (key.empty()) co_return Response::text(400, "bad path\n");
+    std::array<char, maximum_key + 16> memory;
+    const std::string_view key = key_of(request, memory);
+    if (key.empty()) co_return refuse(request);
     auto info = co_await store_.info(key);
     if (!info) co_return failure(info.error());
     co_return co_await respond(request, key, *info);
   }
 
  private:
+  /// Empty for what is refused.
+  static std::string_view key_of(const Request& request, std::span<char> memory) noexcept {
+    if (request.method != Method::get && request.method != Method::head) return {};
+    std::array<char, maximum_key> decoded;
+    const auto path = decode_path(request.path, decoded);
+    return path ? key_of_path(*path, memory) : std::string_view{};
+  }
+  static Response refuse(const Request& request) noexcept {
+    if (request.method == Method::get || request.method == Method::head) return Response::text(400, "bad path\n");
+    Response response = Response::text(405, "method not allowed\n");
+    (void)response.headers.add("Allow", std::string_view{"GET, HEAD"});
+    return response;
+  }
   static Response failure(KvError error) noexcept {
     if (error == KvError::not_found || error == KvError::not_a_value) return Response::text(404, "not found\n");
     return error == KvError::no_memory ? Response::text(503, "out of memory\n")
                                        : Response::text(500, "storage error\n");
   }
 
+  /// One response in one frame: it is large, and each request has one.
   Task<Response> respond(const Request& request, std::string_view key, const KvInfo& info) {
+    ByteRange range{0, info.size};
+    Response response = prepare(request, key, info, range);
+    if (range.length == 0) co_return response;
+    auto first = co_await store_.get(key, range.first, range.length);
+    attach(response, key, range, first);
+    co_return response;
+  }
+
+  /// Everything but the body, of which `range` is what follows; its length is 0 when nothing does.
+  static Response prepare(const Request& request, std::string_view key, const KvInfo& info, ByteRange& range) noexcept {
     Response response;
     describe(response, key, info);
-    switch (evaluate_preconditions(request, info)) {
-      case Precondition::not_modified:
-        response.status = 304;
-        co_return response;
-      case Precondition::failed:
-        co_return Response::text(412, "precondition failed\n");
-      case Precondition::proceed:
-        break;
+    const Precondition condition = evaluate_preconditions(request, info);
+    if (condition == Precondition::failed) response = Response::text(412, "precondition failed\n");
+    if (condition == Precondition::not_modified) response.status = 304;
+    if (condition != Precondition::proceed) {
+      range.length = 0;
+      return response;
     }
-    ByteRange range{0, info.size};
     const auto field =
         request.method == Method::get && range_applies(request, info) ? request.header("range") : std::nullopt;
     if (field) {
       const RangeResult result = evaluate_range(*field, info.size, range);
-      if (result == RangeResult::unsatisfiable) co_return unsatisfiable(info.size);
+      if (result == RangeResult::unsatisfiable) {
+        range.length = 0;
+        return unsatisfiable(info.size);
+      }
       if (result == RangeResult::part) mark_partial(response, range, info.size);
     }
     if (request.method == Method::head) {
       response.omit_body = true;
       response.announced_length = info.size;
-      co_return response;
+      range.length = 0;
     }
-    co_return co_await fill(std::move(response), key, range);
+    return response;
   }
 
   static void describe(Response& response, std::string_view key, const KvInfo& info) noexcept {
@@ -116,21 +133,25 @@ class Site {
     (void)response.headers.add("Content-Range", field.view());
   }
 
-  Task<Response> fill(Response response, std::string_view key, ByteRange range) {
-    if (range.length == 0) co_return response;
-    auto first = co_await store_.get(key, range.first, range.length);
-    if (!first) co_return failure(first.error());
+  /// The body: what the store gave at once, followed by a source for the rest.
+  void attach(Response& response, std::string_view key, const ByteRange& range, Result<SliceList, KvError>& first) {
+    if (!first) {
+      response = failure(first.error());
+      return;
+    }
     const std::uint64_t got = first->byte_count();
     if (got == range.length) {
       response.body = std::move(*first);
-      co_return response;
+      return;
     }
     auto* source = new (std::nothrow) Stream(*this, key, {range.first + got, range.length - got}, std::move(*first));
-    if (source == nullptr) co_return failure(KvError::no_memory);
+    if (source == nullptr) {
+      response = failure(KvError::no_memory);
+      return;
+    }
     response.source.reset(source);
     response.source_length = range.length;
     response.source_length_known = true;
-    co_return response;
   }
 
   /// The rest of a large value, read as it is sent.

@@ -90,7 +90,9 @@ What was configured is remembered.
             mirage_http
             mirage_net
             mirage_net_dhcp
+            mirage_net_dhcp6
             mirage_net_ethernet
+            mirage_net_forward
             mirage_net_ip
             mirage_net_tcp
             mirage_net_udp
