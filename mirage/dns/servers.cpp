@@ -53,7 +53,7 @@ ServerList ServerList::of(const NameService& network) noexcept {
 
 ServerOrder::Order ServerOrder::order(std::uint8_t count, Time now) const noexcept {
   Order order{};
-  for (std::uint8_t i = 0; i < order.size(); ++i) order[i] = i;
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<std::uint8_t>(i);
   const auto end = order.begin() + count;
   // At most four: insertion keeps the order of equals, and needs no memory.
   for (auto i = order.begin(); i != end; ++i) {

@@ -49,7 +49,7 @@ struct ClientOptions {
 /// The part of an exchange that does not depend on the flow.
 class Exchange {
  public:
-  [[nodiscard]] const ResponseHead& head() const noexcept { return head_; }
+  [[nodiscard]] const ResponseHead& head() const noexcept { return response_head; }
   [[nodiscard]] virtual Body& body() noexcept = 0;
   [[nodiscard]] virtual Tunnel& tunnel() noexcept = 0;
   /// Begins the end of the sending of the request's body, if that still goes on. Once the scope is joined its source is
@@ -60,7 +60,7 @@ class Exchange {
 
  protected:
   ~Exchange() = default;
-  ResponseHead head_;
+  ResponseHead response_head;
 };
 
 /// An answer. While it exists the connection is its own. When the request's body was streamed, end() must be awaited
@@ -159,7 +159,7 @@ class ClientConnection final : public Exchange, public ListNode<> {
     if (co_await link_.flush() != Step::go_on) co_return failure(ClientError::closed);
     if (!start_sending(request)) co_return Failure{ClientError::no_memory};
     const auto received = co_await receive_head();
-    if (!received || head_.status >= 400) {  // RFC 9112 section 9.5: the body is not wanted any more
+    if (!received || response_head.status >= 400) {  // RFC 9112 section 9.5: the body is not wanted any more
       co_await stop().join();
     } else {
       go_ahead_.give();
@@ -264,20 +264,20 @@ class ClientConnection final : public Exchange, public ListNode<> {
         continue;
       }
       head_memory_ = link_.input.view(0, size);
-      if (!parse_response_head(head_memory_.text(), method_is_head_ ? "HEAD" : "GET", head_)) {
+      if (!parse_response_head(head_memory_.text(), method_is_head_ ? "HEAD" : "GET", response_head)) {
         co_return Failure{ClientError::malformed};
       }
       // RFC 9110 section 15.2: interim answers, any number of them within the time.
-      if (head_.status >= 200 || head_.status == 101) co_return begin_body(size);
-      if (head_.status == 100) go_ahead_.give();
+      if (response_head.status >= 200 || response_head.status == 101) co_return begin_body(size);
+      if (response_head.status == 100) go_ahead_.give();
       link_.input.consume(size);
     }
   }
 
   Result<void, ClientError> begin_body(std::size_t size) noexcept {
-    reusable_ = head_.keep_alive && head_.status != 101;
-    if (head_.status == 101) link_.input.consume(size);
-    body_.emplace(link_, head_.framing, false, head_.status == 101 ? 0 : size);
+    reusable_ = response_head.keep_alive && response_head.status != 101;
+    if (response_head.status == 101) link_.input.consume(size);
+    body_.emplace(link_, response_head.framing, false, response_head.status == 101 ? 0 : size);
     return {};
   }
 

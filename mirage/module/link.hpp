@@ -29,7 +29,7 @@ struct NeighbourEvidence {
   std::optional<MacAddress> mac;
   bool advertisement = false;  ///< else the source link-layer address of another message, which may add a station
   bool solicited = false;
-  bool override_ = false;
+  bool overrides = false;
 };
 
 /// A neighbour solicitation that the link wants to have sent; it cannot do so itself, being below IPv6.

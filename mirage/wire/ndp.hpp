@@ -81,7 +81,7 @@ struct NeighbourMessage {
   static constexpr std::size_t size = 24;  ///< without options
   static constexpr std::uint8_t router = 0x80;
   static constexpr std::uint8_t solicited = 0x40;
-  static constexpr std::uint8_t override_ = 0x20;
+  static constexpr std::uint8_t overrides = 0x20;
 
   std::uint8_t type = 0;
   std::uint8_t flags = 0;  ///< of an advertisement

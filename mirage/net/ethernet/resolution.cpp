@@ -128,7 +128,7 @@ void Ethernet::hear_advertisement(Neighbour& neighbour, const NeighbourEvidence&
     return evidence.solicited ? set_reachable(neighbour, *evidence.mac) : set_stale(neighbour, *evidence.mac);
   }
   const bool same = !evidence.mac || *evidence.mac == neighbour.mac;
-  if (!same && !evidence.override_) {
+  if (!same && !evidence.overrides) {
     ++counters_.nd_refused;
     if (neighbour.state == reachable) neighbour.state = stale;
     return;

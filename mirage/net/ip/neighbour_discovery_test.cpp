@@ -166,7 +166,7 @@ TEST_CASE("a solicitation is answered, and who asked is known") {
   CHECK(answer.ip.destination == peer.ip);
   const NeighbourMessage message = message_of(answer);
   CHECK(message.target == own_v6);
-  CHECK(message.flags == (NeighbourMessage::solicited | NeighbourMessage::override_));
+  CHECK(message.flags == (NeighbourMessage::solicited | NeighbourMessage::overrides));
   CHECK(message.options.link_address(2) == own_mac);
   bed.arrive(peer.icmp(Peer6::echo({}), peer.ip, own_v6, 64));
   CHECK(parse6(bed.take()).is_icmp(129));  // without asking
@@ -174,7 +174,7 @@ TEST_CASE("a solicitation is answered, and who asked is known") {
   bed.arrive(peer.icmp(peer.neighbour(135, 0, own_v6, false), {}, wire::ipv6_group::solicited_node(own_v6)));
   const Parsed6 defence = parse6(bed.take());
   CHECK(defence.ip.destination == wire::ipv6_group::all_nodes);
-  CHECK(message_of(defence).flags == NeighbourMessage::override_);
+  CHECK(message_of(defence).flags == NeighbourMessage::overrides);
 }
 
 TEST_CASE("neighbour discovery from beyond the link, in fragments, or malformed is ignored (RFC 4861 7.1, RFC 6980)") {

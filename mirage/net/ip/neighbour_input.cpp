@@ -69,7 +69,7 @@ void NeighbourDiscovery::on_solicitation(const IpPacket& packet) noexcept {
 void NeighbourDiscovery::advertise(const IpPacket& asked, const Address& own) noexcept {
   const bool probe = asked.source.is_unspecified();
   std::uint8_t flags = probe ? std::uint8_t{0} : NeighbourMessage::solicited;
-  if (own.phase == Address::Phase::confirmed) flags |= NeighbourMessage::override_;
+  if (own.phase == Address::Phase::confirmed) flags |= NeighbourMessage::overrides;
   ++counters_.advertisements_sent;
   send_neighbour(asked.interface, own.address(), probe ? wire::ipv6_group::all_nodes : asked.source,
                  {type::neighbour_advertisement, flags, own.address(), {}}, true);
@@ -95,7 +95,7 @@ void NeighbourDiscovery::on_advertisement(const IpPacket& packet) noexcept {
               .mac = message->options.link_address(wire::nd_option::target_link_address),
               .advertisement = true,
               .solicited = message->has(NeighbourMessage::solicited),
-              .override_ = message->has(NeighbourMessage::override_)});
+              .overrides = message->has(NeighbourMessage::overrides)});
 }
 
 /// RFC 4861 6.1.2, 6.3.4.
