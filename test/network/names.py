@@ -97,7 +97,7 @@ def nothing(command):
     with Dnsmasq():
         expect(lookup(command, *STATIC, "--names=none.example,a..b", status=1), "none.example: no such name",
                "a..b: not a domain name")
-        expect(lookup(command, *STATIC, "--names=www.example", "--type=mx", status=1), "www.example: no record of this type")
+        expect(lookup(command, *STATIC, "--names=real.example", "--type=mx", status=1), "real.example: no record of this type")
 
 
 def truncated(command):
