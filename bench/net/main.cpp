@@ -20,7 +20,7 @@ constexpr std::array<Entry, 10> commands{{{"canned", 1, bench::canned},
                                           {"relay", 2, bench::relay},
                                           {"udp-echo", 1, bench::datagram_echo},
                                           {"udp-client", 4, bench::datagram_client},
-                                          {"udp-flood", 6, bench::datagram_flood},
+                                          {"udp-flood", 4, bench::datagram_flood},
                                           {"stream-server", 2, bench::stream_server},
                                           {"stream-client", 4, bench::stream_client}}};
 

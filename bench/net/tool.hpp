@@ -24,8 +24,8 @@ int datagram_echo(int count, char** arguments);
 /// "udp-client ADDRESS PORT SECONDS OUTSTANDING": keeps that many datagrams of 64 bytes on their way; prints answers
 /// per second.
 int datagram_client(int count, char** arguments);
-/// "udp-flood INTERFACE MAC ADDRESS PORT SECONDS RATE": datagrams of 64 bytes at that many per second (0: as many as
-/// go), as frames that bypass the queueing discipline; prints how many were sent per second.
+/// "udp-flood ADDRESS PORT SECONDS RATE": datagrams of 64 bytes at that many per second (0: as many as go), 32 a call
+/// (UDP_SEGMENT); prints how many were sent per second.
 int datagram_flood(int count, char** arguments);
 /// "stream-server SINK-PORT SOURCE-PORT": the Linux end of a bulk transfer.
 int stream_server(int count, char** arguments);
