@@ -39,7 +39,7 @@ class Table:
         for index, peer in enumerate(peers):
             other, other_cpu = median[peer.name]
             head = f"{name if index == 0 else '':34}{rate / unit:10.1f} {self.cpu(cpu, unit):>8}" if index == 0 else f"{'':53}"
-            print(f"{head}  {peer.name:>16}{other / unit:10.1f} {self.cpu(other_cpu, unit):>8}  {rate / other:6.2f} "
+            print(f"{head}  {peer.name:>16}{other / unit:10.1f} {self.cpu(other_cpu, unit):>8}  {rate / other if other else float('nan'):6.2f} "
                   f"{cpu / other_cpu if other_cpu else float('nan'):6.2f}  {wanted[index] if index < len(wanted) else ''}", flush=True)
         if not peers:
             print(f"{name:34}{rate / unit:10.1f} {self.cpu(cpu, unit):>8}", flush=True)
