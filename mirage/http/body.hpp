@@ -56,6 +56,11 @@ class FlowBody final : public Body {
   [[nodiscard]] bool skippable() const noexcept {
     return !error_ && !continue_wanted_ && !framing_.until_close && (framing_.chunked || left_ <= maximum_skip);
   }
+  /// Says "100 Continue" if the peer still waits for it; must come before the final response's head (RFC 9110 section
+  /// 15.2). False for want of memory.
+  [[nodiscard]] bool welcome() noexcept {
+    return !std::exchange(continue_wanted_, false) || link_.output.append("HTTP/1.1 100 Continue\r\n\r\n");
+  }
   /// Bytes of the input that belong to this message.
   [[nodiscard]] std::size_t end_of_message() const noexcept { return offset_; }
   [[nodiscard]] FieldLines trailers() const noexcept override {
@@ -134,9 +139,7 @@ class FlowBody final : public Body {
     link_.input.consume(offset_);
     offset_ = 0;
     if (link_.input.advance()) co_return Result<void, ReadError>{};
-    if (std::exchange(continue_wanted_, false) && !link_.output.append("HTTP/1.1 100 Continue\r\n\r\n")) {
-      co_return Failure{ReadError::no_memory};
-    }
+    if (!welcome()) co_return Failure{ReadError::no_memory};
     if (!link_.output.empty() && co_await link_.flush() != Step::go_on) co_return Failure{ReadError::flow};
     link_.guard.set(link_.transfer_timeout, Phase::transfer);
     auto received = co_await link_.flow.read();

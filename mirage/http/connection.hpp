@@ -212,6 +212,8 @@ class Connection {
     }
     // What is left of a body that nobody reads any more must not be taken for a request; a source may still read it.
     if (body.unread() && !body.skippable() && !response.source) response.close = true;
+    // A source may read the body while the response goes out: then it is too late for an interim one.
+    if (response.source && response.status < 400 && !body.welcome()) response.close = true;
     std::uint64_t sent = 0;
     Step step = co_await send(request, response, sent);
     if (Scope* running = stop(response)) co_await running->join();

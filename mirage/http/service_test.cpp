@@ -64,6 +64,15 @@ TEST_CASE("a body is sent back while it arrives, with its trailers, RFC 9110 sec
   CHECK(converse(mirror, script).ends_with("1\r\nx\r\n0\r\n\r\n"));
 }
 
+TEST_CASE("the interim response comes before the final one's head, also when a source reads the body") {
+  Script script;
+  script.input = {"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n", "xyz"};
+  Mirror mirror;
+  const std::string answer = converse(mirror, script);
+  CHECK(answer.starts_with("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n"));
+  CHECK(answer.ends_with("\r\n\r\n3\r\nxyz\r\n0\r\n\r\n"));
+}
+
 namespace {
 
 /// Answers each piece with its length, until the stream ends.
