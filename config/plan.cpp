@@ -137,7 +137,7 @@ class Planner {
   }
 
   void fill_project(const Vertex& vertex, Instance& instance) {
-    instance.project = true;
+    instance.project = !vertex.header.starts_with("mirage/");  // metrics() and syslog() are jobs of the library
     instance.job = vertex.kind == "Job";
     instance.type = vertex.type;
     instance.title = vertex.type;
