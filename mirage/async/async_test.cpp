@@ -116,6 +116,24 @@ TEST_CASE("cancelling a task that joins a scope cancels the scope's tasks") {
   CHECK(environment.now < Time{1s});
 }
 
+TEST_CASE("a cancelled scope stays cancelled when it is joined: waits that its tasks begin later end at once") {
+  VirtualEnvironment environment;
+  Shard shard{environment};
+  auto body = [](Shard& s) -> Task<int> {
+    Scope scope{s};
+    auto late = [](Shard&) -> Task<void> {
+      co_await yield();  // cannot be cancelled
+      (void)co_await sleep(1h);
+    };
+    CHECK(scope.spawn(late(s)));
+    scope.cancel();
+    co_await scope.join();
+    co_return 1;
+  };
+  CHECK(run(shard, body(shard)) == 1);
+  CHECK(environment.now < Time{1min});
+}
+
 TEST_CASE("channels hand over in order and end when closed") {
   VirtualEnvironment environment;
   Shard shard{environment};

@@ -44,7 +44,7 @@ class CancelSource : public ListNode<SourceTag> {
     if (parent == nullptr) return;
     parent->children_.push_back(*this);
     parent_ = parent;
-    cancelled_ = parent->cancelled_;
+    cancelled_ = cancelled_ || parent->cancelled_;
   }
   [[nodiscard]] bool cancelled() const noexcept { return cancelled_; }
   /// Whether any wait below this source has been cut short or refused: a task that ended without one did its work.
