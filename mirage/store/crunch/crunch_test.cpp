@@ -17,7 +17,8 @@ constexpr std::string_view page = "<!doctype html><title>hello</title>";
 TEST_CASE("crunch: conforms") {
   check::VirtualEnvironment environment;
   Shard shard{environment};
-  const CrunchFile files[] = {{"css/site.css", "text/css", "e1", as_bytes("body {}")},
+  const CrunchFile files[] = {{"css-old/site.css", "text/css", "e0", as_bytes("p {}")},
+                              {"css/site.css", "text/css", "e1", as_bytes("body {}")},
                               {"empty", "text/plain", "e2", {}},
                               {"index.html", "text/html", "e3", as_bytes(page)}};
   const CrunchTable table{files};

@@ -55,6 +55,20 @@ struct KvRw : KvRo {
   static constexpr const char* header = "mirage/module/kv.hpp";
 };
 
+/// A store that applies several changes at once.
+struct KvBatch : KvRw {
+  static constexpr const char* name = "KvBatch";
+  static constexpr const char* requirement = "mirage::KvBatch";
+  static constexpr const char* header = "mirage/module/kv.hpp";
+};
+
+/// A store with batches and snapshots.
+struct KvStore : KvBatch {
+  static constexpr const char* name = "KvStore";
+  static constexpr const char* requirement = "mirage::KvStore";
+  static constexpr const char* header = "mirage/module/kv.hpp";
+};
+
 /// Monotonic and wall time. Every task can sleep without it; it is for applications that want time as an argument.
 struct Clock {
   static constexpr const char* name = "Clock";

@@ -123,6 +123,12 @@ inline Module<KvRo> crunch(std::string directory, std::source_location where = s
   return library_module<KvRo>("crunch", {}, {{"directory", std::move(directory)}}, "", where);
 }
 
+/// A store in memory of at most `bytes`, empty at start. Two of the same size are one unless their names differ.
+inline Module<KvStore> mem(std::uint64_t bytes, std::string name = "mem",
+                           std::source_location where = std::source_location::current()) {
+  return library_module<KvStore>("mem", {}, {{"bytes", bytes}, {"name", std::move(name)}}, "", where);
+}
+
 inline Module<Console> default_console(std::source_location where = std::source_location::current()) {
   return library_module<Console>("console", {}, {}, "", where);
 }
