@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 #include <array>
 #include <format>
+#include <fstream>
 
 #include <fcntl.h>
 #include <nlohmann/json.hpp>
@@ -73,6 +74,20 @@ std::string find_sysroot(const Common& common, const Project& project, const std
   throw Error("", "the sysroot does not build:\n" + tail(built.errors, 4000), "See doc/toolchain.md.");
 }
 
+/// Where a third-party library lies in the cache, built when it is not there.
+fs::path find_port(const Common& common, const Project& project, const std::string& name, const std::string& variant) {
+  const std::string script = project.root().path / "port/build.sh";
+  const auto there = plan::run_program({script, "--arch", variant, "--print-path", name}, Output::capture);
+  const std::string path = there.output.substr(0, there.output.find('\n'));
+  if (there.status == 0) return path;
+  progress(common, std::format("building the port {}: once", name));
+  const auto built =
+      plan::run_program({script, "--arch", variant, name}, shows_progress(common) ? Output::to_error : Output::capture);
+  if (built.status == 0) return path;
+  throw Error("", std::format("the port {} does not build:\n{}", name, tail(built.errors, 4000)),
+              "See doc/add-a-port.md.");
+}
+
 void configure_libraries(const Common& common, const Project& project, const plan::Plan& plan,
                          const BuildOptions& options, const LibraryBuild& build) {
   if (fs::exists(build.folder / "build.ninja")) return;
@@ -111,7 +126,28 @@ std::string variant_of(const plan::Plan& plan, const BuildOptions& options) {
   return std::string(plan.exceptions ? "exceptions" : "plain") + (options.sanitize ? "-sanitize" : "");
 }
 
+void refuse_missing(const std::vector<std::string>& missing) {
+  if (missing.empty()) return;
+  std::string names;
+  for (const auto& name : missing) names += " " + name;
+  throw Error("", "Debian packages are missing:" + names,
+              "Install them: apt-get install --no-install-recommends" + names);
+}
+
 }  // namespace
+
+std::vector<std::string> missing_for_ports(const Project& project, const std::vector<std::string>& ports) {
+  std::vector<std::string> missing;
+  for (const auto& port : ports) {
+    std::ifstream lines(project.root().path / "port" / port / "programs");
+    std::string program;
+    std::string package;
+    while (lines >> program >> package) {
+      if (plan::find_program(program).empty()) missing.push_back(package);
+    }
+  }
+  return missing;
+}
 
 std::vector<std::string> missing_packages(const plan::Plan& plan) {
   std::vector<std::string> missing;
@@ -131,6 +167,9 @@ LibraryBuild build_libraries(const Common& common, const Project& project, const
   LibraryBuild build;
   if (target.guest) build.sysroot = find_sysroot(common, project, architecture);
   const std::string identity = plan::fingerprint(project.root().path.string() + build.sysroot).substr(0, 8);
+  for (const auto& port : project.catalogue().ports_of(libraries)) {
+    build.ports[port] = find_port(common, project, port, target.guest ? architecture : "native");
+  }
   build.folder = plan::cache_folder() / std::format("{}-{}-{}-{}", target.guest ? "guest" : "native", architecture,
                                                     variant_of(plan, options), identity);
   build.archives = target.guest ? build.folder : build.folder / "mirage";
@@ -158,6 +197,7 @@ std::string build_image(const Common& common, Project& project, const plan::Plan
                                .libraries_folder = built.archives,
                                .flags_folder = built.flags,
                                .libraries = libraries,
+                               .ports = built.ports,
                                .folder = folder,
                                .sources = project.sources(plan),
                                .crunch_inputs = crunch_inputs,
@@ -173,19 +213,18 @@ std::string build_image(const Common& common, Project& project, const plan::Plan
 int run_depend(const Common& common) {
   Project project(common.config);
   const auto plan = project.plan();
-  if (const auto missing = missing_packages(plan); !missing.empty()) {
-    std::string names;
-    for (const auto& name : missing) names += " " + name;
-    throw Error("", "Debian packages are missing:" + names,
-                "Install them: apt-get install --no-install-recommends" + names);
-  }
+  refuse_missing(missing_packages(plan));
   std::vector<std::string> inputs;
   (void)project.generate(plan, inputs);
   const auto libraries = project.libraries(plan);
+  const auto ports = project.catalogue().ports_of(libraries);
+  refuse_missing(missing_for_ports(project, ports));
   const auto built = build_libraries(common, project, plan, libraries);
-  print_result(common,
-               std::format("{} libraries for {} are ready. Next: mirage build\n", libraries.size(), plan.target->name),
-               nlohmann::ordered_json{{"libraries", libraries}, {"folder", built.archives.string()}}.dump());
+  print_result(
+      common,
+      std::format("{} libraries for {} are ready. Next: mirage build\n", libraries.size() + ports.size(),
+                  plan.target->name),
+      nlohmann::ordered_json{{"libraries", libraries}, {"ports", ports}, {"folder", built.archives.string()}}.dump());
   return 0;
 }
 

@@ -8,6 +8,7 @@
 
 #include <config/catalogue.hpp>
 #include <config/error.hpp>
+#include <config/text.hpp>
 #include <config/value.hpp>
 
 namespace mirage::plan {
@@ -129,7 +130,13 @@ Catalogue::Catalogue(const fs::path& root) {
     read(file, [&](const Json& json) { targets_.push_back(read_target(json, file)); });
   }
   for (const auto& file : find_files(root / "mirage", "module.json")) {
-    read(file, [&](const Json& json) { modules_.push_back(read_module(json, file)); });
+    auto& ports = ports_[replaced(fs::relative(file.parent_path(), root).generic_string(), "/", "_")];
+    read(file, [&](const Json& json) {
+      const auto named = texts(json, "ports");
+      ports.insert(ports.end(), named.begin(), named.end());
+      // A folder that is no module names its ports alone.
+      if (json.contains("name") || named.empty()) modules_.push_back(read_module(json, file));
+    });
   }
 }
 
@@ -146,6 +153,19 @@ const Module* Catalogue::find_module(const Target& target, std::string_view name
   if (own != target.modules.end()) return &*own;
   const auto common = std::ranges::find(modules_, name, &Module::name);
   return common == modules_.end() ? nullptr : &*common;
+}
+
+std::vector<std::string> Catalogue::ports_of(const std::vector<std::string>& libraries) const {
+  std::vector<std::string> all;
+  for (const auto& library : libraries) {
+    const auto known = ports_.find(library);
+    if (known == ports_.end()) continue;
+    for (const auto& port : known->second) {
+      if (std::ranges::find(all, port) == all.end()) all.push_back(port);
+    }
+  }
+  std::ranges::sort(all);
+  return all;
 }
 
 std::vector<std::string> Catalogue::targets_with(std::string_view module) const {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -69,12 +70,15 @@ class Catalogue {
   [[nodiscard]] const Target& target(std::string_view name) const;
   /// The target's own module of this name, else the one that serves every target; nullptr: none.
   [[nodiscard]] const Module* find_module(const Target& target, std::string_view name) const;
+  /// Third-party libraries (folders of port/) that these libraries name in their module.json, each once, in order.
+  [[nodiscard]] std::vector<std::string> ports_of(const std::vector<std::string>& libraries) const;
   /// Names of the targets that have a module of this name.
   [[nodiscard]] std::vector<std::string> targets_with(std::string_view module) const;
 
  private:
   std::vector<Target> targets_;
   std::vector<Module> modules_;
+  std::map<std::string, std::vector<std::string>> ports_;  // by library
 };
 
 }  // namespace mirage::plan

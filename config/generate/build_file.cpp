@@ -16,11 +16,17 @@ std::string object_of(const ImageBuild& build, const std::string& source) {
   return std::format("{}/object/{}.o", build.folder, replaced(source, "/", "_"));
 }
 
+std::string archive_of(const std::string& port, const fs::path& folder) {
+  return path(folder / std::format("lib/libport_{}.a", port));
+}
+
 /// Flags that both kinds of images have: the project's folders, and paths that are the same on every machine.
 std::string common_flags(const ImageBuild& build) {
-  return std::format(
+  std::string flags = std::format(
       "-I. -I{}/include -Wall -Wextra -Werror=return-type -ffile-compilation-dir=/project -ffile-prefix-map={}=/mirage",
       build.folder, path(build.root));
+  for (const auto& [name, folder] : build.ports) flags += std::format(" -isystem {}/include", path(folder));
+  return flags;
 }
 
 std::string variables(const ImageBuild& build) {
@@ -29,6 +35,7 @@ std::string variables(const ImageBuild& build) {
   for (const auto& name : build.libraries) {
     libraries += " " + path(build.libraries_folder / std::format("lib{}.a", name));
   }
+  for (const auto& [name, folder] : build.ports) libraries += " " + archive_of(name, folder);
   libraries += " -Wl,--end-group";
   if (plan.target->guest) {
     const auto flags = path(build.flags_folder);
@@ -92,6 +99,7 @@ std::string generate_ninja(const ImageBuild& build) {
   const std::string debug = image + ".debug";
   out += std::format("build {}: link{} |", path(debug), objects);
   for (const auto& name : build.libraries) out += " " + path(build.libraries_folder / std::format("lib{}.a", name));
+  for (const auto& [name, folder] : build.ports) out += " " + archive_of(name, folder);
   if (plan.target->guest) out += " " + path(build.root / plan.target->linker_script);
   out += std::format("\nbuild {}: strip {}\ndefault {}\n", path(image), path(debug), path(image));
   return out;

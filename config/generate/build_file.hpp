@@ -4,6 +4,7 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -18,10 +19,11 @@ struct ImageBuild {
   std::filesystem::path libraries_folder;  ///< where the static libraries were built
   std::filesystem::path flags_folder;      ///< {compile,link,libraries}.rsp of the guest toolchain; empty: native
   std::vector<std::string> libraries;      ///< names
-  std::string folder;                      ///< "build/spt"
-  std::vector<std::string> sources;        ///< C++ and assembly
-  std::vector<std::string> crunch_inputs;  ///< files that the generated assembly includes
-  bool sanitize = false;                   ///< native: with sanitizers
+  std::map<std::string, std::filesystem::path> ports;  ///< third-party libraries: name and where it was built
+  std::string folder;                                  ///< "build/spt"
+  std::vector<std::string> sources;                    ///< C++ and assembly
+  std::vector<std::string> crunch_inputs;              ///< files that the generated assembly includes
+  bool sanitize = false;                               ///< native: with sanitizers
 };
 
 [[nodiscard]] std::string generate_ninja(const ImageBuild& build);

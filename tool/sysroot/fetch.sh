@@ -27,7 +27,7 @@ fetch_sources() {
   done < <(grep -v '^#' "$list")
   [ ${#missing[@]} -gt 0 ] || return 0
 
-  command -v apt-get >/dev/null || die "no apt-get here: put the tarballs named in tool/sysroot/sources into $folder"
+  command -v apt-get >/dev/null || die "no apt-get here: put the tarballs named in $list into $folder"
   mkdir -p "$state/lists/partial" "$state/cache/archives/partial"
   local suite
   suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
@@ -40,7 +40,7 @@ fetch_sources() {
   # An unrelated repository that fails to update is no reason to stop: what counts is that the packages arrive.
   private_apt "$state" update >>"$log" 2>&1 || true
   (cd "$folder" && private_apt "$state" source --download-only "${missing[@]}") >>"$log" 2>&1 ||
-    die "apt cannot fetch ${missing[*]}. If the mirror has moved on, update tool/sysroot/sources: $(
+    die "apt cannot fetch ${missing[*]}. If the mirror has moved on, update $list: $(
       private_apt "$state" --print-uris source --download-only "${missing[@]%%=*}" 2>&1 | grep -o '[^ /%]*\.dsc' | sort -u | tr '\n' ' ')"
   while read -r package version tarball sum; do
     has_checksum "$folder/$tarball" "$sum" || die "$folder/$tarball does not have the pinned checksum"
