@@ -19,7 +19,7 @@ class Still final : public Environment {
 }  // namespace
 
 TEST_CASE("a ramdisk is a block device") {
-  static_assert(Block<device::Ramdisk>);
+  static_assert(ScatterBlock<device::Ramdisk> && DiscardBlock<device::Ramdisk> && !FuaBlock<device::Ramdisk>);
   Still environment;
   Shard shard{environment};
   device::Ramdisk disk{shard, 16};
