@@ -129,6 +129,17 @@ inline Module<KvStore> mem(std::uint64_t bytes, std::string name = "mem",
   return library_module<KvStore>("mem", {}, {{"bytes", bytes}, {"name", std::move(name)}}, "", where);
 }
 
+/// The values of a tar archive on a disk: `mirage run --block NAME=site.tar`.
+inline Module<KvRo> tar(const Module<Block>& disk, std::source_location where = std::source_location::current()) {
+  return library_module<KvRo>("tar", {disk.node()}, {}, "", where);
+}
+
+/// The same, and set() appends to the archive; the application asks for that by a concept of its own.
+inline Module<KvRo> tar_append(const Module<Block>& disk,
+                               std::source_location where = std::source_location::current()) {
+  return library_module<KvRo>("tar_append", {disk.node()}, {}, "", where);
+}
+
 inline Module<Console> default_console(std::source_location where = std::source_location::current()) {
   return library_module<Console>("console", {}, {}, "", where);
 }
