@@ -23,9 +23,11 @@ constexpr Form form_of(Attachment kind) noexcept {
     case Attachment::block:
       return {"--block:", "MIRAGE_BLOCK_"};
     case Attachment::block_sector_size:
+      return {"--block-sector-size:", "MIRAGE_BLOCK_SECTOR_SIZE_"};
+    case Attachment::block_direct:
       break;
   }
-  return {"--block-sector-size:", "MIRAGE_BLOCK_SECTOR_SIZE_"};
+  return {"--block-direct:", "MIRAGE_BLOCK_DIRECT_"};
 }
 
 /// A variable's name, NUL-terminated.
@@ -40,8 +42,8 @@ class Variable {
 
 bool take(const char* argument) noexcept {
   const std::string_view text{argument};
-  for (const Attachment kind :
-       {Attachment::net, Attachment::net_mac, Attachment::net_mtu, Attachment::block, Attachment::block_sector_size}) {
+  for (const Attachment kind : {Attachment::net, Attachment::net_mac, Attachment::net_mtu, Attachment::block,
+                                Attachment::block_sector_size, Attachment::block_direct}) {
     const Form form = form_of(kind);
     const std::size_t equals = text.find('=');
     if (!text.starts_with(form.option) || equals == std::string_view::npos) continue;

@@ -6,7 +6,8 @@
 //   --net-mac:NAME=MAC             MIRAGE_NET_MAC_NAME            a random local address unless given
 //   --net-mtu:NAME=BYTES           MIRAGE_NET_MTU_NAME            of a socket: 1500 unless given
 //   --block:NAME=FILE              MIRAGE_BLOCK_NAME
-//   --block-sector-size:NAME=BYTES MIRAGE_BLOCK_SECTOR_SIZE_NAME  512 unless given
+//   --block-sector-size:NAME=BYTES MIRAGE_BLOCK_SECTOR_SIZE_NAME  unless given 512, of a block device its own
+//   --block-direct:NAME=on|off     MIRAGE_BLOCK_DIRECT_NAME       past the host's page cache (O_DIRECT)
 #pragma once
 
 #include <cstdint>
@@ -14,7 +15,7 @@
 
 namespace mirage::target::posix {
 
-enum class Attachment : std::uint8_t { net, net_mac, net_mtu, block, block_sector_size };
+enum class Attachment : std::uint8_t { net, net_mac, net_mtu, block, block_sector_size, block_direct };
 
 /// What was given for device `name`, NUL-terminated; nullptr when nothing was.
 [[nodiscard]] const char* find_attachment(Attachment kind, std::string_view name) noexcept;

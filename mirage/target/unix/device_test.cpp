@@ -19,10 +19,8 @@
 #include <unistd.h>
 
 #include <mirage/async/scope.hpp>
-#include <mirage/module/check/block.hpp>
 #include <mirage/module/check/net.hpp>
 #include <mirage/target/unix/attachment.hpp>
-#include <mirage/target/unix/block.hpp>
 #include <mirage/target/unix/net.hpp>
 
 using namespace mirage;
@@ -51,22 +49,6 @@ class Arguments {
 };
 
 void attach(const std::string& option) { (void)Arguments{{"test", option}}.take(); }
-
-/// A file that goes with the test.
-class TemporaryFile {
- public:
-  explicit TemporaryFile(off_t size) {
-    const int descriptor = ::mkstemp(path_.data());
-    REQUIRE(descriptor >= 0);
-    REQUIRE(::ftruncate(descriptor, size) == 0);
-    ::close(descriptor);
-  }
-  ~TemporaryFile() { ::unlink(path_.c_str()); }
-  [[nodiscard]] const std::string& path() const { return path_; }
-
- private:
-  std::string path_ = "/tmp/mirage-unix-test-XXXXXX";
-};
 
 /// The error of starting a module, or "".
 template <class T>
@@ -120,41 +102,6 @@ TEST_CASE("unix environment: clocks, entropy, deadlines, events") {
   CHECK_FALSE(environment.dispatch());
   ::close(pipe[0]);
   ::close(pipe[1]);
-}
-
-TEST_CASE("unix block: conforms") {
-  const TemporaryFile file{64 * 1024};
-  posix::Environment environment;
-  Shard shard{environment};
-  attach("--block:disk=" + file.path());
-  for (const char* size : {"512", "4096"}) {
-    attach(std::string{"--block-sector-size:disk="} + size);
-    posix::Block block{shard, "disk"};
-    CHECK(start(shard, block) == "");
-    CHECK(std::to_string(block.geometry().sector_size) == size);
-    CHECK(broken_rule(run(shard, check::check_block(shard, block))) == "");
-  }
-  ::unsetenv("MIRAGE_BLOCK_SECTOR_SIZE_disk");
-}
-
-TEST_CASE("unix block: errors") {
-  posix::Environment environment;
-  Shard shard{environment};
-  posix::Block missing{shard, "nowhere"};
-  CHECK(start(shard, missing) == "block device 'nowhere' is not attached: add --block:nowhere=FILE");
-  attach("--block:gone=/nonexistent/file");
-  posix::Block gone{shard, "gone"};
-  CHECK(start(shard, gone) == "block device 'gone': cannot open '/nonexistent/file': No such file or directory");
-  const TemporaryFile odd{1000};
-  attach("--block:odd=" + odd.path());
-  posix::Block unaligned{shard, "odd"};
-  CHECK(start(shard, unaligned).find("must be a multiple of 512 bytes") != std::string::npos);
-  const TemporaryFile shared{1024};
-  attach("--block:shared=" + shared.path());
-  posix::Block first{shard, "shared"};
-  posix::Block second{shard, "shared"};
-  CHECK(start(shard, first) == "");
-  CHECK(start(shard, second).find("is in use by another process") != std::string::npos);
 }
 
 TEST_CASE("unix net: two devices at the ends of a pair of sockets") {

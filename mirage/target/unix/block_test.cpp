@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: ISC
+// Block devices of target unix: files with and without the host's page cache, a loop device, a kernel without io_uring.
+#include <cstddef>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/loop.h>
+#include <linux/seccomp.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <mirage/async/scope.hpp>
+#include <mirage/module/check/block.hpp>
+#include <mirage/target/unix/attachment.hpp>
+#include <mirage/target/unix/block.hpp>
+#include <mirage/target/unix/environment.hpp>
+
+using namespace mirage;
+using namespace mirage::target;
+
+namespace {
+
+void attach(const std::string& option) {
+  std::string program = "test";
+  std::string word = option;
+  std::array<char*, 3> words{program.data(), word.data(), nullptr};
+  int count = 2;
+  posix::Environment::take_attachments(count, words.data());
+  REQUIRE(count == 1);
+}
+
+/// A file that goes with the test.
+class TemporaryFile {
+ public:
+  explicit TemporaryFile(off_t size) {
+    const int descriptor = ::mkstemp(path_.data());
+    REQUIRE(descriptor >= 0);
+    REQUIRE(::ftruncate(descriptor, size) == 0);
+    ::close(descriptor);
+  }
+  ~TemporaryFile() { ::unlink(path_.c_str()); }
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+ private:
+  std::string path_ = "/tmp/mirage-unix-test-XXXXXX";
+};
+
+/// One device as attached by `options`, and what starting it said.
+struct Rig {
+  explicit Rig(const std::vector<std::string>& options = {}) {
+    ::unsetenv("MIRAGE_BLOCK_SECTOR_SIZE_disk");
+    ::unsetenv("MIRAGE_BLOCK_DIRECT_disk");
+    for (const std::string& option : options) attach(option);
+    shard.log().set_default(LogLevel::quiet);
+    const auto started = run(shard, block.start());
+    REQUIRE(started);
+    if (!*started) error = started->error().text();
+  }
+  std::string broken_rule() {
+    const auto outcome = block.geometry().read_only ? run(shard, check::check_read_only_block(shard, block))
+                                                    : run(shard, check::check_block(shard, block));
+    return std::string{outcome.value_or("no memory")};
+  }
+  posix::Environment environment;
+  Shard shard{environment};
+  posix::Block block{shard, "disk"};
+  std::string error;
+};
+
+bool no_direct(const Rig& rig) {
+  if (rig.error.find("has no direct I/O") == std::string::npos &&
+      rig.error.find("direct I/O moves") == std::string::npos)
+    return false;
+  MESSAGE("not run: ", rig.error);
+  return true;
+}
+
+Task<void> write_read(posix::Block& block, Shard&, std::uint64_t sector, MutableBytes memory, unsigned& good) {
+  std::memset(memory.data(), static_cast<int>(sector % 251), memory.size());
+  if (!co_await block.write(sector, memory)) co_return;
+  if (sector % 50 == 0 && !co_await block.flush()) co_return;
+  std::memset(memory.data(), 0, memory.size());
+  if (!co_await block.read(sector, memory)) co_return;
+  for (const std::byte b : memory) {
+    if (b != static_cast<std::byte>(sector % 251)) co_return;
+  }
+  ++good;
+}
+
+/// More operations at once than the ring holds, one sector each.
+unsigned write_read_many(Rig& rig, unsigned count, std::size_t skew) {
+  const std::size_t size = rig.block.geometry().sector_size;
+  const std::unique_ptr<std::byte, void (*)(void*)> memory(
+      static_cast<std::byte*>(std::aligned_alloc(4096, (count + std::size_t{1}) * 4096)), std::free);
+  unsigned good = 0;
+  Scope scope{rig.shard};
+  for (unsigned i = 0; i < count; ++i) {
+    const MutableBytes own{memory.get() + skew + i * size, size};
+    if (!scope.spawn(write_read(rig.block, rig.shard, i, own, good))) return 0;
+  }
+  const auto joined = run(rig.shard, [](Shard&, Scope& all) -> Task<int> {
+    co_await all.join();
+    co_return 0;
+  }(rig.shard, scope));
+  return joined ? good : 0;
+}
+
+}  // namespace
+
+TEST_CASE("unix block: conforms") {
+  const TemporaryFile file{1 << 20};
+  for (const char* direct : {"off", "on"}) {
+    for (const char* size : {"512", "4096"}) {
+      Rig rig{{"--block:disk=" + file.path(), std::string{"--block-sector-size:disk="} + size,
+               std::string{"--block-direct:disk="} + direct}};
+      if (no_direct(rig)) continue;
+      CHECK(rig.error == "");
+      CHECK(std::to_string(rig.block.geometry().sector_size) == size);
+      CHECK(rig.block.geometry().durability == Durability::fua);
+      CHECK(rig.broken_rule() == "");
+      CHECK(write_read_many(rig, 200, 0) == 200);
+      CHECK(write_read_many(rig, 100, 1) == 100);  // memory that direct I/O cannot use is copied
+    }
+  }
+  struct stat status{};
+  REQUIRE(::stat(file.path().c_str(), &status) == 0);
+  CHECK(status.st_size == 1 << 20);
+}
+
+TEST_CASE("unix block: large operations, many pieces") {
+  const TemporaryFile file{4 << 20};
+  for (const char* direct : {"off", "on"}) {
+    Rig rig{
+        {"--block:disk=" + file.path(), "--block-sector-size:disk=4096", std::string{"--block-direct:disk="} + direct}};
+    if (no_direct(rig)) continue;
+    std::vector<std::byte> out(3 << 20);
+    std::vector<std::byte> in(out.size());
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] = static_cast<std::byte>(i * 31 + (i >> 9));
+    CHECK(run(rig.shard, [](Rig& r, Shard&, Bytes from, MutableBytes to) -> Task<bool> {
+            if (!co_await r.block.write(7, from)) co_return false;
+            std::vector<MutableBytes> pieces;  // 40 of different sizes, the rest in one
+            std::size_t at = 0;
+            for (std::size_t i = 0; i < 40; ++i, at += pieces.back().size())
+              pieces.push_back(to.subspan(at, 4096 * (i % 5)));
+            pieces.push_back(to.subspan(at));
+            co_return (co_await r.block.read_scatter(7, pieces)).has_value();
+          }(rig, rig.shard, out, in)) == true);
+    CHECK(in == out);
+  }
+}
+
+TEST_CASE("unix block: a file that cannot be written is a read-only device") {
+  const TemporaryFile file{8192};
+  REQUIRE(::chmod(file.path().c_str(), 0444) == 0);
+  const bool root = ::geteuid() == 0;
+  if (root) REQUIRE(::seteuid(65534) == 0);
+  Rig rig{{"--block:disk=" + file.path()}};
+  if (root) REQUIRE(::seteuid(0) == 0);
+  CHECK(rig.error == "");
+  CHECK(rig.block.geometry().read_only);
+  CHECK(rig.broken_rule() == "");
+}
+
+TEST_CASE("unix block: a file that becomes shorter is an error") {
+  const TemporaryFile file{8192};
+  Rig rig{{"--block:disk=" + file.path()}};
+  REQUIRE(::truncate(file.path().c_str(), 4096 + 100) == 0);
+  std::array<std::byte, 4096> memory{};
+  const auto read = run(rig.shard, [](Rig& r, Shard&, MutableBytes to) -> Task<BlockResult> {
+    co_return co_await r.block.read(8, to);
+  }(rig, rig.shard, memory));
+  REQUIRE(read);
+  CHECK(read->error() == BlockError::io);
+}
+
+TEST_CASE("unix block: errors") {
+  const auto error = [](const std::vector<std::string>& options) { return Rig{options}.error; };
+  ::unsetenv("MIRAGE_BLOCK_disk");
+  CHECK(error({}) == "block device 'disk' is not attached: add --block:disk=FILE");
+  CHECK(error({"--block:disk=/nonexistent/file"}) ==
+        "block device 'disk': cannot open '/nonexistent/file': No such file or directory");
+  CHECK(error({"--block:disk=/dev/null"}).find("neither a file nor a block device") != std::string::npos);
+  const TemporaryFile odd{1000};
+  CHECK(error({"--block:disk=" + odd.path()}).find("must be a multiple of 512 bytes") != std::string::npos);
+  const TemporaryFile shared{1024};
+  CHECK(error({"--block:disk=" + shared.path(), "--block-sector-size:disk=513"}).find("bad sector size '513'") !=
+        std::string::npos);
+  CHECK(error({"--block:disk=" + shared.path(), "--block-direct:disk=yes"}).find("'on' or 'off', not 'yes'") !=
+        std::string::npos);
+  const Rig first{{"--block:disk=" + shared.path()}};
+  CHECK(first.error == "");
+  CHECK(error({}).find("is in use by another process") != std::string::npos);
+}
+
+namespace {
+
+/// io_uring_setup(2) as on a kernel without it.
+bool forbid_rings() {
+  static sock_filter code[] = {
+      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | ENOSYS),
+      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  sock_fprog program{.len = std::size(code), .filter = code};
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && ::prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0;
+}
+
+}  // namespace
+
+TEST_CASE("unix block: a kernel without io_uring") {
+  const TemporaryFile file{1 << 20};
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (!forbid_rings()) ::_exit(2);
+    for (const char* direct : {"off", "on"}) {
+      Rig rig{{"--block:disk=" + file.path(), "--block-sector-size:disk=4096",
+               std::string{"--block-direct:disk="} + direct}};
+      if (no_direct(rig)) continue;
+      if (rig.block.geometry().queue_depth != 1) ::_exit(3);
+      if (rig.broken_rule() != "" || write_read_many(rig, 100, 1) != 100) ::_exit(4);
+    }
+    ::_exit(0);
+  }
+  int status = -1;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  REQUIRE(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
+}
+
+TEST_CASE("unix block: a block device of the host") {
+  const TemporaryFile file{1 << 20};
+  const int control = ::open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+  const int number = control < 0 ? -1 : ::ioctl(control, LOOP_CTL_GET_FREE);
+  const std::string path = "/dev/loop" + std::to_string(number);
+  const int loop = number < 0 ? -1 : ::open(path.c_str(), O_RDWR | O_CLOEXEC);
+  const int backing = ::open(file.path().c_str(), O_RDWR | O_CLOEXEC);
+  loop_config config{};
+  config.fd = static_cast<std::uint32_t>(backing);
+  config.block_size = 4096;
+  config.info.lo_flags = LO_FLAGS_AUTOCLEAR;  // goes with its last user
+  if (loop < 0 || ::ioctl(loop, LOOP_CONFIGURE, &config) != 0) {
+    MESSAGE("not run: no loop device can be made here");
+  } else {
+    Rig rig{{"--block:disk=" + path}};
+    CHECK(rig.error == "");
+    CHECK(rig.block.geometry().sector_size == 4096);
+    CHECK(rig.block.geometry().sectors == 256);
+    CHECK(rig.broken_rule() == "");
+  }
+  for (const int descriptor : {control, loop, backing}) {
+    if (descriptor >= 0) ::close(descriptor);
+  }
+}
