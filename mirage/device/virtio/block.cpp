@@ -12,24 +12,49 @@ namespace {
 constexpr std::uint64_t bit(unsigned number) { return std::uint64_t{1} << number; }
 // Feature bits, section 5.2.3.
 constexpr std::uint64_t feature_segment_size = bit(1);
+constexpr std::uint64_t feature_segment_limit = bit(2);
 constexpr std::uint64_t feature_read_only = bit(5);
 constexpr std::uint64_t feature_block_size = bit(6);
 constexpr std::uint64_t feature_flush = bit(9);
+constexpr std::uint64_t feature_discard = bit(13);
+constexpr std::uint64_t feature_write_zeroes = bit(14);
 // Configuration, section 5.2.4.
 constexpr std::uint32_t config_capacity = 0;
 constexpr std::uint32_t config_segment_size = 8;
+constexpr std::uint32_t config_segment_limit = 12;
 constexpr std::uint32_t config_block_size = 20;
+constexpr std::uint32_t config_discard_sectors = 36;
+constexpr std::uint32_t config_zeroes_sectors = 48;
 // Requests, section 5.2.6. Sectors are always 512 bytes there.
 constexpr std::uint64_t unit = 512;
 constexpr std::uint32_t request_in = 0;
 constexpr std::uint32_t request_out = 1;
 constexpr std::uint32_t request_flush = 4;
 constexpr std::uint32_t request_identifier = 8;
+constexpr std::uint32_t request_discard = 11;
+constexpr std::uint32_t request_write_zeroes = 13;
 constexpr std::byte status_ok{0};
 constexpr std::byte status_unsupported{2};
 constexpr std::byte status_unwritten{0xff};
 
 constexpr std::size_t largest_part = std::size_t{1} << 22;
+constexpr std::size_t largest_range = std::size_t{1} << 30;  // of one discard
+
+constexpr std::uint32_t type_of(BlockOperation::Kind kind) noexcept {
+  switch (kind) {
+    case BlockOperation::Kind::read:
+      return request_in;
+    case BlockOperation::Kind::write:
+      return request_out;
+    case BlockOperation::Kind::flush:
+      return request_flush;
+    case BlockOperation::Kind::discard:
+      return request_discard;
+    case BlockOperation::Kind::write_zeroes:
+      break;
+  }
+  return request_write_zeroes;
+}
 
 void write_header(std::span<std::byte, 16> header, std::uint32_t type, std::uint64_t sector) noexcept {
   store_little<std::uint32_t>(header, 0, type);
@@ -43,10 +68,39 @@ BlockOperation::~BlockOperation() {
   if (slot_ != no_slot) device_.slots_[slot_].operation = nullptr;
 }
 
+BlockResult BlockOperation::begin() noexcept {
+  const BlockGeometry& geometry = device_.geometry_;
+  if (device_.transport_ == nullptr || device_.queue_.broken()) return Failure{BlockError::io};
+  if (kind_ == Kind::flush) {
+    return geometry.durability == Durability::flush ? BlockResult{} : Failure{BlockError::unsupported};
+  }
+  if (kind_ != Kind::read && geometry.read_only) return Failure{BlockError::read_only};
+  if (!moves()) {
+    MIRAGE_CHECK(check_sectors(geometry, sector_, left_));
+    left_ *= geometry.sector_size;
+    const bool can = kind_ == Kind::discard ? geometry.discard : geometry.write_zeroes;
+    return can ? BlockResult{} : Failure{BlockError::unsupported};
+  }
+  for (std::size_t i = 0; i < pieces_; ++i) left_ += piece(i).size();
+  if (in_ != nullptr) return check_pieces(geometry, sector_, MutableBlockPieces{in_, pieces_});
+  if (out_ != nullptr) return check_pieces(geometry, sector_, BlockPieces{out_, pieces_});
+  return check_range(geometry, sector_, single_.size());
+}
+
 bool BlockOperation::await_ready() noexcept {
-  result_ = device_.check(*this);
+  result_ = begin();
   // Nothing to move is done already; a flush moves nothing but asks.
   return !result_ || (kind_ != Kind::flush && left_ == 0);
+}
+
+/// The request in flight has been answered.
+void BlockOperation::advance() noexcept {
+  slot_ = no_slot;
+  left_ -= part_;
+  sector_ += part_ / unit;
+  if (!moves() || left_ == 0) return;
+  within_ += part_;
+  while (within_ >= piece(index_).size()) within_ -= piece(index_++).size();
 }
 
 void BlockOperation::submit() noexcept {
@@ -84,7 +138,28 @@ bool BlockDevice::read_geometry(const Negotiated& negotiated) noexcept {
     const std::size_t segment = read_field<std::uint32_t>(*transport_, config_segment_size);
     part_limit_ = std::min(part_limit_, segment - segment % size);
   }
+  piece_limit_ = Queue::maximum_segments - 2;
+  if (negotiated.has(feature_segment_limit)) {
+    const std::size_t limit = read_field<std::uint32_t>(*transport_, config_segment_limit);
+    piece_limit_ = std::clamp<std::size_t>(limit, 1, piece_limit_);
+  }
+  read_ranges(negotiated);
+  geometry_.maximum_transfer = part_limit_;
   return part_limit_ != 0;
+}
+
+/// Discard and zeroes, section 5.2.4: how much at once. A device that says 0 has neither.
+void BlockDevice::read_ranges(const Negotiated& negotiated) noexcept {
+  const auto bytes_at = [&](std::uint64_t feature, std::uint32_t field) -> std::size_t {
+    if (!negotiated.has(feature) || geometry_.read_only) return 0;
+    const std::uint64_t bytes =
+        std::min(read_field<std::uint32_t>(*transport_, field) * unit, std::uint64_t{largest_range});
+    return bytes - bytes % geometry_.sector_size;
+  };
+  discard_limit_ = bytes_at(feature_discard, config_discard_sectors);
+  zeroes_limit_ = bytes_at(feature_write_zeroes, config_zeroes_sectors);
+  geometry_.discard = discard_limit_ != 0;
+  geometry_.write_zeroes = zeroes_limit_ != 0;
 }
 
 bool BlockDevice::allocate_slots() noexcept {
@@ -98,12 +173,18 @@ bool BlockDevice::allocate_slots() noexcept {
 BlockDevice::Error BlockDevice::start(Transport& transport) noexcept {
   transport_ = &transport;
   const Negotiated negotiated =
-      negotiate(transport, feature_segment_size | feature_read_only | feature_block_size | feature_flush |
-                               Feature::any_layout | Feature::indirect | Feature::event_index);
+      negotiate(transport, feature_segment_size | feature_segment_limit | feature_read_only | feature_block_size |
+                               feature_flush | feature_discard | feature_write_zeroes | Feature::any_layout |
+                               Feature::indirect | Feature::event_index);
   if (!negotiated.good) return Error::refused;
   if (!read_geometry(negotiated)) return Error::bad_geometry;
   if (!allocate_slots()) return Error::no_memory;
   if (!queue_.start(transport, 0, negotiated, queue_size, maximum_requests)) return Error::no_queue;
+  if (queue_.size() < 3) return Error::no_queue;  // no room for header, data and status
+  piece_limit_ = std::min<std::size_t>(piece_limit_, queue_.size() - 2U);
+  geometry_.queue_depth = negotiated.has(Feature::indirect)
+                              ? std::min(maximum_requests, queue_.size())
+                              : std::min<std::uint32_t>(maximum_requests, queue_.size() / 3);
   finish_start(transport);
   return Error::none;
 }
@@ -125,39 +206,51 @@ bool BlockDevice::read_identifier(Identifier& identifier) noexcept {
   return false;
 }
 
-Result<void, BlockError> BlockDevice::check(const BlockOperation& operation) const noexcept {
-  if (transport_ == nullptr || queue_.broken()) return Failure{BlockError::io};
-  if (operation.kind_ == BlockOperation::Kind::flush) {
-    if (geometry_.durability != Durability::flush) return Failure{BlockError::unsupported};
-    return {};
+std::size_t BlockDevice::limit_of(const BlockOperation& operation) const noexcept {
+  if (operation.kind_ == BlockOperation::Kind::discard) return discard_limit_;
+  return operation.kind_ == BlockOperation::Kind::write_zeroes ? zeroes_limit_ : part_limit_;
+}
+
+std::size_t BlockDevice::add_data(BlockOperation& operation, Slot& slot, std::span<Segment> segments) const noexcept {
+  operation.part_ = static_cast<std::uint32_t>(std::min<std::uint64_t>(operation.left_, limit_of(operation)));
+  if (operation.kind_ == BlockOperation::Kind::flush) return 0;
+  if (!operation.moves()) {
+    store_little<std::uint64_t>(slot.range, 0, operation.sector_);
+    store_little<std::uint32_t>(slot.range, 8, static_cast<std::uint32_t>(operation.part_ / unit));
+    store_little<std::uint32_t>(slot.range, 12, 0);
+    segments[0] = readable(slot.range);
+    return 1;
   }
-  if (operation.kind_ == BlockOperation::Kind::write && geometry_.read_only) return Failure{BlockError::read_only};
-  return check_range(geometry_, operation.sector_, operation.left_);
+  std::size_t count = 0;
+  std::size_t size = 0;
+  for (std::size_t i = operation.index_, within = operation.within_; size < operation.part_ && count < segments.size();
+       ++i, within = 0) {
+    Bytes rest = operation.piece(i).subspan(within);
+    rest = rest.first(std::min(rest.size(), operation.part_ - size));
+    if (rest.empty()) continue;
+    segments[count++] = {rest.data(), static_cast<std::uint32_t>(rest.size()),
+                         operation.kind_ == BlockOperation::Kind::read};
+    size += rest.size();
+  }
+  operation.part_ = static_cast<std::uint32_t>(size);  // the pieces may have been too many
+  return count;
 }
 
 /// Queues as much of the operation as one device request carries; false when there is no room now.
 bool BlockDevice::start_part(BlockOperation& operation) noexcept {
-  using Kind = BlockOperation::Kind;
-  if (first_free_ == no_slot || queue_.free_descriptors() < 3) return false;
+  if (first_free_ == no_slot) return false;
   const std::uint16_t index = first_free_;
   Slot& slot = slots_[index];
-  const std::size_t part = std::min(operation.left_, part_limit_);
-  const std::uint32_t type = operation.kind_ == Kind::read    ? request_in
-                             : operation.kind_ == Kind::write ? request_out
-                                                              : request_flush;
-  write_header(slot.header, type, operation.kind_ == Kind::flush ? 0 : operation.sector_);
+  const bool addressed = operation.moves();  // others name their sectors in the data, or none
+  write_header(slot.header, type_of(operation.kind_), addressed ? operation.sector_ : 0);
   slot.status = status_unwritten;
-  std::array<Segment, 3> segments{readable(slot.header)};
-  std::size_t count = 1;
-  if (part != 0) {
-    segments[count++] = {operation.data_, static_cast<std::uint32_t>(part), operation.kind_ == Kind::read};
-  }
-  segments[count++] = writable({&slot.status, 1});
-  if (!queue_.add(std::span(segments).first(count), index)) return false;
+  std::array<Segment, Queue::maximum_segments> segments{readable(slot.header)};
+  const std::size_t data = add_data(operation, slot, std::span(segments).subspan(1, piece_limit_));
+  segments[data + 1] = writable({&slot.status, 1});
+  if (!queue_.add(std::span(segments).first(data + 2), index)) return false;
   first_free_ = std::exchange(slot.next_free, no_slot);
   slot.operation = &operation;
   operation.slot_ = index;
-  operation.part_ = static_cast<std::uint32_t>(part);
   ++statistics_.requests;
   return true;
 }
@@ -181,10 +274,7 @@ void BlockDevice::complete(const Completion& completion) noexcept {
   if (status != status_ok || !whole) {
     return operation->finish(Failure{status == status_unsupported ? BlockError::unsupported : BlockError::io});
   }
-  operation->left_ -= operation->part_;
-  operation->data_ += operation->part_;
-  operation->sector_ += operation->part_ / unit;
-  operation->slot_ = BlockOperation::no_slot;
+  operation->advance();
   if (operation->left_ == 0) return operation->finish({});
   waiting_.push_front(*operation);
 }

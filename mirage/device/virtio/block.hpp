@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
-// virtio block device, VIRTIO 1.2 section 5.2. Satisfies mirage::Block. Requests of any length go out as few device
-// requests as its limits allow, many in flight; the request's header and status byte belong to the device object, so a
+// virtio block device, VIRTIO 1.2 section 5.2. Satisfies mirage::Block with scatter and gather, discard and zeroes.
+// Operations of any length and of any number of pieces go out as few device requests as its limits allow, many in
+// flight; the request's header and status byte belong to the device object, so a
 // coroutine that goes away early takes nothing with it that the device still writes to, except the caller's memory,
 // which the module type asks to keep.
 #pragma once
@@ -16,13 +17,20 @@ namespace mirage::virtio {
 
 class BlockDevice;
 
-/// One read, write or flush in progress.
+/// One operation in progress.
 class [[nodiscard]] BlockOperation : public WaitBase {
  public:
-  enum class Kind : std::uint8_t { read, write, flush };
+  enum class Kind : std::uint8_t { read, write, flush, discard, write_zeroes };
 
-  BlockOperation(BlockDevice& device, Kind kind, std::uint64_t sector, const std::byte* data, std::size_t size) noexcept
-      : device_(device), kind_(kind), sector_(sector), data_(data), left_(size) {}
+  BlockOperation(BlockDevice& device, Kind kind, std::uint64_t sector, Bytes bytes) noexcept
+      : device_(device), kind_(kind), sector_(sector), single_(bytes), left_(bytes.size()) {}
+  BlockOperation(BlockDevice& device, std::uint64_t sector, MutableBlockPieces pieces) noexcept
+      : device_(device), kind_(Kind::read), sector_(sector), in_(pieces.data()), pieces_(pieces.size()) {}
+  BlockOperation(BlockDevice& device, std::uint64_t sector, BlockPieces pieces) noexcept
+      : device_(device), kind_(Kind::write), sector_(sector), out_(pieces.data()), pieces_(pieces.size()) {}
+  /// `count`: sectors.
+  BlockOperation(BlockDevice& device, Kind kind, std::uint64_t sector, std::uint64_t count) noexcept
+      : device_(device), kind_(kind), sector_(sector), left_(count) {}
   BlockOperation(const BlockOperation&) = delete;
   BlockOperation& operator=(const BlockOperation&) = delete;
   ~BlockOperation();
@@ -34,22 +42,35 @@ class [[nodiscard]] BlockOperation : public WaitBase {
     (void)prepare(handle, handle.promise().context(), false);
     submit();
   }
-  [[nodiscard]] Result<void, BlockError> await_resume() const noexcept { return result_; }
+  [[nodiscard]] BlockResult await_resume() const noexcept { return result_; }
 
  private:
   friend class BlockDevice;
   static constexpr std::uint16_t no_slot = 0xffff;
+  [[nodiscard]] bool moves() const noexcept { return kind_ <= Kind::write; }
+  [[nodiscard]] Bytes piece(std::size_t index) const noexcept {
+    if (in_ != nullptr) return in_[index];
+    return out_ != nullptr ? out_[index] : single_;
+  }
+  /// Its check and, once that has passed, what is left to do in bytes.
+  [[nodiscard]] BlockResult begin() noexcept;
+  void advance() noexcept;
   void submit() noexcept;
-  void finish(Result<void, BlockError> result) noexcept;
+  void finish(BlockResult result) noexcept;
 
   BlockDevice& device_;
   Kind kind_;
-  std::uint64_t sector_;  ///< in units of 512 bytes once submitted
-  const std::byte* data_;
-  std::size_t left_;
-  std::uint32_t part_ = 0;  ///< bytes of the device request in flight
   std::uint16_t slot_ = no_slot;
-  Result<void, BlockError> result_;
+  std::uint32_t part_ = 0;  ///< bytes of the device request in flight
+  std::uint64_t sector_;    ///< in units of 512 bytes once submitted
+  const MutableBytes* in_ = nullptr;
+  const Bytes* out_ = nullptr;
+  std::size_t pieces_ = 0;
+  Bytes single_;
+  std::uint64_t left_ = 0;
+  std::size_t index_ = 0;  ///< the piece that comes next, and how much of it is done
+  std::size_t within_ = 0;
+  BlockResult result_;
 };
 
 class BlockDevice final : public Poller {
@@ -77,12 +98,22 @@ class BlockDevice final : public Poller {
 
   [[nodiscard]] const BlockGeometry& geometry() const noexcept { return geometry_; }
   BlockOperation read(std::uint64_t sector, MutableBytes bytes) noexcept {
-    return {*this, BlockOperation::Kind::read, sector, bytes.data(), bytes.size()};
+    return {*this, BlockOperation::Kind::read, sector, Bytes{bytes}};
   }
   BlockOperation write(std::uint64_t sector, Bytes bytes) noexcept {
-    return {*this, BlockOperation::Kind::write, sector, bytes.data(), bytes.size()};
+    return {*this, BlockOperation::Kind::write, sector, bytes};
   }
-  BlockOperation flush_writes() noexcept { return {*this, BlockOperation::Kind::flush, 0, nullptr, 0}; }
+  BlockOperation read_scatter(std::uint64_t sector, MutableBlockPieces pieces) noexcept {
+    return {*this, sector, pieces};
+  }
+  BlockOperation write_gather(std::uint64_t sector, BlockPieces pieces) noexcept { return {*this, sector, pieces}; }
+  BlockOperation discard(std::uint64_t sector, std::uint64_t count) noexcept {
+    return {*this, BlockOperation::Kind::discard, sector, count};
+  }
+  BlockOperation write_zeroes(std::uint64_t sector, std::uint64_t count) noexcept {
+    return {*this, BlockOperation::Kind::write_zeroes, sector, count};
+  }
+  BlockOperation flush_writes() noexcept { return {*this, BlockOperation::Kind::flush, 0, std::uint64_t{0}}; }
 
   bool poll() noexcept override;
   void flush() noexcept override;
@@ -99,6 +130,7 @@ class BlockDevice final : public Poller {
   /// struct virtio_blk_req without its data; read and written by the device.
   struct Slot {
     std::array<std::byte, 16> header{};
+    std::array<std::byte, 16> range{};  // struct virtio_blk_discard_write_zeroes
     std::byte status{};
     std::uint16_t next_free = no_slot;
     BlockOperation* operation = nullptr;
@@ -106,7 +138,10 @@ class BlockDevice final : public Poller {
 
   [[nodiscard]] bool read_geometry(const Negotiated& negotiated) noexcept;
   [[nodiscard]] bool allocate_slots() noexcept;
-  [[nodiscard]] Result<void, BlockError> check(const BlockOperation& operation) const noexcept;
+  void read_ranges(const Negotiated& negotiated) noexcept;
+  [[nodiscard]] std::size_t limit_of(const BlockOperation& operation) const noexcept;
+  /// The data of the operation's next request, at most as many bytes and pieces as one carries.
+  [[nodiscard]] std::size_t add_data(BlockOperation& operation, Slot& slot, std::span<Segment> segments) const noexcept;
   [[nodiscard]] bool start_part(BlockOperation& operation) noexcept;
   void start_waiting() noexcept;
   void complete(const Completion& completion) noexcept;
@@ -115,7 +150,10 @@ class BlockDevice final : public Poller {
   Transport* transport_ = nullptr;
   Queue queue_;
   BlockGeometry geometry_;
-  std::size_t part_limit_ = 0;  ///< bytes of one device request
+  std::size_t part_limit_ = 0;     ///< bytes of one device request
+  std::size_t piece_limit_ = 0;    ///< pieces of one
+  std::size_t discard_limit_ = 0;  ///< bytes of one discard
+  std::size_t zeroes_limit_ = 0;
   std::unique_ptr<Slot[]> slots_;
   std::uint16_t first_free_ = no_slot;
   List<BlockOperation> waiting_;

@@ -10,6 +10,7 @@
 #include <mirage/device/virtio/console.hpp>
 #include <mirage/device/virtio/entropy.hpp>
 #include <mirage/device/virtio/fake_device_test.hpp>
+#include <mirage/module/check/block.hpp>
 
 using namespace mirage;
 using namespace mirage::virtio;
@@ -53,15 +54,29 @@ struct Rig {
     types.push_back(type);
     std::uint32_t written = 1;
     if (type == 0) {
-      REQUIRE(request.writable.size() == 2);
-      REQUIRE(at + request.writable[0].size() <= disk.size());
-      std::memcpy(request.writable[0].data(), disk.data() + at, request.writable[0].size());
-      written += static_cast<std::uint32_t>(request.writable[0].size());
+      for (std::size_t i = 0; i + 1 < request.writable.size(); ++i) {
+        const auto part = request.writable[i];
+        REQUIRE(at + written - 1 + part.size() <= disk.size());
+        std::memcpy(part.data(), disk.data() + at + written - 1, part.size());
+        written += static_cast<std::uint32_t>(part.size());
+      }
     } else if (type == 1) {
+      std::size_t done = 0;
+      for (std::size_t i = 1; i < request.readable.size(); ++i) {
+        const auto part = request.readable[i];
+        REQUIRE(at + done + part.size() <= disk.size());
+        std::memcpy(disk.data() + at + done, part.data(), part.size());
+        done += part.size();
+      }
+    } else if (type == 11 || type == 13) {
       REQUIRE(request.readable.size() == 2);
-      REQUIRE(at + request.readable[1].size() <= disk.size());
-      std::memcpy(disk.data() + at, request.readable[1].data(), request.readable[1].size());
+      REQUIRE(request.readable[1].size() == 16);
+      const auto first = load_little<std::uint64_t>(request.readable[1], 0) * 512;
+      const std::size_t size = load_little<std::uint32_t>(request.readable[1], 8) * std::size_t{512};
+      REQUIRE(first + size <= disk.size());
+      std::fill_n(disk.begin() + static_cast<std::ptrdiff_t>(first), size, std::byte{0});
     }
+    segments.push_back(request.readable.size() + request.writable.size());
     request.writable.back()[0] = std::byte{answer_status};
     device.push(0, request.head, short_reads ? 1 : written);
   }
@@ -73,6 +88,7 @@ struct Rig {
   FakeDevice device;
   std::vector<std::byte> disk = std::vector<std::byte>(512'000);
   std::vector<std::uint32_t> types;
+  std::vector<std::size_t> segments;
   bool short_reads = false;
   Shard shard{environment};
   BlockDevice block;
@@ -169,6 +185,103 @@ TEST_CASE("block: ranges and kinds that cannot be are refused before the device 
   CHECK(flushed->error() == BlockError::unsupported);
   FakeChain chain;
   CHECK_FALSE(rig.device.pop(0, chain));
+}
+
+namespace {
+
+/// The driver as a module, as the target wraps it.
+struct Disk {
+  Rig& rig;
+  [[nodiscard]] Shard& shard() const noexcept { return rig.shard; }
+  [[nodiscard]] const BlockGeometry& geometry() const noexcept { return rig.block.geometry(); }
+  BlockOperation read(std::uint64_t sector, MutableBytes bytes) const noexcept { return rig.block.read(sector, bytes); }
+  BlockOperation write(std::uint64_t sector, Bytes bytes) const noexcept { return rig.block.write(sector, bytes); }
+  BlockOperation read_scatter(std::uint64_t sector, MutableBlockPieces pieces) const noexcept {
+    return rig.block.read_scatter(sector, pieces);
+  }
+  BlockOperation write_gather(std::uint64_t sector, BlockPieces pieces) const noexcept {
+    return rig.block.write_gather(sector, pieces);
+  }
+  BlockOperation discard(std::uint64_t sector, std::uint64_t count) const noexcept {
+    return rig.block.discard(sector, count);
+  }
+  BlockOperation write_zeroes(std::uint64_t sector, std::uint64_t count) const noexcept {
+    return rig.block.write_zeroes(sector, count);
+  }
+  BlockOperation flush() const noexcept { return rig.block.flush_writes(); }
+};
+
+void set_ranges(Rig& rig, std::uint32_t sectors) {
+  store_little<std::uint32_t>(rig.device.configuration, 36, sectors);
+  store_little<std::uint32_t>(rig.device.configuration, 48, sectors);
+}
+
+}  // namespace
+
+TEST_CASE("block: conforms, whatever the device has") {
+  constexpr std::uint64_t ranges = bit(13) | bit(14);
+  for (const std::uint64_t features : {std::uint64_t{0}, bit(9), bit(9) | ranges, bit(9) | ranges | Feature::indirect,
+                                       bit(1) | bit(2) | bit(6) | ranges | Feature::indirect}) {
+    for (const std::uint16_t ring : std::array<std::uint16_t, 3>{4, 8, 256}) {
+      Rig rig{features};
+      rig.device.rings[0].limit = ring;
+      store_little<std::uint32_t>(rig.device.configuration, 8, 4096);   // bytes of a segment
+      store_little<std::uint32_t>(rig.device.configuration, 12, 2);     // segments
+      store_little<std::uint32_t>(rig.device.configuration, 20, 1024);  // block size
+      set_ranges(rig, 3);
+      rig.device.on_notify = [&](std::uint16_t) { rig.serve(0, true); };
+      REQUIRE(rig.start() == BlockDevice::Error::none);
+      CHECK(rig.block.geometry().discard == ((features & ranges) != 0));
+      Disk disk{rig};
+      CHECK(run(rig.shard, check::check_block(rig.shard, disk)) == std::string_view{});
+    }
+  }
+  Rig rig{bit(5)};
+  rig.device.on_notify = [&](std::uint16_t) { rig.serve(); };
+  REQUIRE(rig.start() == BlockDevice::Error::none);
+  Disk disk{rig};
+  CHECK(run(rig.shard, check::check_read_only_block(rig.shard, disk)) == std::string_view{});
+}
+
+TEST_CASE("block: many pieces are few requests") {
+  Rig rig(Feature::indirect);
+  rig.device.on_notify = [&](std::uint16_t) { rig.serve(); };
+  REQUIRE(rig.start() == BlockDevice::Error::none);
+  std::array<std::byte, 50 * 512> memory{};
+  for (std::size_t i = 0; i < memory.size(); ++i) memory[i] = static_cast<std::byte>(i / 512);
+  std::vector<Bytes> pieces;
+  for (std::size_t i = 0; i < 50; ++i) pieces.push_back(Bytes{memory}.subspan(i * 512, 512));
+  Disk disk{rig};
+  CHECK(run(rig.shard, [](Shard&, Disk& to, BlockPieces from) -> Task<bool> {
+          co_return (co_await to.write_gather(3, from)).has_value();
+        }(rig.shard, disk, pieces)) == true);
+  CHECK(std::memcmp(rig.disk.data() + 3 * std::size_t{512}, memory.data(), memory.size()) == 0);
+  CHECK(rig.segments == std::vector<std::size_t>{22, 22, 12});
+}
+
+TEST_CASE("block: a discard goes out in parts of the device's limit; a limit of nothing is no capability") {
+  Rig rig(bit(13) | bit(14));
+  set_ranges(rig, 8);
+  rig.device.on_notify = [&](std::uint16_t) { rig.serve(); };
+  REQUIRE(rig.start() == BlockDevice::Error::none);
+  std::ranges::fill(rig.disk, std::byte{1});
+  Disk disk{rig};
+  CHECK(run(rig.shard, [](Shard&, Disk& to) -> Task<bool> {
+          co_return (co_await to.discard(5, 20)).has_value();
+        }(rig.shard, disk)) == true);
+  CHECK(rig.types == std::vector<std::uint32_t>{11, 11, 11});
+  CHECK(std::ranges::count(rig.disk, std::byte{0}) == 20 * 512);
+  CHECK(rig.disk[5 * 512 - 1] == std::byte{1});
+  CHECK(rig.disk[5 * 512] == std::byte{0});
+  Rig none(bit(13));
+  REQUIRE(none.start() == BlockDevice::Error::none);
+  CHECK_FALSE(none.block.geometry().discard);
+}
+
+TEST_CASE("block: a ring too small for a request is refused") {
+  Rig rig;
+  rig.device.rings[0].limit = 2;
+  CHECK(rig.start() == BlockDevice::Error::no_queue);
 }
 
 TEST_CASE("block: a long operation goes out in parts of the device's segment size") {

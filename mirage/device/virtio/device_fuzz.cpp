@@ -132,6 +132,11 @@ Task<void> operate(BlockDevice& block, Shard&, std::uint8_t kind, std::uint64_t 
     (void)co_await block.flush_writes();
   } else if (kind == 1) {
     (void)co_await block.write(sector, memory);
+  } else if (kind == 2) {
+    (void)co_await block.discard(sector, memory.size() / 512);
+  } else if (kind == 3) {
+    const std::array<MutableBytes, 2> pieces{memory.subspan(memory.size() / 512 / 2 * 512), memory};
+    (void)co_await block.read_scatter(sector, pieces);
   } else {
     (void)co_await block.read(sector, memory);
   }
@@ -155,7 +160,7 @@ void fuzz_block(Input& input) {
     while (!input.empty()) {
       if ((input.byte() & 1) == 0 && started - ended < 100) {
         const std::size_t size = std::size_t{512} * (input.byte() % 64);
-        if (scope.spawn(operate(block, shard, input.byte() % 3, input.word(), {memory.get(), size}, ended))) ++started;
+        if (scope.spawn(operate(block, shard, input.byte() % 5, input.word(), {memory.get(), size}, ended))) ++started;
       }
       act(device, 0, input);
       (void)shard.turn();

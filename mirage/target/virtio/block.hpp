@@ -26,6 +26,18 @@ class Block final : public Wakeable {
   mirage::virtio::BlockOperation write(std::uint64_t sector, Bytes bytes) noexcept {
     return device_.write(sector, bytes);
   }
+  mirage::virtio::BlockOperation read_scatter(std::uint64_t sector, MutableBlockPieces pieces) noexcept {
+    return device_.read_scatter(sector, pieces);
+  }
+  mirage::virtio::BlockOperation write_gather(std::uint64_t sector, BlockPieces pieces) noexcept {
+    return device_.write_gather(sector, pieces);
+  }
+  mirage::virtio::BlockOperation discard(std::uint64_t sector, std::uint64_t count) noexcept {
+    return device_.discard(sector, count);
+  }
+  mirage::virtio::BlockOperation write_zeroes(std::uint64_t sector, std::uint64_t count) noexcept {
+    return device_.write_zeroes(sector, count);
+  }
   mirage::virtio::BlockOperation flush() noexcept { return device_.flush_writes(); }
   [[nodiscard]] Shard& shard() const noexcept { return shard_; }
 

@@ -34,8 +34,10 @@ Result<void, StartError> Block::attach() noexcept {
   }
   if (!add_wakeable(*this)) return Failure{StartError{"too many devices"}};
   shard_.add_poller(device_);
-  shard_.logger("virtio").debug("block device {}: {}, {} sectors of {} bytes", name_, attachment_.description(),
-                                geometry().sectors, geometry().sector_size);
+  shard_.logger("virtio").debug("block device {}: {}, {} sectors of {} bytes{}{}", name_, attachment_.description(),
+                                geometry().sectors, geometry().sector_size,
+                                geometry().durability == Durability::flush ? ", flush" : "",
+                                geometry().discard ? ", discard" : "");
   return {};
 }
 
@@ -46,6 +48,6 @@ void Block::disarm() noexcept {
   device_.disarm();
 }
 
-static_assert(mirage::Block<Block>);
+static_assert(ScatterBlock<Block> && DiscardBlock<Block>);
 
 }  // namespace mirage::target::virtio
