@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: ISC
+// The files of a volume. Part of volume.hpp.
+#pragma once
+
+#include <mirage/store/volume/volume.hpp>
+
+namespace mirage::store {
+
+template <Block B>
+FileError Volume<B>::failed(BlockError error) noexcept {
+  ++counters_.failures;
+  return error == BlockError::no_memory ? FileError::no_memory : FileError::io;
+}
+
+template <Block B>
+Task<Result<void, FileError>> Volume<B>::read(std::uint64_t sector, MutableBytes in) {
+  ++counters_.reads;
+  const auto done = co_await block_.read(sector, in);
+  if (!done) co_return Failure{failed(done.error())};
+  co_return Result<void, FileError>{};
+}
+
+template <Block B>
+Task<Result<void, FileError>> Volume<B>::write(std::uint64_t sector, Bytes out) {
+  if (block_.geometry().read_only) co_return Failure{FileError::read_only};
+  if (broken_) co_return Failure{FileError::io};
+  ++counters_.writes;
+  const auto done = co_await block_.write(sector, out);
+  if (done) co_return Result<void, FileError>{};
+  broken_ = true;
+  co_return Failure{failed(done.error())};
+}
+
+template <Block B>
+Task<Result<void, FileError>> Volume<B>::write_header(const volume::Header& header) {
+  const unsigned other = 1 - slot_;
+  const MutableBytes memory{slots_.get(), layout_.slot};
+  std::ranges::fill(memory, std::byte{});
+  volume::emit(header, memory);
+  ++counters_.headers;
+  MIRAGE_CO_CHECK(co_await write(other * layout_.slot / layout_.sector, memory));
+  slot_ = other;
+  header_ = header;
+  co_return Result<void, FileError>{};
+}
+
+/// One flush makes data and header durable: a header that arrives without its data is what sync() promises nothing
+/// about, and the other header is not touched meanwhile.
+template <Block B>
+Task<Result<void, FileError>> Volume<B>::commit() {
+  if (header_.sizes[0] != parts_[0].durable_ || header_.sizes[1] != parts_[1].durable_) {
+    auto next = header_;
+    ++next.generation;
+    next.sizes = {parts_[0].durable_, parts_[1].durable_};
+    MIRAGE_CO_CHECK(co_await write_header(next));
+  }
+  if (broken_) co_return Failure{FileError::io};
+  if (block_.geometry().durability == Durability::none) co_return Failure{FileError::unsupported};
+  ++counters_.flushes;
+  const auto flushed = co_await block_.flush();
+  if (flushed) co_return Result<void, FileError>{};
+  broken_ = true;
+  co_return Failure{failed(flushed.error())};
+}
+
+/// Space that the other file has, or had at its last sync(), is not given away: a power cut may bring it back.
+template <Block B>
+Result<void, FileError> Volume<B>::Part::check_room(std::uint64_t end) const noexcept {
+  const Part& other = volume_.parts_[1 - index_];
+  const std::uint64_t taken = volume::chunks_for(std::max(other.size_, other.durable_));
+  if (taken > volume_.header_.chunks || volume::chunks_for(end) > volume_.header_.chunks - taken) {
+    ++volume_.counters_.no_space;
+    return Failure{FileError::no_space};
+  }
+  return {};
+}
+
+template <Block B>
+Task<Result<void, FileError>> Volume<B>::Part::write_back() {
+  while (const auto run = window_.dirty()) {
+    MIRAGE_CO_CHECK(co_await volume_.write(sector_of(*run), window_.bytes(*run)));
+    window_.note_clean(*run);
+  }
+  co_return Result<void, FileError>{};
+}
+
+template <Block B>
+Task<Result<void, FileError>> Volume<B>::Part::look_at(std::uint64_t offset) {
+  const std::uint64_t chunk = offset / volume::chunk_size;
+  if (window_.chunk() == chunk) co_return Result<void, FileError>{};
+  MIRAGE_CO_CHECK(co_await write_back());
+  window_.move_to(chunk);
+  co_return Result<void, FileError>{};
+}
+
+template <Block B>
+Task<Result<void, FileError>> Volume<B>::Part::load(Run run) {
+  while (const auto unknown = window_.unknown(run)) {
+    MIRAGE_CO_CHECK(co_await volume_.read(sector_of(*unknown), window_.bytes(*unknown)));
+    window_.note_known(*unknown);
+  }
+  co_return Result<void, FileError>{};
+}
+
+/// Within one chunk.
+template <Block B>
+Task<Result<void, FileError>> Volume<B>::Part::read_piece(std::uint64_t offset, MutableBytes in) {
+  const std::uint32_t sector = volume_.layout_.sector;
+  const bool whole = offset % sector == 0 && in.size() % sector == 0;
+  if (whole && window_.chunk() != offset / volume::chunk_size) {
+    co_return co_await volume_.read(sector_of(offset), in);
+  }
+  MIRAGE_CO_CHECK(co_await look_at(offset));
+  const auto inside = static_cast<std::size_t>(offset % volume::chunk_size);
+  MIRAGE_CO_CHECK(co_await load(window_.covering(inside, in.size())));
+  std::ranges::copy(window_.bytes().subspan(inside, in.size()), in.begin());
+  co_return Result<void, FileError>{};
+}
+
+/// Within one chunk. `out` may be empty memory of the window's own: it is not read then.
+template <Block B>
+Task<Result<void, FileError>> Volume<B>::Part::write_piece(std::uint64_t offset, Bytes out) {
+  MIRAGE_CO_CHECK(co_await look_at(offset));
+  const std::uint32_t sector = volume_.layout_.sector;
+  const auto inside = static_cast<std::size_t>(offset % volume::chunk_size);
+  const Run run = window_.covering(inside, out.size());
+  // A sector that is written in part must be known, but for one that lies behind the end of the file.
+  for (const std::size_t edge : {run.first, run.first + run.count - 1}) {
+    const bool whole = edge * sector >= inside && (edge + 1) * sector <= inside + out.size();
+    if (whole || window_.known(edge)) continue;
+    if (window_.chunk() * volume::chunk_size + edge * sector >= size_) {
+      std::ranges::fill(window_.bytes({edge, 1}), std::byte{});
+    } else {
+      MIRAGE_CO_CHECK(co_await load({edge, 1}));
+    }
+  }
+  std::ranges::copy(out, window_.bytes().begin() + static_cast<std::ptrdiff_t>(inside));
+  window_.note_known(run);
+  window_.note_dirty(run);
+  co_return Result<void, FileError>{};
+}
+
+template <Block B>
+Task<Result<void, FileError>> Volume<B>::Part::write_pieces(std::uint64_t offset, std::uint64_t size, Bytes bytes) {
+  static constexpr std::array<std::byte, 4096> zeros{};
+  for (std::uint64_t done = 0; done < size;) {
+    std::uint64_t count = std::min(size - done, volume::chunk_size - (offset + done) % volume::chunk_size);
+    if (bytes.empty()) count = std::min<std::uint64_t>(count, zeros.size());
+    const auto length = static_cast<std::size_t>(count);
+    const Bytes piece =
+        bytes.empty() ? Bytes{zeros}.first(length) : bytes.subspan(static_cast<std::size_t>(done), length);
+    MIRAGE_CO_CHECK(co_await write_piece(offset + done, piece));
+    done += count;
+    size_ = std::max(size_, offset + done);
+  }
+  co_return Result<void, FileError>{};
+}
+
+template <Block B>
+Task<Result<std::size_t, FileError>> Volume<B>::Part::read_at(std::uint64_t offset, MutableBytes in) {
+  MIRAGE_CO_TRY([[maybe_unused]] const Turn turn, co_await volume_.turn());
+  if (offset >= size_) co_return std::size_t{0};
+  const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(in.size(), size_ - offset));
+  for (std::size_t done = 0; done < size;) {
+    const std::uint64_t left = volume::chunk_size - (offset + done) % volume::chunk_size;
+    const auto count = static_cast<std::size_t>(std::min<std::uint64_t>(size - done, left));
+    MIRAGE_CO_CHECK(co_await read_piece(offset + done, in.subspan(done, count)));
+    done += count;
+  }
+  co_return size;
+}
+
+template <Block B>
+Task<Result<void, FileError>> Volume<B>::Part::write_at(std::uint64_t offset, Bytes out) {
+  MIRAGE_CO_TRY([[maybe_unused]] const Turn turn, co_await volume_.turn());
+  if (volume_.block_.geometry().read_only) co_return Failure{FileError::read_only};
+  if (out.size() > ~offset) co_return Failure{FileError::no_space};
+  MIRAGE_CO_CHECK(check_room(offset + out.size()));
+  if (offset > size_) MIRAGE_CO_CHECK(co_await write_pieces(size_, offset - size_, {}));
+  if (!out.empty()) MIRAGE_CO_CHECK(co_await write_pieces(offset, out.size(), out));
+  co_return Result<void, FileError>{};
+}
+
+template <Block B>
+Task<Result<void, FileError>> Volume<B>::Part::truncate(std::uint64_t size) {
+  MIRAGE_CO_TRY([[maybe_unused]] const Turn turn, co_await volume_.turn());
+  if (volume_.block_.geometry().read_only) co_return Failure{FileError::read_only};
+  MIRAGE_CO_CHECK(check_room(size));
+  if (size > size_) co_return co_await write_pieces(size_, size - size_, {});
+  if (window_.chunk() != volume::Window::nowhere && window_.chunk() * volume::chunk_size >= size) {
+    window_.move_to(volume::Window::nowhere);  // its chunk may become the other file's
+  }
+  size_ = size;
+  co_return Result<void, FileError>{};
+}
+
+template <Block B>
+Task<Result<void, FileError>> Volume<B>::Part::sync() {
+  MIRAGE_CO_TRY([[maybe_unused]] const Turn turn, co_await volume_.turn());
+  if (volume_.block_.geometry().read_only) co_return Result<void, FileError>{};
+  MIRAGE_CO_CHECK(co_await write_back());
+  const std::uint64_t before = durable_;
+  durable_ = size_;
+  const auto done = co_await volume_.commit();
+  // The header on its way says either: what may still be on the device stays reserved.
+  if (!done) durable_ = std::max(before, size_);
+  co_return done;
+}
+
+}  // namespace mirage::store

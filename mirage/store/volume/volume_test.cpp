@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: ISC
+#include <doctest/doctest.h>
+
+#include <mirage/async/scope.hpp>
+#include <mirage/device/power_cut/power_cut.hpp>
+#include <mirage/device/ramdisk/ramdisk.hpp>
+#include <mirage/module/check/file.hpp>
+#include <mirage/store/volume/volume.hpp>
+
+using namespace mirage;
+
+namespace {
+
+class Still final : public Environment {
+ public:
+  Time monotonic() noexcept override { return {}; }
+  WallTime wall() noexcept override { return {}; }
+  bool entropy(MutableBytes out) noexcept override {
+    for (std::byte& byte : out) byte = static_cast<std::byte>(++count_);
+    return true;
+  }
+  void wait(Time) noexcept override {}
+  void write_console(std::string_view) noexcept override {}
+
+ private:
+  unsigned count_ = 0;
+};
+
+struct Machine {
+  Still environment;
+  Shard shard{environment};
+};
+
+using Disk = device::PowerCut;
+constexpr std::uint64_t sectors = 2 * 4096 / 512 + 12 * 128;
+
+template <class B>
+std::string start(Machine& machine, store::Volume<B>& volume) {
+  const auto started = run(machine.shard, volume.start());
+  return !started ? "not run" : *started ? "" : std::string(started->error().text());
+}
+
+}  // namespace
+
+static_assert(File<store::Volume<Disk>::Part>);
+static_assert(JournaledFile<store::Volume<Disk>>);
+
+TEST_CASE("the header's checksum is CRC-32C") {
+  // RFC 3720 B.4: 32 bytes of zeros.
+  constexpr std::array<std::byte, 32> zeros{};
+  static_assert(store::volume::crc32c(zeros) == 0x8a91'36aa);
+}
+
+TEST_CASE("both files of a volume are files") {
+  for (const std::uint32_t sector : {512U, 4096U}) {
+    Machine machine;
+    Disk disk{machine.shard, sectors * 512 / sector, sector};
+    store::Volume volume{machine.shard, disk, true};
+    REQUIRE(start(machine, volume) == "");
+    CHECK(run(machine.shard, check::check_file(machine.shard, volume.data())) == std::string_view{});
+    CHECK(run(machine.shard, check::check_file(machine.shard, volume.journal())) == std::string_view{});
+  }
+}
+
+TEST_CASE("what was synced is there at the next start") {
+  Machine machine;
+  Disk disk{machine.shard, sectors};
+  const std::vector<std::byte> bytes(100'000, std::byte{7});
+  {
+    store::Volume volume{machine.shard, disk, true};
+    REQUIRE(start(machine, volume) == "");
+    REQUIRE(run(machine.shard, volume.data().write_at(0, bytes))->has_value());
+    REQUIRE(run(machine.shard, volume.journal().write_at(0, Bytes{bytes}.first(5)))->has_value());
+    REQUIRE(run(machine.shard, volume.data().sync())->has_value());
+    REQUIRE(run(machine.shard, volume.journal().sync())->has_value());
+  }
+  store::Volume again{machine.shard, disk};
+  REQUIRE(start(machine, again) == "");
+  CHECK(again.data().size() == bytes.size());
+  CHECK(again.journal().size() == 5);
+  std::vector<std::byte> back(bytes.size());
+  REQUIRE(run(machine.shard, again.data().read_at(0, back))->has_value());
+  CHECK(back == bytes);
+}
+
+TEST_CASE("blank, foreign, damaged and too small disks are refused and left as they are") {
+  Machine machine;
+  Disk blank{machine.shard, sectors};
+  store::Volume refused{machine.shard, blank};
+  CHECK(start(machine, refused).starts_with("the disk is blank"));
+  CHECK(blank.events() == 0);
+
+  const std::vector<std::byte> noise(sectors * 512, std::byte{0x55});
+  Disk foreign{machine.shard, noise};
+  store::Volume other{machine.shard, foreign, true};
+  CHECK(start(machine, other).starts_with("the disk holds something else"));
+  CHECK(foreign.events() == 0);
+
+  Disk tiny{machine.shard, 64};
+  store::Volume small{machine.shard, tiny, true};
+  CHECK(start(machine, small).starts_with("the disk is too small"));
+
+  device::Ramdisk memory{machine.shard, sectors};
+  REQUIRE(run(machine.shard, memory.start())->has_value());
+  store::Volume lossy{machine.shard, memory, true};
+  CHECK(start(machine, lossy).starts_with("the disk cannot flush"));
+  store::Volume accepted{machine.shard, memory, true, true};
+  CHECK(start(machine, accepted) == "");
+  CHECK(run(machine.shard, check::check_file(machine.shard, accepted.data())) == std::string_view{});
+}
+
+TEST_CASE("one damaged header is survived, any flipped bit is found, two are refused") {
+  Machine machine;
+  Disk disk{machine.shard, sectors};
+  store::Volume made{machine.shard, disk, true};
+  REQUIRE(start(machine, made) == "");
+  for (std::uint64_t bit = 0; bit < 8 * store::volume::header_size; ++bit) {
+    disk.flip_bit(bit);
+    store::Volume volume{machine.shard, disk};
+    CHECK(start(machine, volume) == "");
+    disk.flip_bit(8 * 4096 + bit);
+    store::Volume neither{machine.shard, disk};
+    CHECK(start(machine, neither) != "");
+    disk.flip_bit(bit);
+    disk.flip_bit(8 * 4096 + bit);
+  }
+}
+
+TEST_CASE("the files share the space, and freed space is given away only when that is durable") {
+  Machine machine;
+  Disk disk{machine.shard, sectors};
+  store::Volume volume{machine.shard, disk, true};
+  REQUIRE(start(machine, volume) == "");
+  auto& data = volume.data();
+  auto& journal = volume.journal();
+  const auto error = [&](auto task) {
+    const auto done = run(machine.shard, std::move(task));
+    return *done ? std::optional<FileError>{} : std::optional{done->error()};
+  };
+  CHECK_FALSE(error(data.truncate(8 * 65536)));
+  CHECK_FALSE(error(data.sync()));
+  CHECK_FALSE(error(journal.truncate(4 * 65536)));
+  CHECK(error(journal.truncate(4 * 65536 + 1)) == FileError::no_space);
+  CHECK_FALSE(error(data.truncate(0)));
+  CHECK(error(journal.truncate(5 * 65536)) == FileError::no_space);
+  CHECK_FALSE(error(data.sync()));
+  CHECK_FALSE(error(journal.truncate(12 * 65536)));
+  CHECK(error(data.truncate(1)) == FileError::no_space);
+}
+
+TEST_CASE("after a failed write or flush nothing more is written") {
+  for (const bool flush : {false, true}) {
+    Machine machine;
+    Disk disk{machine.shard, sectors};
+    store::Volume volume{machine.shard, disk, true};
+    REQUIRE(start(machine, volume) == "");
+    disk.set_faults(flush ? Disk::Faults{.flush = 0} : Disk::Faults{.write = 0});
+    const std::vector<std::byte> bytes(10, std::byte{1});
+    REQUIRE(run(machine.shard, volume.data().write_at(0, bytes))->has_value());
+    CHECK_FALSE(run(machine.shard, volume.data().sync())->has_value());
+    const std::size_t events = disk.events();
+    CHECK_FALSE(run(machine.shard, volume.data().sync())->has_value());
+    CHECK(disk.events() == events);
+  }
+}
+
+TEST_CASE("a power cut leaves the sizes of one sync or the next, and what was synced") {
+  Machine machine;
+  Disk disk{machine.shard, sectors};
+  std::vector<std::pair<std::size_t, std::uint64_t>> synced;  // events so far, size that was synced
+  {
+    store::Volume volume{machine.shard, disk, true};
+    REQUIRE(start(machine, volume) == "");
+    synced.emplace_back(disk.events(), 0);
+    const std::vector<std::byte> bytes(3000, std::byte{9});
+    for (std::uint64_t i = 0; i < 8; ++i) {
+      REQUIRE(run(machine.shard, volume.data().write_at(i * bytes.size(), bytes))->has_value());
+      REQUIRE(run(machine.shard, volume.data().sync())->has_value());
+      synced.emplace_back(disk.events(), (i + 1) * bytes.size());
+    }
+  }
+  device::CutExplorer explorer{machine.shard, disk, 1, 4};
+  std::size_t tried = 0;
+  while (explorer.advance()) {
+    if (explorer.event() < synced.front().first) continue;
+    std::uint64_t size = 0;
+    for (const auto& [events, at] : synced) {
+      if (events <= explorer.event()) size = at;
+    }
+    for (std::size_t i = 0; i < explorer.variants(); ++i) {
+      device::CutImage& image = explorer.image(i);
+      store::Volume volume{machine.shard, image};
+      REQUIRE(start(machine, volume) == "");
+      REQUIRE((volume.data().size() == size || volume.data().size() == size + 3000));
+      std::vector<std::byte> back(size);
+      REQUIRE(run(machine.shard, volume.data().read_at(0, back))->has_value());
+      REQUIRE(std::ranges::count(back, std::byte{9}) == static_cast<std::ptrdiff_t>(size));
+      ++tried;
+    }
+  }
+  CHECK(tried > 100);
+}
