@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: ISC
-# usage: ./dev bench [start|size|memory|net|loss]...   (default: all)
+# usage: ./dev bench [start|size|memory|net|loss|capacity]...   (default: all)
 #        ./dev bench net [--quick] [--only REGEX]
 # Figures of start-up, size, memory and the network's data path, each beside its peer or its bound, in one run.
 set -euo pipefail
@@ -84,10 +84,18 @@ bench_loss() {
   "$root/bench/loss/relay.py" "$tools" "$folder/dist/services.spt"
 }
 
+bench_capacity() {
+  echo '## 100 000 idle connections in the memory of an image of 128 MiB, then a million in sequence: virtual time, counted'
+  "$tools/bench_capacity" 100000 1000000
+  echo '## The same on spt with --mem=128'
+  [ "$(id -u)" = 0 ] || { echo '(needs root: network namespace, tap and packet socket)'; return; }
+  "$root/test/capacity/live.py" "$tools/bench_capacity_client" "$tools" "$work/capacity"
+}
+
 [ $# -gt 0 ] || set -- size start memory net
 # The network's benchmark takes options of its own.
 [ "$1" != net ] || { shift; bench_net "$@"; exit; }
 for name in "$@"; do
-  declare -F "bench_$name" >/dev/null || { echo "bench: no benchmark '$name': start, size, memory, net, loss" >&2; exit 2; }
+  declare -F "bench_$name" >/dev/null || { echo "bench: no benchmark '$name': start, size, memory, net, loss, capacity" >&2; exit 2; }
   "bench_$name"
 done

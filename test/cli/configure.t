@@ -49,6 +49,7 @@ Configuring checks the wiring and the keys; nothing is generated but the build f
   ipv6-secret=
   ipv4-only=false
   ipv6-only=false
+  tcp-connections=0
   name=website
   logs=info
   delay=0s
@@ -81,6 +82,7 @@ What was configured is remembered.
             --ipv6-secret           (default)               text that keeps autoconfigured addresses the same; new ones at each start without it
             --ipv4-only            false (default)          no IPv6
             --ipv6-only            false (default)          no IPv4
+            --tcp-connections      0 (default)              TCP connections at most; 0 for what the memory allows
             --name                 website (default)        name of this unikernel, in logs and to the network
             --logs                 info (default)           what to log: LEVEL or SOURCE:LEVEL, separated by commas
             --delay                0s (default)             wait before starting
@@ -117,6 +119,7 @@ The project's keys are part of the help.
     --ipv6-secret=VALUE        text that keeps autoconfigured addresses the same; new ones at each start without it; text (default: )
     --ipv4-only                no IPv6; true or false (default: false)
     --ipv6-only                no IPv4; true or false (default: false)
+    --tcp-connections=VALUE    TCP connections at most; 0 for what the memory allows; a number from 0 to 4294967295 (default: 0)
     --name=VALUE               name of this unikernel, in logs and to the network; text (default: website)
     --logs=VALUE               what to log: LEVEL or SOURCE:LEVEL, separated by commas; text (default: info)
     --delay=VALUE              wait before starting; a duration such as 500ms, 10s or 2m (default: 0s)

@@ -364,7 +364,10 @@ class Run {
 
 Outcome run(std::uint64_t seed, const Plan& plan, bool restore, bool show) {
   restore_at_events(restore);
-  Outcome outcome = Run{seed, plan, show}.go();
+  // Every TCB is packed whenever that is possible, too.
+  Plan same = plan;
+  if (restore) same.a.tcp.working_connections = same.b.tcp.working_connections = 0;
+  Outcome outcome = Run{seed, same, show}.go();
   restore_at_events(false);
   return outcome;
 }

@@ -85,7 +85,8 @@ struct Outcome {
   Duration time{0};  ///< until the last application was done
 };
 
-/// One run. `restore`: TCBs go through their bytes between any two events. `show`: print every frame.
+/// One run. `restore`: TCBs go through their bytes between any two events, and are packed when idle. `show`: print
+/// every frame.
 [[nodiscard]] Outcome run(std::uint64_t seed, const Plan& plan, bool restore, bool show);
 
 /// Every connection of an admitted run is over by then.

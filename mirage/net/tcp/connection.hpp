@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: ISC
 // A connection: the TCB and what it needs around it, queues, waiters, one timer. Lives from its SYN until the protocol
 // has ended and the application has let go of its flow.
+//
+// What only a busy connection needs is apart (Work), and an idle one has its TCB packed instead: see pack.hpp. So an
+// idle one takes less than half a KiB.
 #pragma once
 
+#include <new>
 #include <optional>
+#include <utility>
 
 #include <mirage/async/timer_wheel.hpp>
 #include <mirage/async/wait.hpp>
 #include <mirage/module/flow.hpp>
 #include <mirage/module/ip.hpp>
+#include <mirage/net/tcp/pack.hpp>
 #include <mirage/net/tcp/receive_queue.hpp>
 #include <mirage/net/tcp/send_queue.hpp>
 #include <mirage/net/tcp/tcb.hpp>
@@ -33,37 +39,96 @@ struct PathRest {
   std::uint8_t ip_header_size;
 };
 
-struct Connection : ListNode<DirtyTag>, ListNode<PlaceTag>, Timer {
-  Connection(Tcp& tcp, const Tcb& block, const Path& way, Timer::Function expired) noexcept
-      : Timer(expired), owner(tcp), tcb(block), path(way) {}
+/// What a connection needs while something happens on it.
+struct Work {
+  explicit Work(const Tcb& block) noexcept : tcb(block) {}
+  Tcb tcb;
+  SendQueue sending;
+  ReceiveQueue received;
+};
 
-  [[nodiscard]] bool readable() const noexcept {
-    return received.size() > 0 || finished || closed || tcb.receive.discard;
+/// Memory of `Work`: a few are kept, so that a request on an idle connection seldom meets the allocator.
+class WorkPool {
+ public:
+  WorkPool() noexcept = default;
+  WorkPool(const WorkPool&) = delete;
+  WorkPool& operator=(const WorkPool&) = delete;
+  ~WorkPool() {
+    while (free_ != nullptr) ::operator delete(std::exchange(free_, free_->next));
   }
+  /// Null without memory.
+  [[nodiscard]] Work* take(const Tcb& tcb) noexcept {
+    void* memory = free_;
+    if (free_ != nullptr) {
+      free_ = free_->next;
+      --kept_;
+    } else {
+      memory = ::operator new(sizeof(Work), std::nothrow);
+      if (memory == nullptr) return nullptr;
+    }
+    ++used_;
+    return new (memory) Work(tcb);
+  }
+  /// Null is ignored.
+  void give_back(Work* work) noexcept {
+    if (work == nullptr) return;
+    work->~Work();
+    --used_;
+    if (kept_ == most_kept) return ::operator delete(work);
+    free_ = new (static_cast<void*>(work)) Free{free_};
+    ++kept_;
+  }
+  [[nodiscard]] std::uint32_t used() const noexcept { return used_; }
+
+ private:
+  static constexpr std::uint32_t most_kept = 64;
+  struct Free {
+    Free* next;
+  };
+  Free* free_ = nullptr;
+  std::uint32_t kept_ = 0;
+  std::uint32_t used_ = 0;
+};
+
+struct Connection : ListNode<DirtyTag>, ListNode<PlaceTag>, Timer {
+  Connection(Tcp& tcp, Work& busy, const Path& way, Timer::Function expired) noexcept
+      : Timer(expired), owner(tcp), local(busy.tcb.local), remote(busy.tcb.remote), path(way), work(&busy) {}
+
+  [[nodiscard]] bool is_packed() const noexcept { return work == nullptr; }
+  // Precondition of these three: not packed.
+  [[nodiscard]] Tcb& tcb() const noexcept { return work->tcb; }
+  [[nodiscard]] SendQueue& sending() const noexcept { return work->sending; }
+  [[nodiscard]] ReceiveQueue& received() const noexcept { return work->received; }
+
+  /// Bytes that the application has not read.
+  [[nodiscard]] std::uint32_t unread() const noexcept { return is_packed() ? 0 : received().size(); }
+  [[nodiscard]] bool readable() const noexcept { return unread() > 0 || finished || closed || discards; }
   [[nodiscard]] Path whole_path() const noexcept {
-    return {.source = tcb.local.address,
-            .destination = tcb.remote.address,
+    return {.source = local.address,
+            .destination = remote.address,
             .interface = path.interface,
             .mtu = path.mtu,
             .pseudo_header_sum = path.pseudo_header_sum,
             .ip_header_size = path.ip_header_size};
   }
-  [[nodiscard]] bool established() const noexcept { return synchronised(tcb.state); }
+  [[nodiscard]] bool established() const noexcept { return is_packed() || synchronised(tcb().state); }
   void wake(List<Waiter>& waiters) noexcept {
     if (Waiter* waiter = waiters.front()) waiter->complete(WaitStatus::done);
   }
 
   Tcp& owner;
-  Tcb tcb;
+  Endpoint local;
+  Endpoint remote;
   PathRest path;
-  SendQueue sending;
-  ReceiveQueue received;
+  Work* work;            ///< null: packed
+  PackedTcb packed;      ///< unless there is `work`
   List<Waiter> readers;  ///< at most one; also whoever connects
   List<Waiter> writers;  ///< at most one: a WriteAwaiter
   Connection* next_in_bucket = nullptr;
   ListenEntry* listener = nullptr;  ///< until accepted; `PlaceTag` is then in its queue, in TIME-WAIT in that list
   bool waiting = false;             ///< in the listener's queue of established ones
   bool held = false;                ///< a Flow refers to it
+  bool discards = false;            ///< the application has closed: nothing will be read
   bool finished = false;            ///< the peer's stream has ended
   bool closed = false;              ///< the protocol is over: not in the table any more
   std::optional<FlowError> error;   ///< why, unless orderly

@@ -38,6 +38,7 @@ struct Counters {
   std::uint64_t challenges_suppressed = 0;  ///< by the limit for all connections
   std::uint64_t refused_by_budget = 0;
   std::uint64_t receive_memory = 0;  ///< segments dropped because the connection's queue pins too much
+  std::uint64_t work_memory = 0;     ///< events on an idle connection dropped for want of memory to unpack it
   std::uint64_t stored_dropped = 0;  ///< times that segments beyond a hole were given up for memory
   std::uint64_t time_wait_shortened = 0;
   // While sending

@@ -10,10 +10,11 @@ namespace mirage::net::tcp {
 // Reading
 
 Result<SliceList, FlowError> Tcp::read(Connection& connection) noexcept {
-  if (connection.tcb.receive.discard) return Failure{FlowError::closed};
-  if (connection.received.size() > 0) {
-    SliceList slices = connection.received.take(nodes_);
-    if (urgent_bytes(connection.tcb, connection.received.size()) == 0) connection.tcb.receive.urgent_pending = false;
+  if (connection.discards) return Failure{FlowError::closed};
+  if (connection.unread() > 0) {
+    SliceList slices = connection.received().take(nodes_);
+    if (urgent_bytes(connection.tcb(), connection.received().size()) == 0)
+      connection.tcb().receive.urgent_pending = false;
     if (!connection.closed) touch(connection);  // the window may open
     return slices;
   }
@@ -27,37 +28,44 @@ Result<SliceList, FlowError> ReadAwaiter::await_resume() noexcept {
   return connection_->owner.read(*connection_);
 }
 
+Result<void, FlowError> ReadableAwaiter::await_resume() const noexcept {
+  if (connection_ == nullptr) return Failure{FlowError::closed};
+  if (!connection_->readable()) return Failure{FlowError::cancelled};
+  return {};
+}
+
 // Writing
 
 std::uint32_t Tcp::room(const Connection& connection) const noexcept {
-  const std::uint32_t size = connection.sending.size();
+  const std::uint32_t size = connection.sending().size();
   return size < options_.send_buffer ? options_.send_buffer - size : 0;
 }
 
 bool WriteAwaiter::advance() noexcept {
-  if (connection_ == nullptr || connection_->closed || !may_write(connection_->tcb)) return true;
+  if (connection_ == nullptr || connection_->closed) return true;
   Tcp& tcp = connection_->owner;
-  const std::uint32_t before = connection_->sending.size();
+  if (!tcp.unpack(*connection_) || !may_write(connection_->tcb())) return true;
+  const std::uint32_t before = connection_->sending().size();
   std::uint32_t room = tcp.room(*connection_);
   while (room > 0 && !slices_.empty()) {
     const Slice part = slices_[0].sub(0, room);
     const std::uint32_t size = part.size();
-    if (!connection_->sending.push(tcp.nodes_, part)) break;
+    if (!connection_->sending().push(tcp.nodes_, part)) break;
     slices_.remove_prefix(size);
     room -= size;
   }
   if (room > 0 && !bytes_.empty()) {
     const Bytes part = bytes_.first(std::min<std::size_t>(room, bytes_.size()));
-    bytes_ = bytes_.subspan(connection_->sending.append(tcp.nodes_, tcp.shard_.buffers(), part));
+    bytes_ = bytes_.subspan(connection_->sending().append(tcp.nodes_, tcp.shard_.buffers(), part));
   }
-  const std::uint32_t accepted = connection_->sending.size() - before;
+  const std::uint32_t accepted = connection_->sending().size() - before;
   if (accepted > 0) {
-    written(connection_->tcb, accepted);
+    written(connection_->tcb(), accepted);
     tcp.touch(*connection_);
   }
   done_ = slices_.empty() && bytes_.empty();
   // Nothing is on its way that would make room later: waiting would be for ever.
-  const bool stuck = !done_ && connection_->sending.size() == 0;
+  const bool stuck = !done_ && connection_->sending().size() == 0;
   return done_ || stuck;
 }
 
@@ -65,7 +73,7 @@ Result<void, FlowError> WriteAwaiter::await_resume() const noexcept {
   if (done_) return {};
   if (connection_ == nullptr) return Failure{FlowError::closed};
   if (connection_->closed) return Failure{connection_->error.value_or(FlowError::closed)};
-  if (!may_write(connection_->tcb)) return Failure{FlowError::closed};
+  if (!connection_->is_packed() && !may_write(connection_->tcb())) return Failure{FlowError::closed};
   return Failure{status() == WaitStatus::cancelled ? FlowError::cancelled : FlowError::no_memory};
 }
 
@@ -120,15 +128,18 @@ void Listener::close() noexcept {
 
 void Tcp::shutdown(Connection& connection) noexcept {
   if (connection.closed) return;
-  tcp::shutdown(connection.tcb);
+  if (!unpack(connection)) return abort(connection);
+  tcp::shutdown(connection.tcb());
   connection.wake(connection.writers);
   touch(connection);
 }
 
 void Tcp::close(Connection& connection) noexcept {
   if (connection.closed) return;
-  tcp::close(connection.tcb, shard_.now());
-  connection.received.clear(nodes_);
+  if (!unpack(connection)) return abort(connection);
+  connection.discards = true;
+  tcp::close(connection.tcb(), shard_.now());
+  connection.received().clear(nodes_);
   connection.wake(connection.readers);
   connection.wake(connection.writers);
   touch(connection);
@@ -136,9 +147,12 @@ void Tcp::close(Connection& connection) noexcept {
 
 void Tcp::abort(Connection& connection) noexcept {
   if (connection.closed) return;
-  if (const auto reset = tcp::abort(connection.tcb, shard_.now())) {
+  // A copy will do: the connection ends here, and this works without memory.
+  Tcb tcb =
+      connection.is_packed() ? tcp::unpack(connection.packed, connection.local, connection.remote) : connection.tcb();
+  if (const auto reset = tcp::abort(tcb, shard_.now())) {
     ++counters_.resets_sent;
-    send_reply(*reset, connection.tcb.local, connection.tcb.remote, connection.whole_path());
+    send_reply(*reset, connection.local, connection.remote, connection.whole_path());
   }
   terminate(connection, FlowError::closed);
 }
@@ -164,30 +178,39 @@ void Flow::abort() noexcept {
 
 Shard& Flow::shard() const noexcept { return connection_->owner.shard(); }
 
+bool Flow::is_usable() const noexcept { return !connection_->closed && connection_->owner.unpack(*connection_); }
+
 void Flow::set_no_delay(bool on) noexcept {
-  connection_->tcb.send.no_delay = on;
-  if (!connection_->closed) connection_->owner.touch(*connection_);
-}
-
-void Flow::set_user_timeout(Duration timeout) noexcept {
-  const Duration clamped = std::clamp<Duration>(timeout, 1s, 24h * 40);  // in milliseconds, in 32 bits
-  connection_->tcb.user_timeout = timeout > Duration{0} ? static_cast<std::uint32_t>(clamped / 1ms) : 0;
-}
-
-void Flow::mark_urgent() noexcept {
-  if (connection_->closed) return;
-  tcp::mark_urgent(connection_->tcb);
+  if (!is_usable()) return;
+  connection_->tcb().send.no_delay = on;
   connection_->owner.touch(*connection_);
 }
 
-std::uint32_t Flow::urgent() const noexcept { return urgent_bytes(connection_->tcb, connection_->received.size()); }
+void Flow::set_user_timeout(Duration timeout) noexcept {
+  if (!is_usable()) return;
+  const Duration clamped = std::clamp<Duration>(timeout, 1s, 24h * 40);  // in milliseconds, in 32 bits
+  connection_->tcb().user_timeout = timeout > Duration{0} ? static_cast<std::uint32_t>(clamped / 1ms) : 0;
+  connection_->owner.touch(*connection_);
+}
+
+void Flow::mark_urgent() noexcept {
+  if (!is_usable()) return;
+  tcp::mark_urgent(connection_->tcb());
+  connection_->owner.touch(*connection_);
+}
+
+std::uint32_t Flow::urgent() const noexcept {
+  if (connection_->is_packed()) return 0;
+  return urgent_bytes(connection_->tcb(), connection_->received().size());
+}
 
 void Flow::set_keep_alive(Duration idle) noexcept {
-  Tcb& tcb = connection_->tcb;
+  if (!is_usable()) return;
+  Tcb& tcb = connection_->tcb();
   tcb.keep_alive_idle = idle;
   tcb.keep_alive_count = 0;
   tcb.deadlines.keep_alive = idle > Duration{0} ? shard().now() + idle : never;
-  if (!connection_->closed) connection_->owner.touch(*connection_);
+  connection_->owner.touch(*connection_);
 }
 
 }  // namespace mirage::net::tcp

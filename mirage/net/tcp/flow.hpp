@@ -29,6 +29,23 @@ class [[nodiscard]] ReadAwaiter : public WaitBase {
   Connection* connection_;
 };
 
+/// Waits until a read completes at once.
+class [[nodiscard]] ReadableAwaiter : public WaitBase {
+ public:
+  explicit ReadableAwaiter(Connection* connection) noexcept : connection_(connection) {}
+  [[nodiscard]] bool await_ready() const noexcept { return connection_ == nullptr || connection_->readable(); }
+  template <class Promise>
+  bool await_suspend(std::coroutine_handle<Promise> handle) noexcept {
+    if (!prepare(handle, handle.promise().context())) return false;
+    connection_->readers.push_back(*this);
+    return true;
+  }
+  [[nodiscard]] Result<void, FlowError> await_resume() const noexcept;
+
+ private:
+  Connection* connection_;
+};
+
 /// Moves slices or copies bytes into the send queue, in parts as room appears.
 class [[nodiscard]] WriteAwaiter : public WaitBase {
  public:
@@ -88,11 +105,14 @@ class Flow {
   WriteAwaiter write(SliceList slices) noexcept { return {connection_, std::move(slices)}; }
   /// `bytes` must stay valid until the write completes.
   WriteAwaiter write(Bytes bytes) noexcept { return {connection_, bytes}; }
+  /// Completes when read() would at once: bytes, the end of the stream, or an error wait there. A service that waits
+  /// so keeps no room for what it will read: an idle task is small.
+  ReadableAwaiter readable() noexcept { return ReadableAwaiter{connection_}; }
   void shutdown() noexcept;
   void close() noexcept;
   void abort() noexcept;
-  [[nodiscard]] Endpoint peer() const noexcept { return connection_->tcb.remote; }
-  [[nodiscard]] Endpoint local() const noexcept { return connection_->tcb.local; }
+  [[nodiscard]] Endpoint peer() const noexcept { return connection_->remote; }
+  [[nodiscard]] Endpoint local() const noexcept { return connection_->local; }
   [[nodiscard]] std::uint32_t headroom() const noexcept { return 0; }
   [[nodiscard]] std::uint32_t tailroom() const noexcept { return 0; }
   [[nodiscard]] Shard& shard() const noexcept;
@@ -113,6 +133,8 @@ class Flow {
   [[nodiscard]] std::uint32_t urgent() const noexcept;
 
  private:
+  /// Not over, and not packed any more. Without memory settings have no effect.
+  [[nodiscard]] bool is_usable() const noexcept;
   Connection* connection_;
 };
 

@@ -33,9 +33,7 @@ bool Tcp::admit() noexcept {
     terminate(*oldest, std::nullopt);
     if (connection_count_ >= options_.maximum_connections) return false;
   }
-  // What every connection needs must be there before the peer is told that it may send.
-  const std::size_t reserved = (connection_count_ + std::size_t{1}) * options_.connection_reserve;
-  return shard_.frames().admits() && !shard_.buffers().low() && reserved <= shard_.buffers().bound() / 2;
+  return shard_.frames().admits() && !shard_.buffers().low();
 }
 
 OpenParameters Tcp::parameters(const Endpoint& local, const Endpoint& remote, const Path& path) noexcept {
@@ -55,12 +53,14 @@ OpenParameters Tcp::parameters(const Endpoint& local, const Endpoint& remote, co
 }
 
 Connection* Tcp::create(const Tcb& tcb, const Path& path) noexcept {
-  auto* connection = new (std::nothrow) Connection(*this, tcb, path, [](Timer& timer) noexcept {
+  Work* work = works_.take(tcb);
+  if (work == nullptr) return nullptr;
+  auto* connection = new (std::nothrow) Connection(*this, *work, path, [](Timer& timer) noexcept {
     auto& self = static_cast<Connection&>(timer);
     self.owner.expired(self);
   });
-  if (connection == nullptr) return nullptr;
-  if (!table_.insert(*connection)) {
+  if (connection == nullptr || !table_.insert(*connection)) {
+    works_.give_back(work);
     delete connection;
     return nullptr;
   }

@@ -19,9 +19,9 @@ constexpr Duration retry_delay = 1ms;
 
 std::uint32_t Tcp::receive_space(const Connection& connection) const noexcept {
   const BufferPool& buffers = shard_.buffers();
-  const std::uint32_t limit = connection.tcb.receive.space_limit;
-  const std::uint32_t queued = connection.received.size();
-  const std::uint32_t pinned = connection.received.pinned();
+  const std::uint32_t limit = connection.tcb().receive.space_limit;
+  const std::uint32_t queued = connection.received().size();
+  const std::uint32_t pinned = connection.received().pinned();
   if (buffers.low() || queued >= limit || pinned / 2 >= limit) return 0;
   // A payload pins about twice its size; no connection may hope for more than a quarter of what is left for all.
   const std::uint32_t budget = std::min(limit - queued, limit - pinned / 2);
@@ -39,13 +39,16 @@ void Tcp::flush() noexcept {
     if (sent != Sent::all) continue;
     connection->ListNode<DirtyTag>::unlink();
     arm(*connection);
+    rest(*connection);
   }
   dirty_.splice_back(later);
-  if (!dirty_.empty()) retry_.arm(shard_.timers(), shard_.now() + retry_delay);
+  pack_idle();
+  const bool more = works_.used() > options_.working_connections && !idle_.empty();
+  if (more || !dirty_.empty()) retry_.arm(shard_.timers(), shard_.now() + retry_delay);
 }
 
 void Tcp::arm(Connection& connection) noexcept {
-  const Time deadline = next_deadline(connection.tcb);
+  const Time deadline = next_deadline(connection.tcb());
   if (deadline == never) return;  // an armed timer may fire for nothing once: cheaper than disarming for each segment
   if (connection.armed() && connection.deadline() <= deadline) return;
   connection.Timer::arm(shard_.timers(), deadline);
@@ -54,7 +57,7 @@ void Tcp::arm(Connection& connection) noexcept {
 /// Everything that is due; or until the layer below has no room, and then this connection is served first the next
 /// time.
 Tcp::Sent Tcp::transmit(Connection& connection) noexcept {
-  Tcb& tcb = connection.tcb;
+  Tcb& tcb = connection.tcb();
   set_receive_space(tcb, receive_space(connection));
   std::uint32_t largest = maximum_payload(ip_.capabilities(), connection.whole_path(), tcb.send.segment_size);
   while (true) {
@@ -73,12 +76,12 @@ Tcp::Sent Tcp::transmit(Connection& connection) noexcept {
 bool Tcp::attach_payload(Connection& connection, const Departure& departure, TransmitFrame& frame) noexcept {
   const std::uint32_t length = departure.length;
   if (length == 0) return true;
-  const std::uint32_t offset = distance(connection.tcb.send.unacknowledged, departure.sequence);
+  const std::uint32_t offset = distance(connection.tcb().send.unacknowledged, departure.sequence);
   if (length <= inline_payload) {
-    connection.sending.copy(offset, frame.header.grow_back(length));
+    connection.sending().copy(offset, frame.header.grow_back(length));
     return true;
   }
-  if (connection.sending.gather(offset, length, frame.payload)) return true;
+  if (connection.sending().gather(offset, length, frame.payload)) return true;
   frame.payload.clear();
   return copy_payload(connection, offset, length, frame.payload);
 }
@@ -91,7 +94,7 @@ bool Tcp::copy_payload(Connection& connection, std::uint32_t offset, std::uint32
     const std::uint32_t part = std::min(length, block);
     MutableSlice copy = shard_.buffers().allocate(part, 0);
     if (!copy) return false;
-    connection.sending.copy(offset, copy.grow_back(part));
+    connection.sending().copy(offset, copy.grow_back(part));
     (void)out.push_back(std::move(copy).freeze());
     offset += part;
     length -= part;
@@ -112,8 +115,8 @@ Tcp::Sent Tcp::send(Connection& connection, const Departure& departure) noexcept
     ++counters_.send_no_memory;
     return Sent::no_memory;
   }
-  write_header(departure, connection.tcb.local.port, connection.tcb.remote.port, connection.whole_path(),
-               ip_.capabilities(), frame);
+  write_header(departure, connection.local.port, connection.remote.port, connection.whole_path(), ip_.capabilities(),
+               frame);
   const auto sent = ip_.send(connection.whole_path(), 0, std::move(frame));
   if (!sent && sent.error() == IpError::queue_full) {
     ++counters_.send_refused;

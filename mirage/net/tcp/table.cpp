@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
-#include <algorithm>
+#include <bit>
 #include <new>
+#include <utility>
 
 #include <mirage/net/tcp/table.hpp>
 
@@ -20,55 +21,69 @@ std::uint64_t tuple_hash(const SipKey& key, const Endpoint& local, const Endpoin
   return siphash(key, message);
 }
 
-Connection*& ConnectionTable::head(const Endpoint& local, const Endpoint& remote) noexcept {
-  return heads_[tuple_hash(key_, local, remote, 0) & (buckets_ - 1)];
+/// The bucket of a tuple: as many bits of its hash as there are buckets for, one less where the bucket is still to be
+/// split off.
+std::uint32_t ConnectionTable::index_of(const Endpoint& local, const Endpoint& remote) const noexcept {
+  const auto hash = static_cast<std::uint32_t>(tuple_hash(key_, local, remote, 0));
+  const std::uint32_t whole = std::bit_ceil(buckets_);
+  const std::uint32_t index = hash & (whole - 1);
+  return index < buckets_ ? index : index - whole / 2;
 }
 
 Connection* ConnectionTable::find(const Endpoint& local, const Endpoint& remote) noexcept {
   if (size_ == 0) return nullptr;
-  Connection* connection = head(local, remote);
-  while (connection != nullptr && (connection->tcb.remote != remote || connection->tcb.local != local)) {
+  Connection* connection = bucket(index_of(local, remote));
+  while (connection != nullptr && (connection->remote != remote || connection->local != local)) {
     connection = connection->next_in_bucket;
   }
   return connection;
 }
 
-bool ConnectionTable::grow() noexcept {
-  const std::uint32_t buckets = buckets_ == 0 ? 64 : 2 * buckets_;
-  std::unique_ptr<Connection*[]> heads{new (std::nothrow) Connection* [buckets] {}};  // NOLINT
-  if (heads == nullptr) return buckets_ != 0;  // longer chains are better than refusing
-  std::swap(heads_, heads);
-  const std::uint32_t before = std::exchange(buckets_, buckets);
-  for (std::uint32_t i = 0; i < before; ++i) {
-    while (Connection* connection = heads[i]) {
-      heads[i] = connection->next_in_bucket;
-      Connection*& place = head(connection->tcb.local, connection->tcb.remote);
-      connection->next_in_bucket = std::exchange(place, connection);
-    }
-  }
+bool ConnectionTable::add_segment(std::uint32_t index) noexcept {
+  if (segments_[index] == nullptr) segments_[index].reset(new (std::nothrow) Segment{});
+  return segments_[index] != nullptr;
+}
+
+bool ConnectionTable::begin() noexcept {
+  if (segments_ == nullptr) segments_.reset(new (std::nothrow) std::unique_ptr<Segment>[bound_]);  // NOLINT
+  if (segments_ == nullptr || !add_segment(0)) return false;
+  buckets_ = segment_buckets;
   return true;
 }
 
+/// One bucket more: what belongs to it comes from the one that has had it so far. Without memory chains grow longer,
+/// which is better than refusing.
+void ConnectionTable::split() noexcept {
+  const std::uint32_t index = buckets_;
+  if (index / segment_buckets >= bound_ || !add_segment(index / segment_buckets)) return;
+  Connection* chain = std::exchange(bucket(index - std::bit_floor(index)), nullptr);
+  ++buckets_;
+  while (chain != nullptr) {
+    Connection* connection = std::exchange(chain, chain->next_in_bucket);
+    Connection*& place = bucket(index_of(connection->local, connection->remote));
+    connection->next_in_bucket = std::exchange(place, connection);
+  }
+}
+
 bool ConnectionTable::insert(Connection& connection) noexcept {
-  if (size_ >= buckets_ && !grow()) return false;
-  Connection*& place = head(connection.tcb.local, connection.tcb.remote);
+  if (buckets_ == 0 && !begin()) return false;
+  if (size_ >= buckets_) split();
+  Connection*& place = bucket(index_of(connection.local, connection.remote));
   connection.next_in_bucket = std::exchange(place, &connection);
   ++size_;
   return true;
 }
 
 void ConnectionTable::remove(Connection& connection) noexcept {
-  Connection** link = &head(connection.tcb.local, connection.tcb.remote);
+  Connection** link = &bucket(index_of(connection.local, connection.remote));
   while (*link != &connection) link = &(*link)->next_in_bucket;
   *link = std::exchange(connection.next_in_bucket, nullptr);
   --size_;
 }
 
-Connection* ConnectionTable::any() noexcept {
-  for (std::uint32_t i = 0; i < buckets_; ++i) {
-    if (heads_[i] != nullptr) return heads_[i];
-  }
-  return nullptr;
+Connection* ConnectionTable::any(std::uint32_t& from) noexcept {
+  while (from < buckets_ && bucket(from) == nullptr) ++from;
+  return from < buckets_ ? bucket(from) : nullptr;
 }
 
 }  // namespace mirage::net::tcp

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: ISC
 // Events: segments, timers, errors; what the core's actions mean for queues and waiters.
+#include <algorithm>
 #include <cstdlib>
+#include <utility>
 
 #include <mirage/net/tcp/arrival.hpp>
 #include <mirage/net/tcp/serialise.hpp>
@@ -11,11 +13,32 @@
 
 namespace mirage::net::tcp {
 
+namespace {
+
+/// An idle connection takes less than that of the memory of which the buffer pool may have half.
+constexpr std::size_t connection_memory = 512;
+/// Connections that one turn packs at most.
+constexpr unsigned packed_per_turn = 512;
+
+std::uint32_t connection_bound(const BufferPool& buffers, const TcpOptions& options) noexcept {
+  if (options.maximum_connections != 0) return options.maximum_connections;
+  return static_cast<std::uint32_t>(std::min<std::size_t>(buffers.bound() / connection_memory, 1U << 24));
+}
+
+}  // namespace
+
 Tcp::Tcp(Shard& shard, IpPort ip, const TcpOptions& options) noexcept
-    : shard_(shard), ip_(ip), options_(options), nodes_(options.maximum_slices) {}
+    : shard_(shard),
+      ip_(ip),
+      options_(options),
+      nodes_(options.maximum_slices),
+      table_(connection_bound(shard.buffers(), options)) {
+  options_.maximum_connections = connection_bound(shard.buffers(), options);
+}
 
 Tcp::~Tcp() {
-  while (Connection* connection = table_.any()) {
+  std::uint32_t from = 0;
+  while (Connection* connection = table_.any(from)) {
     if (connection->held) std::abort();
     terminate(*connection, std::nullopt);
   }
@@ -50,12 +73,13 @@ void Tcp::input(IpPacket& packet) noexcept {
   const Endpoint local{.address = packet.destination, .port = incoming->local_port};
   const Endpoint remote{.address = packet.source, .port = incoming->remote_port};
   Connection* connection = table_.find(local, remote);
+  if (connection != nullptr && !unpack(*connection)) return;
   const Segment& segment = incoming->segment;
   const bool opens = segment.has(Flags::syn) && !segment.has(Flags::ack) && !segment.has(Flags::rst);
   std::optional<Sequence> beyond;
-  if (connection != nullptr && opens && connection->tcb.state == State::time_wait &&
-      is_new_incarnation(connection->tcb, segment)) {
-    beyond = connection->tcb.send.maximum;
+  if (connection != nullptr && opens && connection->tcb().state == State::time_wait &&
+      is_new_incarnation(connection->tcb(), segment)) {
+    beyond = connection->tcb().send.maximum;
     terminate(*connection, std::nullopt);
     connection = nullptr;
   }
@@ -75,7 +99,7 @@ void Tcp::arrive(Connection& connection, const Incoming& incoming, IpPacket& pac
     ++counters_.receive_memory;
     return;
   }
-  const Actions actions = on_segment(connection.tcb, incoming.segment, shard_.now());
+  const Actions actions = on_segment(connection.tcb(), incoming.segment, shard_.now());
   apply(connection, actions, std::move(payload));
 }
 
@@ -85,16 +109,16 @@ bool Tcp::make_room(Connection& connection, const Segment& segment, const SliceL
   const auto fits = [&] {
     // Twice the window is what a window's worth of frames may pin (see receive_space); as much again for small
     // segments.
-    return nodes_.has(slices + 1) && connection.received.pinned() < 4 * std::uint64_t{options_.receive_window};
+    return nodes_.has(slices + 1) && connection.received().pinned() < 4 * std::uint64_t{options_.receive_window};
   };
-  const bool in_order = segment.sequence <= connection.tcb.receive.next;
+  const bool in_order = segment.sequence <= connection.tcb().receive.next;
   const bool low = shard_.buffers().low();
   if (fits() && (in_order || !low)) return true;
   if (!in_order) return false;  // the peer sends it again
-  if (!connection.received.has_stored()) return fits();
+  if (!connection.received().has_stored()) return fits();
   ++counters_.stored_dropped;
-  connection.received.drop_stored(nodes_);
-  forget_stored(connection.tcb);
+  connection.received().drop_stored(nodes_);
+  forget_stored(connection.tcb());
   return fits();
 }
 
@@ -104,13 +128,13 @@ void Tcp::take_payload(Connection& connection, const Actions& actions, SliceList
   payload.truncate(actions.take);
   counters_.bytes_in += actions.take;
   if (actions.payload == Actions::Payload::store) {
-    connection.received.store(nodes_, std::move(payload), actions.position);
+    connection.received().store(nodes_, std::move(payload), actions.position);
     return;
   }
-  connection.received.append(nodes_, shard_.buffers(), std::move(payload));
-  const ReceiveVariables& r = connection.tcb.receive;
+  connection.received().append(nodes_, shard_.buffers(), std::move(payload));
+  const ReceiveVariables& r = connection.tcb().receive;
   const Sequence end = actions.finished ? r.fin : r.next;
-  connection.received.deliver_stored(nodes_, actions.position + actions.take, end);
+  connection.received().deliver_stored(nodes_, actions.position + actions.take, end);
 }
 
 void Tcp::apply(Connection& connection, const Actions& actions, SliceList&& payload) noexcept {
@@ -118,23 +142,23 @@ void Tcp::apply(Connection& connection, const Actions& actions, SliceList&& payl
   if (actions.challenge) challenge(connection);
   take_payload(connection, actions, std::move(payload));
   if (actions.acknowledged > 0) {
-    connection.sending.release(nodes_, actions.acknowledged);
+    connection.sending().release(nodes_, actions.acknowledged);
     if (auto* writer = static_cast<WriteAwaiter*>(connection.writers.front()); writer != nullptr && writer->advance()) {
       writer->complete(WaitStatus::done);
     }
   }
   if (actions.finished) {
     connection.finished = true;
-    connection.received.drop_stored(nodes_);
+    connection.received().drop_stored(nodes_);
   }
   if (actions.established) offer(connection);
   if (actions.reply) {
     if ((actions.reply->flags & Flags::rst) != 0) ++counters_.resets_sent;
-    send_reply(*actions.reply, connection.tcb.local, connection.tcb.remote, connection.whole_path());
+    send_reply(*actions.reply, connection.local, connection.remote, connection.whole_path());
   }
   if (actions.closed) return terminate(connection, actions.error);
   if (connection.readable()) connection.wake(connection.readers);
-  if (connection.tcb.state == State::time_wait) enter_time_wait(connection);
+  if (connection.tcb().state == State::time_wait) enter_time_wait(connection);
   touch(connection);
 }
 
@@ -152,13 +176,14 @@ void Tcp::challenge(Connection& connection) noexcept {
   }
   --challenges_left_;
   ++counters_.challenges;
-  connection.tcb.receive.acknowledge_now = true;
+  connection.tcb().receive.acknowledge_now = true;
 }
 
 void Tcp::expired(Connection& connection) noexcept {
   const Time now = shard_.now();
-  if (connection.tcb.deadlines.retransmit <= now) ++counters_.timeouts;
-  const Actions actions = on_time(connection.tcb, now);
+  if (!unpack(connection)) return connection.Timer::arm(shard_.timers(), now + constant::shortage_retry);
+  if (connection.tcb().deadlines.retransmit <= now) ++counters_.timeouts;
+  const Actions actions = on_time(connection.tcb(), now);
   apply(connection, actions, {});
 }
 
@@ -184,17 +209,51 @@ void Tcp::terminate(Connection& connection, std::optional<FlowError> error) noex
   connection.disarm();
   connection.ListNode<DirtyTag>::unlink();
   table_.remove(connection);
-  connection.sending.clear(nodes_);
-  connection.received.drop_stored(nodes_);
+  if (!connection.is_packed()) {
+    connection.sending().clear(nodes_);
+    connection.received().drop_stored(nodes_);
+  }
   connection.wake(connection.readers);
   connection.wake(connection.writers);
   if (!connection.held) let_go(connection);
 }
 
 void Tcp::let_go(Connection& connection) noexcept {
-  connection.received.clear(nodes_);
+  if (!connection.is_packed()) connection.received().clear(nodes_);
+  works_.give_back(connection.work);
   --connection_count_;
   delete &connection;
+}
+
+/// False without memory; counted.
+bool Tcp::unpack(Connection& connection) noexcept {
+  if (!connection.is_packed()) return true;
+  connection.work = works_.take(tcp::unpack(connection.packed, connection.local, connection.remote));
+  if (connection.is_packed()) {
+    ++counters_.work_memory;
+    return false;
+  }
+  connection.packed.reset();
+  return true;
+}
+
+/// Nothing is left to do for the connection now; if nothing is on its way either, it may be packed.
+void Tcp::rest(Connection& connection) noexcept {
+  const bool empty = connection.sending().size() == 0 && connection.unread() == 0 && connection.writers.empty();
+  if (empty && is_quiet(connection.tcb())) idle_.push_back(connection);
+}
+
+void Tcp::pack_idle() noexcept {
+  for (unsigned i = 0; i < packed_per_turn && works_.used() > options_.working_connections; ++i) {
+    Connection* connection = idle_.pop_front();
+    if (connection == nullptr) return;
+    connection->packed = tcp::pack(connection->tcb());
+    if (connection->packed == nullptr) return;  // it takes part again after its next event
+    // A timer that is still armed for what is long done would unpack it.
+    const Time deadline = next_deadline(connection->tcb());
+    deadline == never ? connection->disarm() : connection->Timer::arm(shard_.timers(), deadline);
+    works_.give_back(std::exchange(connection->work, nullptr));
+  }
 }
 
 /// RFC 5927 section 4: an ICMP error counts only if it quotes a sequence number that is on its way.
@@ -203,9 +262,9 @@ Connection* Tcp::find_for_error(const TransportError& error) noexcept {
   const Endpoint local{.address = error.local, .port = load_big<std::uint16_t>(error.transport_header, 0)};
   const Endpoint remote{.address = error.remote, .port = load_big<std::uint16_t>(error.transport_header, 2)};
   Connection* connection = table_.find(local, remote);
-  if (connection == nullptr) return nullptr;
+  if (connection == nullptr || !unpack(*connection)) return nullptr;
   const Sequence sequence{load_big<std::uint32_t>(error.transport_header, 4)};
-  const SendVariables& s = connection->tcb.send;
+  const SendVariables& s = connection->tcb().send;
   return s.unacknowledged <= sequence && sequence < s.maximum ? connection : nullptr;
 }
 
@@ -217,14 +276,14 @@ bool Tcp::on_error(const TransportError& error) noexcept {
     // RFC 791: every host takes 576 bytes; a smaller claim is an attack (RFC 5927 section 7).
     if (error.mtu >= connection->path.mtu || error.mtu < 576) return false;
     connection->path.mtu = error.mtu;
-    shrink_segment_size(connection->tcb, static_cast<std::uint16_t>(error.mtu - headers));
+    shrink_segment_size(connection->tcb(), static_cast<std::uint16_t>(error.mtu - headers));
     touch(*connection);
     return true;
   }
   // RFC 9293 MUST-56: soft errors never end an established connection; RFC 5461: hard ones end an attempt at once.
-  if (error.kind == TransportError::Kind::soft || connection->tcb.state != State::syn_sent) return true;
+  if (error.kind == TransportError::Kind::soft || connection->tcb().state != State::syn_sent) return true;
   const bool refused = error.kind == TransportError::Kind::port_unreachable;
-  connection->tcb.state = State::closed;
+  connection->tcb().state = State::closed;
   terminate(*connection, refused ? FlowError::refused : FlowError::unreachable);
   return true;
 }

@@ -7,6 +7,9 @@
 // drained and before its device's send. Timers are armed on the shard's wheel: one for each connection, re-armed only
 // when it has fired or a nearer deadline appears. Input never resumes a coroutine.
 //
+// Whatever looks at a connection's TCB or queues calls unpack() first. flush() packs those that have been idle longest
+// when more than `working_connections` are not packed.
+//
 // Deliberately not here yet: Fast Open, ECN.
 #pragma once
 
@@ -25,12 +28,12 @@ namespace mirage::net::tcp {
 
 /// Bounds; at each one TCP refuses or sheds, and counts.
 struct TcpOptions {
-  std::uint32_t maximum_connections = 16384;
+  std::uint32_t maximum_connections = 0;     ///< 0: one for each 512 bytes that the buffer pool may have
+  std::uint32_t working_connections = 1024;  ///< beyond, idle ones are packed
   std::uint32_t maximum_time_wait = 4096;
   std::uint32_t maximum_listeners = 64;
   std::uint32_t receive_window = 256 * 1024;   ///< bytes for each connection; it may pin twice that
   std::uint32_t send_buffer = 256 * 1024;      ///< bytes for each connection
-  std::uint32_t connection_reserve = 1024;     ///< bytes of the buffer pool that must be left for each connection
   std::uint32_t maximum_slices = 65536;        ///< in all queues together
   std::uint32_t challenges_per_second = 1000;  ///< RFC 5961 section 7: between half and three halves of it, drawn anew
   Algorithm congestion = Algorithm::cubic;
@@ -69,12 +72,17 @@ class Tcp {
 
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
   [[nodiscard]] std::uint32_t connections() const noexcept { return table_.size(); }
+  /// Of those (and of those that are over and still held), how many are not packed.
+  [[nodiscard]] std::uint32_t working() const noexcept { return works_.used(); }
   /// Slices in queues: 0 when nothing is held.
   [[nodiscard]] std::uint32_t slices() const noexcept { return nodes_.used(); }
-  /// Calls `visitor(Tcb&)` for every connection: to export, to inspect.
+  /// Calls `visitor(Tcb&)` for every connection: to export, to inspect. Of a packed one it sees a copy.
   template <class Visitor>
   void each_tcb(Visitor&& visitor) {
-    table_.each([&](Connection& connection) { visitor(connection.tcb); });
+    table_.each([&](Connection& connection) {
+      Tcb copy = connection.is_packed() ? tcp::unpack(connection.packed, connection.local, connection.remote) : Tcb{};
+      visitor(connection.is_packed() ? copy : connection.tcb());
+    });
   }
 
  private:
@@ -112,6 +120,9 @@ class Tcp {
   void enter_time_wait(Connection& connection) noexcept;
   void terminate(Connection& connection, std::optional<FlowError> error) noexcept;
   void let_go(Connection& connection) noexcept;
+  [[nodiscard]] bool unpack(Connection& connection) noexcept;
+  void rest(Connection& connection) noexcept;
+  void pack_idle() noexcept;
   [[nodiscard]] Connection* find_for_error(const TransportError& error) noexcept;
 
   // The application's calls (tcp_user.cpp)
@@ -142,8 +153,10 @@ class Tcp {
   IpPort ip_;
   TcpOptions options_;
   NodePool nodes_;
+  WorkPool works_;
   ConnectionTable table_;
   List<Connection, DirtyTag> dirty_;
+  List<Connection, DirtyTag> idle_;  ///< quiet and not packed; the front has been so longest
   List<Connection, PlaceTag> time_wait_;
   std::uint32_t time_wait_count_ = 0;
   List<ListenEntry> listeners_;

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: ISC
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cstring>
+#include <new>
+#include <type_traits>
+
+#include <mirage/net/tcp/congestion/algorithm.hpp>
+#include <mirage/net/tcp/pack.hpp>
+
+namespace mirage::net::tcp {
+
+namespace {
+
+static_assert(std::is_trivially_copyable_v<Tcb> && sizeof(Tcb) % sizeof(std::uint32_t) == 0);
+constexpr std::size_t words = sizeof(Tcb) / sizeof(std::uint32_t);
+/// SND.UNA and RCV.NXT, from which most others follow.
+constexpr std::size_t bases = 2;
+constexpr std::size_t map_words = (words + 31) / 32;
+
+using Words = std::array<std::uint32_t, words>;
+
+Words words_of(const Tcb& tcb) noexcept {
+  Words out;
+  std::memcpy(out.data(), &tcb, sizeof tcb);
+  return out;
+}
+
+/// What an established connection looks like that has sent and received what it had to.
+Tcb expected(Sequence una, Sequence next) noexcept {
+  Tcb tcb;
+  tcb.state = State::established;
+  tcb.passive = true;
+  SendVariables& s = tcb.send;
+  s.unacknowledged = s.next = s.maximum = s.end = s.window_acknowledgement = una;
+  ReceiveVariables& r = tcb.receive;
+  r.next = tcb.timestamps.acknowledged = next;
+  r.scaling = r.sack = tcb.timestamps.on = true;
+  tcb.congestion.threshold = congestion::unknown_threshold;
+  LossVariables& l = tcb.loss;
+  l.board.base = l.end = l.forward = tcb.round_trip.timed = una;
+  return tcb;
+}
+
+}  // namespace
+
+bool is_quiet(const Tcb& tcb) noexcept {
+  const SendVariables& s = tcb.send;
+  const ReceiveVariables& r = tcb.receive;
+  const Deadlines& d = tcb.deadlines;
+  const bool sent = s.unacknowledged == s.maximum && s.next == s.maximum && s.end <= s.next;
+  const bool heard = r.ranges.empty() && !r.acknowledge_now && r.duplicates_owed == 0;
+  return synchronised(tcb.state) && sent && heard && tcb.loss.board.empty() && d.retransmit == never &&
+         d.acknowledge == never && d.loss == never;
+}
+
+PackedTcb pack(const Tcb& tcb) noexcept {
+  Tcb clean = tcb;
+  clean.local = clean.remote = {};
+  clean.loss.board.reset(tcb.loss.board.base);  // what is left over from earlier text
+  clean.loss.board.resent = tcb.loss.board.resent;
+  clean.receive.ranges = {};
+  const Words all = words_of(clean);
+  const Words usual = words_of(expected(tcb.send.unacknowledged, tcb.receive.next));
+  std::array<std::uint32_t, bases + map_words + words> out{tcb.send.unacknowledged.value, tcb.receive.next.value};
+  std::size_t end = bases + map_words;
+  for (std::size_t i = 0; i < words; ++i) {
+    if (all[i] == usual[i]) continue;
+    out[bases + i / 32] |= 1U << i % 32;
+    out[end++] = all[i];
+  }
+  PackedTcb packed{new (std::nothrow) std::uint32_t[end]};  // NOLINT: sized at run time
+  if (packed != nullptr) std::copy_n(out.begin(), end, packed.get());
+  return packed;
+}
+
+std::size_t packed_size(const PackedTcb& packed) noexcept {
+  std::size_t size = bases + map_words;
+  for (std::size_t i = 0; i < map_words; ++i) size += static_cast<std::size_t>(std::popcount(packed[bases + i]));
+  return size * sizeof(std::uint32_t);
+}
+
+Tcb unpack(const PackedTcb& packed, const Endpoint& local, const Endpoint& remote) noexcept {
+  Words all = words_of(expected({packed[0]}, {packed[1]}));
+  const std::uint32_t* next = &packed[bases + map_words];
+  for (std::size_t i = 0; i < words; ++i) {
+    if ((packed[bases + i / 32] >> i % 32 & 1) != 0) all[i] = *next++;
+  }
+  Tcb tcb;
+  std::memcpy(static_cast<void*>(&tcb), all.data(), sizeof tcb);
+  tcb.local = local;
+  tcb.remote = remote;
+  return tcb;
+}
+
+}  // namespace mirage::net::tcp
