@@ -140,6 +140,13 @@ inline Module<KvRo> tar_append(const Module<Block>& disk,
   return library_module<KvRo>("tar_append", {disk.node()}, {}, "", where);
 }
 
+/// A store on a disk that survives crashes: `tree(block("data"))`. Made with `mirage store format`. Its run-time keys
+/// (--tree-cache, --tree-allow-volatile, --tree-format-blank) have the prefix `group-`.
+inline Module<KvStore> tree(const Module<Block>& block, std::string group = "tree",
+                            std::source_location where = std::source_location::current()) {
+  return library_module<KvStore>("tree", {block.node()}, {}, std::move(group), where);
+}
+
 inline Module<Console> default_console(std::source_location where = std::source_location::current()) {
   return library_module<Console>("console", {}, {}, "", where);
 }

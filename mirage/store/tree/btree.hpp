@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: ISC
+// The B+tree over the cache: steps that never wait. A step that needs a node which is not in memory changes nothing and
+// says which (Fault::miss): the caller loads it and takes the step again.
+//
+// Nodes are copied on their first change in a transaction (own): pages that the last commit refers to are never
+// written.
+#pragma once
+
+#include <array>
+
+#include <mirage/module/kv.hpp>
+#include <mirage/store/tree/cache.hpp>
+#include <mirage/store/tree/space.hpp>
+
+namespace mirage::store::tree {
+
+/// Why a step did not happen.
+struct Fault {
+  bool is_miss = false;
+  Ref ref;                 // of the missing node
+  std::uint8_t level = 0;  // at which it is
+  KvError error = KvError::io;
+  Fault(KvError what) noexcept : error(what) {}  // NOLINT: implicit, as errors are
+  Fault(const Ref& missing, std::uint8_t at) noexcept : is_miss(true), ref(missing), level(at) {}
+};
+template <class T>
+using Step = Result<T, Fault>;
+
+/// From the root to a place in a leaf, which may be behind its last cell.
+struct Path {
+  static constexpr std::size_t maximum = 20;  // levels: at least three children each
+  struct Place {
+    Node node;
+    Cache::Index frame = Cache::none;
+    std::size_t index = 0;
+  };
+  std::array<Place, maximum> places;
+  std::size_t size = 0;
+  [[nodiscard]] Place& leaf() noexcept { return places[size - 1]; }
+  [[nodiscard]] bool at_cell() noexcept { return size != 0 && leaf().index < leaf().node.count(); }
+  [[nodiscard]] std::string_view key() noexcept { return leaf().node.key(leaf().index); }
+  [[nodiscard]] Bytes value() noexcept { return leaf().node.value(leaf().index); }
+};
+
+class Btree {
+ public:
+  [[nodiscard]] Cache& cache() noexcept { return cache_; }
+  [[nodiscard]] Space& space() noexcept { return space_; }
+
+  /// A step begins: nodes of the one before may go.
+  void begin_step() noexcept { cache_.begin_step(); }
+  /// To the first cell whose key is not before `key`, in the leaf where it would stand.
+  [[nodiscard]] Step<void> seek(const Root& root, std::string_view key, Path& path) noexcept;
+  /// From behind a leaf's last cell to the first of the next leaf. False at the end.
+  [[nodiscard]] Step<bool> settle(Path& path) noexcept;
+  [[nodiscard]] Step<bool> next(Path& path) noexcept;
+  /// To the cell before. False at the beginning.
+  [[nodiscard]] Step<bool> previous(Path& path) noexcept;
+
+  // Changes; all within a transaction. Each is a step of its own, whole or (with a miss) nothing; any other error
+  // leaves the transaction fit for abort() only.
+  void begin(std::uint64_t generation) noexcept;
+  [[nodiscard]] Step<void> put(Root& root, std::string_view key, Bytes value) noexcept;
+  /// not_found when there is no such key.
+  [[nodiscard]] Step<void> erase(Root& root, std::string_view key) noexcept;
+  /// Pages for data.
+  [[nodiscard]] Result<Run, KvError> allocate(std::uint32_t count) noexcept;
+  [[nodiscard]] Result<void, KvError> give_up(const Run& run) noexcept;
+  /// Writes what may only delete: it may use the pages that are kept for that.
+  void set_deleting(bool deleting) noexcept { deleting_ = deleting; }
+  /// How much was changed since begin(): grows with every change.
+  [[nodiscard]] std::uint64_t changes() const noexcept { return changes_; }
+  /// Pages that the transaction took less those that it gave up.
+  [[nodiscard]] std::int64_t balance() const noexcept { return balance_; }
+  /// Computes the checksums of changed nodes, from the leaves up.
+  void seal(const Id& id, Root& root) noexcept;
+  /// The pages that the transaction gave up, to be released when nobody sees them.
+  [[nodiscard]] RunList& given_up() noexcept { return given_up_; }
+  void finish() noexcept { fresh_.clear(); }
+  /// As if begin() had just been called; the root is the caller's.
+  void abort() noexcept;
+
+ private:
+  [[nodiscard]] Step<Path::Place> visit(const Ref& ref, std::uint8_t level) noexcept;
+  [[nodiscard]] Step<void> descend(Path& path, std::size_t from, std::string_view key) noexcept;
+  /// Down along the first or last cells.
+  [[nodiscard]] Step<void> descend_edge(Path& path, std::size_t from, bool last) noexcept;
+  [[nodiscard]] Step<Path::Place> make(std::uint8_t level) noexcept;
+  [[nodiscard]] Step<Ref> own(Path::Place& place, const Ref& ref) noexcept;
+  [[nodiscard]] Step<void> own_path(Root& root, Path& path) noexcept;
+  [[nodiscard]] Step<void> discard(const Path::Place& place) noexcept;
+  [[nodiscard]] Step<void> add_cell(Root& root, Path& path, std::size_t depth, std::string_view key,
+                                    Bytes value) noexcept;
+  [[nodiscard]] Step<void> split(Root& root, Path& path, std::size_t depth, std::string_view key, Bytes value) noexcept;
+  [[nodiscard]] Step<void> add_root(Root& root, const Ref& left, std::string_view key, const Ref& right) noexcept;
+  /// Loads every sibling that the removal will need. How many levels it goes up does not matter to the caller.
+  [[nodiscard]] Step<void> plan_removal(Path& path) noexcept;
+  [[nodiscard]] Step<void> remove_cell(Root& root, Path& path, std::size_t depth) noexcept;
+  [[nodiscard]] Step<void> rebalance(Root& root, Path& path, std::size_t depth) noexcept;
+  [[nodiscard]] Step<void> merge(Path& path, std::size_t depth, std::size_t left) noexcept;
+  [[nodiscard]] Step<void> shrink_root(Root& root) noexcept;
+  void seal_node(const Id& id, Ref& ref) noexcept;
+
+  Cache cache_;
+  Space space_;
+  std::uint64_t generation_ = 0;
+  std::uint64_t changes_ = 0;
+  std::int64_t balance_ = 0;
+  bool deleting_ = false;
+  RunList fresh_;     // taken by this transaction
+  RunList given_up_;  // by this transaction
+  std::array<std::byte, page_size> scratch_{};
+};
+
+}  // namespace mirage::store::tree

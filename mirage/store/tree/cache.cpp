@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: ISC
+#include <algorithm>
+#include <bit>
+
+#include <mirage/store/tree/cache.hpp>
+
+namespace mirage::store::tree {
+
+bool Cache::create(std::size_t frames) noexcept {
+  frames = std::max(frames, minimum_frames);
+  const std::size_t buckets = std::bit_ceil(frames);
+  shift_ = 32U - static_cast<unsigned>(std::countr_zero(buckets));
+  memory_.reset(static_cast<std::byte*>(std::malloc(frames * page_size)));
+  return memory_ != nullptr && frames_.assign(frames, Frame{}) && buckets_.assign(buckets, none) &&
+         dirty_.reserve(frames);
+}
+
+Cache::Index Cache::take() noexcept {
+  // Two rounds take every second chance away.
+  for (std::size_t tries = 2 * frames_.size() + 1; tries > 0; --tries) {
+    const Index index = hand_;
+    hand_ = hand_ + 1 == frames_.size() ? 0 : hand_ + 1;
+    Frame& frame = frames_[index];
+    if (frame.taken || frame.dirty || (frame.page != 0 && frame.step == step_)) continue;
+    if (frame.page != 0 && frame.used) {
+      frame.used = false;
+      continue;
+    }
+    if (frame.page != 0) unlink(index);
+    frame.page = 0;
+    frame.taken = true;
+    return index;
+  }
+  return none;
+}
+
+void Cache::insert(Index index, std::uint32_t page) noexcept {
+  Frame& frame = frames_[index];
+  frame.page = page;
+  frame.taken = false;
+  frame.used = true;
+  frame.step = step_;
+  frame.next = buckets_[bucket(page)];
+  buckets_[bucket(page)] = index;
+}
+
+void Cache::release(Index index) noexcept { frames_[index].taken = false; }
+
+void Cache::unlink(Index index) noexcept {
+  Index* link = &buckets_[bucket(frames_[index].page)];
+  while (*link != index) link = &frames_[*link].next;
+  *link = frames_[index].next;
+}
+
+void Cache::forget(Index index) noexcept {
+  Frame& frame = frames_[index];
+  unlink(index);
+  frame.page = 0;
+  frame.used = false;
+  if (frame.dirty) --dirty_count_;
+  frame.dirty = false;
+}
+
+void Cache::drop(std::uint32_t page) noexcept {
+  for (Index i = buckets_[bucket(page)]; i != none; i = frames_[i].next) {
+    if (frames_[i].page == page) return forget(i);
+  }
+}
+
+bool Cache::set_dirty(Index index) noexcept {
+  Frame& frame = frames_[index];
+  if (!frame.listed && !dirty_.push_back(index)) return false;
+  frame.listed = true;
+  if (!frame.dirty) ++dirty_count_;
+  frame.dirty = true;
+  return true;
+}
+
+std::span<const Cache::Index> Cache::sort_dirty() noexcept {
+  std::size_t kept = 0;
+  for (const Index index : dirty_) {
+    frames_[index].listed = frames_[index].dirty;
+    if (frames_[index].dirty) dirty_[kept++] = index;
+  }
+  dirty_.resize_down(kept);
+  std::ranges::sort(dirty_.span(), {}, [this](Index index) noexcept { return frames_[index].page; });
+  return dirty_.span();
+}
+
+void Cache::clear_dirty() noexcept {
+  for (const Index index : dirty_) frames_[index].dirty = frames_[index].listed = false;
+  dirty_.clear();
+  dirty_count_ = 0;
+}
+
+void Cache::drop_dirty() noexcept {
+  for (const Index index : dirty_) {
+    frames_[index].listed = false;
+    if (frames_[index].dirty) forget(index);
+  }
+  dirty_.clear();
+}
+
+}  // namespace mirage::store::tree

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: ISC
+// Nodes in memory: a fixed number of frames, found by page number. A frame is evicted by second chance, unless it is
+// dirty, or of the step under way: code that looks at nodes does so in steps that never wait, and all nodes of one step
+// stay where they are until the next begins.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+
+#include <mirage/store/tree/growable.hpp>
+#include <mirage/store/tree/node.hpp>
+
+namespace mirage::store::tree {
+
+class Cache {
+ public:
+  using Index = std::uint32_t;
+  static constexpr Index none = ~Index{0};
+  /// A step touches a path and the siblings along it, twice when it splits.
+  static constexpr std::size_t minimum_frames = 128;
+
+  /// False: no memory.
+  [[nodiscard]] bool create(std::size_t frames) noexcept;
+  [[nodiscard]] std::size_t frames() const noexcept { return frames_.size(); }
+  [[nodiscard]] std::size_t dirty() const noexcept { return dirty_count_; }
+
+  void begin_step() noexcept { ++step_; }
+  /// The page's frame, which then belongs to this step; none when it is not there.
+  [[nodiscard]] Index find(std::uint32_t page) noexcept {
+    for (Index i = buckets_[bucket(page)]; i != none; i = frames_[i].next) {
+      if (frames_[i].page != page) continue;
+      frames_[i].step = step_;
+      frames_[i].used = true;
+      return i;
+    }
+    return none;
+  }
+  [[nodiscard]] std::byte* data(Index index) noexcept { return memory_.get() + std::size_t{index} * page_size; }
+  [[nodiscard]] Node node(Index index) noexcept { return Node{data(index)}; }
+  [[nodiscard]] std::uint32_t page(Index index) const noexcept { return frames_[index].page; }
+
+  /// A frame without a page, for this step; none when every one is in use. Give it a page or release() it.
+  [[nodiscard]] Index take() noexcept;
+  /// Keeps a taken frame from eviction, across steps, until insert() or release().
+  void insert(Index index, std::uint32_t page) noexcept;
+  void release(Index index) noexcept;
+  /// Forgets the page, if it is there.
+  void drop(std::uint32_t page) noexcept;
+
+  /// False: no memory to remember it (the frame is as it was).
+  [[nodiscard]] bool set_dirty(Index index) noexcept;
+  /// The dirty frames in the order of their pages.
+  [[nodiscard]] std::span<const Index> sort_dirty() noexcept;
+  /// They are all written.
+  void clear_dirty() noexcept;
+  /// Forgets all dirty pages.
+  void drop_dirty() noexcept;
+
+ private:
+  struct Frame {
+    std::uint32_t page = 0;  // 0: none
+    Index next = none;
+    std::uint64_t step = 0;
+    bool dirty = false;
+    bool listed = false;  // in dirty_
+    bool taken = false;
+    bool used = false;  // second chance
+  };
+  struct Free {
+    void operator()(std::byte* memory) const noexcept { std::free(memory); }
+  };
+  [[nodiscard]] std::size_t bucket(std::uint32_t page) const noexcept {
+    return static_cast<std::uint32_t>(page * 0x9e3779b1U) >> shift_;
+  }
+  void unlink(Index index) noexcept;
+  void forget(Index index) noexcept;
+  std::unique_ptr<std::byte[], Free> memory_;
+  Growable<Frame> frames_;
+  Growable<Index> buckets_;
+  Growable<Index> dirty_;
+  std::size_t dirty_count_ = 0;
+  std::uint64_t step_ = 1;
+  Index hand_ = 0;
+  unsigned shift_ = 31;
+};
+
+}  // namespace mirage::store::tree

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: ISC
+// How a transaction becomes the state: nodes, flush, superblock, flush. A crash before the superblock is whole leaves
+// the state before; one after it, the new one.
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+#include <mirage/store/tree/writer.hpp>
+
+namespace mirage::store::tree {
+
+Task<Writer::Outcome> Writer::spill_if_needed() {
+  if (core_.tree().cache().dirty() * 2 < core_.tree().cache().frames()) co_return Outcome{};
+  // Early: nothing refers to these pages yet.
+  core_.tree().seal(next_.id, next_.root);
+  co_return co_await write_nodes();
+}
+
+Task<Writer::Outcome> Writer::commit() {
+  std::unique_ptr<View> view{new (std::nothrow) View};
+  if (view == nullptr) co_return Failure{KvError::no_memory};
+  core_.tree().seal(next_.id, next_.root);
+  MIRAGE_CO_CHECK(co_await write_nodes());
+  MIRAGE_CO_CHECK(co_await flush());
+  next_.used = core_.state().used + static_cast<std::uint64_t>(core_.tree().balance());
+  const auto written = co_await write_superblock(next_);
+  // From here on no memory to ask is a failure, too: part of it may have been written.
+  failed_ = failed_ || !written;
+  MIRAGE_CO_CHECK(written);
+  view->state = next_;
+  // That of the state that nobody has followed yet is empty: no memory is needed.
+  (void)core_.current()->held.take(core_.tree().given_up());
+  core_.publish(std::move(view));
+  core_.tree().finish();
+  ++core_.counters().commits;
+  co_return Outcome{};
+}
+
+Task<Writer::Outcome> Writer::write_superblock(const Superblock& state) {
+  const MutableBytes pair = core_.staging().first(2 * page_size);
+  const auto slot = static_cast<std::uint32_t>(2 * (state.generation % 2));
+  state.encode(pair.first(page_size), slot);
+  state.encode(pair.subspan(page_size), slot + 1);
+  MIRAGE_CO_CHECK(co_await write_pages(slot, pair));
+  co_return co_await flush();
+}
+
+/// The dirty nodes in the order of their pages, neighbours in one request.
+Task<Writer::Outcome> Writer::write_nodes() {
+  Cache& cache = core_.tree().cache();
+  std::span<const Cache::Index> frames = cache.sort_dirty();
+  while (!frames.empty()) {
+    const std::uint32_t page = cache.page(frames.front());
+    const std::size_t count = gather(frames);
+    MIRAGE_CO_CHECK(co_await write_pages(page, core_.staging().first(count * page_size)));
+    frames = frames.subspan(count);
+  }
+  cache.clear_dirty();
+  co_return Outcome{};
+}
+
+/// Copies nodes of successive pages; how many.
+std::size_t Writer::gather(std::span<const Cache::Index> frames) noexcept {
+  Cache& cache = core_.tree().cache();
+  std::size_t count = 0;
+  while (count < std::min(frames.size(), Core::staging_pages) &&
+         cache.page(frames[count]) == cache.page(frames.front()) + count) {
+    std::memcpy(core_.staging().data() + count * page_size, cache.data(frames[count]), page_size);
+    ++count;
+  }
+  return count;
+}
+
+Task<Writer::Outcome> Writer::write_pages(std::uint32_t page, Bytes bytes) {
+  const std::uint64_t sector = std::uint64_t{page} * (page_size / core_.device().geometry().sector_size);
+  ++core_.counters().writes;
+  core_.counters().pages_written += bytes.size() / page_size;
+  const auto written = co_await core_.device().write(sector, bytes);
+  co_return note(written);
+}
+
+/// A failure to ask for something is none of the device's.
+Writer::Outcome Writer::note(const Result<void, BlockError>& result) noexcept {
+  if (result) return {};
+  failed_ = failed_ || result.error() != BlockError::no_memory;
+  return Failure{to_kv_error(result.error())};
+}
+
+Task<Writer::Outcome> Writer::flush() {
+  // open() has asked whether that is wanted.
+  if (core_.device().geometry().durability == Durability::none) co_return Outcome{};
+  ++core_.counters().flushes;
+  const auto flushed = co_await core_.device().flush();
+  co_return note(flushed);
+}
+
+}  // namespace mirage::store::tree

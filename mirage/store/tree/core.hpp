@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: ISC
+// What the parts of the tree store share: the device, the B+tree, and the states (views) that readers may still see.
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include <mirage/async/task.hpp>
+#include <mirage/module/block.hpp>
+#include <mirage/module/kv.hpp>
+#include <mirage/store/tree/btree.hpp>
+#include <mirage/store/tree/record.hpp>
+
+namespace mirage::store::tree {
+
+/// The block device, without its type: the store is compiled once.
+class Device {
+ public:
+  using Outcome = Task<Result<void, BlockError>>;
+  [[nodiscard]] virtual const BlockGeometry& geometry() const noexcept = 0;
+  virtual Outcome read(std::uint64_t sector, MutableBytes bytes) = 0;
+  virtual Outcome write(std::uint64_t sector, Bytes bytes) = 0;
+  virtual Outcome flush() = 0;
+
+ protected:
+  ~Device() = default;
+};
+
+template <Block B>
+class DeviceOf final : public Device {
+ public:
+  DeviceOf(Shard& shard, B& block) noexcept : shard_(shard), block_(block) {}
+  [[nodiscard]] Shard& shard() noexcept { return shard_; }
+  [[nodiscard]] const BlockGeometry& geometry() const noexcept override { return block_.geometry(); }
+  Outcome read(std::uint64_t sector, MutableBytes bytes) override { co_return co_await block_.read(sector, bytes); }
+  Outcome write(std::uint64_t sector, Bytes bytes) override { co_return co_await block_.write(sector, bytes); }
+  Outcome flush() override { co_return co_await block_.flush(); }
+
+ private:
+  Shard& shard_;
+  B& block_;
+};
+
+/// A callable that somebody else owns, for steps that are handed to a coroutine.
+class StepFunction {
+ public:
+  template <class F>
+  StepFunction(F& function) noexcept  // NOLINT: implicit on purpose
+      : object_(&function), call_([](void* object) noexcept -> Step<void> { return (*static_cast<F*>(object))(); }) {}
+  Step<void> operator()() const noexcept { return call_(object_); }
+
+ private:
+  void* object_;
+  Step<void> (*call_)(void*) noexcept;
+};
+
+/// A committed state. Pages that later commits gave up are held by the oldest state that has them.
+struct View : ListNode<> {
+  Superblock state;
+  std::uint32_t references = 0;
+  RunList held;  ///< given up by the commit that followed this state
+};
+
+struct Counters {
+  std::uint64_t operations = 0;     ///< changes that were asked for
+  std::uint64_t commits = 0;        ///< that reached the device
+  std::uint64_t rollbacks = 0;      ///< transactions that were taken again without an operation that failed
+  std::uint64_t flushes = 0;        ///< of the device
+  std::uint64_t node_reads = 0;     ///< nodes that were not in memory
+  std::uint64_t pages_written = 0;  ///< nodes, data and superblocks
+  std::uint64_t writes = 0;         ///< requests to the device
+  std::uint64_t corrupt = 0;        ///< pages that did not match their checksum
+};
+
+class Core {
+ public:
+  static constexpr std::size_t staging_pages = 16;
+  /// Snapshots and readers at the same time.
+  static constexpr std::size_t maximum_views = 256;
+
+  Core(Shard& shard, Device& device) noexcept : shard_(shard), device_(device) {}
+  Core(const Core&) = delete;
+  Core& operator=(const Core&) = delete;
+  ~Core();
+
+  [[nodiscard]] Shard& shard() noexcept { return shard_; }
+  [[nodiscard]] Device& device() noexcept { return device_; }
+  [[nodiscard]] Btree& tree() noexcept { return tree_; }
+  [[nodiscard]] Counters& counters() noexcept { return counters_; }
+  [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
+  /// The last committed state; nullptr before open().
+  [[nodiscard]] View* current() noexcept { return views_.back(); }
+  [[nodiscard]] const Superblock& state() noexcept { return current()->state; }
+  /// 64 KiB, page-aligned, for the one who writes; or while the store is opened.
+  [[nodiscard]] MutableBytes staging() noexcept { return {staging_.get(), staging_pages * page_size}; }
+
+  /// Memory for cache and buffers.
+  [[nodiscard]] bool create(std::size_t cache_pages) noexcept;
+  [[nodiscard]] bool is_created() const noexcept { return staging_ != nullptr; }
+  /// Makes `view` the current state.
+  void publish(std::unique_ptr<View> view) noexcept;
+  /// States that are kept.
+  [[nodiscard]] std::size_t view_count() noexcept;
+  void retain(View& view) noexcept { ++view.references; }
+  void release(View& view) noexcept;
+
+  /// Takes the step until it does not miss, loading what it misses.
+  Task<Result<void, KvError>> attempt(StepFunction step);
+  Task<Result<void, KvError>> load(Ref ref, std::uint8_t level);
+  /// Pages as they are on the disk.
+  Task<Result<void, KvError>> read_pages(std::uint32_t page, MutableBytes bytes);
+  /// A data page, checked.
+  [[nodiscard]] bool matches(std::uint32_t page, Bytes bytes, std::uint64_t sum) noexcept;
+
+ private:
+  [[nodiscard]] bool accept(const Ref& ref, std::uint8_t level, Bytes bytes) noexcept;
+  struct Free {
+    void operator()(std::byte* memory) const noexcept { std::free(memory); }
+  };
+  Shard& shard_;
+  Device& device_;
+  Btree tree_;
+  List<View> views_;  // oldest first; the last is current
+  std::unique_ptr<std::byte[], Free> staging_;
+  Counters counters_;
+};
+
+/// Keeps a state's pages from being reused.
+class ViewRef {
+ public:
+  ViewRef() noexcept = default;
+  ViewRef(Core& core, View& view) noexcept : core_(&core), view_(&view) { core.retain(view); }
+  ViewRef(ViewRef&& other) noexcept : core_(std::exchange(other.core_, nullptr)), view_(other.view_) {}
+  ViewRef& operator=(ViewRef&& other) noexcept {
+    std::swap(core_, other.core_);
+    std::swap(view_, other.view_);
+    return *this;
+  }
+  ~ViewRef() {
+    if (core_ != nullptr) core_->release(*view_);
+  }
+  [[nodiscard]] Core& core() const noexcept { return *core_; }
+  [[nodiscard]] const Superblock& state() const noexcept { return view_->state; }
+  [[nodiscard]] View& view() const noexcept { return *view_; }
+
+ private:
+  Core* core_ = nullptr;
+  View* view_ = nullptr;
+};
+
+[[nodiscard]] constexpr KvError to_kv_error(BlockError error) noexcept {
+  switch (error) {
+    case BlockError::no_memory:
+      return KvError::no_memory;
+    case BlockError::read_only:
+      return KvError::read_only;
+    case BlockError::cancelled:
+      return KvError::cancelled;
+    default:
+      return KvError::io;
+  }
+}
+
+}  // namespace mirage::store::tree

@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: ISC
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include <mirage/module/kv.hpp>
+#include <mirage/store/tree/node.hpp>
+
+namespace mirage::store::tree {
+
+bool Node::valid(Bytes page, std::uint8_t level, std::uint64_t pages) noexcept {
+  const auto half = [page](std::size_t at) noexcept -> std::size_t { return load_little<std::uint16_t>(page, at); };
+  const std::size_t count = half(2);
+  const std::size_t slots_end = header + count * slot_size;
+  const std::size_t heap = half(4);
+  if (page[0] != magic || std::to_integer<std::uint8_t>(page[1]) != level) return false;
+  if (count == 0 || slots_end > heap || heap > page_size) return false;
+  std::size_t live = 0;
+  std::string_view previous;
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t cell = half(header + i * slot_size);
+    if (cell < heap || cell + cell_header > page_size) return false;
+    const std::size_t key_size = half(cell);
+    const std::size_t value_size = half(cell + 2);
+    const std::size_t size = cell_header + key_size + value_size;
+    if (size > maximum_cell || key_size > maximum_key || cell + size > page_size) return false;
+    const std::string_view key = as_text(page.subspan(cell + cell_header, key_size));
+    // A branch's first key means nothing.
+    if (i > (level == 0 ? 0U : 1U) && key <= previous) return false;
+    previous = key;
+    live += size;
+    if (level == 0) continue;
+    if (value_size != Ref::size) return false;
+    const Ref child = Ref::load(page.subspan(cell + cell_header + key_size, Ref::size));
+    if (child.page < first_page || child.page >= pages) return false;
+  }
+  return live == half(6) && live <= page_size - heap;
+}
+
+void Node::reset(std::uint8_t level, std::uint64_t generation) noexcept {
+  std::memset(page_, 0, page_size);
+  page_[0] = magic;
+  page_[1] = static_cast<std::byte>(level);
+  set_half(4, page_size);
+  set_generation(generation);
+}
+
+void Node::copy_from(const Node& other) noexcept { std::memcpy(page_, other.page_, page_size); }
+
+std::size_t Node::lower_bound(std::string_view key) const noexcept {
+  std::size_t low = 0;
+  std::size_t high = count();
+  while (low < high) {
+    const std::size_t middle = (low + high) / 2;
+    if (this->key(middle) < key) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
+std::size_t Node::child_index(std::string_view key) const noexcept {
+  std::size_t low = 1;
+  std::size_t high = count();
+  while (low < high) {
+    const std::size_t middle = (low + high) / 2;
+    if (this->key(middle) <= key) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low - 1;
+}
+
+void Node::insert(std::size_t index, std::string_view key, Bytes value) noexcept {
+  const std::size_t size = cell_header + key.size() + value.size();
+  const std::size_t slots_end = header + count() * slot_size;
+  if (half(4) < slots_end + slot_size + size) compact();
+  const std::size_t cell = half(4) - size;
+  set_half(cell, key.size());
+  set_half(cell + 2, value.size());
+  if (!key.empty()) std::memcpy(page_ + cell + cell_header, key.data(), key.size());
+  if (!value.empty()) std::memcpy(page_ + cell + cell_header + key.size(), value.data(), value.size());
+  std::byte* place = page_ + header + index * slot_size;
+  std::memmove(place + slot_size, place, (count() - index) * slot_size);
+  set_half(header + index * slot_size, cell);
+  set_half(2, count() + 1);
+  set_half(4, cell);
+  set_half(6, half(6) + size);
+}
+
+void Node::erase(std::size_t index) noexcept {
+  const std::size_t cell = slot(index);
+  const std::size_t size = cell_size(cell);
+  if (cell == half(4)) set_half(4, cell + size);
+  std::byte* place = page_ + header + index * slot_size;
+  std::memmove(place, place + slot_size, (count() - index - 1) * slot_size);
+  set_half(2, count() - 1);
+  set_half(6, half(6) - size);
+}
+
+/// Moves the cells together at the end of the page.
+void Node::compact() noexcept {
+  std::array<std::byte, page_size> copy;
+  std::memcpy(copy.data(), page_, page_size);
+  std::size_t heap = page_size;
+  for (std::size_t i = 0; i < count(); ++i) {
+    const std::size_t from = load_little<std::uint16_t>(copy, header + i * slot_size);
+    const std::size_t size =
+        cell_header + load_little<std::uint16_t>(copy, from) + load_little<std::uint16_t>(copy, from + 2);
+    heap -= size;
+    std::memcpy(page_ + heap, copy.data() + from, size);
+    set_half(header + i * slot_size, heap);
+  }
+  // What is free is zero: no byte of a page is left to chance.
+  std::memset(page_ + header + count() * slot_size, 0, heap - header - count() * slot_size);
+  set_half(4, heap);
+}
+
+}  // namespace mirage::store::tree

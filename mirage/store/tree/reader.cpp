@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: ISC
+#include <algorithm>
+#include <cstring>
+
+#include <mirage/store/tree/reader.hpp>
+
+namespace mirage::store::tree {
+
+namespace {
+
+/// What stands at `key` or, in `path`, where it would stand.
+Step<std::optional<NameRecord>> seek_name(Btree& tree, const Root& root, std::string_view key, Path& path) noexcept {
+  tree.begin_step();
+  MIRAGE_CHECK(tree.seek(root, key, path));
+  if (!path.at_cell() || path.key() != key) return std::nullopt;
+  const auto record = NameRecord::parse(path.value());
+  if (!record) return Failure{Fault{KvError::corrupt}};
+  return record;
+}
+
+/// The error of a step that is not a miss.
+template <class T>
+std::optional<Result<T, KvError>> finished(Step<T>& step) noexcept {
+  if (step) return Result<T, KvError>{*std::move(step)};
+  if (!step.error().is_miss) return Result<T, KvError>{Failure{step.error().error}};
+  return std::nullopt;
+}
+
+/// Takes a step that missed until it is done.
+template <class T, class F>
+Task<Result<T, KvError>> patient(Core& core, ViewRef /*keep*/, F step) {
+  std::optional<T> value;
+  auto once = [&]() noexcept -> Step<void> {
+    auto done = step();
+    if (!done) return Failure{done.error()};
+    value.emplace(*std::move(done));
+    return {};
+  };
+  MIRAGE_CO_CHECK(co_await core.attempt(once));
+  co_return *std::move(value);
+}
+
+template <class T, class F>
+Quick<Result<T, KvError>> quick(Core& core, View& view, F step) {
+  auto done = step();
+  if (auto result = finished<T>(done)) return *std::move(result);
+  return patient<T>(core, ViewRef{core, view}, step);
+}
+
+/// Reads the pages of a part and checks them; zeros for those that were never written.
+Task<Result<SliceList, KvError>> read_part(Core& core, ViewRef /*keep*/, Part part) {
+  const std::size_t size = std::size_t{part.count} * page_size;
+  MutableSlice memory = core.shard().buffers().allocate_sparing(size, 0);
+  if (!memory) co_return Failure{KvError::no_memory};
+  const MutableBytes bytes = memory.grow_back(static_cast<std::uint32_t>(size));
+  if (part.page == 0) {
+    std::memset(bytes.data(), 0, size);
+  } else {
+    MIRAGE_CO_CHECK(co_await core.read_pages(part.page, bytes));
+    for (std::uint32_t i = 0; i < part.count; ++i) {
+      if (!core.matches(part.page + i, Bytes{bytes}.subspan(i * page_size, page_size), part.sums[i]))
+        co_return Failure{KvError::corrupt};
+    }
+  }
+  co_return SliceList{std::move(memory).freeze().sub(part.skip, part.length)};
+}
+
+Task<Result<SliceList, KvError>> get_slowly(Core& core, ViewRef view, std::string_view key, std::uint64_t offset,
+                                            std::uint64_t length) {
+  Part part;
+  auto step = [&]() noexcept -> Step<void> {
+    MIRAGE_TRY(part, find_part(core.shard(), core.tree(), view.state().root, key, offset, length));
+    return {};
+  };
+  MIRAGE_CO_CHECK(co_await core.attempt(step));
+  if (part.count == 0) co_return SliceList{std::move(part.slice)};
+  co_return co_await read_part(core, std::move(view), part);
+}
+
+}  // namespace
+
+Step<NameRecord> find_name(Btree& tree, const Root& root, std::string_view key) noexcept {
+  if (!valid_key(key)) return Failure{Fault{KvError::invalid_key}};
+  const StoredKey stored{key};
+  if (key.empty()) return Failure{Fault{KvError::not_a_value}};
+  Path path;
+  MIRAGE_TRY(const auto record, seek_name(tree, root, stored.view(), path));
+  if (record) return *record;
+  MIRAGE_TRY(const bool more, tree.settle(path));
+  const bool is_directory = more && is_below(path.key(), stored.view());
+  return Failure{Fault{is_directory ? KvError::not_a_value : KvError::not_found}};
+}
+
+Step<KvKind> find_kind(Btree& tree, const Root& root, std::string_view key) noexcept {
+  if (key.empty()) return KvKind::directory;
+  const auto record = find_name(tree, root, key);
+  if (record) return KvKind::value;
+  const Fault& fault = record.error();
+  if (fault.is_miss) return Failure{fault};
+  if (fault.error == KvError::not_a_value) return KvKind::directory;
+  if (fault.error == KvError::not_found) return KvKind::absent;
+  return Failure{fault};
+}
+
+Step<std::optional<RunRecord>> find_run(Btree& tree, const Root& root, std::uint64_t object,
+                                        std::uint32_t index) noexcept {
+  const StoredKey key = StoredKey::of_object(object, index);
+  tree.begin_step();
+  Path path;
+  MIRAGE_CHECK(tree.seek(root, key.view(), path));
+  const auto parse = [&]() noexcept -> Step<std::optional<RunRecord>> {
+    if (!is_object_key(path.key())) return std::nullopt;
+    const auto run = RunRecord::parse(path.key(), path.value());
+    if (!run || run->page < first_page || run->page + run->count > tree.space().pages())
+      return Failure{Fault{KvError::corrupt}};
+    return run->object == object ? run : std::nullopt;
+  };
+  if (!path.at_cell() || path.key() != key.view()) {
+    Path before = path;
+    MIRAGE_TRY(const bool exists, tree.previous(before));
+    if (exists) {
+      std::swap(path, before);
+      MIRAGE_TRY(const auto run, parse());
+      if (run && run->end() > index) return run;
+      std::swap(path, before);
+    }
+  }
+  MIRAGE_TRY(const bool more, tree.settle(path));
+  if (!more) return std::nullopt;
+  return parse();
+}
+
+namespace {
+
+/// The part of an object from `offset`: to the end of a run, or of what is not there, or of `length`.
+Step<Part> find_object_part(Btree& tree, const Root& root, const NameRecord& record, std::uint64_t offset,
+                            std::uint64_t length) noexcept {
+  const auto index = static_cast<std::uint32_t>(offset / page_size);
+  MIRAGE_TRY(const auto run, find_run(tree, root, record.object, index));
+  const bool covered = run && run->index <= index;
+  const std::uint64_t end = covered ? run->end() : run ? run->index : ~std::uint64_t{0};
+  Part part;
+  part.skip = static_cast<std::uint32_t>(offset % page_size);
+  const std::uint64_t last = (offset + length - 1) / page_size;
+  part.count =
+      static_cast<std::uint32_t>(std::min({end, last + 1, std::uint64_t{index} + RunRecord::maximum_pages}) - index);
+  part.length = static_cast<std::uint32_t>(std::min(length, std::uint64_t{part.count} * page_size - part.skip));
+  if (!covered) return part;
+  part.page = run->page + (index - run->index);
+  for (std::uint32_t i = 0; i < part.count; ++i) part.sums[i] = run->sum(index - run->index + i);
+  return part;
+}
+
+}  // namespace
+
+Step<Part> find_part(Shard& shard, Btree& tree, const Root& root, std::string_view key, std::uint64_t offset,
+                     std::uint64_t length) noexcept {
+  MIRAGE_TRY(const NameRecord record, find_name(tree, root, key));
+  if (offset >= record.size && !(offset == 0 && record.size == 0)) return Failure{Fault{KvError::out_of_range}};
+  const std::uint64_t count = std::min(length, record.size - offset);
+  if (count == 0) return Part{};
+  if (record.is_object) return find_object_part(tree, root, record, offset, count);
+  Part part;
+  part.slice = shard.buffers().copy(record.content.subspan(offset, count));
+  if (part.slice.empty()) return Failure{Fault{KvError::no_memory}};
+  return part;
+}
+
+Quick<Result<KvInfo, KvError>> info(Core& core, View& view, std::string_view key) {
+  return quick<KvInfo>(core, view, [&core, &view, key]() noexcept -> Step<KvInfo> {
+    MIRAGE_TRY(const NameRecord record, find_name(core.tree(), view.state.root, key));
+    return KvInfo{.size = record.size};
+  });
+}
+
+Quick<Result<KvDigest, KvError>> digest(Core& core, View& view, std::string_view key) {
+  return quick<KvDigest>(core, view, [&core, &view, key]() noexcept -> Step<KvDigest> {
+    MIRAGE_TRY(const NameRecord record, find_name(core.tree(), view.state.root, key));
+    return KvDigest{KvDigest::Basis::version, Text<24>{"{}", record.version}.view()};
+  });
+}
+
+Quick<Result<KvKind, KvError>> exists(Core& core, View& view, std::string_view key) {
+  return quick<KvKind>(core, view, [&core, &view, key]() noexcept -> Step<KvKind> {
+    return find_kind(core.tree(), view.state.root, key);
+  });
+}
+
+Quick<Result<SliceList, KvError>> get(Core& core, View& view, std::string_view key, std::uint64_t offset,
+                                      std::uint64_t length) {
+  auto part = find_part(core.shard(), core.tree(), view.state.root, key, offset, length);
+  if (!part && part.error().is_miss) return get_slowly(core, ViewRef{core, view}, key, offset, length);
+  if (!part) return Result<SliceList, KvError>{Failure{part.error().error}};
+  if (part->count == 0) return Result<SliceList, KvError>{SliceList{std::move(part->slice)}};
+  return read_part(core, ViewRef{core, view}, *std::move(part));
+}
+
+namespace {
+
+/// One entry of a listing, from `from` on; `from` is moved behind it. False at the directory's end, or (then `from` is
+/// as it was) when the page is full.
+Step<bool> list_entry(Btree& tree, const Root& root, std::string_view directory, StoredKey& from, std::size_t maximum,
+                      KvPage& page) noexcept {
+  tree.begin_step();
+  Path path;
+  MIRAGE_CHECK(tree.seek(root, from.view(), path));
+  MIRAGE_TRY(const bool more, tree.settle(path));
+  if (!more || !is_below(path.key(), directory)) return false;
+  const std::size_t prefix = directory.empty() ? 0 : directory.size() + 1;
+  const std::string_view rest = path.key().substr(prefix);
+  KvEntry entry{.name = rest.substr(0, rest.find('\0')), .kind = KvKind::directory, .size = 0};
+  if (entry.name.size() == rest.size()) {
+    const auto record = NameRecord::parse(path.value());
+    if (!record) return Failure{Fault{KvError::corrupt}};
+    entry.kind = KvKind::value;
+    entry.size = record->size;
+  }
+  if (page.size() == maximum || !page.push(entry)) {
+    page.set_more();
+    return false;
+  }
+  StoredKey next;
+  next.append(path.key().substr(0, prefix + entry.name.size()));
+  next.append('\x01');  // behind all that is below it
+  from = next;
+  return true;
+}
+
+}  // namespace
+
+Task<Result<KvPage, KvError>> list(Core& core, ViewRef view, std::string_view directory, std::string_view after,
+                                   std::size_t maximum) {
+  if (!valid_key(directory) || after.size() > maximum_key) co_return Failure{KvError::invalid_key};
+  MIRAGE_CO_TRY(const KvKind kind, co_await patient<KvKind>(core, ViewRef{}, [&]() noexcept {
+                  return find_kind(core.tree(), view.state().root, directory);
+                }));
+  if (kind == KvKind::absent) co_return Failure{KvError::not_found};
+  if (kind == KvKind::value) co_return Failure{KvError::not_a_directory};
+  KvPage page{core.shard().buffers()};
+  if (!page) co_return Failure{KvError::no_memory};
+  const StoredKey stored{directory};
+  StoredKey from = stored;
+  if (!directory.empty()) from.append('\0');
+  from.append(after);
+  from.append('\x01');  // no part of a key is empty: before the first, or behind `after` and all below it
+  bool more = true;
+  auto step = [&]() noexcept -> Step<void> {
+    while (more) {
+      MIRAGE_TRY(more, list_entry(core.tree(), view.state().root, stored.view(), from, maximum, page));
+    }
+    return {};
+  };
+  MIRAGE_CO_CHECK(co_await core.attempt(step));
+  co_return std::move(page);
+}
+
+Quick<Result<KvInfo, KvError>> Reader::info(std::string_view key) {
+  return tree::info(view_.core(), view_.view(), key);
+}
+Quick<Result<SliceList, KvError>> Reader::get(std::string_view key, std::uint64_t offset, std::uint64_t length) {
+  return tree::get(view_.core(), view_.view(), key, offset, length);
+}
+Quick<Result<KvKind, KvError>> Reader::exists(std::string_view key) {
+  return tree::exists(view_.core(), view_.view(), key);
+}
+Task<Result<KvPage, KvError>> Reader::list(std::string_view directory, std::string_view after, std::size_t maximum) {
+  return tree::list(view_.core(), ViewRef{view_.core(), view_.view()}, directory, after, maximum);
+}
+Quick<Result<KvDigest, KvError>> Reader::digest(std::string_view key) {
+  return tree::digest(view_.core(), view_.view(), key);
+}
+
+}  // namespace mirage::store::tree

@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: ISC
+// Group commit: the first caller leads, applies what is queued and commits it; meanwhile others queue up, and the first
+// of them leads the next group.
+#include <new>
+
+#include <mirage/store/tree/store.hpp>
+
+namespace mirage::store::tree {
+
+namespace {
+constexpr std::size_t maximum_group = 256;
+}
+
+Task<Store::Outcome> Store::change_one(KvChange change) { co_return co_await this->change({&change, 1}); }
+
+Task<Store::Outcome> Store::change(std::span<const KvChange> changes) {
+  core_.counters().operations += changes.size();
+  if (core_.device().geometry().read_only) co_return Failure{KvError::read_only};
+  if (changes.empty()) co_return Outcome{};
+  Operation operation;
+  operation.changes = changes;
+  co_return co_await enqueue(operation);
+}
+
+Task<Store::Outcome> Store::enqueue(Operation& operation) {
+  queue_.push_back(operation);
+  if (is_led_) co_await Turn{operation};
+  if (operation.is_done) co_return operation.outcome;
+  is_led_ = true;
+  if (operation.is_exclusive) {
+    operation.unlink();
+    co_return Outcome{};  // the caller hands over
+  }
+  const Outcome led = co_await lead();
+  if (!operation.is_done) finish(operation, led);
+  hand_over();
+  co_return operation.outcome;
+}
+
+/// One commit. The queue's first operation is the leader's own; it is done afterwards, unless there is no memory.
+Task<Store::Outcome> Store::lead() {
+  List<Operation> group;
+  if (poisoned_) {
+    finish_all(queue_, Failure{KvError::io});
+    co_return Outcome{};
+  }
+  Outcome outcome = co_await take_group(group);
+  if (writer_.has_failed()) outcome = Failure{KvError::io};
+  if (outcome && writer_.changed()) outcome = co_await writer_.commit();
+  if (!outcome) writer_.abort();
+  if (writer_.has_failed()) poison();
+  finish_all(group, outcome);
+  co_return outcome;
+}
+
+/// Applies what is queued.
+Task<Store::Outcome> Store::take_group(List<Operation>& group) {
+  writer_.begin();
+  std::size_t count = 0;
+  while (Operation* operation = queue_.front()) {
+    if (operation->is_exclusive || writer_.has_failed()) break;
+    const std::uint64_t before = writer_.changes();
+    const Outcome applied = co_await apply(*operation);
+    if (applied) {
+      group.push_back(*operation);
+      if (++count == maximum_group || writer_.is_large()) break;
+      continue;
+    }
+    finish(*operation, applied);
+    if (writer_.changes() == before) continue;
+    // It is half there: the others once more, without it.
+    roll_back(group);
+    count = 0;
+  }
+  co_return Outcome{};
+}
+
+Task<Store::Outcome> Store::apply(const Operation& operation) {
+  for (const KvChange& change : operation.changes) MIRAGE_CO_CHECK(co_await writer_.apply(change));
+  co_return Outcome{};
+}
+
+void Store::roll_back(List<Operation>& group) noexcept {
+  ++core_.counters().rollbacks;
+  writer_.abort();
+  while (Operation* operation = group.back()) queue_.push_front(*operation);
+  writer_.begin();
+}
+
+void Store::finish(Operation& operation, const Outcome& outcome) noexcept {
+  operation.unlink();
+  operation.outcome = outcome;
+  operation.is_done = true;
+  if (operation.waiter != nullptr) operation.waiter->complete(WaitStatus::done);
+}
+
+void Store::finish_all(List<Operation>& operations, const Outcome& outcome) noexcept {
+  while (Operation* operation = operations.front()) finish(*operation, outcome);
+}
+
+void Store::hand_over() noexcept {
+  Operation* next = queue_.front();
+  is_led_ = next != nullptr;
+  if (next != nullptr) next->waiter->complete(WaitStatus::done);
+}
+
+void Store::poison() noexcept {
+  if (!poisoned_) shard().logger("tree").error("the device failed: no more changes until the store is opened anew");
+  poisoned_ = true;
+}
+
+Task<Result<Reader, KvError>> Store::snapshot() {
+  if (core_.view_count() >= Core::maximum_views) co_return Failure{KvError::no_memory};
+  co_return Reader{core_, view()};
+}
+
+Task<Store::Outcome> Store::check(WalkReport& report) {
+  Operation operation;
+  operation.is_exclusive = true;
+  MIRAGE_CO_CHECK(co_await enqueue(operation));
+  Space space;
+  Outcome outcome;
+  if (space.reset(core_.state().pages)) {
+    const ViewRef keep{core_, view()};
+    Walk walk{core_, keep.state(), space, true};
+    outcome = co_await walk.run(report);
+  } else {
+    outcome = Failure{KvError::no_memory};
+  }
+  hand_over();
+  co_return outcome;
+}
+
+}  // namespace mirage::store::tree

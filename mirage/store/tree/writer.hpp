@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: ISC
+// One transaction at a time: changes go into copies of nodes in memory and into free pages on the disk; commit() makes
+// them the state. Until then nothing on the disk refers to them.
+#pragma once
+
+#include <mirage/store/tree/core.hpp>
+
+namespace mirage::store::tree {
+
+class Writer {
+ public:
+  using Outcome = Result<void, KvError>;
+  explicit Writer(Core& core) noexcept : core_(core) {}
+  [[nodiscard]] Shard& shard() noexcept { return core_.shard(); }
+
+  void begin() noexcept;
+  /// Whether something was changed since begin(): after an error only abort() helps then.
+  [[nodiscard]] bool changed() noexcept { return core_.tree().changes() != 0; }
+  [[nodiscard]] std::uint64_t changes() noexcept { return core_.tree().changes(); }
+  /// Enough for one commit.
+  [[nodiscard]] bool is_large() noexcept { return core_.tree().cache().dirty() > core_.tree().cache().frames() / 4; }
+  Task<Outcome> apply(const KvChange& change);
+  /// A write or a flush failed: nobody knows what the device holds, no more commits.
+  [[nodiscard]] bool has_failed() const noexcept { return failed_; }
+  /// Writes, flushes, writes the superblock, flushes.
+  Task<Outcome> commit();
+  /// Writes the superblock of `state` and flushes.
+  Task<Outcome> write_superblock(const Superblock& state);
+  void abort() noexcept;
+
+ private:
+  /// A value before it is changed.
+  struct Old {
+    bool exists = false;
+    NameRecord record;  // without its content
+  };
+  [[nodiscard]] Step<Old> look_up(std::string_view key) noexcept;
+  [[nodiscard]] Step<void> check_ancestors(std::string_view stored, Path& path) noexcept;
+  Task<Outcome> write_value(const KvChange& change);
+  Task<Outcome> write_inline(const KvChange& change, const Old& old, std::uint64_t size);
+  Task<Outcome> write_object(const KvChange& change, const Old& old, std::uint64_t size);
+  Task<Outcome> write_range(const KvChange& change, const Old& old, std::uint64_t object);
+  Task<Outcome> cut_object(std::uint64_t object, std::uint64_t old_size, std::uint64_t size);
+  Task<Outcome> write_run(const KvChange& change, const Old& old, std::uint64_t object, std::uint64_t index,
+                          std::uint32_t count);
+  Task<Outcome> load_old_page(const KvChange& change, const Old& old, std::uint64_t index, MutableBytes page);
+  Task<Outcome> clear_runs(std::uint64_t object, std::uint64_t from, std::uint64_t to);
+  [[nodiscard]] Step<bool> clear_one_run(std::uint64_t object, std::uint64_t from, std::uint64_t to) noexcept;
+  [[nodiscard]] Step<void> put_run(const RunRecord& run, std::uint64_t from, std::uint64_t to) noexcept;
+  Task<Outcome> put_name(std::string_view key, Bytes record);
+  Task<Outcome> erase_name(std::string_view stored);
+  Task<Outcome> remove(std::string_view key);
+  Task<Outcome> remove_below(std::string_view key);
+  Task<Outcome> rename(std::string_view from, std::string_view to);
+  Task<Outcome> rename_value(std::string_view from, std::string_view to, const Old& old);
+  Task<Outcome> rename_below(std::string_view from, std::string_view to);
+  Task<Outcome> move_record(std::string_view from, std::string_view to);
+  Task<Outcome> move_out_of_leaf(std::string_view to, Bytes content);
+  Task<Outcome> spill_if_needed();
+  Task<Outcome> write_nodes();
+  Task<Outcome> write_pages(std::uint32_t page, Bytes bytes);
+  Task<Outcome> flush();
+  Outcome note(const Result<void, BlockError>& result) noexcept;
+  [[nodiscard]] std::size_t gather(std::span<const Cache::Index> frames) noexcept;
+
+  Core& core_;
+  bool failed_ = false;
+  Superblock next_;  // the state that the transaction makes
+};
+
+}  // namespace mirage::store::tree

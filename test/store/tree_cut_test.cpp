@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: ISC
+// The tree store under power cuts. A workload of 1000 operations runs once on a disk that records its writes and
+// flushes. Then, at every event, every image that a cut there may leave is opened, checked, and compared with what had
+// been acknowledged: all of that is there, and each operation under way is there as a whole or not at all.
+//
+// All of it: MIRAGE_CUT_STRIDE=1 store_tree_cut_test (minutes, without sanitizers). CTest takes every 61st event.
+#include <cstdlib>
+#include <functional>
+#include <map>
+#include <random>
+#include <set>
+#include <string>
+
+#include <doctest/doctest.h>
+
+#include <mirage/async/scope.hpp>
+#include <mirage/device/power_cut/power_cut.hpp>
+#include <mirage/module/check/virtual_environment.hpp>
+#include <mirage/store/tree/tree.hpp>
+
+using namespace mirage;
+using device::CutExplorer;
+using device::CutImage;
+using device::PowerCut;
+using store::tree::WalkReport;
+
+namespace {
+
+constexpr int workload_operations = 1'000;
+constexpr std::uint64_t disk_sectors = 2'048;  // 1 MiB
+
+using Model = std::map<std::string, std::string>;
+
+/// An operation under way at some time, and the state that it makes of the one before.
+struct Applied {
+  std::vector<std::pair<std::string, std::string>> sets;  ///< "" removes: no value here is empty
+  std::size_t first_event = 0;
+  std::size_t acknowledged = ~std::size_t{0};  ///< events that had been submitted then
+};
+
+/// Operations that ran at the same time, on different keys.
+using Round = std::vector<Applied>;
+
+struct World {
+  check::VirtualEnvironment environment;
+  Shard shard{environment};
+};
+
+template <class D>
+std::string start(Shard& shard, store::Tree<D>& tree) {
+  const auto started = run(shard, tree.start());
+  return !started ? "no memory" : *started ? "" : std::string{started->error().text()};
+}
+
+std::string random_value(std::mt19937& random) {
+  const std::size_t sizes[] = {5, 60, 300, 1'400, 5'000, 9'000};
+  return std::string(sizes[random() % 6] + random() % 20, static_cast<char>('a' + random() % 26));
+}
+
+/// Some change: of one value, or a batch.
+Applied random_operation(std::mt19937& random, std::set<std::string>& taken) {
+  Applied operation;
+  const std::size_t count = random() % 8 == 0 ? 4 : 1;
+  while (operation.sets.size() < count) {
+    const std::string key = (random() % 2 == 0 ? "d/k" : "k") + std::to_string(random() % 24);
+    if (!taken.insert(key).second) continue;
+    operation.sets.emplace_back(key, random() % 4 == 0 ? "" : random_value(random));
+  }
+  return operation;
+}
+
+Task<void> perform(Shard&, store::Tree<PowerCut>& tree, PowerCut& disk, Applied& operation, const Model& model) {
+  std::vector<KvChange> changes;
+  for (const auto& [key, value] : operation.sets) {
+    if (!value.empty()) changes.push_back({.kind = KvChange::Kind::set, .key = key, .value = as_bytes(value)});
+    if (value.empty() && model.contains(key)) changes.push_back({.kind = KvChange::Kind::remove, .key = key});
+  }
+  operation.first_event = disk.events();
+  const auto done = co_await tree.batch(changes);
+  if (done) operation.acknowledged = disk.events();
+}
+
+void apply(Model& model, const Applied& operation) {
+  for (const auto& [key, value] : operation.sets) {
+    if (value.empty()) {
+      model.erase(key);
+    } else {
+      model[key] = value;
+    }
+  }
+}
+
+struct Record {
+  World world;
+  PowerCut disk;
+  std::vector<Round> rounds;
+  Record() : disk(world.shard, disk_sectors) {}
+  explicit Record(Bytes image) : disk(world.shard, image) {}
+};
+
+Task<bool> run_round(Shard& shard, store::Tree<PowerCut>& tree, PowerCut& disk, Round& round, const Model& model) {
+  Scope scope{shard};
+  bool spawned = true;
+  for (Applied& each : round) spawned = spawned && scope.spawn(perform(shard, tree, disk, each, model));
+  co_await scope.join();
+  co_return spawned;
+}
+
+/// The workload, until `operations` are done or one fails.
+void work(Record& record, int operations, std::uint32_t seed, Model& model) {
+  std::mt19937 random{seed};
+  store::Tree tree{record.world.shard, record.disk};
+  REQUIRE(start(record.world.shard, tree) == "");
+  for (int done = 0; done < operations;) {
+    Round round;
+    std::set<std::string> taken;
+    const std::size_t width = random() % 4 == 0 ? 4 : 1;
+    while (round.size() < width) round.push_back(random_operation(random, taken));
+    REQUIRE(run(record.world.shard, run_round(record.world.shard, tree, record.disk, round, model)) == true);
+    bool all = true;
+    for (const Applied& each : round) {
+      all = all && each.acknowledged != ~std::size_t{0};
+      if (all) apply(model, each);
+    }
+    done += static_cast<int>(width);
+    record.rounds.push_back(std::move(round));
+    if (!all) return;
+  }
+}
+
+void format(Record& record) {
+  store::Tree tree{record.world.shard, record.disk};
+  REQUIRE(run(record.world.shard, tree.store().format({1, 2}, false)).value().has_value());
+}
+
+template <KvRo K>
+Task<bool> read_all(Shard& shard, K& store, std::string directory, Model& out) {
+  std::string after;
+  while (true) {
+    const auto page = co_await store.list(directory, after, 1'000);
+    if (!page) co_return false;
+    for (const KvEntry entry : *page) {
+      after = entry.name;
+      const std::string key = directory.empty() ? after : directory + "/" + after;
+      if (entry.kind == KvKind::directory) {
+        if (!co_await read_all(shard, store, key, out)) co_return false;
+        continue;
+      }
+      std::string& value = out[key];
+      while (value.size() < entry.size) {
+        const auto part = co_await store.get(key, value.size(), entry.size);
+        if (!part || part->empty()) co_return false;
+        for (const Slice& slice : *part) value += slice.text();
+      }
+    }
+    if (!page->more()) co_return true;
+  }
+}
+
+/// Whether `found` is `before` with some of the operations, each whole, and with all of those that are acknowledged.
+bool is_allowed(const Model& found, const Model& before, const Round& round, std::size_t events) {
+  for (std::size_t choice = 0; choice < std::size_t{1} << round.size(); ++choice) {
+    Model model = before;
+    bool has_acknowledged = true;
+    for (std::size_t i = 0; i < round.size(); ++i) {
+      if ((choice >> i & 1) != 0) apply(model, round[i]);
+      has_acknowledged = has_acknowledged && ((choice >> i & 1) != 0 || round[i].acknowledged > events);
+    }
+    if (has_acknowledged && model == found) return true;
+  }
+  return false;
+}
+
+/// Opens and checks the image: empty, or what is wrong.
+template <class D>
+std::string examine(Shard& shard, D& image, Model& found) {
+  store::Tree tree{shard, image, {.cache_bytes = 0}};
+  if (const std::string broken = start(shard, tree); !broken.empty()) return broken;
+  WalkReport report;
+  const auto checked = run(shard, tree.store().check(report));
+  if (!checked || !*checked) return "checker: " + std::string{report.problem};
+  if (run(shard, read_all(shard, tree, "", found)) != true) return "a value cannot be read";
+  return found.size() == report.keys ? "" : "a value is not listed";
+}
+
+std::size_t stride_of(const char* variable, std::size_t otherwise) {
+  const char* text = std::getenv(variable);
+  return text == nullptr ? otherwise : static_cast<std::size_t>(std::max(1, std::atoi(text)));
+}
+
+std::string failure(const CutExplorer& explorer, std::size_t variant, const std::string& what) {
+  Text<160> where;
+  explorer.describe(where.writer(), variant);
+  return std::string{where.view()} + ": " + what;
+}
+
+/// Which operations an event belongs to.
+struct History {
+  const std::vector<Round>& rounds;
+  std::size_t index = 0;
+  Model before;
+  void advance(std::size_t event) {
+    // A round is over when the next one has begun.
+    while (index + 1 < rounds.size() && rounds[index + 1].front().first_event <= event) {
+      for (const Applied& each : rounds[index]) apply(before, each);
+      ++index;
+    }
+  }
+};
+
+}  // namespace
+
+TEST_CASE("tree: power cut at every event of a workload") {
+  Record record;
+  format(record);
+  const std::size_t formatted = record.disk.events();
+  Model model;
+  work(record, workload_operations, 11, model);
+  REQUIRE(record.disk.events() > 2 * formatted);
+  const std::size_t stride = stride_of("MIRAGE_CUT_STRIDE", 61);
+  CutExplorer explorer{record.world.shard, record.disk};
+  History history{.rounds = record.rounds, .before = {}};
+  std::size_t cuts = 0;
+  std::size_t images = 0;
+  while (explorer.advance()) {
+    if (explorer.event() < formatted || (explorer.event() - formatted) % stride != 0) continue;
+    history.advance(explorer.event());
+    ++cuts;
+    for (std::size_t variant = 0; variant < explorer.variants(); ++variant) {
+      ++images;
+      World world;
+      Model found;
+      std::string broken = examine(world.shard, explorer.image(variant), found);
+      if (broken.empty() && !is_allowed(found, history.before, record.rounds[history.index], explorer.event()))
+        broken = "not a state that may be";
+      REQUIRE_MESSAGE(broken.empty(), failure(explorer, variant, broken));
+    }
+  }
+  MESSAGE(record.disk.events() << " events, " << cuts << " cuts, " << images << " images");
+  CHECK(images > 10 * cuts);
+}
+
+TEST_CASE("tree: power cuts again, while work goes on after a recovery") {
+  const std::size_t rounds = 4'000 / (100 * stride_of("MIRAGE_CUT_STRIDE", 8)) + 1;
+  std::mt19937 random{5};
+  for (std::size_t i = 0; i < rounds; ++i) {
+    Record first;
+    format(first);
+    Model model;
+    work(first, 40, static_cast<std::uint32_t>(random()), model);
+    // Some image of some cut is the disk of the second life, which is cut in its first commits.
+    CutExplorer explorer{first.world.shard, first.disk};
+    const std::size_t at = 1 + random() % (first.disk.events() - 1);
+    while (explorer.advance() && explorer.event() < at) {
+    }
+    if (explorer.event() < 2) continue;  // not formatted yet
+    const CutImage& image = explorer.image(random() % explorer.variants());
+    Record second{image.content()};
+    Model start_state;
+    REQUIRE(examine(second.world.shard, second.disk, start_state) == "");
+    Model after = start_state;
+    work(second, 4, static_cast<std::uint32_t>(random()), after);
+    CutExplorer again{second.world.shard, second.disk};
+    History history{.rounds = second.rounds, .before = start_state};
+    while (again.advance()) {
+      history.advance(again.event());
+      for (std::size_t variant = 0; variant < again.variants(); variant += 3) {
+        World world;
+        Model found;
+        std::string broken = examine(world.shard, again.image(variant), found);
+        if (broken.empty() && !is_allowed(found, history.before, second.rounds[history.index], again.event()))
+          broken = "not a state that may be";
+        REQUIRE_MESSAGE(broken.empty(), failure(again, variant, broken));
+      }
+    }
+  }
+}
+
+TEST_CASE("tree: a failed write or flush at any place, then opened anew") {
+  const std::size_t stride = stride_of("MIRAGE_CUT_STRIDE", 13);
+  for (std::size_t nth = 0; nth < 120; nth += stride) {
+    for (const bool is_flush : {false, true}) {
+      Record record;
+      format(record);
+      Model model;
+      record.disk.set_faults(is_flush ? PowerCut::Faults{.flush = nth} : PowerCut::Faults{.write = nth});
+      work(record, 100, static_cast<std::uint32_t>(nth), model);
+      if (!record.disk.struck()) continue;
+      Model found;
+      CHECK(examine(record.world.shard, record.disk, found) == "");
+      CHECK(is_allowed(found, model, record.rounds.back(), record.disk.events()));
+    }
+  }
+}
