@@ -2,9 +2,8 @@
 // For tests of what is built on Block: a disk in memory that flushes, takes its time, and fails when it is told to.
 #pragma once
 
-#include <algorithm>
-#include <utility>
-#include <vector>
+#include <cstring>
+#include <memory>
 
 #include <mirage/async/sleep.hpp>
 #include <mirage/module/block.hpp>
@@ -14,13 +13,18 @@ namespace mirage::check {
 class MemoryBlock {
  public:
   using Outcome = Result<void, BlockError>;
-  MemoryBlock(Shard& shard, std::vector<std::byte> bytes, std::uint32_t sector_size = 512)
+  /// Zeros.
+  MemoryBlock(Shard& shard, std::size_t size, std::uint32_t sector_size = 512)
       : shape{.sector_size = sector_size,
-              .sectors = bytes.size() / sector_size,
+              .sectors = size / sector_size,
               .durability = Durability::flush,
               .read_only = false},
-        content(std::move(bytes)),
-        shard_(shard) {}
+        shard_(shard),
+        memory_(new std::byte[shape.bytes()]()) {}
+  MemoryBlock(Shard& shard, Bytes image, std::uint32_t sector_size = 512)
+      : MemoryBlock(shard, image.size(), sector_size) {
+    std::memcpy(memory_.get(), image.data(), shape.bytes());
+  }
   [[nodiscard]] Shard& shard() noexcept { return shard_; }
   [[nodiscard]] const BlockGeometry& geometry() const noexcept { return shape; }
 
@@ -28,7 +32,7 @@ class MemoryBlock {
     ++reads;
     if (delay != Duration{}) co_await sleep(delay);
     const auto range = check_range(shape, sector, bytes.size());
-    if (range) std::copy_n(at(sector), bytes.size(), bytes.begin());
+    if (range && !bytes.empty()) std::memcpy(bytes.data(), at(sector), bytes.size());
     co_return range;
   }
   /// With a delay, sector by sector: another operation may come in between.
@@ -39,7 +43,7 @@ class MemoryBlock {
     if (!range || fails) co_return fails ? Outcome{Failure{BlockError::io}} : range;
     for (std::size_t done = 0; done < bytes.size(); done += shape.sector_size, ++sector) {
       if (delay != Duration{}) co_await sleep(delay);
-      std::copy_n(bytes.begin() + static_cast<std::ptrdiff_t>(done), shape.sector_size, at(sector));
+      std::memcpy(at(sector), bytes.data() + done, shape.sector_size);
     }
     co_return range;
   }
@@ -49,8 +53,9 @@ class MemoryBlock {
     co_return shape.durability == Durability::none ? Outcome{Failure{BlockError::unsupported}} : Outcome{};
   }
 
+  [[nodiscard]] MutableBytes content() noexcept { return {memory_.get(), shape.bytes()}; }
+
   BlockGeometry shape;
-  std::vector<std::byte> content;
   Duration delay{};
   std::uint64_t fail_from = 0;  ///< the number of the write that fails, as do all after it; 0: none
   std::uint64_t reads = 0;
@@ -58,10 +63,9 @@ class MemoryBlock {
   std::uint64_t flushes = 0;
 
  private:
-  [[nodiscard]] std::vector<std::byte>::iterator at(std::uint64_t sector) noexcept {
-    return content.begin() + static_cast<std::ptrdiff_t>(sector * shape.sector_size);
-  }
+  [[nodiscard]] std::byte* at(std::uint64_t sector) noexcept { return memory_.get() + sector * shape.sector_size; }
   Shard& shard_;
+  std::unique_ptr<std::byte[]> memory_;
 };
 
 }  // namespace mirage::check

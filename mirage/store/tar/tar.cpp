@@ -13,17 +13,17 @@ using tar::TarError;
 /// Reads the disk forwards through one buffer: headers that lie near each other are one request.
 class Window {
  public:
-  explicit Window(Disk& disk) noexcept : disk(disk) {}
-  [[nodiscard]] Shard& shard() const noexcept { return disk.shard(); }
+  explicit Window(Disk& disk) noexcept : disk_(disk) {}
+  [[nodiscard]] Shard& shard() const noexcept { return disk_.shard(); }
   /// The block at `position` of the disk; valid until the next call. Precondition: it lies on the disk.
   Task<Result<Bytes, KvError>> block(std::uint64_t position) {
     if (position < start_ || position + block_size - start_ > content_.size()) {
       // A header is mostly followed by a member that is skipped: small reads when members are large, and large ones
       // when the next header was in reach.
       reach_ = position - start_ < content_.size() + reach_ ? std::min<std::uint64_t>(reach_ * 2, 32 * 1024) : 4096;
-      const std::uint64_t left = disk.geometry().bytes() - position;
+      const std::uint64_t left = disk_.geometry().bytes() - position;
       content_ = {};
-      auto read = co_await read_range(disk, position, std::min(left, reach_));
+      auto read = co_await read_range(disk_, position, std::min(left, reach_));
       if (!read) co_return Failure{read.error()};
       content_ = (*read)[0];
       start_ = position;
@@ -33,7 +33,7 @@ class Window {
   }
 
  private:
-  Disk& disk;
+  Disk& disk_;
   Slice content_;
   std::uint64_t start_ = 0;
   std::uint64_t reach_ = 4096;

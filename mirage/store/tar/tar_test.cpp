@@ -68,7 +68,7 @@ Image sample() {
 
 template <class Store>
 struct World {
-  explicit World(Image image, std::uint32_t sector = 512) : block(shard, std::move(image), sector) { make(); }
+  explicit World(const Image& image, std::uint32_t sector = 512) : block(shard, Bytes{image}, sector) { make(); }
   void make() {
     if constexpr (std::constructible_from<Store, Shard&, check::MemoryBlock&, bool>) {
       store = std::make_unique<Store>(shard, block, false);

@@ -134,10 +134,11 @@ inline Module<KvRo> tar(const Module<Block>& disk, std::source_location where = 
   return library_module<KvRo>("tar", {disk.node()}, {}, "", where);
 }
 
-/// The same, and set() appends to the archive; the application asks for that by a concept of its own.
-inline Module<KvRo> tar_append(const Module<Block>& disk,
+/// The same, and set() appends to the archive; the application asks for that by a concept of its own. Its run-time key
+/// --tar-allow-volatile has the prefix `group-`.
+inline Module<KvRo> tar_append(const Module<Block>& disk, std::string group = "tar",
                                std::source_location where = std::source_location::current()) {
-  return library_module<KvRo>("tar_append", {disk.node()}, {}, "", where);
+  return library_module<KvRo>("tar_append", {disk.node()}, {}, std::move(group), where);
 }
 
 /// A store on a disk that survives crashes: `tree(block("data"))`. Made with `mirage store format`. Its run-time keys
@@ -145,6 +146,18 @@ inline Module<KvRo> tar_append(const Module<Block>& disk,
 inline Module<KvStore> tree(const Module<Block>& block, std::string group = "tree",
                             std::source_location where = std::source_location::current()) {
   return library_module<KvStore>("tree", {block.node()}, {}, std::move(group), where);
+}
+
+/// The files of a FAT volume on a disk, read only.
+inline Module<KvRo> fat_reader(const Module<Block>& disk,
+                               std::source_location where = std::source_location::current()) {
+  return library_module<KvRo>("fat_reader", {disk.node()}, {}, "", where);
+}
+
+/// The files of a FAT volume on a disk. Its run-time key --fat-allow-volatile has the prefix `group-`.
+inline Module<KvRw> fat(const Module<Block>& disk, std::string group = "fat",
+                        std::source_location where = std::source_location::current()) {
+  return library_module<KvRw>("fat", {disk.node()}, {}, std::move(group), where);
 }
 
 inline Module<Console> default_console(std::source_location where = std::source_location::current()) {

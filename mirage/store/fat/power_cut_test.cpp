@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: ISC
+// Power cuts at every write and flush of a workload: what fat.hpp promises holds in every image that may be left.
+#include <algorithm>
+#include <map>
+#include <string>
+#include <vector>
+
+#include <doctest/doctest.h>
+
+#include <mirage/async/scope.hpp>
+#include <mirage/device/power_cut/power_cut.hpp>
+#include <mirage/module/check/virtual_environment.hpp>
+#include <mirage/store/fat/check.hpp>
+#include <mirage/store/fat/fat.hpp>
+#include <mirage/store/fat/format.hpp>
+
+using namespace mirage;
+
+namespace {
+
+using Values = std::map<std::string, std::string>;
+
+/// After an operation: the number of events so far, the values, and what was renamed by it.
+struct Instant {
+  std::size_t events;
+  Values values;
+  std::string from{}, to{};
+};
+
+class Workload {
+ public:
+  Workload(Shard& shard, device::PowerCut& disk, store::Fat<device::PowerCut>& fat)
+      : shard_(shard), disk_(disk), fat_(fat) {
+    instants.push_back({disk.events(), {}});
+  }
+  void set(const std::string& key, const std::string& value) {
+    done(run(shard_, fat_.set(key, as_bytes(value))));
+    values_[key] = value;
+    note();
+  }
+  void partial(const std::string& key, std::size_t offset, const std::string& part) {
+    done(run(shard_, fat_.set_partial(key, offset, as_bytes(part))));
+    std::string& value = values_[key];
+    value = value.substr(0, offset) + part +
+            (offset + part.size() < value.size() ? value.substr(offset + part.size()) : "");
+    note();
+  }
+  void remove(const std::string& key) {
+    done(run(shard_, fat_.remove(key)));
+    values_.erase(key);
+    note();
+  }
+  void rename(const std::string& from, const std::string& to) {
+    done(run(shard_, fat_.rename(from, to)));
+    values_[to] = values_[from];
+    values_.erase(from);
+    note();
+    instants.back().from = from;
+    instants.back().to = to;
+  }
+  std::vector<Instant> instants;
+
+ private:
+  static void done(const std::optional<Result<void, KvError>>& result) { REQUIRE((result && *result)); }
+  void note() { instants.push_back({disk_.events(), values_}); }
+  Shard& shard_;
+  device::PowerCut& disk_;
+  store::Fat<device::PowerCut>& fat_;
+  Values values_;
+};
+
+void work(Workload& load) {
+  const auto fill = [](std::size_t size, char letter) { return std::string(size, letter); };
+  load.set("first", fill(700, 'a'));
+  load.set("dir/a name that is long.txt", fill(1500, 'b'));
+  load.set("first", fill(1200, 'c'));
+  load.partial("first", 300, fill(600, 'd'));
+  load.partial("first", 1000, fill(2000, 'e'));
+  load.set("dir/" + std::string(220, 'n'), fill(10, 'f'));
+  load.rename("first", "FIRST too");
+  load.rename("dir/a name that is long.txt", "moved");
+  load.set("dir/x", fill(600, 'g'));
+  load.rename("dir/x", "moved");
+  for (int i = 0; i < 4; ++i) load.set("dir/grows it " + std::to_string(i), "v");
+  load.remove("dir/" + std::string(220, 'n'));
+  load.set("again/" + std::string(230, 'm'), fill(100, 'h'));
+  load.remove("moved");
+}
+
+/// Each byte is that of one or the other, and so is the size.
+bool is_mixture(const std::string& text, const std::string& before, const std::string& after) {
+  if (text.size() != before.size() && text.size() != after.size()) return false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool old = i < before.size() && text[i] == before[i];
+    if (!old && (i >= after.size() || text[i] != after[i])) return false;
+  }
+  return true;
+}
+
+class Examiner {
+ public:
+  Examiner(Shard& shard, device::CutImage& image) : shard_(shard), check_(shard, image) {}
+  /// Empty, or what is wrong with what was left between these two states.
+  std::string examine(const Values& before, const Instant& next) {
+    if (const auto started = run(shard_, check_.start()); !started || !*started) return "does not start";
+    const auto report = run(shard_, check_.check());
+    if (!report || !*report || (*report)->damaged()) return "damaged";
+    Values all = before;
+    all.insert(next.values.begin(), next.values.end());
+    for (const auto& [key, value] : all) {
+      const auto old = find(before, key);
+      const auto fresh = find(next.values, key);
+      const auto is = read(key);
+      const bool fits = is == old || is == fresh || (is && old && fresh && is_mixture(*is, *old, *fresh));
+      if (!fits) return key + " has " + (is ? is->substr(0, 20) : "nothing");
+    }
+    if (next.from.empty() || read(next.from) == find(before, next.from)) return "";
+    return read(next.to) == find(before, next.from) ? "" : "the rename lost the value";
+  }
+
+ private:
+  static std::optional<std::string> find(const Values& in, const std::string& key) {
+    const auto at = in.find(key);
+    return at == in.end() ? std::nullopt : std::optional{at->second};
+  }
+  std::optional<std::string> read(const std::string& key) {
+    std::string all;
+    while (true) {
+      const auto part = run(shard_, check_.get(key, all.size(), 1 << 20));
+      if (!*part) return (*part).error() == KvError::not_found ? std::nullopt : std::optional{all};
+      if ((*part)->empty()) return all;
+      for (const Slice& slice : **part) all += slice.text();
+    }
+  }
+  Shard& shard_;
+  store::FatCheck<device::CutImage> check_;
+};
+
+void cut_everywhere(std::optional<store::fat::Type> type, std::size_t size, std::uint32_t sector_size) {
+  check::VirtualEnvironment environment;
+  Shard shard{environment};
+  REQUIRE(shard.log().configure("quiet"));
+  const std::vector<std::byte> zeros(size);
+  device::PowerCut blank{shard, zeros, sector_size};
+  {
+    store::DiskOf<device::PowerCut> disk{shard, blank};
+    REQUIRE(run(shard, store::fat::format(disk, {.type = type}))->has_value());
+  }
+  device::PowerCut disk{shard, blank.content(), sector_size};
+  store::Fat<device::PowerCut> fat{shard, disk, false};
+  REQUIRE(run(shard, fat.start())->has_value());
+  Workload load{shard, disk, fat};
+  work(load);
+  device::CutExplorer explorer{shard, disk, 1, 1};
+  std::size_t images = 0;
+  std::size_t now = 0;
+  while (explorer.advance()) {
+    while (now + 1 < load.instants.size() && load.instants[now + 1].events <= explorer.event()) ++now;
+    const Values& before = load.instants[now].values;
+    const Instant& next = load.instants[std::min(now + 1, load.instants.size() - 1)];
+    for (std::size_t variant = 0; variant < explorer.variants(); ++variant, ++images) {
+      Examiner examiner{shard, explorer.image(variant)};
+      const std::string broken = examiner.examine(before, next);
+      if (broken.empty()) continue;
+      Text<80> what;
+      explorer.describe(what.writer(), variant);
+      FAIL("event ", explorer.event(), " of operation ", now, ", ", std::string{what.view()}, ": ", broken);
+    }
+  }
+  CHECK(images > 500);
+}
+
+}  // namespace
+
+TEST_CASE("fat: power cuts, FAT12") { cut_everywhere(store::fat::Type::fat12, 64 * 1024, 512); }
+TEST_CASE("fat: power cuts, FAT32") { cut_everywhere(store::fat::Type::fat32, 64 * 1024, 512); }
+TEST_CASE("fat: power cuts, sectors of 4096 bytes") { cut_everywhere(store::fat::Type::fat12, 256 * 1024, 4096); }
