@@ -138,6 +138,9 @@ Task<Result<void, StartError>> Stack::start() {
   if (!is_usable(options_.ipv6.address)) {
     co_return Failure{StartError("net: {} is no address for a host, such as 2001:db8::2/64", options_.ipv6.address)};
   }
+  if (options_.tcp.congestion == tcp::unknown_algorithm) {
+    co_return Failure{StartError("net: TCP's congestion control is cubic, newreno or none")};
+  }
   MIRAGE_CO_CHECK(prepare());
   if (options_.ipv6.enabled) start_ipv6();
   if (!options_.ipv4_enabled) co_return Result<void, StartError>{};

@@ -23,6 +23,13 @@ std::size_t in_use(Testbed& bed) { return bed.shard.buffers().statistics().bytes
 
 }  // namespace
 
+TEST_CASE("an unknown congestion control is refused at start") {
+  CHECK(tcp::algorithm_named("newreno") == tcp::Algorithm::newreno);
+  test::Testbed bed{{.tcp = {.congestion = tcp::algorithm_named("reno")}}};
+  bed.start();
+  CHECK(bed.start_error == "net: TCP's congestion control is cubic, newreno or none");
+}
+
 TEST_CASE("a static address is announced at once, and asked for once") {
   Testbed bed;
   bed.start(true);

@@ -50,6 +50,8 @@ Configuring checks the wiring and the keys; nothing is generated but the build f
   ipv4-only=false
   ipv6-only=false
   tcp-connections=0
+  tcp-congestion=cubic
+  tcp-ecn=false
   name=website
   logs=info
   delay=0s
@@ -83,6 +85,8 @@ What was configured is remembered.
             --ipv4-only            false (default)          no IPv6
             --ipv6-only            false (default)          no IPv4
             --tcp-connections      0 (default)              TCP connections at most; 0 for what the memory allows
+            --tcp-congestion       cubic (default)          TCP's congestion control: cubic, newreno or none
+            --tcp-ecn              false (default)          ask for explicit congestion notification when opening connections; peers that ask get it
             --name                 website (default)        name of this unikernel, in logs and to the network
             --logs                 info (default)           what to log: LEVEL or SOURCE:LEVEL, separated by commas
             --delay                0s (default)             wait before starting
@@ -120,6 +124,8 @@ The project's keys are part of the help.
     --ipv4-only                no IPv6; true or false (default: false)
     --ipv6-only                no IPv4; true or false (default: false)
     --tcp-connections=VALUE    TCP connections at most; 0 for what the memory allows; a number from 0 to 4294967295 (default: 0)
+    --tcp-congestion=VALUE     TCP's congestion control: cubic, newreno or none; text (default: cubic)
+    --tcp-ecn                  ask for explicit congestion notification when opening connections; peers that ask get it; true or false (default: false)
     --name=VALUE               name of this unikernel, in logs and to the network; text (default: website)
     --logs=VALUE               what to log: LEVEL or SOURCE:LEVEL, separated by commas; text (default: info)
     --delay=VALUE              wait before starting; a duration such as 500ms, 10s or 2m (default: 0s)

@@ -26,7 +26,7 @@ class Unusable(Exception):
 
 def station_options(case):
     """What the command line of station says about the stack."""
-    return [f"--{name}={case.options[name]}" for name in ("window", "mtu", "connections") if name in case.options]
+    return [f"--{name}={case.options[name]}" for name in ("window", "mtu", "connections", "family") if name in case.options]
 
 
 class Station:

@@ -275,6 +275,13 @@ net::StackOptions options_of(int count, char** arguments) {
     const auto given = static_cast<std::uint32_t>(number(argument.substr(value + 1)));
     if (argument.starts_with("--window=")) options.tcp.receive_window = given;
     if (argument.starts_with("--connections=")) options.tcp.maximum_connections = given;
+    if (argument == "--family=6") {
+      options.ipv4_enabled = false;
+      options.ipv6 = {.enabled = true,
+                      .accept_router_advertisements = false,
+                      .address = {*IpAddress::parse("fd00::2"), 64},
+                      .gateway = *IpAddress::parse("fd00::1")};
+    }
   }
   return options;
 }
@@ -311,7 +318,7 @@ std::uint16_t mtu_of(int count, char** arguments) {
     return any;
   };
   application.start();
-  settle();
+  bed.run(10s);  // with IPv6 it asks whether somebody has its address, and for routers
   bed.net.sent.clear();
   std::print("done {}\n", now());
   std::fflush(stdout);
@@ -359,6 +366,7 @@ int run_on_tap(const net::StackOptions& options) {
     for (std::size_t end = 0; (end = pending.find('\n')) != std::string::npos; pending.erase(0, end + 1)) {
       const std::string text = pending.substr(0, end);
       if (!application.perform(split(text))) unknown(text);
+      (void)shard.turn();  // before the next call: it may end the flow that this one uses
     }
     const bool busy = shard.turn();
     std::fflush(stdout);
@@ -376,6 +384,8 @@ int main(int count, char** arguments) {
   if (mode == "virtual") run_virtual(options, mtu_of(count, arguments));
   target::posix::Environment::take_attachments(count, arguments);
   if (mode == "tap") return run_on_tap(options);
-  std::print(stderr, "usage: station virtual|tap --net:service=TAP [--window=BYTES] [--connections=N] [--mtu=N]\n");
+  std::print(
+      stderr,
+      "usage: station virtual|tap --net:service=TAP [--window=BYTES] [--connections=N] [--mtu=N] [--family=6]\n");
   return 2;
 }

@@ -16,6 +16,7 @@ Actions on_segment(Tcb& tcb, const Segment& segment, Time now) noexcept {
   // The third check, security and precedence, has no modern counterpart.
   if (detail::check_sequence(a) && detail::check_reset(a) && detail::check_syn(a) && detail::check_acknowledgement(a)) {
     detail::take_urgent(a);
+    detail::take_mark(a);
     detail::take_text(a);
     detail::take_fin(a);
   }

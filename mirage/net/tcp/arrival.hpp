@@ -31,6 +31,7 @@ struct Arrival {
 [[nodiscard]] bool check_syn(Arrival& a) noexcept;              // fourth
 [[nodiscard]] bool check_acknowledgement(Arrival& a) noexcept;  // fifth
 void take_urgent(Arrival& a) noexcept;                          // sixth
+void take_mark(Arrival& a) noexcept;                            // RFC 3168
 void take_text(Arrival& a) noexcept;                            // seventh
 void take_fin(Arrival& a) noexcept;                             // eighth
 void arrive_in_syn_sent(Arrival& a) noexcept;                   // section 3.10.7.3

@@ -29,7 +29,7 @@ Tcb sender(std::uint32_t window) {
 TEST_CASE("CUBIC: the window follows W_cubic(t) = C (t - K)^3 + W_max, RFC 9438 figures 1 and 2") {
   constexpr double maximum = 400;  // segments
   Tcb tcb = sender(400 * segment);
-  Cubic::reduce(tcb, false, Time{});
+  Cubic::reduce(tcb, Cause::loss, Time{});
   CHECK(tcb.congestion.threshold > 279 * segment);
   CHECK(tcb.congestion.threshold < 281 * segment);
   tcb.congestion.window = tcb.congestion.threshold;
@@ -64,7 +64,7 @@ TEST_CASE("CUBIC: K and the curve in integers") {
 TEST_CASE("CUBIC: on short and slow paths at least what Reno would have, RFC 9438 section 4.3") {
   Tcb tcb = sender(20 * segment);
   tcb.round_trip.smoothed = 1ms;
-  Cubic::reduce(tcb, false, Time{});
+  Cubic::reduce(tcb, Cause::loss, Time{});
   tcb.congestion.window = tcb.congestion.threshold;
   Time now{Duration{5s}};
   for (int round = 0; round < 40; ++round, now += 1ms) {
@@ -79,14 +79,14 @@ TEST_CASE("CUBIC: on short and slow paths at least what Reno would have, RFC 943
 
 TEST_CASE("CUBIC: fast convergence gives way to a newcomer, RFC 9438 section 4.7; a time-out begins anew, 4.8") {
   Tcb tcb = sender(100 * segment);
-  Cubic::reduce(tcb, false, Time{});
+  Cubic::reduce(tcb, Cause::loss, Time{});
   CHECK(tcb.congestion.cubic.maximum == 100 * segment);
   tcb.congestion.window = 80 * segment;
-  Cubic::reduce(tcb, false, Time{});
+  Cubic::reduce(tcb, Cause::loss, Time{});
   CHECK(tcb.congestion.cubic.maximum == 68 * segment);
   Cubic::undo(tcb);
   CHECK(tcb.congestion.cubic.maximum == 100 * segment);
-  Cubic::reduce(tcb, true, Time{});
+  Cubic::reduce(tcb, Cause::timeout, Time{});
   CHECK(tcb.congestion.cubic.maximum == 0);
 }
 
@@ -124,7 +124,7 @@ TEST_CASE("HyStart++: a round trip that grows ends slow start after five rounds,
 TEST_CASE("none: nothing is held back") {
   Tcb tcb = sender(10 * segment);
   None::established(tcb);
-  None::reduce(tcb, false, Time{});
+  None::reduce(tcb, Cause::loss, Time{});
   CHECK(tcb.congestion.window == largest_window);
   CHECK(tcb.congestion.threshold == largest_window);
 }

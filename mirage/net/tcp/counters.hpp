@@ -22,6 +22,7 @@ struct Counters {
   std::uint64_t reset_by_peer = 0;
   std::uint64_t timed_out = 0;
   std::uint64_t resets_sent = 0;
+  std::uint64_t congestion_marks = 0;  ///< received: a router has marked instead of dropped
   // Before a connection was found
   std::uint64_t malformed = 0;
   std::uint64_t bad_checksum = 0;

@@ -34,6 +34,7 @@ Departure acknowledging(Tcb& tcb, Sequence sequence, Time now, bool report = tru
                       .window = advertise(tcb),
                       .segment_size = tcb.send.segment_size,
                       .options = {}};
+  if (tcb.ecn.echo) departure.flags |= Flags::ece;
   tcb.timestamps.acknowledged = tcb.receive.next;
   stamp(tcb, now, departure.options);
   point_to_urgent(tcb.send, departure);
@@ -71,6 +72,7 @@ Departure synchronise(Tcb& tcb, Time now) noexcept {
                       // Never scaled in a SYN: RFC 7323 section 2.2.
                       .window = static_cast<std::uint16_t>(std::min(tcb.receive.space, 0xffffU)),
                       .options = {}};
+  if (tcb.ecn.on) departure.flags |= static_cast<std::uint8_t>(Flags::ece | (answers ? 0 : Flags::cwr));
   departure.options.maximum_segment_size = tcb.receive.segment_size;
   departure.options.has_window_scale = tcb.receive.scaling;
   departure.options.window_scale = tcb.receive.window_shift;
@@ -83,6 +85,16 @@ Departure synchronise(Tcb& tcb, Time now) noexcept {
   return departure;
 }
 
+/// RFC 3168 sections 6.1.2, 6.1.5, 6.1.6: only new text may be marked, no retransmission and no probe; the first of it
+/// after a reduction says that there was one.
+void mark(Tcb& tcb, Departure& departure) noexcept {
+  const bool fresh = departure.sequence >= tcb.send.maximum && departure.length > 0 && !tcb.send.probe;
+  if (!tcb.ecn.on || !fresh) return;
+  departure.markable = true;
+  if (tcb.ecn.answer) departure.flags |= Flags::cwr;
+  tcb.ecn.answer = false;
+}
+
 /// `length` bytes at `sequence`, with the FIN if it follows.
 Departure text(Tcb& tcb, Sequence sequence, std::uint32_t length, bool fin, Time now) noexcept {
   // Blocks never make a segment larger than the path takes (RFC 9293 section 3.7.1): they follow on their own.
@@ -92,6 +104,7 @@ Departure text(Tcb& tcb, Sequence sequence, std::uint32_t length, bool fin, Time
   const Sequence end = sequence + length + (fin ? 1 : 0);
   if (fin) departure.flags |= Flags::fin;
   if (length > 0 && sequence + length == tcb.send.end) departure.flags |= Flags::psh;
+  mark(tcb, departure);
   departs(tcb, sequence, end, now);
   // Text with an acknowledgement is no duplicate (RFC 5681 section 2): those that are owed still follow, on their own.
   const std::uint8_t owed = tcb.receive.duplicates_owed;
@@ -165,8 +178,9 @@ std::uint32_t text_length(const Tcb& tcb, std::uint32_t maximum_payload) noexcep
   const SendVariables& s = tcb.send;
   const std::uint32_t segment = s.segment_size;
   std::uint32_t length = std::min({unsent(s), peer_room(tcb), congestion_room(tcb)});
-  // A device that segments would repeat the urgent pointer in each.
-  const std::uint32_t largest = s.urgent_pending ? segment : std::max(maximum_payload / segment * segment, segment);
+  // A device that segments would repeat the urgent pointer in each, and CWR.
+  const bool alone = s.urgent_pending || tcb.ecn.answer;
+  const std::uint32_t largest = alone ? segment : std::max(maximum_payload / segment * segment, segment);
   if (length >= largest) return largest;
   const std::uint32_t tail = length % segment;
   if (tail != 0 && !tail_may_go(tcb, length)) length -= tail;
@@ -276,6 +290,7 @@ void departure_failed(Tcb& tcb, const Departure& departure) noexcept {
     return;
   }
   SendVariables& s = tcb.send;
+  if (synchronised(tcb.state) && (departure.flags & Flags::cwr) != 0) tcb.ecn.answer = true;
   tcb.round_trip.timing = false;
   if (!synchronised(tcb.state)) {
     s.next = earlier(s.next, departure.sequence);

@@ -2,8 +2,10 @@
 // The application's calls: flows, awaiters, listeners.
 #include <algorithm>
 
+#include <mirage/net/tcp/congestion/algorithm.hpp>
 #include <mirage/net/tcp/tcp.hpp>
 #include <mirage/net/tcp/user.hpp>
+#include <mirage/net/tcp/window.hpp>
 
 namespace mirage::net::tcp {
 
@@ -13,6 +15,7 @@ Result<SliceList, FlowError> Tcp::read(Connection& connection) noexcept {
   if (connection.discards) return Failure{FlowError::closed};
   if (connection.unread() > 0) {
     SliceList slices = connection.received().take(nodes_);
+    note_taken(connection.tcb(), static_cast<std::uint32_t>(slices.byte_count()), largest_space(), shard_.now());
     if (urgent_bytes(connection.tcb(), connection.received().size()) == 0)
       connection.tcb().receive.urgent_pending = false;
     if (!connection.closed) touch(connection);  // the window may open
@@ -38,7 +41,12 @@ Result<void, FlowError> ReadableAwaiter::await_resume() const noexcept {
 
 std::uint32_t Tcp::room(const Connection& connection) const noexcept {
   const std::uint32_t size = connection.sending().size();
-  return size < options_.send_buffer ? options_.send_buffer - size : 0;
+  // Twice the congestion window: one on its way, and one to go when that is acknowledged; as far as there is memory.
+  const std::size_t share = shard_.buffers().low() ? 0 : shard_.buffers().available() / 8;
+  const auto most = static_cast<std::uint32_t>(std::min<std::size_t>(options_.largest_send_buffer, share));
+  const std::uint32_t window = std::min(connection.tcb().congestion.window, congestion::largest_window);
+  const std::uint32_t bound = std::max(options_.send_buffer, std::min(2 * window, most));
+  return size < bound ? bound - size : 0;
 }
 
 bool WriteAwaiter::advance() noexcept {

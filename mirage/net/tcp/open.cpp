@@ -47,9 +47,16 @@ OpenParameters Tcp::parameters(const Endpoint& local, const Endpoint& remote, co
           .send_segment_size = segment_size_of(path),
           .receive_segment_size = segment_size_of(path),
           .receive_space = static_cast<std::uint32_t>(std::min<std::size_t>(options_.receive_window, share)),
+          .largest_space = largest_space(),
           // RFC 7323 section 5.4; the same for each incarnation of the connection, so that time never runs backwards.
           .timestamp_offset = static_cast<std::uint32_t>(tuple_hash(key_, local, remote, salt_timestamp)),
-          .congestion = options_.congestion};
+          .congestion = options_.congestion,
+          .offer_ecn = options_.offer_ecn};
+}
+
+std::uint32_t Tcp::largest_space() const noexcept {
+  return static_cast<std::uint32_t>(
+      std::min<std::size_t>(options_.largest_receive_window, shard_.buffers().bound() / 8));
 }
 
 Connection* Tcp::create(const Tcb& tcb, const Path& path) noexcept {
@@ -168,7 +175,7 @@ void Tcp::send_cookie(ListenEntry& entry, const Segment& syn, const OpenParamete
     options.timestamp = make_cookie_timestamp(timestamp_at(parameters.timestamp_offset, now), syn.options);
     options.timestamp_echo = syn.options.timestamp;
     options.has_window_scale = syn.options.has_window_scale;
-    options.window_scale = window_shift_for(parameters.receive_space);
+    options.window_scale = window_shift_for(std::max(parameters.receive_space, parameters.largest_space));
     options.sack_permitted = syn.options.sack_permitted;
   }
   entry.cookies_until = now + 2 * cookie_lifetime;

@@ -15,6 +15,8 @@ namespace {
 constexpr std::uint32_t inline_payload = 256;
 /// How soon to go on after the layer below had no room.
 constexpr Duration retry_delay = 1ms;
+/// RFC 3168 section 5, in the traffic class.
+constexpr std::uint8_t ect_0 = 2;
 }  // namespace
 
 std::uint32_t Tcp::receive_space(const Connection& connection) const noexcept {
@@ -117,7 +119,7 @@ Tcp::Sent Tcp::send(Connection& connection, const Departure& departure) noexcept
   }
   write_header(departure, connection.local.port, connection.remote.port, connection.whole_path(), ip_.capabilities(),
                frame);
-  const auto sent = ip_.send(connection.whole_path(), 0, std::move(frame));
+  const auto sent = ip_.send(connection.whole_path(), departure.markable ? ect_0 : 0, std::move(frame));
   if (!sent && sent.error() == IpError::queue_full) {
     ++counters_.send_refused;
     return Sent::no_room;

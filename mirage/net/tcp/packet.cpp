@@ -36,6 +36,7 @@ Result<Incoming, PacketError> read_packet(const IpPacket& packet) noexcept {
                               .window = header.window,
                               .urgent = header.urgent,
                               .length = length,
+                              .marked = (packet.traffic_class & 3) == 3,
                               .pieces = count_pieces(length, packet.segment_size),
                               .options = view->option_bytes().empty() ? wire::TcpOptionSet{} : view->options()},
                   .local_port = header.destination_port,

@@ -12,6 +12,8 @@ namespace mirage::net::tcp::recovery {
 
 namespace {
 
+using congestion::Cause;
+
 /// What one acknowledgement, or the expiry of a timer, says.
 struct News {
   Time now;
@@ -19,6 +21,7 @@ struct News {
   std::uint32_t acknowledged = 0;  ///< bytes below the new SND.UNA
   std::uint32_t lost = 0;          ///< bytes that are taken for lost now
   std::uint32_t reported = 0;      ///< bytes that the peer has received twice, RFC 2883
+  bool marked = false;             ///< a router has marked what we sent
   bool limited = false;            ///< the window held sending back when that went out
 };
 
@@ -57,6 +60,7 @@ void advance(Tcb& tcb, const Segment& segment, News& news) noexcept {
   s.next = later(s.next, acknowledgement);
   s.probe = false;
   if (s.urgent <= acknowledgement) s.urgent_pending = false;
+  if (tcb.ecn.reduced && acknowledgement > tcb.ecn.round) tcb.ecn.reduced = false;
   tcb.congestion.duplicates = 0;
   on_acknowledged(tcb.round_trip, acknowledgement, news.now, tcb.deadlines.last_sent, echo);
   tcb.deadlines.stalled_since = never;
@@ -127,11 +131,28 @@ void remember(Tcb& tcb) noexcept {
   c.doubtful = 0;
 }
 
+/// RFC 3168 section 6.1.2: once for what was on its way, whether that was marked or lost.
+bool reduced_in_this_round(const Tcb& tcb) noexcept {
+  return tcb.ecn.reduced && tcb.send.unacknowledged <= tcb.ecn.round;
+}
+
+/// RFC 3168 section 6.1.2: as after a loss, though nothing is to be repaired.
+void heed_mark(Tcb& tcb, Time now) noexcept {
+  CongestionVariables& c = tcb.congestion;
+  if (reduced_in_this_round(tcb)) return;
+  congestion::hooks(c.algorithm).reduce(tcb, Cause::mark, now);
+  c.window = std::min(c.window, c.threshold);
+  c.acknowledged = 0;
+  tcb.ecn.round = tcb.send.maximum;
+  tcb.ecn.reduced = tcb.ecn.answer = true;
+}
+
 /// RFC 6675 section 5 (4), RFC 6582 section 3.2 step 2.
 void enter(Tcb& tcb, const News& news) noexcept {
   CongestionVariables& c = tcb.congestion;
   remember(tcb);
-  congestion::hooks(c.algorithm).reduce(tcb, false, news.now);
+  if (!reduced_in_this_round(tcb)) congestion::hooks(c.algorithm).reduce(tcb, Cause::loss, news.now);
+  tcb.ecn.answer = tcb.ecn.on;
   prr::begin(tcb, news.delivery.bytes);
   c.recover = c.doubtful_end = tcb.send.maximum;
   c.phase = Phase::recovery;
@@ -233,6 +254,7 @@ void react(Tcb& tcb, const News& news) noexcept {
   switch (c.phase) {
     case Phase::open:
       if (news.lost > 0 || (over && tcb.loss.board.lost > 0)) return enter(tcb, news);
+      if (news.marked) return heed_mark(tcb, news.now);
       return grow(tcb, news);
     case Phase::recovery:
       return prr::on_acknowledgement(tcb, news.delivery.bytes, news.acknowledged > 0 && news.lost == 0);
@@ -247,14 +269,17 @@ void heed_probe(Tcb& tcb, Sequence acknowledgement, const News& news) noexcept {
   if (!rack::probe_repaired(tcb, acknowledgement, duplicate)) return;
   CongestionVariables& c = tcb.congestion;
   if (c.phase != Phase::open) return;
-  congestion::hooks(c.algorithm).reduce(tcb, false, news.now);
+  congestion::hooks(c.algorithm).reduce(tcb, Cause::loss, news.now);
   c.window = std::min(c.window, c.threshold);
+  tcb.ecn.answer = tcb.ecn.on;
 }
 
 }  // namespace
 
 std::uint32_t on_acknowledgement(Tcb& tcb, const Segment& segment, bool duplicate, Time now) noexcept {
-  News news{.now = now, .delivery = {.now = Stamp::of(now), .minimum = tcb.loss.minimum}};
+  News news{.now = now,
+            .delivery = {.now = Stamp::of(now), .minimum = tcb.loss.minimum},
+            .marked = tcb.ecn.on && segment.has(Flags::ece)};
   take_blocks(tcb, segment, news);
   if (segment.acknowledgement > tcb.send.unacknowledged) {
     advance(tcb, segment, news);
@@ -275,7 +300,8 @@ void on_timeout(Tcb& tcb, bool first, Time now) noexcept {
   l.doubt = first && c.phase == Phase::open ? 1 : 0;
   if (first && c.phase != Phase::recovery) {  // RFC 5681 equation 4, once for a loss
     remember(tcb);
-    congestion::hooks(c.algorithm).reduce(tcb, true, now);
+    congestion::hooks(c.algorithm).reduce(tcb, Cause::timeout, now);
+    tcb.ecn.answer = tcb.ecn.on;
   }
   c.window = tcb.send.segment_size;
   c.acknowledged = 0;

@@ -21,6 +21,7 @@ struct Segment {
   std::uint16_t window = 0;  ///< as in the header, not scaled
   std::uint16_t urgent = 0;  ///< with URG: where urgent text ends, from `sequence` on
   std::uint32_t length = 0;  ///< payload bytes
+  bool marked = false;       ///< a router on the way met congestion: RFC 3168 section 5, CE
   std::uint8_t pieces = 1;   ///< segments on the wire that a device has coalesced into this one
   wire::TcpOptionSet options{};
 
@@ -41,6 +42,7 @@ struct Departure {
   std::uint32_t length = 0;  ///< payload bytes, from `sequence` on; more than segment_size: the device segments
   std::uint16_t segment_size = 0;
   std::uint16_t urgent = 0;
+  bool markable = false;  ///< a router may mark it instead of dropping it: ECT(0)
   wire::TcpOptionSet options{};
 };
 

@@ -34,7 +34,8 @@ constexpr void each_send_field(Visit&& visit, auto& s) {
 template <class Visit>
 constexpr void each_receive_field(Visit&& visit, auto& r) {
   for (auto* sequence : {&r.initial, &r.next, &r.edge, &r.fin, &r.latest}) visit(sequence->value);
-  visit(r.space), visit(r.space_limit), visit(r.segment_size), visit(r.window_shift), visit(r.scaling);
+  visit(r.space), visit(r.space_limit), visit(r.taken), visit(r.taken_since.value), visit(r.segment_size),
+      visit(r.window_shift), visit(r.scaling);
   visit(r.segments_to_acknowledge), visit(r.duplicates_owed), visit(r.acknowledge_now), visit(r.fin_seen);
   visit(r.sack), visit(r.discard);
   for (auto& range : r.ranges.items) visit(range.begin.value), visit(range.end.value);
@@ -73,6 +74,8 @@ constexpr void each_time_field(Visit&& visit, auto& tcb) {
   visit(t.backoff);
   auto& s = tcb.timestamps;
   visit(s.on), visit(s.offset), visit(s.recent), visit(s.recent_at), visit(s.acknowledged.value);
+  auto& e = tcb.ecn;
+  visit(e.on), visit(e.echo), visit(e.answer), visit(e.reduced), visit(e.round.value);
   auto& d = tcb.deadlines;
   for (auto* time : {&d.retransmit, &d.acknowledge, &d.loss, &d.keep_alive, &d.linger, &d.stalled_since, &d.challenge,
                      &d.last_sent}) {

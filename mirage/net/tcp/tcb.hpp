@@ -4,7 +4,9 @@
 // queues), so that a TCB can be written, moved and restored at any event: see serialise.hpp, which lists each field.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <string_view>
 
 #include <mirage/base/address.hpp>
 #include <mirage/base/time.hpp>
@@ -40,13 +42,15 @@ struct SendVariables {
 
 /// Receive sequence variables, RFC 9293 figure 4.
 struct ReceiveVariables {
-  Sequence initial;                  ///< IRS
-  Sequence next;                     ///< RCV.NXT
-  Sequence edge;                     ///< right edge of the largest window advertised: it never moves back
-  Sequence fin;                      ///< where the peer's FIN is, once seen
-  Sequence urgent;                   ///< RCV.UP: behind the last urgent byte
-  std::uint32_t space = 0;           ///< bytes that the connection can take from `next` on
-  std::uint32_t space_limit = 0;     ///< `space` of an empty connection
+  Sequence initial;               ///< IRS
+  Sequence next;                  ///< RCV.NXT
+  Sequence edge;                  ///< right edge of the largest window advertised: it never moves back
+  Sequence fin;                   ///< where the peer's FIN is, once seen
+  Sequence urgent;                ///< RCV.UP: behind the last urgent byte
+  std::uint32_t space = 0;        ///< bytes that the connection can take from `next` on
+  std::uint32_t space_limit = 0;  ///< `space` of an empty connection; grows with what the application takes
+  std::uint32_t taken = 0;        ///< bytes that it has taken since `taken_since`
+  Stamp taken_since;
   std::uint16_t segment_size = 536;  ///< MSS that we announced
   std::uint8_t window_shift = 0;     ///< of the windows that we advertise; 0 unless both sides scale
   bool scaling = false;              ///< offered by us; after the peer's SYN: agreed
@@ -65,6 +69,17 @@ struct ReceiveVariables {
 /// The congestion algorithm of a connection; each has a file in congestion/.
 enum class Algorithm : std::uint8_t { none, newreno, cubic };
 inline constexpr std::size_t algorithm_count = 3;
+/// Its value for a name that is none: Stack::start() refuses it.
+inline constexpr Algorithm unknown_algorithm{0xff};
+
+/// By its name, as in the key --tcp-congestion.
+[[nodiscard]] constexpr Algorithm algorithm_named(std::string_view name) noexcept {
+  constexpr std::array<std::string_view, algorithm_count> names{"none", "newreno", "cubic"};
+  for (std::size_t i = 0; i < algorithm_count; ++i) {
+    if (names[i] == name) return static_cast<Algorithm>(i);
+  }
+  return unknown_algorithm;
+}
 
 /// RFC 9438. Times in milliseconds, modulo 2^32; windows in bytes.
 struct CubicVariables {
@@ -171,8 +186,17 @@ struct Deadlines {
   Time last_sent{};            ///< of anything that occupies sequence numbers
 };
 
+/// Explicit congestion notification, RFC 3168 section 6.1.
+struct Ecn {
+  bool on = false;       ///< offered by us; after the peer's SYN: agreed
+  bool echo = false;     ///< a mark arrived: acknowledgements say so until the peer has reacted
+  bool answer = false;   ///< we have reacted: the next new segment says so (CWR)
+  bool reduced = false;  ///< the window has been reduced for what was sent before `round`
+  Sequence round;        ///< SND.MAX at that time
+};
+
 struct Tcb {
-  static constexpr std::uint16_t version = 2;
+  static constexpr std::uint16_t version = 3;
   Endpoint local;
   Endpoint remote;
   State state = State::closed;
@@ -184,6 +208,7 @@ struct Tcb {
   ReceiveVariables receive;
   CongestionVariables congestion;
   LossVariables loss;
+  Ecn ecn;
   RoundTrip round_trip;
   Timestamps timestamps;
   Deadlines deadlines;

@@ -99,6 +99,7 @@ void Tcp::arrive(Connection& connection, const Incoming& incoming, IpPacket& pac
     ++counters_.receive_memory;
     return;
   }
+  if (incoming.segment.marked && connection.tcb().ecn.on) ++counters_.congestion_marks;
   const Actions actions = on_segment(connection.tcb(), incoming.segment, shard_.now());
   apply(connection, actions, std::move(payload));
 }
@@ -109,7 +110,8 @@ bool Tcp::make_room(Connection& connection, const Segment& segment, const SliceL
   const auto fits = [&] {
     // Twice the window is what a window's worth of frames may pin (see receive_space); as much again for small
     // segments.
-    return nodes_.has(slices + 1) && connection.received().pinned() < 4 * std::uint64_t{options_.receive_window};
+    return nodes_.has(slices + 1) &&
+           connection.received().pinned() < 4 * std::uint64_t{connection.tcb().receive.space_limit};
   };
   const bool in_order = segment.sequence <= connection.tcb().receive.next;
   const bool low = shard_.buffers().low();

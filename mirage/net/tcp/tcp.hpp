@@ -10,7 +10,7 @@
 // Whatever looks at a connection's TCB or queues calls unpack() first. flush() packs those that have been idle longest
 // when more than `working_connections` are not packed.
 //
-// Deliberately not here yet: Fast Open, ECN.
+// Deliberately not here yet: Fast Open.
 #pragma once
 
 #include <mirage/async/shard.hpp>
@@ -32,11 +32,14 @@ struct TcpOptions {
   std::uint32_t working_connections = 1024;  ///< beyond, idle ones are packed
   std::uint32_t maximum_time_wait = 4096;
   std::uint32_t maximum_listeners = 64;
-  std::uint32_t receive_window = 256 * 1024;   ///< bytes for each connection; it may pin twice that
-  std::uint32_t send_buffer = 256 * 1024;      ///< bytes for each connection
-  std::uint32_t maximum_slices = 65536;        ///< in all queues together
+  std::uint32_t receive_window = 256 * 1024;       ///< bytes for each connection; it may pin twice that
+  std::uint32_t largest_receive_window = 4 << 20;  ///< to which it grows; an eighth of the buffer pool at most
+  std::uint32_t send_buffer = 256 * 1024;          ///< bytes for each connection
+  std::uint32_t largest_send_buffer = 4 << 20;     ///< to which it grows; an eighth of what is left at most
+  std::uint32_t maximum_slices = 65536;            ///< in all queues together
   std::uint32_t challenges_per_second = 1000;  ///< RFC 5961 section 7: between half and three halves of it, drawn anew
   Algorithm congestion = Algorithm::cubic;
+  bool offer_ecn = false;  ///< RFC 3168, when opening; peers that ask for it always get it
 };
 
 class Tcp {
@@ -103,6 +106,7 @@ class Tcp {
                                    IpPacket& packet) noexcept;
   [[nodiscard]] Connection* create(const Tcb& tcb, const Path& path) noexcept;
   [[nodiscard]] bool admit() noexcept;
+  [[nodiscard]] std::uint32_t largest_space() const noexcept;
   [[nodiscard]] OpenParameters parameters(const Endpoint& local, const Endpoint& remote, const Path& path) noexcept;
   [[nodiscard]] Port choose_port(const IpAddress& local, const Endpoint& remote) noexcept;
   [[nodiscard]] ListenEntry* find_listener(Port port) noexcept;

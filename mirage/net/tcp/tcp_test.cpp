@@ -349,6 +349,27 @@ TEST_CASE("a device that segments gets large segments of whole multiples, gather
   CHECK(sent.offload.checksum_offset == 16);
 }
 
+TEST_CASE("the send buffer grows with the congestion window as far as there is memory") {
+  Bench bench{{.send_buffer = 4096}, std::size_t{1} << 20};
+  auto listener = bench.tcp.listen(7);
+  Flow flow = accept(bench, *listener);
+  const auto bytes = text(200'000);
+  const auto set_window = [&](std::uint32_t window) {
+    bench.tcp.each_tcb([&](Tcb& tcb) { tcb.congestion.window = window; });
+  };
+  set_window(2000);
+  CHECK_FALSE(write(flow, Bytes(bytes).first(4097)));  // what fits is taken all the same
+  flow.abort();
+  Flow second = accept(bench, *listener, 4001);
+  set_window(20'000);
+  CHECK(write(second, Bytes(bytes).first(40'000)));
+  second.abort();
+  Flow third = accept(bench, *listener, 4002);
+  set_window(1 << 30);
+  CHECK_FALSE(write(third, Bytes(bytes).first(200'000)));  // more than an eighth of the pool
+  third.abort();
+}
+
 TEST_CASE("a static slice larger than the send buffer is taken in parts") {
   Bench bench{{.send_buffer = 4096}};
   auto listener = bench.tcp.listen(7);

@@ -54,6 +54,17 @@ void take_urgent(Arrival& a) noexcept {
   r.urgent_pending = true;
 }
 
+/// RFC 3168 section 6.1.3: the peer has reacted; or a router has met congestion, which the peer is told until it
+/// reacts.
+void take_mark(Arrival& a) noexcept {
+  Ecn& ecn = a.tcb.ecn;
+  if (!ecn.on || a.segment.length == 0) return;
+  if (a.segment.has(Flags::cwr)) ecn.echo = false;
+  if (!a.segment.marked) return;
+  if (!ecn.echo) a.tcb.receive.acknowledge_now = true;
+  ecn.echo = true;
+}
+
 void take_text(Arrival& a) noexcept {
   Tcb& tcb = a.tcb;
   ReceiveVariables& r = tcb.receive;

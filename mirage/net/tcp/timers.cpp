@@ -30,6 +30,7 @@ void retransmission_expired(Tcb& tcb, Time now, Actions& out) noexcept {
   if (now - tcb.deadlines.stalled_since >= patience(tcb)) return give_up(tcb, now, out);
   if (!synchronised(tcb.state)) {
     s.next = s.initial;
+    if (tcb.state == State::syn_sent) tcb.ecn.on = false;  // RFC 3168 section 6.1.1.1: perhaps that is what drops SYNs
   } else if (s.window == 0 || s.unacknowledged == s.maximum) {
     s.next = s.unacknowledged;
     tcb.loss.board.truncate(s.next);

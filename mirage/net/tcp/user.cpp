@@ -22,7 +22,7 @@ Tcb blank(const OpenParameters& parameters, Time now) noexcept {
   ReceiveVariables& r = tcb.receive;
   r.space = r.space_limit = parameters.receive_space;
   r.segment_size = parameters.receive_segment_size;
-  r.window_shift = window_shift_for(parameters.receive_space);
+  r.window_shift = window_shift_for(std::max(parameters.receive_space, parameters.largest_space));
   r.scaling = r.sack = true;
   tcb.congestion.algorithm = parameters.congestion;
   tcb.timestamps.on = true;
@@ -36,13 +36,14 @@ Tcb blank(const OpenParameters& parameters, Time now) noexcept {
 Tcb open_active(const OpenParameters& parameters, Time now) noexcept {
   Tcb tcb = blank(parameters, now);
   tcb.state = State::syn_sent;
+  tcb.ecn.on = parameters.offer_ecn;
   return tcb;
 }
 
 Tcb open_passive(const OpenParameters& parameters, const Segment& syn, Time now) noexcept {
   Tcb tcb = blank(parameters, now);
   tcb.state = State::syn_received;
-  tcb.passive = true;
+  tcb.passive = tcb.ecn.on = true;
   take_syn(tcb, syn, now);
   return tcb;
 }
@@ -58,6 +59,13 @@ void agree_on_timestamps(Tcb& tcb, const Segment& syn, Time now) noexcept {
   t.recent_at = in_seconds(now);
   t.acknowledged = tcb.receive.next;
   tcb.send.segment_size -= constant::timestamps_size;
+}
+
+/// RFC 3168 section 6.1.1: a SYN asks with both bits, a SYN,ACK agrees with one. Both bits in a SYN,ACK come from hosts
+/// that reflect what they do not know.
+void agree_on_ecn(Tcb& tcb, const Segment& syn) noexcept {
+  const bool reduced = syn.has(Flags::cwr);
+  tcb.ecn.on = tcb.ecn.on && syn.has(Flags::ece) && (syn.has(Flags::ack) ? !reduced : reduced);
 }
 
 }  // namespace
@@ -80,6 +88,7 @@ void take_syn(Tcb& tcb, const Segment& syn, Time now) noexcept {
   if (!r.scaling) r.window_shift = 0;
   r.sack = r.sack && syn.options.sack_permitted;
   agree_on_timestamps(tcb, syn, now);
+  agree_on_ecn(tcb, syn);
   s.window = s.largest_window = syn.window;
   s.window_sequence = syn.sequence;
   s.window_acknowledgement = syn.has(Flags::ack) ? syn.acknowledgement : s.initial;
@@ -110,6 +119,7 @@ Tcb open_from_cookie(const OpenParameters& parameters, const Segment& syn, Time 
   tcb.send.next = tcb.send.maximum = tcb.send.initial + 1;
   tcb.receive.edge = tcb.receive.next + std::min(tcb.receive.space, 0xffffU);
   tcb.deadlines.retransmit = now + retransmission_timeout(tcb.round_trip);  // should the acknowledgement not be taken
+  tcb.ecn.on = false;                                                       // the SYN,ACK did not agree
   return tcb;
 }
 

@@ -15,8 +15,10 @@ struct OpenParameters {
   std::uint16_t send_segment_size = 0;     ///< largest payload that the path carries
   std::uint16_t receive_segment_size = 0;  ///< MSS to announce
   std::uint32_t receive_space = 0;         ///< bytes of an empty receive queue
+  std::uint32_t largest_space = 0;         ///< to which that may grow; less than receive_space: it does not
   std::uint32_t timestamp_offset = 0;      ///< RFC 7323 section 5.4
   Algorithm congestion = Algorithm::cubic;
+  bool offer_ecn = false;  ///< when opening actively; a peer that asks is always answered
 };
 
 /// OPEN, active: SYN-SENT.

@@ -41,6 +41,22 @@ constexpr void set_receive_space(Tcb& tcb, std::uint32_t space) noexcept {
   if (awaited && edge_advance(tcb) > 0) tcb.receive.acknowledge_now = true;
 }
 
+/// The application took `bytes` from the receive queue. Twice what it takes in a round trip is what a sender may have
+/// on its way without ever waiting for us (dynamic right-sizing, Fisk and Feng 2001): the space grows to that, up to
+/// `most`. It never shrinks: what memory allows is a matter of receive_space().
+constexpr void note_taken(Tcb& tcb, std::uint32_t bytes, std::uint32_t most, Time now) noexcept {
+  ReceiveVariables& r = tcb.receive;
+  const Stamp stamp = Stamp::of(now);
+  const std::int64_t round = tcb.round_trip.smoothed.count() / 1000;
+  const std::int64_t passed = stamp - r.taken_since;
+  r.taken += std::min(bytes, 0x7fffffff - r.taken);
+  if (passed >= 0 && passed < round) return;
+  const bool steady = passed > 0 && passed < 4 * round;  // else nothing was taken for long: it says nothing
+  if (steady) r.space_limit = std::max(r.space_limit, std::min(most, 2 * r.taken));
+  r.taken = 0;
+  r.taken_since = stamp;
+}
+
 /// Fifth check, window update: RFC 9293 section 3.10.7.4. Precondition: the acknowledgement is acceptable.
 constexpr void update_send_window(Tcb& tcb, Sequence sequence, Sequence acknowledgement,
                                   std::uint32_t window) noexcept {

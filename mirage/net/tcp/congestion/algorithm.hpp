@@ -16,13 +16,20 @@ struct Progress {
   std::uint32_t round_trip = 0;  ///< microseconds, measured by it; 0: not
 };
 
+/// Why a window is reduced.
+enum class Cause : std::uint8_t {
+  loss,
+  timeout,
+  mark,  ///< a router met congestion and dropped nothing: its queue is short, so less will do (RFC 8511)
+};
+
 struct Hooks {
   /// The first window is set; the rest begins.
   void (*established)(Tcb& tcb) noexcept;
   /// Only when the window is what held sending back (RFC 7661 section 4.1's concern): it may grow.
   void (*acknowledged)(Tcb& tcb, const Progress& progress) noexcept;
-  /// Sets `threshold` to what the window shall be after a loss.
-  void (*reduce)(Tcb& tcb, bool timeout, Time now) noexcept;
+  /// Sets `threshold` to what the window shall be afterwards.
+  void (*reduce)(Tcb& tcb, Cause cause, Time now) noexcept;
   /// The reduction was wrong; window and threshold are given back already.
   void (*undo)(Tcb& tcb) noexcept;
 };

@@ -17,14 +17,14 @@ struct Cubic {
 
   /// RFC 9438 sections 4.6 (multiplicative decrease), 4.7 (fast convergence), 4.8 (time-out: the next epoch begins at
   /// its own W_max).
-  static constexpr void reduce(Tcb& tcb, bool timeout, Time) noexcept {
+  static constexpr void reduce(Tcb& tcb, Cause cause, Time) noexcept {
     CongestionVariables& c = tcb.congestion;
     c.cubic.maximum_before = c.cubic.maximum;
     const bool converges = c.window < c.cubic.maximum;
-    c.cubic.maximum = timeout ? 0 : converges ? scale(c.window, 85, 100) : c.window;
+    c.cubic.maximum = cause == Cause::timeout ? 0 : converges ? scale(c.window, 85, 100) : c.window;
     c.cubic.prior = c.window;
     c.cubic.running = false;
-    c.threshold = part_of_flight(tcb, 717);  // 0.7
+    c.threshold = part_of_flight(tcb, cause == Cause::mark ? 870 : 717);  // 0.85 (RFC 8511 section 3.1), 0.7
   }
 
   /// RFC 9438 section 4.9: W_max as before; K and the epoch follow from it and the window.

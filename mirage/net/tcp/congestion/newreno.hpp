@@ -14,8 +14,9 @@ struct NewReno {
     if (c.window < c.threshold) return slow_start(tcb, progress.bytes, c.phase == Phase::timeout ? 1 : 2);
     avoid(tcb, progress.bytes);
   }
-  static constexpr void reduce(Tcb& tcb, bool, Time) noexcept {
-    tcb.congestion.threshold = part_of_flight(tcb, 512);  // RFC 5681 equation 4
+  static constexpr void reduce(Tcb& tcb, Cause cause, Time) noexcept {
+    // RFC 5681 equation 4; for a mark 0.8, RFC 8511 section 3.1.
+    tcb.congestion.threshold = part_of_flight(tcb, cause == Cause::mark ? 819 : 512);
     tcb.congestion.acknowledged = 0;
   }
   static constexpr void undo(Tcb&) noexcept {}

@@ -10,7 +10,7 @@ namespace mirage::net::tcp::congestion {
 struct None {
   static constexpr void established(Tcb& tcb) noexcept { tcb.congestion.window = largest_window; }
   static constexpr void acknowledged(Tcb& tcb, const Progress&) noexcept { tcb.congestion.window = largest_window; }
-  static constexpr void reduce(Tcb& tcb, bool, Time) noexcept { tcb.congestion.threshold = largest_window; }
+  static constexpr void reduce(Tcb& tcb, Cause, Time) noexcept { tcb.congestion.threshold = largest_window; }
   static constexpr void undo(Tcb&) noexcept {}
   static constexpr Hooks hooks{established, acknowledged, reduce, undo};
 };
