@@ -7,6 +7,8 @@
 #include <mirage/async/sleep.hpp>
 #include <mirage/async/task.hpp>
 #include <mirage/module/block.hpp>
+#include <mirage/module/database.hpp>
+#include <mirage/module/file.hpp>
 #include <mirage/module/kv.hpp>
 #include <mirage/module/net.hpp>
 #include <mirage/module/ready.hpp>

@@ -2,7 +2,7 @@
 // Starting and formatting a volume. Part of volume.hpp.
 #pragma once
 
-#include <mirage/store/volume/volume.hpp>
+#include <mirage/store/volume/type.hpp>
 
 namespace mirage::store {
 

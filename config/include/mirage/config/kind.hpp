@@ -41,6 +41,20 @@ struct Block {
   static constexpr const char* header = "mirage/module/block.hpp";
 };
 
+/// A file with the journal that protects it.
+struct JournaledFile {
+  static constexpr const char* name = "JournaledFile";
+  static constexpr const char* requirement = "mirage::JournaledFile";
+  static constexpr const char* header = "mirage/module/file.hpp";
+};
+
+/// SQL, in transactions.
+struct Database {
+  static constexpr const char* name = "Database";
+  static constexpr const char* requirement = "mirage::Database";
+  static constexpr const char* header = "mirage/module/database.hpp";
+};
+
 /// A read-only store of values by key.
 struct KvRo {
   static constexpr const char* name = "KvRo";

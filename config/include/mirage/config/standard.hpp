@@ -118,6 +118,18 @@ inline Module<Block> ramdisk(std::uint64_t sectors, std::string name = "ramdisk"
   return library_module<Block>("ramdisk", {}, {{"sectors", sectors}, {"name", std::move(name)}}, "", where);
 }
 
+/// Two files on a raw disk, data and journal. Its run-time keys (--create, --allow-volatile) get the prefix `group-`.
+inline Module<JournaledFile> volume(const Module<Block>& disk, std::string group = "",
+                                    std::source_location where = std::source_location::current()) {
+  return library_module<JournaledFile>("volume", {disk.node()}, {}, std::move(group), where);
+}
+
+/// An SQLite database: `sqlite(volume(block("data")))`. Its run-time key (--cache) gets the prefix `group-`.
+inline Module<Database> sqlite(const Module<JournaledFile>& files, std::string group = "",
+                               std::source_location where = std::source_location::current()) {
+  return library_module<Database>("sqlite", {files.node()}, {}, std::move(group), where);
+}
+
 /// The files below a directory of the project, linked into the image.
 inline Module<KvRo> crunch(std::string directory, std::source_location where = std::source_location::current()) {
   return library_module<KvRo>("crunch", {}, {{"directory", std::move(directory)}}, "", where);
