@@ -39,6 +39,7 @@ Configuring checks the wiring and the keys; nothing is generated but the build f
     std::uint16_t port = 8080U;
   $ mirage query keys
   net=direct
+  kv=crunch
   port=8080
   ipv4=10.0.0.2/24
   ipv4-gateway=10.0.0.1
@@ -68,12 +69,13 @@ What was configured is remembered.
   Name      website
   Target    spt: sandboxed process under mirage-spt or stock solo5-spt
   Image     dist/website.spt
-  Modules   network 'service'      Net       config.cpp:9
-            offload                Net       config.cpp:9 <- network 'service'
-            stack                  Stack     config.cpp:9 <- offload
-            crunch 'htdocs'        KvRo      config.cpp:9
-  Jobs      Website                main.hpp  config.cpp:8 <- stack, crunch 'htdocs'
+  Modules   network 'service'      Net       config.cpp:14
+            offload                Net       config.cpp:14 <- network 'service'
+            stack                  Stack     config.cpp:14 <- offload
+            crunch 'htdocs'        KvRo      config.cpp:12
+  Jobs      Website                main.hpp  config.cpp:13 <- stack, crunch 'htdocs'
   Keys      --net                  direct (default)         stack on unix: our own (direct) or the host's (socket) [configure only]
+            --kv                   crunch (default)         store of the files: in the image (crunch), or on disk 'data' [configure only]
             --port                 8080                     TCP port to listen on
             --ipv4                 10.0.0.2/24 (default)    own address and network; not used with --dhcp
             --ipv4-gateway         10.0.0.1 (default)       default gateway; 0.0.0.0 for none
@@ -113,6 +115,7 @@ The project's keys are part of the help.
   $ mirage configure --help | sed -n '/^Keys of this/,$p'
   Keys of this project:
     --net=VALUE                stack on unix: our own (direct) or the host's (socket); direct or socket (default: direct) [configure only]
+    --kv=VALUE                 store of the files: in the image (crunch), or on disk 'data'; crunch or tar or fat or tree (default: crunch) [configure only]
     --port=VALUE               TCP port to listen on; a number from 0 to 65535 (default: 80)
     --ipv4=VALUE               own address and network; not used with --dhcp; an address with its network's length, such as 10.0.0.2/24 (default: 10.0.0.2/24)
     --ipv4-gateway=VALUE       default gateway; 0.0.0.0 for none; an IPv4 address such as 10.0.0.1 (default: 10.0.0.1)
@@ -126,6 +129,9 @@ The project's keys are part of the help.
     --tcp-connections=VALUE    TCP connections at most; 0 for what the memory allows; a number from 0 to 4294967295 (default: 0)
     --tcp-congestion=VALUE     TCP's congestion control: cubic, newreno or none; text (default: cubic)
     --tcp-ecn                  ask for explicit congestion notification when opening connections; peers that ask get it; true or false (default: false)
+    --tree-cache=VALUE         memory for the store's nodes, in KiB; a number from 0 to 4294967295 (default: 2048)
+    --tree-allow-volatile      serve a disk that cannot flush: a crash may lose what was acknowledged; true or false (default: false)
+    --tree-format-blank        make a store on a disk that begins with zeros; true or false (default: false)
     --name=VALUE               name of this unikernel, in logs and to the network; text (default: website)
     --logs=VALUE               what to log: LEVEL or SOURCE:LEVEL, separated by commas; text (default: info)
     --delay=VALUE              wait before starting; a duration such as 500ms, 10s or 2m (default: 0s)
@@ -153,7 +159,7 @@ Keys: unknown ones, bad values, missing values.
     -> Give an address with its network's length, such as 10.0.0.2/24.
   [2]
   $ mirage configure --net=host
-  mirage: bad value 'host' for key --net (config.cpp:9)
+  mirage: bad value 'host' for key --net (config.cpp:14)
     -> Give direct or socket.
   [2]
   $ mirage configure -t vax

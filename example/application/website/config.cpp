@@ -5,6 +5,11 @@ using namespace mirage::config;
 
 Unikernel configure() {
   auto port = key<std::uint16_t>("port", 80, "TCP port to listen on");
+  // Linked into the image, or on a disk: `mirage configure --kv=fat`, then `mirage run --block data=site.img`.
+  auto kv = choice_key("kv", {"crunch", "tar", "fat", "tree"},
+                       "store of the files: in the image (crunch), or on disk 'data'");
+  auto disk = block("data");
+  auto site = match_<KvRo>(kv, {{"tar", tar(disk)}, {"fat", fat_reader(disk)}, {"tree", tree(disk)}}, crunch("htdocs"));
   auto app = main_module("Website", "main.hpp", takes<Stack, KvRo>, {port});
-  return unikernel("website", app(default_stack(), crunch("htdocs")));
+  return unikernel("website", app(default_stack(), site));
 }

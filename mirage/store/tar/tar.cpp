@@ -46,7 +46,13 @@ StartError describe(TarError error, std::uint64_t position) noexcept {
 
 }  // namespace
 
-Task<Result<void, StartError>> TarCore::start() { co_return co_await scan(); }
+Task<Result<void, StartError>> TarCore::start() {
+  auto scanned = co_await scan();
+  // An empty archive that nothing can be added to is a mistake: a disk that nobody wrote to.
+  if (scanned && end == 0)
+    co_return Failure{StartError{"tar: there is no tar archive on the disk, which starts with zeros"}};
+  co_return scanned;
+}
 
 Result<void, StartError> TarCore::add(const tar::Member& member, Left& left) noexcept {
   const std::string_view key = tar::key_of(member.name);

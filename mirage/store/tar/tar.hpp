@@ -26,6 +26,10 @@ class TarCore {
   /// Of the content, which is read for that.
   Task<Result<KvDigest, KvError>> digest(std::string_view key) { return digest_content(*this, key); }
 
+  /// Keys with an entry of their own, and bytes up to the archive's end.
+  [[nodiscard]] std::size_t members() const noexcept { return index.size(); }
+  [[nodiscard]] std::uint64_t used() const noexcept { return end; }
+
  protected:
   struct Left {  // members that are no values or directories with a valid name
     std::uint32_t kind = 0;
