@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: ISC
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 
 #include <fcntl.h>
+#include <linux/stat.h>  // musl has no statx(2)
 #include <sys/file.h>
 #include <sys/random.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <tender/attach.hpp>
@@ -48,19 +52,56 @@ Result<> attach_net(ManifestEntry& entry, const DeviceOption& option, const Want
 }
 
 /// Opens the file and keeps other guests from using it at the same time.
-Result<File> open_block(const char* path) {
-  auto file = File::open(path, O_RDWR);
+Result<File> open_block(const DeviceOption& option, const WantedOffloads& wanted, AttachedDevice& device) {
+  if (option.direct && !wanted.block_limits) {
+    return fail("the image cannot use direct I/O: leave --block-direct out");
+  }
+  const int flags = option.direct ? O_DIRECT : 0;
+  auto file = File::open(option.source, O_RDWR | flags);
+  const bool refused = !file && (errno == EACCES || errno == EROFS || errno == EPERM);
+  if (refused && wanted.block_limits) {
+    device.read_only = true;
+    file = File::open(option.source, O_RDONLY | flags);
+  }
   if (!file) {
     return file;
   }
-  if (::flock(file->get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-    return fail(Quoted{path}, " is in use by another guest");
+  if (::flock(file->get(), (device.read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    return fail(Quoted{option.source}, " is in use by another guest");
   }
   return file;
 }
 
-Result<> attach_block(ManifestEntry& entry, const DeviceOption& option, AttachedDevice& device) {
-  auto file = open_block(option.source);
+/// What direct I/O asks of memory and of offsets, statx(2).
+Result<> align_block(const DeviceOption& option, AttachedDevice& device) {
+  if (!option.direct) {
+    return {};
+  }
+  struct statx status{};
+  std::uint32_t offset = 512;
+  device.alignment = 4096;
+  if (::syscall(SYS_statx, device.descriptor, "", AT_EMPTY_PATH, STATX_DIOALIGN, &status) == 0 &&
+      (status.stx_mask & STATX_DIOALIGN) != 0 && std::has_single_bit(status.stx_dio_mem_align)) {
+    device.alignment = status.stx_dio_mem_align;
+    offset = status.stx_dio_offset_align;
+  }
+  if (offset > device.block_size) {
+    return fail("direct I/O moves ", offset, " bytes at least: add --block-sector-size:", option.name, "=", offset);
+  }
+  return {};
+}
+
+/// Holes behind the end of a file change nothing: they show whether the file system can punch them.
+bool can_discard(const AttachedDevice& device) {
+  struct stat status{};
+  return !device.read_only && ::fstat(device.descriptor, &status) == 0 && S_ISREG(status.st_mode) &&
+         ::fallocate(device.descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(device.capacity),
+                     device.block_size) == 0;
+}
+
+Result<> attach_block(ManifestEntry& entry, const DeviceOption& option, const WantedOffloads& wanted,
+                      AttachedDevice& device) {
+  auto file = open_block(option, wanted, device);
   if (!file) {
     return std::unexpected{file.error()};
   }
@@ -80,7 +121,8 @@ Result<> attach_block(ManifestEntry& entry, const DeviceOption& option, Attached
   device.descriptor = file->release();
   entry.block.capacity = device.capacity;
   entry.block.block_size = device.block_size;
-  return {};
+  device.discard = can_discard(device);
+  return align_block(option, device);
 }
 
 /// Names the devices that the manifest declares, for an error's end.
@@ -106,7 +148,7 @@ Result<> attach_device(Manifest& manifest, const DeviceOption& option, const Wan
   device.index = static_cast<unsigned>(entry - manifest.entries().data());
   device.is_net = option.is_net;
   const auto attached =
-      option.is_net ? attach_net(*entry, option, wanted, device) : attach_block(*entry, option, device);
+      option.is_net ? attach_net(*entry, option, wanted, device) : attach_block(*entry, option, wanted, device);
   if (!attached) {
     return fail(option.is_net ? "network " : "block device ", Quoted{option.name}, ": ", attached.error().text());
   }
@@ -116,6 +158,25 @@ Result<> attach_device(Manifest& manifest, const DeviceOption& option, const Wan
 }
 
 }  // namespace
+
+WantedOffloads wanted_offloads(std::uint64_t wanted) {
+  return {.vnet_header = (wanted & mirage::target::solo5::vnet_header) != 0,
+          .segment_udp = (wanted & mirage::target::solo5::segment_udp) != 0,
+          .block_limits = (wanted & mirage::target::solo5::block_limits) != 0};
+}
+
+std::uint64_t describe_blocks(const AttachedDevices& devices, std::uint64_t wanted,
+                              mirage::target::solo5::Extension& extension) {
+  extension.block_alignment = 1;
+  for (const AttachedDevice& device : devices.all()) {
+    const std::uint64_t bit = std::uint64_t{!device.is_net} << device.index;
+    extension.discard_devices |= device.discard ? bit : 0;
+    extension.read_only_devices |= device.read_only ? bit : 0;
+    extension.block_alignment = std::max<std::uint64_t>(extension.block_alignment, device.alignment);
+  }
+  const std::uint64_t discard = extension.discard_devices != 0 ? mirage::target::solo5::block_discard : 0;
+  return wanted & (mirage::target::solo5::block_limits | discard);
+}
 
 Result<AttachedDevices> attach_devices(Manifest& manifest, const Options& options, const WantedOffloads& wanted) {
   AttachedDevices devices;

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <span>
 
+#include <mirage/target/solo5/negotiation.hpp>
 #include <tender/error.hpp>
 #include <tender/manifest.hpp>
 #include <tender/options.hpp>
@@ -26,6 +27,9 @@ struct AttachedDevice {
   std::uint16_t mtu = 0;
   std::uint16_t block_size = 0;
   std::uint64_t capacity = 0;  // bytes
+  bool read_only = false;
+  bool discard = false;         // holes can be punched
+  std::uint32_t alignment = 1;  // of memory; above 1 with direct I/O
 };
 
 struct AttachedDevices {
@@ -34,15 +38,21 @@ struct AttachedDevices {
   [[nodiscard]] std::span<const AttachedDevice> all() const { return {storage.data(), count}; }
 };
 
-/// What the image can make use of on a tap.
+/// What the image can make use of.
 struct WantedOffloads {
-  bool vnet_header = false;  // with checksums and TCP segmentation
+  bool vnet_header = false;  // a tap's, with checksums and TCP segmentation
   bool segment_udp = false;
+  bool block_limits = false;  // read-only devices, memory that must be aligned
 };
+[[nodiscard]] WantedOffloads wanted_offloads(std::uint64_t wanted);
 
 /// Attaches every device: each declared device must be named on the command line and the other way round. Network
 /// devices get a random local MAC address when none is given. `wanted` is used on taps where the host can.
 /// Descriptors are non-blocking for networks.
 Result<AttachedDevices> attach_devices(Manifest& manifest, const Options& options, const WantedOffloads& wanted);
+
+/// Tells the guest of its block devices as far as it wants to know; returns the capabilities granted by that.
+[[nodiscard]] std::uint64_t describe_blocks(const AttachedDevices& devices, std::uint64_t wanted,
+                                            mirage::target::solo5::Extension& extension);
 
 }  // namespace mirage::tender

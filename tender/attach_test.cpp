@@ -6,6 +6,7 @@
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <tender/attach.hpp>
@@ -52,14 +53,14 @@ struct Attempt {
   }
 };
 
-Attempt attach(const Manifest& declared, std::vector<std::string> words) {
+Attempt attach(const Manifest& declared, std::vector<std::string> words, std::uint64_t wanted = 0) {
   words.emplace_back("image");
   std::vector<char*> pointers;
   for (std::string& word : words) pointers.push_back(word.data());
   const auto options = parse_options(pointers);
   REQUIRE(options);
   Manifest manifest = declared;
-  auto devices = attach_devices(manifest, *options, {});
+  auto devices = attach_devices(manifest, *options, wanted_offloads(wanted));
   return {manifest, std::move(devices)};
 }
 
@@ -91,6 +92,44 @@ TEST_CASE("block devices that cannot be") {
   CHECK(error_of(attach(manifest_with(disk), {"--block:disk=" + odd.path})).find("block aligned") != std::string::npos);
   CHECK(error_of(attach(manifest_with(disk), {"--block:disk=" + empty.path})).find("1 block") != std::string::npos);
   CHECK(error_of(attach(manifest_with(disk), {"--block:disk=/nonexistent"})).find("cannot open") != std::string::npos);
+}
+
+TEST_CASE("a file that cannot be written is a read-only device for images that mind") {
+  const TemporaryFile file{8192};
+  REQUIRE(::fchmod(file.descriptor.get(), 0444) == 0);
+  const bool root = ::geteuid() == 0;
+  if (root) REQUIRE(::seteuid(65534) == 0);
+  const auto told = attach(manifest_with(disk), {"--block:disk=" + file.path}, solo5::block_limits);
+  const std::string untold = error_of(attach(manifest_with(disk), {"--block:disk=" + file.path}));
+  if (root) REQUIRE(::seteuid(0) == 0);
+  REQUIRE(told.devices);
+  const AttachedDevice& device = told.devices->all()[0];
+  CHECK(device.read_only);
+  CHECK_FALSE(device.discard);
+  CHECK((::fcntl(device.descriptor, F_GETFL) & O_ACCMODE) == O_RDONLY);
+  CHECK(untold.find("Permission denied") != std::string::npos);
+  solo5::Extension extension{};
+  CHECK(describe_blocks(*told.devices, ~std::uint64_t{0}, extension) == solo5::block_limits);
+  CHECK(extension.read_only_devices == 2);
+  CHECK(extension.block_alignment == 1);
+}
+
+TEST_CASE("direct I/O, for images that can align their memory") {
+  const TemporaryFile file{8192};
+  const std::vector<std::string> words{"--block:disk=" + file.path, "--block-direct:disk=on",
+                                       "--block-sector-size:disk=4096"};
+  CHECK(error_of(attach(manifest_with(disk), words)).find("leave --block-direct out") != std::string::npos);
+  const auto done = attach(manifest_with(disk), words, solo5::block_limits);
+  if (!done.devices) {
+    MESSAGE("not run: ", error_of(done));  // a file system without it
+    return;
+  }
+  const AttachedDevice& device = done.devices->all()[0];
+  CHECK((::fcntl(device.descriptor, F_GETFL) & O_DIRECT) != 0);
+  solo5::Extension extension{};
+  (void)describe_blocks(*done.devices, solo5::block_limits, extension);
+  CHECK(extension.block_alignment == device.alignment);
+  CHECK(device.alignment >= 4);
 }
 
 TEST_CASE("declared and named devices must match") {

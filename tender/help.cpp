@@ -18,7 +18,8 @@ constexpr std::string_view head =
     "  --net-mac:NAME=ADDRESS        MAC address (default: a random local one)\n"
     "  --net-mtu:NAME=BYTES          MTU (default: the interface's; 1500 for a socket)\n"
     "  --block:NAME=FILE             attach a file or block device as block device NAME\n"
-    "  --block-sector-size:NAME=N    its sector size: a power of two from 512 to 32768 (default 512)\n\n"
+    "  --block-sector-size:NAME=N    its sector size: a power of two from 512 to 32768 (default 512)\n"
+    "  --block-direct:NAME=on        past the host's page cache (O_DIRECT)\n\n"
     "Other options:\n"
     "  --mem=MB                      guest memory in MiB, at least 2 (default 512); untouched until used\n";
 

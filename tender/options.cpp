@@ -108,18 +108,28 @@ Result<> set_block_size(DeviceOption& option, const char* value) {
   return {};
 }
 
+Result<> set_direct(DeviceOption& option, const char* value) {
+  const std::string_view text{value};
+  if (text != "on" && text != "off") {
+    return fail("--block-direct is 'on' or 'off', not ", Quoted{value});
+  }
+  option.direct = text == "on";
+  return {};
+}
+
 /// Options of the form PREFIX NAME=VALUE.
 struct DevicePrefix {
   std::string_view prefix;
   bool is_net;
   Result<> (*apply)(DeviceOption&, const char* value);
 };
-constexpr std::array<DevicePrefix, 5> device_prefixes{{
+constexpr std::array<DevicePrefix, 6> device_prefixes{{
     {"--net:", true, set_source},
     {"--net-mac:", true, set_mac},
     {"--net-mtu:", true, set_mtu},
     {"--block:", false, set_source},
     {"--block-sector-size:", false, set_block_size},
+    {"--block-direct:", false, set_direct},
 }};
 
 Result<> set_memory(Options& options, std::string_view value) {

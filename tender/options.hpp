@@ -23,6 +23,7 @@ struct DeviceOption {
   std::optional<MacAddress> mac;     // net
   std::optional<std::uint16_t> mtu;  // net
   std::uint16_t block_size = 0;      // block; 0: not given
+  bool direct = false;               // block: past the host's page cache
 };
 
 struct Options {

@@ -89,6 +89,7 @@ TEST_CASE("errors name the option and the mend") {
   CHECK(refused({"--net:n=t", "--net-mtu:n=65536", "a"}, "68 to 65535"));
   CHECK(refused({"--block:d=f", "--block-sector-size:d=65536", "a"}, "power of two"));
   CHECK(refused({"--block:d=f", "--block-sector-size:d=513", "a"}, "power of two"));
+  CHECK(refused({"--block:d=f", "--block-direct:d=yes", "a"}, "'on' or 'off', not 'yes'"));
   std::vector<std::string> many;
   for (int i = 0; i < 65; ++i) many.push_back("--net:n" + std::to_string(i) + "=t");
   CHECK(refused(many, "more than 64 devices"));

@@ -35,7 +35,8 @@ RUNS = {
     "timers": ("tutorial/timers", [], [], ["tick 1", "tick 2", "tick 3", "no more ticks", "short sleeper is awake",
                                             "long sleeper is awake", "long enough", "cancelled"]),
     "block": ("device/block", ["--block", "storage=DISK"], [], ["2048 sectors of 512 bytes", "written and read back",
-                                                                "out of bounds: beyond the end"]),
+                                                                "pieces and zeroes as they should be", "8 writes in flight",
+                                                                "durable: yes", "out of bounds: beyond the end"]),
     "lookup": ("application/lookup", [], ["--names=localhost,192.0.2.1"], ["localhost is 127.0.0.1", "192.0.2.1 is 192.0.2.1"]),
     "custom-block": ("device/custom-block", [], [], ["a mirrored disk of 64 sectors"]),
 }

@@ -67,6 +67,7 @@ enum class Hypercall : std::uint16_t {
   entropy = 65,
   net_write_vector = 66,
   net_read_vector = 67,
+  block_discard = 68,
 };
 
 /// Results of hypercalls.
@@ -135,6 +136,16 @@ struct FlushCall {
   std::int32_t result;  // out
   std::int32_t padding;
 };
+
+/// Ours: a hole of whole blocks, which reads as zeroes; `again`: the host's file system has none.
+struct DiscardCall {
+  std::uint64_t handle;
+  std::uint64_t offset;
+  std::uint64_t length;
+  std::int32_t result;  // out
+  std::int32_t padding;
+};
+static_assert(sizeof(DiscardCall) == 32);
 
 /// Ours: fills `length` bytes (at most entropy_limit) from the host's generator.
 struct EntropyCall {

@@ -17,14 +17,16 @@ namespace mirage::target::solo5 {
 
 /// Bits of the capability word. A tender grants a subset of what the image wants.
 enum Capability : std::uint64_t {
-  vnet_header = 1U << 0,   // frames of the devices in `vnet_devices` carry a 10-byte virtio_net_hdr, both ways
-  many_blocks = 1U << 1,   // one block request may span any number of whole blocks, up to `block_request_limit` bytes
-  block_flush = 1U << 2,   // spt: fdatasync(2); hvt: the flush hypercall, on the devices in `flush_devices`
-  reseed = 1U << 3,        // spt: getrandom(2), at most 256 bytes a call; hvt: the entropy hypercall
-  fast_clock = 1U << 4,    // spt: `clock_function` reads the clock without a system call
-  fault_report = 1U << 5,  // the tender reports faults: registers and a backtrace
-  segment_udp = 1U << 7,   // the devices in `vnet_devices` segment and coalesce UDP (VIRTIO_NET_HDR_GSO_UDP_L4)
-  scatter = 1U << 6,       // frames in several pieces of memory; spt: readv(2), writev(2); hvt: the vector hypercalls
+  vnet_header = 1U << 0,    // frames of the devices in `vnet_devices` carry a 10-byte virtio_net_hdr, both ways
+  many_blocks = 1U << 1,    // one block request may span any number of whole blocks, up to `block_request_limit` bytes
+  block_flush = 1U << 2,    // spt: fdatasync(2); hvt: the flush hypercall, on the devices in `flush_devices`
+  reseed = 1U << 3,         // spt: getrandom(2), at most 256 bytes a call; hvt: the entropy hypercall
+  fast_clock = 1U << 4,     // spt: `clock_function` reads the clock without a system call
+  fault_report = 1U << 5,   // the tender reports faults: registers and a backtrace
+  segment_udp = 1U << 7,    // the devices in `vnet_devices` segment and coalesce UDP (VIRTIO_NET_HDR_GSO_UDP_L4)
+  block_discard = 1U << 8,  // holes in the devices in `discard_devices`; spt: fallocate(2); hvt: the discard hypercall
+  block_limits = 1U << 9,   // the image minds `read_only_devices` and `block_alignment`
+  scatter = 1U << 6,        // frames in several pieces of memory; spt: readv(2), writev(2); hvt: the vector hypercalls
 };
 
 inline constexpr std::uint32_t mirage_note_type = 1;
@@ -59,19 +61,24 @@ struct Extension {
   std::uint64_t block_request_limit;  // bytes; 0 without many_blocks
   std::uint64_t clock_function;       // int (*)(int clock, timespec*), 0 when not granted
   std::uint8_t seed[seed_size];       // from the host's generator; the guest wipes it after use
+  // Appended; there when their capability is granted.
+  std::uint64_t discard_devices;    // bit per manifest index
+  std::uint64_t read_only_devices;  // bit per manifest index
+  std::uint64_t block_alignment;    // of memory in block requests: a power of two, 1 unless the host's I/O is direct
 };
-static_assert(sizeof(Extension) == 120);
+inline constexpr std::size_t first_extension_size = offsetof(Extension, discard_devices);
+static_assert(first_extension_size == 120 && sizeof(Extension) == 144);
 
 /// The extension behind base boot info of `base_size` bytes, or nullptr under a tender that does not pass one.
 /// `manifest` is the manifest pointer from the boot info.
 inline Extension* extension_of(void* boot_info, std::size_t base_size, const void* manifest) {
   const auto start = reinterpret_cast<std::uintptr_t>(boot_info) + base_size;
   const auto end = reinterpret_cast<std::uintptr_t>(manifest);
-  if (end < start || end - start < sizeof(Extension)) {
+  if (end < start || end - start < first_extension_size) {
     return nullptr;
   }
   auto* extension = reinterpret_cast<Extension*>(start);
-  return extension->magic == extension_magic && extension->size >= sizeof(Extension) ? extension : nullptr;
+  return extension->magic == extension_magic && extension->size >= first_extension_size ? extension : nullptr;
 }
 
 }  // namespace mirage::target::solo5

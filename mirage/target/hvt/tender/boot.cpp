@@ -50,6 +50,7 @@ Result<Grant> negotiate(const mirage::tender::Image& image, const mirage::tender
     extension.vnet_devices |= device.vnet_header ? bit : 0;
     extension.flush_devices |= !device.is_net && (extension.granted & solo5::block_flush) != 0 ? bit : 0;
   }
+  extension.granted |= mirage::tender::describe_blocks(devices, image.wanted, extension);
   if (extension.vnet_devices == 0) {
     extension.granted &= ~std::uint64_t{solo5::vnet_header};
   }

@@ -63,7 +63,9 @@ Result<> load(const tender::Options& options, Guest& guest) {
 
 Result<> attach(const tender::Options& options, Guest& guest) {
   const bool want_vnet = (guest.image.wanted & solo5::vnet_header) != 0;
-  auto devices = tender::attach_devices(guest.image.manifest, options, {.vnet_header = want_vnet});
+  auto devices = tender::attach_devices(
+      guest.image.manifest, options,
+      {.vnet_header = want_vnet, .block_limits = (guest.image.wanted & solo5::block_limits) != 0});
   if (!devices) {
     return std::unexpected{devices.error()};
   }

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <ctime>
 
+#include <fcntl.h>
 #include <sys/random.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -132,6 +133,9 @@ TenderResult<std::optional<Halt>> Hypercalls::call(unsigned number, GuestAddress
     case Hypercall::block_flush:
       served = flush(address);
       break;
+    case Hypercall::block_discard:
+      served = discard(address);
+      break;
     case Hypercall::entropy:
       served = entropy(address);
       break;
@@ -195,7 +199,7 @@ Hypercalls::Result Hypercalls::poll(Address address) {
 Hypercalls::Result Hypercalls::block(Address address, bool write) {
   return with<BlockCall>(address, [&](BlockCall& call) -> Result {
     const AttachedDevice* const disk = device(call.handle, false);
-    if (disk == nullptr || out_of_range(*disk, call.offset, call.length)) {
+    if (disk == nullptr || (write && disk->read_only) || out_of_range(*disk, call.offset, call.length)) {
       call.result = invalid;
       return {};
     }
@@ -332,6 +336,24 @@ Hypercalls::Result Hypercalls::flush(Address address) {
   return with<FlushCall>(address, [this](FlushCall& call) -> Result {
     const AttachedDevice* const disk = device(call.handle, false);
     call.result = disk == nullptr ? invalid : ::fdatasync(disk->descriptor) == 0 ? ok : unspecified;
+    return {};
+  });
+}
+
+Hypercalls::Result Hypercalls::discard(Address address) {
+  if ((granted_ & solo5::block_discard) == 0) {
+    return fail("Invalid guest hypercall: discard was not granted");
+  }
+  return with<DiscardCall>(address, [this](DiscardCall& call) -> Result {
+    const AttachedDevice* const disk = device(call.handle, false);
+    call.result = invalid;
+    if (disk == nullptr || !disk->discard || out_of_range(*disk, call.offset, call.length) ||
+        (call.offset | call.length) % disk->block_size != 0 || call.length == 0) {
+      return {};
+    }
+    const bool done = ::fallocate(disk->descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                                  static_cast<off_t>(call.offset), static_cast<off_t>(call.length)) == 0;
+    call.result = done ? ok : errno == EOPNOTSUPP ? again : unspecified;
     return {};
   });
 }

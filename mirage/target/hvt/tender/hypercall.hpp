@@ -52,6 +52,7 @@ class Hypercalls {
   struct Pieces;
   mirage::tender::Result<Pieces> load_vectors(const NetVectorCall& call) const;
   Result flush(Address address);
+  Result discard(Address address);
   Result entropy(Address address);
   mirage::tender::Result<std::optional<Halt>> halt(Address address);
 

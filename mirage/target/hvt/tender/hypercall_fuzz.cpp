@@ -49,6 +49,7 @@ struct World {
     devices[1].descriptor = disk;
     devices[1].block_size = 512;
     devices[1].capacity = disk_size;
+    devices[1].discard = true;
     require(waits.add(sockets[0], 1).has_value());
   }
   std::byte* host = nullptr;

@@ -3,6 +3,7 @@
 #include <cstring>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -41,6 +42,7 @@ class Fixture {
     devices[1].descriptor = disk.get();
     devices[1].block_size = 512;
     devices[1].capacity = 4096;
+    devices[1].discard = true;
     REQUIRE(waits.add(sockets[0], 1));
   }
   Fixture(const Fixture&) = delete;
@@ -99,7 +101,7 @@ TEST_CASE("hvt calls: structures outside of memory end the guest") {
 
 TEST_CASE("hvt calls: unknown numbers end the guest") {
   Fixture fixture;
-  for (const unsigned number : {0U, 9U, 63U, 68U, 1000U, ~0U}) {
+  for (const unsigned number : {0U, 9U, 63U, 69U, 1000U, ~0U}) {
     CAPTURE(number);
     CHECK_FALSE(fixture.calls.call(number, GuestAddress{call_address}).has_value());
   }
@@ -166,6 +168,49 @@ TEST_CASE("hvt calls: block ranges") {
     CHECK(block.result == invalid);
   }
   CHECK(::lseek(fixture.disk.get(), 0, SEEK_END) == 4096);
+}
+
+TEST_CASE("hvt calls: holes") {
+  Fixture fixture;
+  fixture.put(data_address, std::string(1024, 'x'));
+  hvt::BlockCall block{2, 0, data_address, 1024, -1, 0};
+  CHECK(fixture.call(Hypercall::block_write, block));
+  hvt::DiscardCall discard{2, 512, 512, -1, 0};
+  CHECK(fixture.call(Hypercall::block_discard, discard));
+  CHECK(discard.result == ok);
+  CHECK(fixture.call(Hypercall::block_read, block));
+  CHECK(fixture.text(data_address, 1024) == std::string(512, 'x') + std::string(512, '\0'));
+  for (const auto& [handle, offset, length] : {std::tuple<std::uint64_t, std::uint64_t, std::uint64_t>{2, 4096, 512},
+                                               {2, 3584, 1024},
+                                               {2, 0, 0},
+                                               {2, 1, 512},
+                                               {2, 0, 100},
+                                               {2, 512, top - 511},
+                                               {2, top - 511, 512},
+                                               {1, 0, 512},
+                                               {0, 0, 512},
+                                               {top, 0, 512}}) {
+    CAPTURE(offset);
+    CAPTURE(length);
+    discard = {handle, offset, length, -1, 0};
+    CHECK(fixture.call(Hypercall::block_discard, discard));
+    CHECK(discard.result == invalid);
+  }
+  CHECK(::lseek(fixture.disk.get(), 0, SEEK_END) == 4096);
+}
+
+TEST_CASE("hvt calls: a read-only device") {
+  Fixture fixture;
+  fixture.devices[1].read_only = true;
+  fixture.devices[1].discard = false;
+  hvt::BlockCall block{2, 0, data_address, 512, -1, 0};
+  CHECK(fixture.call(Hypercall::block_read, block));
+  CHECK(block.result == ok);
+  CHECK(fixture.call(Hypercall::block_write, block));
+  CHECK(block.result == invalid);
+  hvt::DiscardCall discard{2, 0, 512, -1, 0};
+  CHECK(fixture.call(Hypercall::block_discard, discard));
+  CHECK(discard.result == invalid);
 }
 
 TEST_CASE("hvt calls: handles name attached devices of the right kind only") {
@@ -266,6 +311,8 @@ TEST_CASE("hvt calls: what was not granted is not there") {
   Fixture fixture{0};
   hvt::FlushCall flush{2, 0, 0};
   CHECK_FALSE(fixture.call(Hypercall::block_flush, flush));
+  hvt::DiscardCall discard{2, 0, 512, 0, 0};
+  CHECK_FALSE(fixture.call(Hypercall::block_discard, discard));
   hvt::EntropyCall entropy{data_address, 16, 0, 0};
   CHECK_FALSE(fixture.call(Hypercall::entropy, entropy));
   hvt::NetVectorCall net{1, data_address, 1, 0, 0, 0};

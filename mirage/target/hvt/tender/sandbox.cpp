@@ -54,9 +54,15 @@ void allow_device(SeccompFilter& filter, const AttachedDevice& device, std::uint
     return;
   }
   filter.allow(SYS_pread64, {is(0, device.descriptor), range_within(3, 2, device.capacity)});
-  filter.allow(SYS_pwrite64, {is(0, device.descriptor), range_within(3, 2, device.capacity)});
+  if (!device.read_only) {
+    filter.allow(SYS_pwrite64, {is(0, device.descriptor), range_within(3, 2, device.capacity)});
+  }
   if ((granted & solo5::block_flush) != 0) {
     filter.allow(SYS_fdatasync, {is(0, device.descriptor)});
+  }
+  if ((granted & solo5::block_discard) != 0 && device.discard) {
+    filter.allow(SYS_fallocate, {is(0, device.descriptor), equal(1, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE),
+                                 range_within(2, 3, device.capacity)});
   }
 }
 

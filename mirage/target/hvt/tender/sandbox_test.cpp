@@ -146,6 +146,23 @@ TEST_CASE("hvt sandbox: what is allowed when granted, or under a debugger") {
   CHECK_FALSE(fixture.allowed(SYS_fdatasync, fixture.sockets[0]));
   CHECK_FALSE(fixture.allowed(SYS_writev, fixture.sockets[0], &vector, hvt::vector_limit + 1));
 
+  const auto punch = [&](int mode, off_t offset, off_t length) {
+    return fixture.allowed(SYS_fallocate, fixture.disk, mode, offset, length);
+  };
+  constexpr int hole = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+  CHECK_FALSE(punch(hole, 0, 512));
+  fixture.granted |= solo5::block_discard;
+  CHECK_FALSE(punch(hole, 0, 512));
+  fixture.devices.storage[1].discard = true;
+  CHECK(punch(hole, 3584, 512));
+  CHECK_FALSE(punch(0, 0, 512));
+  CHECK_FALSE(punch(FALLOC_FL_COLLAPSE_RANGE, 0, 512));
+  CHECK_FALSE(punch(hole, 3584, 513));
+  CHECK_FALSE(punch(hole, -1, 512));
+  fixture.devices.storage[1].read_only = true;
+  CHECK_FALSE(fixture.allowed(SYS_pwrite64, fixture.disk, fixture.buffer, 512UL, 0UL));
+  CHECK(fixture.allowed(SYS_pread64, fixture.disk, fixture.buffer, 512UL, 0UL));
+
   fixture.with_debugger = true;
   CHECK(fixture.allowed(SYS_ioctl, processor, static_cast<unsigned long>(KVM_SET_GUEST_DEBUG), 0));
   CHECK(fixture.allowed(SYS_recvfrom, debugger, fixture.buffer, 1UL, MSG_DONTWAIT, nullptr, nullptr));

@@ -19,6 +19,7 @@ enum class Number : long {
   clock_gettime = 228,
   exit_group = 231,
   epoll_pwait = 281,
+  fallocate = 285,
   timerfd_settime = 286,
   getrandom = 318,
 };
@@ -26,10 +27,12 @@ enum class Number : long {
 inline constexpr long error_again = -11;
 inline constexpr long error_interrupted = -4;
 inline constexpr long error_bad_state = -77;
+inline constexpr long error_unsupported = -95;
 inline constexpr long error_reset = -104;
 inline constexpr int clock_realtime = 0;
 inline constexpr int clock_monotonic = 1;
 inline constexpr long set_fs = 0x1002;
+inline constexpr long punch_hole = 3;  // FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
 inline constexpr long timer_absolute = 1;
 
 struct Timespec {

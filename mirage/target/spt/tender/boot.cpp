@@ -71,6 +71,7 @@ Result<Grant> negotiate(const tender::Image& image, const tender::AttachedDevice
                                       solo5::scatter | (extension.vnet_devices != 0 ? solo5::vnet_header : 0) |
                                       (extension.vnet_devices != 0 && segment_udp ? solo5::segment_udp : 0) |
                                       (extension.clock_function != 0 ? solo5::fast_clock : 0));
+  extension.granted |= tender::describe_blocks(devices, image.wanted, extension);
   if (::getrandom(extension.seed, sizeof extension.seed, 0) != sizeof extension.seed) {
     return fail("cannot get random bytes: ", Errno{errno});
   }

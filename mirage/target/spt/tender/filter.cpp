@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
 #include <asm/prctl.h>
+#include <linux/falloc.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -40,6 +41,9 @@ void allow_block(SeccompFilter& filter, const AttachedDevice& device, const Gran
   const std::uint64_t number = descriptor_of(device);
   const std::uint64_t size = device.block_size;
   for (const long call : {SYS_pread64, SYS_pwrite64}) {
+    if (call == SYS_pwrite64 && device.read_only) {
+      continue;
+    }
     if ((grant.extension.granted & solo5::many_blocks) != 0) {
       filter.allow(call, {descriptor(0, number), at_most(2, grant.extension.block_request_limit),
                           masked(2, size - 1, 0), range_within(3, 2, device.capacity)});
@@ -49,6 +53,10 @@ void allow_block(SeccompFilter& filter, const AttachedDevice& device, const Gran
   }
   if ((grant.extension.granted & solo5::block_flush) != 0) {
     filter.allow(SYS_fdatasync, {descriptor(0, number)});
+  }
+  if ((grant.extension.granted & solo5::block_discard) != 0 && device.discard) {
+    filter.allow(SYS_fallocate, {descriptor(0, number), equal(1, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE),
+                                 masked(2, size - 1, 0), masked(3, size - 1, 0), range_within(2, 3, device.capacity)});
   }
 }
 

@@ -52,9 +52,7 @@ Result<> prepare(const tender::Options& options, Guest& guest) {
   if (const auto loaded = tender::load_image(kernel->get(), *image, *memory, tender::protect_host, &*memory); !loaded) {
     return about(options.kernel, loaded.error());
   }
-  const auto devices = tender::attach_devices(guest.image.manifest, options,
-                                              {.vnet_header = (image->wanted & solo5::vnet_header) != 0,
-                                               .segment_udp = (image->wanted & solo5::segment_udp) != 0});
+  const auto devices = tender::attach_devices(guest.image.manifest, options, tender::wanted_offloads(image->wanted));
   if (!devices) {
     return std::unexpected{devices.error()};
   }

@@ -140,6 +140,45 @@ int block_many(const spt::BootInfo& boot) {
   return 0;
 }
 
+long punch(const spt::BootInfo& boot, long mode, std::uint64_t offset, std::uint64_t size) {
+  return call(285, device(boot).descriptor, mode, static_cast<long>(offset), static_cast<long>(size));
+}
+constexpr long hole = 3;  // FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
+
+/// A hole reads as zeroes and leaves its neighbours.
+int discard(const spt::BootInfo& boot) {
+  const std::uint64_t size = device(boot).block.block_size;
+  const std::uint64_t end = device(boot).block.capacity;
+  expect((extension(boot)->granted & solo5::block_discard) != 0 && extension(boot)->discard_devices == 2, "granted");
+  memset(buffer, 7, 2 * size);
+  expect(block_call(boot, pwrite64, end - 2 * size, 2 * size) == static_cast<long>(2 * size), "write two blocks");
+  expect(punch(boot, hole, end - size, size) == 0, "punch the last");
+  expect(block_call(boot, pread64, end - 2 * size, 2 * size) == static_cast<long>(2 * size), "read two blocks");
+  for (std::size_t i = 0; i < 2 * size; ++i) {
+    expect(buffer[i] == (i < size ? 7 : 0), "content");
+  }
+  return 0;
+}
+
+/// A device whose file cannot be written.
+int read_only(const spt::BootInfo& boot) {
+  const std::uint64_t size = device(boot).block.block_size;
+  expect((extension(boot)->granted & solo5::block_limits) != 0 && extension(boot)->read_only_devices == 2, "told");
+  expect(block_call(boot, pread64, 0, size) == static_cast<long>(size), "read");
+  print("read\n");
+  block_call(boot, pwrite64, 0, size);
+  return 0;
+}
+
+/// Past the host's page cache memory must be aligned; what is not is an error, no more.
+int direct(const spt::BootInfo& boot) {
+  const std::uint64_t size = device(boot).block.block_size;
+  expect(extension(boot)->block_alignment > 1, "alignment");
+  expect(block_call(boot, pwrite64, 0, size) == static_cast<long>(size), "write");
+  expect(call(pread64, device(boot).descriptor, address(buffer + 1), static_cast<long>(size), 0) != 0, "odd memory");
+  return block(boot);
+}
+
 /// Sends one frame and waits for one back.
 int net(const spt::BootInfo& boot) {
   expect(device(boot).net.mtu >= 68, "MTU");
@@ -295,6 +334,39 @@ int two_blocks(const spt::BootInfo& boot) {
   block_call(boot, pwrite64, 0, 2 * block_size);
   return 0;
 }
+int far_discard(const spt::BootInfo& boot) {
+  punch(boot, hole, device(boot).block.capacity, block_size);
+  return 0;
+}
+int straddling_discard(const spt::BootInfo& boot) {
+  punch(boot, hole, device(boot).block.capacity - block_size, 2 * block_size);
+  return 0;
+}
+int wrapping_discard(const spt::BootInfo& boot) {
+  punch(boot, hole, ~std::uint64_t{0} - block_size + 1, block_size);
+  return 0;
+}
+int partial_discard(const spt::BootInfo& boot) {
+  punch(boot, hole, 0, block_size / 2);
+  return 0;
+}
+int preallocate(const spt::BootInfo& boot) {
+  punch(boot, 0, 0, block_size);
+  return 0;
+}
+int collapse(const spt::BootInfo& boot) {
+  punch(boot, 8, 0, block_size);
+  return 0;
+}
+int truncate(const spt::BootInfo& boot) {
+  call(77, device(boot).descriptor, 0);
+  return 0;
+}
+int vector_write(const spt::BootInfo& boot) {
+  const std::uint64_t piece[2] = {reinterpret_cast<std::uintptr_t>(buffer), block_size};
+  call(296, device(boot).descriptor, address(piece), 1, 0);
+  return 0;
+}
 int plain_write(const spt::BootInfo& boot) {
   call(1, device(boot).descriptor, address(buffer), block_size);
   return 0;
@@ -358,6 +430,17 @@ constexpr Named deeds[] = {
     {"partial_write", partial_write},
     {"two_blocks", two_blocks},
     {"plain_write", plain_write},
+    {"discard", discard},
+    {"read_only", read_only},
+    {"direct", direct},
+    {"far_discard", far_discard},
+    {"straddling_discard", straddling_discard},
+    {"wrapping_discard", wrapping_discard},
+    {"partial_discard", partial_discard},
+    {"preallocate", preallocate},
+    {"collapse", collapse},
+    {"truncate", truncate},
+    {"vector_write", vector_write},
 };
 
 }  // namespace

@@ -32,7 +32,8 @@ STOPPED = {
     "get_fs": BAD_SYSTEM_CALL, "cpu_clock": BAD_SYSTEM_CALL, "getrandom": BAD_SYSTEM_CALL,
 }
 BLOCK_STOPPED = ["far_read", "far_write", "straddling_write", "wrapping_write", "huge_write", "high_half_write",
-                 "partial_write", "plain_write"]
+                 "partial_write", "plain_write", "far_discard", "straddling_discard", "wrapping_discard", "partial_discard",
+                 "preallocate", "collapse", "truncate", "vector_write"]
 
 failures = []
 
@@ -104,7 +105,7 @@ def test_block_extended(tender):
     for size in (1 << 20, (4 << 30) + 4096, 4 << 30):
         with storage(size) as file:
             attach = [f"--block:storage={file.name}"]
-            for deed in ("block", "block_many", "two_blocks"):
+            for deed in ("block", "block_many", "two_blocks", "discard"):
                 expect(f"{deed}, {size} bytes", tender.run("block-extended.spt", deed, options=attach), 0)
             for deed in BLOCK_STOPPED:
                 if deed == "high_half_write" and size > 4 << 30:
@@ -112,6 +113,30 @@ def test_block_extended(tender):
                 expect(f"{deed}, extended, {size} bytes", tender.run("block-extended.spt", deed, options=attach),
                        BAD_SYSTEM_CALL)
             check("file did not grow", os.path.getsize(file.name) == size, os.path.getsize(file.name))
+
+
+def test_block_read_only(tender):
+    """A file that cannot be written: told to images that mind, refused for others."""
+    with storage(1 << 20) as file:
+        os.chmod(file.name, 0o444)
+        options = [f"--block:storage={file.name}"]
+        mount = f"mount --bind {file.name} {file.name} && mount -o remount,ro,bind {file.name} && exec \"$@\""
+        private = ["unshare", "-m", "sh", "-c", mount, "sh"] if os.geteuid() == 0 else []  # nothing else stops root
+        def run(image, deed):
+            return tender.command([*private, tender.program, "--mem=2", *options, os.path.join(tender.folder, image), deed])
+        expect("read-only", run("block-extended.spt", "read_only"), BAD_SYSTEM_CALL, "read\n")
+        one_line_error("read-only, base image", run("block.spt", "block"), "cannot open")
+
+
+def test_block_direct(tender):
+    with storage(1 << 20) as file:
+        options = [f"--block:storage={file.name}", "--block-direct:storage=on", "--block-sector-size:storage=4096"]
+        one_line_error("direct, base image", tender.run("block.spt", "block", options=options), "leave --block-direct out")
+        seen = tender.run("block-extended.spt", "direct", options=options)
+        if seen[0] == 1 and "cannot open" in seen[2]:
+            print("not run: no direct I/O on the file system of temporary files")
+        else:
+            expect("direct", seen, 0)
 
 
 def test_extended(tender):
@@ -374,6 +399,8 @@ def main():
     test_direct_execution(tender)
     if not stock:
         test_block_extended(tender)
+        test_block_read_only(tender)
+        test_block_direct(tender)
         test_extended(tender)
         test_faults(tender)
         test_packet_socket(tender)
