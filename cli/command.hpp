@@ -56,6 +56,22 @@ int run_query(const Common& common, const std::string& what);
 /// What `mirage query` answers.
 std::vector<std::string> query_topics();
 int run_clean(const Common& common);
+
+enum class StoreAction : unsigned char { format, check, list, import_folder, export_folder, cat, set, remove };
+struct StoreOptions {
+  StoreAction action = StoreAction::check;
+  std::string image;
+  std::string type;    ///< empty: what the image holds; for format: tree
+  std::string size;    ///< "64M"; empty: the file is there
+  std::string key;     ///< of a value, or of a directory; empty: the root
+  std::string folder;  ///< import, export
+  std::string file;    ///< set; empty or "-": standard input
+  bool force = false;
+  bool recursive = false;
+};
+int run_store(const Common& common, const StoreOptions& options);
+/// What --type takes.
+std::vector<std::string> store_types();
 int run_symbolize(const Common& common, const std::string& file, const std::string& image);
 
 }  // namespace mirage::cli

@@ -29,6 +29,7 @@ struct CommandLine {
   BuildOptions build;
   RunOptions run;
   DescribeOptions describe;
+  StoreOptions store;
   std::string query = "libraries";
   std::string log_file, image, help_topic;
   std::function<int()> action;
@@ -103,6 +104,47 @@ void add_information_commands(CLI::App& app, CommandLine& line) {
   });
 }
 
+/// A command of `mirage store`, with the image as its first argument.
+CLI::App* add_store_command(CLI::App& store, CommandLine& line, const char* name, const char* text,
+                            StoreAction action) {
+  CLI::App* command = store.add_subcommand(name, text);
+  command->add_option("IMAGE", line.store.image, "file or disk that holds the store")->required();
+  command->add_option("--type", line.store.type, "format of the store (default: what the image holds)")
+      ->check(CLI::IsMember(store_types()));
+  command->add_flag("--json", line.common.json, "result for programs, on standard output");
+  command->add_flag("-q,--quiet", line.common.quiet, "say nothing but errors");
+  command->callback([&line, action] {
+    line.store.action = action;
+    line.action = [&line] { return run_store(line.common, line.store); };
+  });
+  return command;
+}
+
+void add_store_commands(CLI::App& app, CommandLine& line) {
+  CLI::App* store = app.add_subcommand("store", "make, check, fill and read images of key-value stores");
+  store->require_subcommand(1);
+  auto* format = add_store_command(*store, line, "format", "make an empty store", StoreAction::format);
+  format->add_option("--size", line.store.size, "make the file, of this size: 64M, 2G ...");
+  format->add_flag("--force", line.store.force, "in place of what the image holds");
+  add_store_command(*store, line, "check", "read and check everything", StoreAction::check);
+  auto* list = add_store_command(*store, line, "list", "list a directory", StoreAction::list);
+  list->add_option("DIRECTORY", line.store.key, "directory (default: the root)");
+  list->add_flag("-r,--recursive", line.store.recursive, "all values below it");
+  auto* import = add_store_command(*store, line, "import", "copy a folder's files in", StoreAction::import_folder);
+  import->add_option("FOLDER", line.store.folder, "where they are")->required();
+  import->add_option("--to", line.store.key, "directory of the store (default: the root)");
+  auto* out = add_store_command(*store, line, "export", "copy all values to a new folder", StoreAction::export_folder);
+  out->add_option("FOLDER", line.store.folder, "where they go")->required();
+  out->add_option("--from", line.store.key, "directory of the store (default: the root)");
+  auto* cat = add_store_command(*store, line, "cat", "write a value to standard output", StoreAction::cat);
+  cat->add_option("KEY", line.store.key, "its key")->required();
+  auto* set = add_store_command(*store, line, "set", "set a value", StoreAction::set);
+  set->add_option("KEY", line.store.key, "its key")->required();
+  set->add_option("FILE", line.store.file, "its bytes (default: standard input)");
+  auto* remove = add_store_command(*store, line, "remove", "remove a value or a directory", StoreAction::remove);
+  remove->add_option("KEY", line.store.key, "its key")->required();
+}
+
 int print_error(const Common& common, const plan::Error& error) {
   if (common.json) {
     const nlohmann::ordered_json json{
@@ -159,6 +201,7 @@ int run_main(std::vector<std::string> words) {
   add_project_commands(app, line);
   add_run_command(app, line);
   add_information_commands(app, line);
+  add_store_commands(app, line);
   app.add_subcommand("help", "tell about a command");
   rewrite_help(words);
   // What stands behind -- belongs to the guest and is not looked at here.

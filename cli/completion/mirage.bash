@@ -2,7 +2,7 @@
 # Completion of mirage(1) for bash. Keys come from the project in the current folder.
 _mirage() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]}
-  local commands='new configure depend build run describe query clean symbolize version help'
+  local commands='new configure depend build run describe query store clean symbolize version help'
   local common='--help --file --json --quiet'
   if [ "$COMP_CWORD" = 1 ]; then
     COMPREPLY=($(compgen -W "$commands --help --version" -- "$current"))
@@ -26,6 +26,13 @@ _mirage() {
     build) COMPREPLY=($(compgen -W "--sanitize $common" -- "$current")) ;;
     describe) COMPREPLY=($(compgen -W "--dot --svg --output $common" -- "$current")) ;;
     query) COMPREPLY=($(compgen -W "name target targets image keys modules devices libraries files main makefile $common" -- "$current")) ;;
+    store)
+      if [ "$COMP_CWORD" = 2 ]; then
+        COMPREPLY=($(compgen -W 'format check list import export cat set remove' -- "$current"))
+      else
+        COMPREPLY=($(compgen -f -W "--type --size --force --recursive --to --from $common" -- "$current"))
+      fi
+      ;;
     symbolize) COMPREPLY=($(compgen -f -W "--image $common" -- "$current")) ;;
     help) COMPREPLY=($(compgen -W "$commands" -- "$current")) ;;
     *) COMPREPLY=($(compgen -W "$common" -- "$current")) ;;

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: ISC
 # Completion of mirage(1) for fish. Keys come from the project in the current folder.
 complete -c mirage -f
-set -l commands new configure depend build run describe query clean symbolize version help
+set -l commands new configure depend build run describe query store clean symbolize version help
 complete -c mirage -n "not __fish_seen_subcommand_from $commands" -a "$commands" -l version -l help
 complete -c mirage -n "__fish_seen_subcommand_from $commands" -s f -l file -r -F -d 'configuration file'
 complete -c mirage -n "__fish_seen_subcommand_from $commands" -l json -d 'result for programs'
@@ -19,5 +19,9 @@ complete -c mirage -n "__fish_seen_subcommand_from run" -l dry-run -d 'print the
 complete -c mirage -n "__fish_seen_subcommand_from describe" -l dot -l svg
 complete -c mirage -n "__fish_seen_subcommand_from describe" -s o -l output -r -F
 complete -c mirage -n "__fish_seen_subcommand_from query" -x -a 'name target targets image keys modules devices libraries files main makefile'
+complete -c mirage -n "__fish_seen_subcommand_from store" -F -a 'format check list import export cat set remove'
+complete -c mirage -n "__fish_seen_subcommand_from store" -l type -l size -l to -l from -x
+complete -c mirage -n "__fish_seen_subcommand_from store" -l force
+complete -c mirage -n "__fish_seen_subcommand_from store" -s r -l recursive
 complete -c mirage -n "__fish_seen_subcommand_from symbolize" -F -l image -r
 complete -c mirage -n "__fish_seen_subcommand_from help" -x -a "$commands"

@@ -40,7 +40,8 @@ LAYERS = {
                       "mirage/machine"],
     "tender": ["mirage/base", "mirage/target/solo5"],
     "config": ["mirage/base"],
-    "cli": ["config", "mirage/base"],
+    # `mirage store` runs the stores on the host.
+    "cli": ["config", "mirage/base", "mirage/async", "mirage/module", "mirage/store"],
 }
 # Each entry here says why it may see more.
 EXTRA = {

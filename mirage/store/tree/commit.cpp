@@ -83,7 +83,7 @@ Task<Writer::Outcome> Writer::write_pages(std::uint32_t page, Bytes bytes) {
 Writer::Outcome Writer::note(const Result<void, BlockError>& result) noexcept {
   if (result) return {};
   failed_ = failed_ || result.error() != BlockError::no_memory;
-  return Failure{to_kv_error(result.error())};
+  return Failure{as_kv_error(result.error())};
 }
 
 Task<Writer::Outcome> Writer::flush() {

@@ -92,7 +92,7 @@ bool Core::matches(std::uint32_t page, Bytes bytes, std::uint64_t sum) noexcept 
 Task<Result<void, KvError>> Core::read_pages(std::uint32_t page, MutableBytes bytes) {
   const std::uint64_t sector = std::uint64_t{page} * (page_size / device_.geometry().sector_size);
   const auto read = co_await device_.read(sector, bytes);
-  if (!read) co_return Failure{to_kv_error(read.error())};
+  if (!read) co_return Failure{as_kv_error(read.error())};
   co_return Result<void, KvError>{};
 }
 

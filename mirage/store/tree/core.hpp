@@ -8,38 +8,11 @@
 #include <mirage/async/task.hpp>
 #include <mirage/module/block.hpp>
 #include <mirage/module/kv.hpp>
+#include <mirage/store/disk.hpp>
 #include <mirage/store/tree/btree.hpp>
 #include <mirage/store/tree/record.hpp>
 
 namespace mirage::store::tree {
-
-/// The block device, without its type: the store is compiled once.
-class Device {
- public:
-  using Outcome = Task<Result<void, BlockError>>;
-  [[nodiscard]] virtual const BlockGeometry& geometry() const noexcept = 0;
-  virtual Outcome read(std::uint64_t sector, MutableBytes bytes) = 0;
-  virtual Outcome write(std::uint64_t sector, Bytes bytes) = 0;
-  virtual Outcome flush() = 0;
-
- protected:
-  ~Device() = default;
-};
-
-template <Block B>
-class DeviceOf final : public Device {
- public:
-  DeviceOf(Shard& shard, B& block) noexcept : shard_(shard), block_(block) {}
-  [[nodiscard]] Shard& shard() noexcept { return shard_; }
-  [[nodiscard]] const BlockGeometry& geometry() const noexcept override { return block_.geometry(); }
-  Outcome read(std::uint64_t sector, MutableBytes bytes) override { co_return co_await block_.read(sector, bytes); }
-  Outcome write(std::uint64_t sector, Bytes bytes) override { co_return co_await block_.write(sector, bytes); }
-  Outcome flush() override { co_return co_await block_.flush(); }
-
- private:
-  Shard& shard_;
-  B& block_;
-};
 
 /// A callable that somebody else owns, for steps that are handed to a coroutine.
 class StepFunction {
@@ -78,13 +51,13 @@ class Core {
   /// Snapshots and readers at the same time.
   static constexpr std::size_t maximum_views = 256;
 
-  Core(Shard& shard, Device& device) noexcept : shard_(shard), device_(device) {}
+  Core(Shard& shard, Disk& device) noexcept : shard_(shard), device_(device) {}
   Core(const Core&) = delete;
   Core& operator=(const Core&) = delete;
   ~Core();
 
   [[nodiscard]] Shard& shard() noexcept { return shard_; }
-  [[nodiscard]] Device& device() noexcept { return device_; }
+  [[nodiscard]] Disk& device() noexcept { return device_; }
   [[nodiscard]] Btree& tree() noexcept { return tree_; }
   [[nodiscard]] Counters& counters() noexcept { return counters_; }
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
@@ -118,7 +91,7 @@ class Core {
     void operator()(std::byte* memory) const noexcept { std::free(memory); }
   };
   Shard& shard_;
-  Device& device_;
+  Disk& device_;
   Btree tree_;
   List<View> views_;  // oldest first; the last is current
   std::unique_ptr<std::byte[], Free> staging_;
@@ -147,18 +120,5 @@ class ViewRef {
   Core* core_ = nullptr;
   View* view_ = nullptr;
 };
-
-[[nodiscard]] constexpr KvError to_kv_error(BlockError error) noexcept {
-  switch (error) {
-    case BlockError::no_memory:
-      return KvError::no_memory;
-    case BlockError::read_only:
-      return KvError::read_only;
-    case BlockError::cancelled:
-      return KvError::cancelled;
-    default:
-      return KvError::io;
-  }
-}
 
 }  // namespace mirage::store::tree

@@ -57,10 +57,10 @@ Task<Result<void, StartError>> Store::format(Id id, bool force) {
                          .used = 0};
   for (std::uint32_t slot = 2; slot < 4; ++slot) first.encode(pages.subspan(slot * page_size, page_size), slot);
   const auto written = co_await core_.device().write(0, pages);
-  if (!written) co_return Failure{to_start_error("the device", to_kv_error(written.error()))};
+  if (!written) co_return Failure{to_start_error("the device", as_kv_error(written.error()))};
   if (geometry.durability == Durability::none) co_return Started{};
   const auto flushed = co_await core_.device().flush();
-  if (!flushed) co_return Failure{to_start_error("the device", to_kv_error(flushed.error()))};
+  if (!flushed) co_return Failure{to_start_error("the device", as_kv_error(flushed.error()))};
   co_return Started{};
 }
 

@@ -127,7 +127,9 @@ Step<std::optional<RunRecord>> find_run(Btree& tree, const Root& root, std::uint
   }
   MIRAGE_TRY(const bool more, tree.settle(path));
   if (!more) return std::nullopt;
-  return parse();
+  MIRAGE_TRY(const auto run, parse());
+  if (run && run->end() <= index) return Failure{Fault{KvError::corrupt}};
+  return run;
 }
 
 namespace {
@@ -205,6 +207,8 @@ Step<bool> list_entry(Btree& tree, const Root& root, std::string_view directory,
   Path path;
   MIRAGE_CHECK(tree.seek(root, from.view(), path));
   MIRAGE_TRY(const bool more, tree.settle(path));
+  // Not in a sound tree; nobody shall list one that is not for ever.
+  if (more && path.key() < from.view()) return Failure{Fault{KvError::corrupt}};
   if (!more || !is_below(path.key(), directory)) return false;
   const std::size_t prefix = directory.empty() ? 0 : directory.size() + 1;
   const std::string_view rest = path.key().substr(prefix);

@@ -21,7 +21,7 @@ struct Options {
 class Store {
  public:
   using Outcome = Result<void, KvError>;
-  Store(Shard& shard, Device& device, const Options& options) noexcept
+  Store(Shard& shard, Disk& device, const Options& options) noexcept
       : core_(shard, device), writer_(core_), options_(options) {}
   [[nodiscard]] Shard& shard() noexcept { return core_.shard(); }
 

@@ -51,7 +51,7 @@ class Tree {
   }
 
  private:
-  tree::DeviceOf<B> device_;
+  DiskOf<B> device_;
   tree::Store store_;
 };
 

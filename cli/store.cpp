@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: ISC
+// `mirage store`: makes, checks, lists, fills and empties images of stores.
+#include <algorithm>
+#include <cstdio>
+#include <filesystem>
+#include <format>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <print>
+
+#include <nlohmann/json.hpp>
+
+#include <cli/command.hpp>
+#include <cli/report.hpp>
+#include <cli/store_image.hpp>
+
+namespace mirage::cli {
+
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+constexpr std::size_t head_size = 64 * 1024;
+constexpr std::size_t piece_size = std::size_t{1} << 20;
+/// Bytes of a batch of small files.
+constexpr std::size_t batch_size = std::size_t{4} << 20;
+
+const StoreFormat& format_named(const std::string& name) {
+  for (const StoreFormat* each : store_formats()) {
+    if (each->name() == name) return *each;
+  }
+  throw plan::UsageError("", std::format("there is no store format '{}'", name));
+}
+
+/// The one that was asked for, or whose images begin like this one.
+const StoreFormat& format_of(ImageFile& file, const std::string& asked) {
+  if (!asked.empty()) return format_named(asked);
+  const std::string head = file.head(head_size);
+  for (const StoreFormat* each : store_formats()) {
+    if (each->recognises(as_bytes(head))) return *each;
+  }
+  if (std::ranges::all_of(head, [](char c) { return c == 0; }))
+    file.fail("the image is blank", "Make a store on it: mirage store format IMAGE.");
+  file.fail("the image holds no store that is known here", "--type says which it is.");
+}
+
+/// "64M": bytes, with K, M, G or T for powers of 1024.
+std::uint64_t parse_size(const std::string& text) {
+  std::uint64_t size = 0;
+  std::size_t at = 0;
+  for (; at < text.size() && text[at] >= '0' && text[at] <= '9' && size < std::uint64_t{1} << 40; ++at)
+    size = size * 10 + static_cast<std::uint64_t>(text[at] - '0');
+  const std::size_t power = at + 1 == text.size() ? std::string_view{"KMGT"}.find(text[at]) : std::string_view::npos;
+  const bool is_plain = at == text.size();
+  if (at == 0 || (!is_plain && power == std::string_view::npos) || size >> 40 != 0)
+    throw plan::UsageError("", std::format("'{}' is no size", text), "For instance 64M.");
+  return is_plain ? size : size << (10 * (power + 1));
+}
+
+int run_format(const Common& common, const StoreOptions& options) {
+  const StoreFormat& format = options.type.empty() ? *store_formats().front() : format_named(options.type);
+  if (!options.size.empty()) ImageFile::create(options.image, parse_size(options.size));
+  ImageFile file{options.image, ImageFile::Mode::write};
+  format.format(file, options.force);
+  print_result(common, std::format("Made a {} store in {}.\n", format.name(), options.image),
+               Json{{"image", options.image}, {"type", format.name()}, {"bytes", file.geometry().bytes()}}.dump());
+  return 0;
+}
+
+struct Opened {
+  ImageFile file;
+  const StoreFormat& format;
+  std::unique_ptr<StoreImage> image;
+  Opened(const StoreOptions& options, ImageFile::Mode mode)
+      : file(options.image, mode), format(format_of(file, options.type)), image(format.open(file)) {}
+};
+
+int run_check(const Common& common, const StoreOptions& options) {
+  Opened store{options, ImageFile::Mode::read};
+  const StoreReport report = store.image->check();
+  Json json{{"image", options.image}, {"type", store.format.name()}, {"clean", report.problem.empty()}};
+  std::string text;
+  if (!report.problem.empty()) json["problem"] = report.problem;
+  for (const auto& [name, value] : report.figures) {
+    json[name] = value;
+    text += std::format("{}{} {}", text.empty() ? "" : ", ", value, name);
+  }
+  json["remarks"] = report.remarks;
+  for (const std::string& remark : report.remarks) text += std::format("\nnote: {}", remark);
+  if (!report.problem.empty() && !common.json) throw plan::Error(options.image, report.problem);
+  print_result(common, std::format("{} is clean: {}.\n", options.image, text), json.dump());
+  return report.problem.empty() ? 0 : 1;
+}
+
+/// Every value below the directory, in order.
+template <class F>
+void for_each_value(StoreImage& image, const std::string& directory, const F& visit) {
+  for (const StoreEntry& entry : image.list(directory)) {
+    if (entry.kind == KvKind::directory) {
+      for_each_value(image, entry.key, visit);
+    } else {
+      visit(entry);
+    }
+  }
+}
+
+int run_list(const Common& common, const StoreOptions& options) {
+  Opened store{options, ImageFile::Mode::read};
+  Json json = Json::array();
+  std::string text;
+  const auto show = [&](const StoreEntry& entry) {
+    const bool is_directory = entry.kind == KvKind::directory;
+    text +=
+        is_directory ? std::format("{:>12}  {}/\n", "", entry.key) : std::format("{:>12}  {}\n", entry.size, entry.key);
+    json.push_back({{"key", entry.key}, {"kind", is_directory ? "directory" : "value"}, {"size", entry.size}});
+  };
+  if (options.recursive) {
+    for_each_value(*store.image, options.key, show);
+  } else {
+    for (const StoreEntry& entry : store.image->list(options.key)) show(entry);
+  }
+  print_result(common, text, json.dump(-1, ' ', false, Json::error_handler_t::replace));
+  return 0;
+}
+
+/// Collects parts until they are worth a step of the store.
+class Importer {
+ public:
+  explicit Importer(StoreImage& image) : image_(image) {}
+  void add_file(const std::string& key, std::istream& from, const std::string& name) {
+    std::uint64_t offset = 0;
+    do {
+      std::string bytes(piece_size, '\0');
+      from.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+      if (from.bad()) throw plan::Error(name, "cannot be read");
+      bytes.resize(static_cast<std::size_t>(from.gcount()));
+      if (bytes.empty() && offset != 0) break;
+      const std::size_t size = bytes.size();
+      collected_ += size + key.size();
+      parts_.push_back({.key = key, .offset = offset, .bytes = std::move(bytes)});
+      offset += size;
+      if (collected_ >= batch_size) flush();
+    } while (from);
+    ++files;
+    total += offset;
+  }
+  void flush() {
+    if (!parts_.empty()) image_.write(parts_);
+    parts_.clear();
+    collected_ = 0;
+  }
+  std::uint64_t files = 0;
+  std::uint64_t total = 0;
+
+ private:
+  StoreImage& image_;
+  std::vector<StorePart> parts_;
+  std::size_t collected_ = 0;
+};
+
+void import_folder(Importer& importer, const fs::path& folder, const std::string& prefix) {
+  std::vector<fs::directory_entry> entries{fs::directory_iterator{folder}, fs::directory_iterator{}};
+  std::ranges::sort(entries, {}, [](const fs::directory_entry& each) { return each.path().filename().string(); });
+  for (const fs::directory_entry& each : entries) {
+    const std::string name = each.path().filename().string();
+    const std::string key = prefix.empty() ? name : prefix + "/" + name;
+    if (!valid_key(key)) throw plan::Error(each.path().string(), "its path is no key of a store: too long");
+    if (each.is_directory()) {
+      import_folder(importer, each.path(), key);
+    } else if (each.is_regular_file()) {
+      std::ifstream from{each.path(), std::ios::binary};
+      if (!from) throw plan::Error(each.path().string(), "cannot be opened");
+      importer.add_file(key, from, each.path().string());
+    } else {
+      throw plan::Error(each.path().string(), "is neither a file nor a folder");
+    }
+  }
+}
+
+int run_import(const Common& common, const StoreOptions& options) {
+  if (!fs::is_directory(options.folder)) throw plan::Error(options.folder, "is no folder");
+  Opened store{options, ImageFile::Mode::write};
+  Importer importer{*store.image};
+  import_folder(importer, options.folder, options.key);
+  importer.flush();
+  print_result(common, std::format("{} files, {} bytes.\n", importer.files, importer.total),
+               Json{{"files", importer.files}, {"bytes", importer.total}}.dump());
+  return 0;
+}
+
+void copy_value(StoreImage& image, const StoreEntry& entry, std::ostream& to, const std::string& name) {
+  for (std::uint64_t at = 0; at < entry.size;) {
+    const std::string bytes = image.read(entry.key, at);
+    if (bytes.empty()) throw plan::Error(name, std::format("'{}' ends early", entry.key));
+    to.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+    at += bytes.size();
+  }
+  to.flush();
+  if (!to) throw plan::Error(name, "cannot be written");
+}
+
+int run_export(const Common& common, const StoreOptions& options) {
+  Opened store{options, ImageFile::Mode::read};
+  // A new folder: nothing in it can lead elsewhere.
+  if (fs::exists(options.folder) && !fs::is_empty(options.folder))
+    throw plan::Error(options.folder, "is not empty", "Name a folder that is not there yet.");
+  fs::create_directories(options.folder);
+  std::uint64_t files = 0;
+  std::uint64_t total = 0;
+  for_each_value(*store.image, options.key, [&](const StoreEntry& entry) {
+    const std::string below = options.key.empty() ? entry.key : entry.key.substr(options.key.size() + 1);
+    const fs::path path = fs::path{options.folder} / below;
+    fs::create_directories(path.parent_path());
+    std::ofstream to{path, std::ios::binary};
+    if (!to) throw plan::Error(path.string(), "cannot be made");
+    copy_value(*store.image, entry, to, path.string());
+    ++files;
+    total += entry.size;
+  });
+  print_result(common, std::format("{} files, {} bytes.\n", files, total),
+               Json{{"files", files}, {"bytes", total}}.dump());
+  return 0;
+}
+
+int run_cat(const Common&, const StoreOptions& options) {
+  Opened store{options, ImageFile::Mode::read};
+  const StoreEntry entry = store.image->find(options.key);
+  if (entry.kind != KvKind::value)
+    store.file.fail(
+        std::format("'{}' {}", options.key, entry.kind == KvKind::absent ? "is not there" : "is a directory"));
+  copy_value(*store.image, entry, std::cout, "standard output");
+  return 0;
+}
+
+int run_set(const Common& common, const StoreOptions& options) {
+  Opened store{options, ImageFile::Mode::write};
+  Importer importer{*store.image};
+  if (options.file.empty() || options.file == "-") {
+    importer.add_file(options.key, std::cin, "standard input");
+  } else {
+    std::ifstream from{options.file, std::ios::binary};
+    if (!from) throw plan::Error(options.file, "cannot be opened");
+    importer.add_file(options.key, from, options.file);
+  }
+  importer.flush();
+  print_result(common, "", Json{{"key", options.key}, {"bytes", importer.total}}.dump());
+  return 0;
+}
+
+int run_remove(const Common& common, const StoreOptions& options) {
+  Opened store{options, ImageFile::Mode::write};
+  store.image->remove(options.key);
+  print_result(common, "", Json{{"key", options.key}}.dump());
+  return 0;
+}
+
+}  // namespace
+
+std::vector<std::string> store_types() {
+  std::vector<std::string> names;
+  for (const StoreFormat* each : store_formats()) names.emplace_back(each->name());
+  return names;
+}
+
+int run_store(const Common& common, const StoreOptions& options) {
+  switch (options.action) {
+    case StoreAction::format:
+      return run_format(common, options);
+    case StoreAction::check:
+      return run_check(common, options);
+    case StoreAction::list:
+      return run_list(common, options);
+    case StoreAction::import_folder:
+      return run_import(common, options);
+    case StoreAction::export_folder:
+      return run_export(common, options);
+    case StoreAction::cat:
+      return run_cat(common, options);
+    case StoreAction::set:
+      return run_set(common, options);
+    case StoreAction::remove:
+      return run_remove(common, options);
+  }
+  return 1;
+}
+
+}  // namespace mirage::cli

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: ISC
+// Images of stores on the host, for `mirage store`: one small interface for all formats, and a table of them.
+//
+// A new format is one file: a StoreFormat over a StoreImage (KvImage does most of it for what meets KvRo), and a line
+// in store_formats().
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <config/error.hpp>
+#include <mirage/async/scope.hpp>
+#include <mirage/module/block.hpp>
+#include <mirage/module/kv.hpp>
+#include <mirage/module/ready.hpp>
+
+namespace mirage::cli {
+
+/// What the stores run in: the host's clock and entropy; what they log is not shown.
+class HostEnvironment final : public Environment {
+ public:
+  Time monotonic() noexcept override;
+  WallTime wall() noexcept override;
+  bool entropy(MutableBytes out) noexcept override;
+  void wait(Time deadline) noexcept override;
+  [[nodiscard]] std::size_t memory() const noexcept override { return std::size_t{256} << 20; }
+  void write_console(std::string_view) noexcept override {}
+};
+
+/// The image's file as a Block. Flush is fdatasync(). Locked against others who do so.
+class ImageFile {
+ public:
+  using Outcome = Ready<Result<void, BlockError>>;
+  enum class Mode : std::uint8_t { read, write };
+  /// Throws plan::Error.
+  ImageFile(std::string path, Mode mode);
+  ImageFile(const ImageFile&) = delete;
+  ImageFile& operator=(const ImageFile&) = delete;
+  ~ImageFile();
+  /// Makes the file, or grows one that is empty, to this many bytes: never shorter. Throws plan::Error.
+  static void create(const std::string& path, std::uint64_t bytes);
+
+  [[nodiscard]] Shard& shard() noexcept { return shard_; }
+  [[nodiscard]] const std::string& path() const noexcept { return path_; }
+  [[nodiscard]] const BlockGeometry& geometry() const noexcept { return geometry_; }
+  Outcome read(std::uint64_t sector, MutableBytes bytes) noexcept;
+  Outcome write(std::uint64_t sector, Bytes bytes) noexcept;
+  Outcome flush() noexcept;
+  /// The first bytes of the file, at most `count`: by them a format knows its images.
+  [[nodiscard]] std::string head(std::size_t count);
+
+  /// Runs a task to its end. Throws plan::Error when there was no memory for it.
+  template <class T>
+  T await(Task<T> task) {
+    auto value = run(shard_, std::move(task));
+    if (!value) throw plan::Error(path_, "out of memory");
+    return *std::move(value);
+  }
+  [[noreturn]] void fail(std::string_view what, std::string mend = {}) const {
+    throw plan::Error(path_, std::string{what}, std::move(mend));
+  }
+
+ private:
+  std::string path_;
+  int descriptor_;
+  BlockGeometry geometry_;
+  HostEnvironment environment_;
+  Shard shard_{environment_};
+};
+
+struct StoreEntry {
+  std::string key;
+  KvKind kind = KvKind::value;
+  std::uint64_t size = 0;
+};
+
+/// A part of a value to write: the first part (offset 0) replaces what was there.
+struct StorePart {
+  std::string key;
+  std::uint64_t offset = 0;
+  std::string bytes;
+};
+
+/// What a check found.
+struct StoreReport {
+  std::string problem;  ///< empty: none
+  std::vector<std::pair<std::string, std::uint64_t>> figures;
+  std::vector<std::string> remarks;  ///< not wrong, but worth saying
+};
+
+/// An open image. All throw plan::Error.
+class StoreImage {
+ public:
+  StoreImage() = default;
+  StoreImage(const StoreImage&) = delete;
+  StoreImage& operator=(const StoreImage&) = delete;
+  virtual ~StoreImage() = default;
+  virtual StoreReport check() = 0;
+  virtual StoreEntry find(const std::string& key) = 0;
+  /// The whole directory, in order.
+  virtual std::vector<StoreEntry> list(const std::string& directory) = 0;
+  /// Some bytes from `offset`, at least one before the value's end.
+  virtual std::string read(const std::string& key, std::uint64_t offset) = 0;
+  /// In order; as few steps as the store can.
+  virtual void write(std::span<const StorePart> parts) = 0;
+  virtual void remove(const std::string& key) = 0;
+};
+
+class StoreFormat {
+ public:
+  StoreFormat() = default;
+  StoreFormat(const StoreFormat&) = delete;
+  StoreFormat& operator=(const StoreFormat&) = delete;
+  virtual ~StoreFormat() = default;
+  [[nodiscard]] virtual std::string_view name() const = 0;
+  [[nodiscard]] virtual std::string_view description() const = 0;
+  /// Whether an image that begins like this (up to 64 KiB) is one of these, intact or not.
+  [[nodiscard]] virtual bool recognises(Bytes head) const = 0;
+  /// Makes an empty store of the whole file. Throws when the file is not blank, unless `force`.
+  virtual void format(ImageFile& file, bool force) const = 0;
+  [[nodiscard]] virtual std::unique_ptr<StoreImage> open(ImageFile& file) const = 0;
+};
+
+/// All formats. The first is what `mirage store format` makes unless told otherwise.
+[[nodiscard]] std::span<const StoreFormat* const> store_formats();
+
+// In a file of its own each.
+const StoreFormat& tree_format();
+
+/// Listing, reading and writing over anything that is a KvRo; writing where it is a KvRw, in one step where it is a
+/// KvBatch.
+template <KvRo K>
+class KvImage : public StoreImage {
+ public:
+  KvImage(ImageFile& file, K& store) : file_(file), store_(store) {}
+
+  StoreEntry find(const std::string& key) override {
+    StoreEntry entry{.key = key};
+    entry.kind = need(key, file_.await(await_result<KvKind>(file_.shard(), store_.exists(key))));
+    if (entry.kind == KvKind::value)
+      entry.size = need(key, file_.await(await_result<KvInfo>(file_.shard(), store_.info(key)))).size;
+    return entry;
+  }
+
+  std::vector<StoreEntry> list(const std::string& directory) override {
+    std::vector<StoreEntry> entries;
+    std::string after;
+    while (true) {
+      const KvPage page =
+          need(directory, file_.await(await_result<KvPage>(file_.shard(), store_.list(directory, after, 1000))));
+      for (const KvEntry each : page) {
+        after = each.name;
+        entries.push_back(
+            {.key = directory.empty() ? after : directory + "/" + after, .kind = each.kind, .size = each.size});
+        // What an image says is not trusted with the host's paths.
+        if (!valid_key(entries.back().key) || after.empty()) fail(directory, KvError::corrupt);
+      }
+      if (!page.more()) return entries;
+      if (page.empty()) fail(directory, KvError::corrupt);
+    }
+  }
+
+  std::string read(const std::string& key, std::uint64_t offset) override {
+    const SliceList slices =
+        need(key, file_.await(await_result<SliceList>(file_.shard(), store_.get(key, offset, piece))));
+    std::string bytes;
+    for (const Slice& slice : slices) bytes += slice.text();
+    return bytes;
+  }
+
+  void write(std::span<const StorePart> parts) override {
+    if constexpr (KvBatch<K>) {
+      std::vector<KvChange> changes;
+      for (const StorePart& part : parts) changes.push_back(change_of(part));
+      need(parts.empty() ? "" : parts.front().key,
+           file_.await(await_result<void>(file_.shard(), store_.batch(changes))));
+    } else if constexpr (KvRw<K>) {
+      for (const StorePart& part : parts) write_part(part);
+    } else {
+      fail(parts.empty() ? "" : parts.front().key, KvError::read_only);
+    }
+  }
+
+  void remove(const std::string& key) override {
+    if constexpr (KvRw<K>) {
+      need(key, file_.await(await_result<void>(file_.shard(), store_.remove(key))));
+    } else {
+      fail(key, KvError::read_only);
+    }
+  }
+
+ protected:
+  static constexpr std::uint64_t piece = std::uint64_t{1} << 20;
+  [[noreturn]] void fail(const std::string& key, KvError error) const {
+    file_.fail((key.empty() ? "" : "'" + key + "': ") + std::string{to_string(error)});
+  }
+  template <class T>
+  T need(const std::string& key, Result<T, KvError> result) const {
+    if (!result) fail(key, result.error());
+    if constexpr (!std::is_void_v<T>) return *std::move(result);
+  }
+  /// Whatever the store's operation returns, as a task.
+  template <class T, class A>
+  static Task<Result<T, KvError>> await_result(Shard&, A awaitable) {
+    co_return co_await std::move(awaitable);
+  }
+
+ private:
+  static KvChange change_of(const StorePart& part) {
+    return {.kind = part.offset == 0 ? KvChange::Kind::set : KvChange::Kind::set_partial,
+            .key = part.key,
+            .value = as_bytes(part.bytes),
+            .offset = part.offset};
+  }
+  void write_part(const StorePart& part)
+    requires KvRw<K>
+  {
+    if (part.offset == 0) {
+      need(part.key, file_.await(await_result<void>(file_.shard(), store_.set(part.key, as_bytes(part.bytes)))));
+    } else {
+      need(part.key, file_.await(await_result<void>(file_.shard(),
+                                                    store_.set_partial(part.key, part.offset, as_bytes(part.bytes)))));
+    }
+  }
+  ImageFile& file_;
+  K& store_;
+};
+
+}  // namespace mirage::cli

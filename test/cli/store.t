@@ -1,0 +1,90 @@
+Images of key-value stores: made, filled, checked, read.
+
+  $ mirage store format --size 4M data.img
+  Made a tree store in data.img.
+  $ mirage store check data.img
+  data.img is clean: 0 values, 0 large values, 0 nodes, 0 data pages, 1024 pages, 1 commit.
+  $ mkdir -p site/css && echo hello > site/index.html && echo 'p {}' > site/css/site.css && seq 3000 > site/numbers && : > site/empty
+  $ mirage store import data.img site
+  4 files, 13904 bytes.
+  $ mirage store list data.img
+                css/
+             0  empty
+             6  index.html
+         13893  numbers
+  $ mirage store list -r data.img
+             5  css/site.css
+             0  empty
+             6  index.html
+         13893  numbers
+  $ mirage store list data.img css --json
+  [{"key":"css/site.css","kind":"value","size":5}]
+  $ mirage store cat data.img index.html
+  hello
+  $ mirage store check data.img --json | tr ',' '\n' | grep -e clean -e '"values"'
+  "clean":true
+  "values":4
+  $ mirage store export data.img copy
+  4 files, 13904 bytes.
+  $ diff -r site copy
+  $ echo bye | mirage store set data.img index.html && mirage store cat data.img index.html
+  bye
+  $ mirage store import --to old data.img site && mirage store remove data.img css && mirage store list data.img
+  4 files, 13904 bytes.
+             0  empty
+             4  index.html
+         13893  numbers
+                old/
+
+What goes wrong is said, with status 1; wrong usage has status 2.
+
+  $ mirage store format data.img
+  mirage: data.img: the device is not blank: nothing was written
+    -> --force makes a new store in its place.
+  [1]
+  $ mirage store cat data.img nothing
+  mirage: data.img: 'nothing' is not there
+  [1]
+  $ mirage store cat data.img old
+  mirage: data.img: 'old' is a directory
+  [1]
+  $ mirage store set data.img old/numbers/x </dev/null
+  mirage: data.img: 'old/numbers/x': is not a directory
+  [1]
+  $ mirage store export data.img copy
+  mirage: copy: is not empty
+    -> Name a folder that is not there yet.
+  [1]
+  $ mirage store check nowhere.img
+  mirage: nowhere.img: cannot be opened: No such file or directory
+  [1]
+  $ truncate -s 4M blank.img && mirage store check blank.img
+  mirage: blank.img: the image is blank
+    -> Make a store on it: mirage store format IMAGE.
+  [1]
+  $ yes | head -c 4M > foreign.img; mirage store check foreign.img
+  mirage: foreign.img: the image holds no store that is known here
+    -> --type says which it is.
+  [1]
+  $ head -c 1M data.img > half.img && mirage store check half.img
+  mirage: half.img: the device is truncated: 1048576 of the store's 4194304 bytes
+  [1]
+  $ mirage store format --size 64X big.img
+  mirage: '64X' is no size
+    -> For instance 64M.
+  [2]
+  $ mirage store
+  A subcommand is required
+  Run with --help for more information.
+  [2]
+
+A flipped bit in a value's page is found.
+
+  $ LC_ALL=C grep -abo '^1000$' data.img | head -1 | cut -d: -f1 > place
+  $ printf 'x' | dd of=data.img bs=1 seek=$(cat place) conv=notrunc status=none
+  $ mirage store check data.img
+  mirage: data.img: data does not match its checksum \(page \d+\) (re)
+  [1]
+  $ mirage store check data.img --json
+  .*"clean":false,"problem":"data does not match its checksum .* (re)
+  [1]
