@@ -25,6 +25,7 @@ class Tcp;
 struct ListenEntry;
 struct DirtyTag;
 struct PlaceTag;
+struct StoredTag;
 
 /// A Path without its endpoints' addresses, which the TCB has.
 struct PathRest {
@@ -40,7 +41,7 @@ struct PathRest {
 };
 
 /// What a connection needs while something happens on it.
-struct Work {
+struct Work : ListNode<StoredTag> {
   explicit Work(const Tcb& block) noexcept : tcb(block) {}
   Tcb tcb;
   SendQueue sending;

@@ -16,6 +16,8 @@ struct Counters {
   std::uint64_t bytes_out = 0;     ///< text, retransmissions included
   std::uint64_t retransmissions = 0;
   std::uint64_t timeouts = 0;
+  std::uint64_t black_holes =
+      0;  ///< times that a segment size was given up because nothing of it was ever acknowledged
   std::uint64_t opened_actively = 0;
   std::uint64_t opened_passively = 0;
   std::uint64_t accepted = 0;

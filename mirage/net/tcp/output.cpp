@@ -31,6 +31,7 @@ std::uint32_t Tcp::receive_space(const Connection& connection) const noexcept {
 }
 
 void Tcp::flush() noexcept {
+  shed_stored();
   List<Connection, DirtyTag> later;  // short of memory: others may need less
   Sent sent = Sent::all;
   while (sent != Sent::no_room) {

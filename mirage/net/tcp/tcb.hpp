@@ -241,10 +241,13 @@ inline constexpr Duration fin_wait_2 = 60s;            ///< after a full close n
 inline constexpr Duration challenge_interval = 100ms;  ///< RFC 5961 section 7, for each connection
 inline constexpr std::uint16_t default_segment_size = 536;  ///< RFC 9293 MUST-15
 inline constexpr std::uint16_t smallest_segment_size = 48;  ///< a peer cannot make us send less per header; as Linux
-inline constexpr Duration shortage_retry = 100ms;           ///< of what could not be done without memory
-inline constexpr Duration timestamp_tick = 1ms;             ///< RFC 7323 section 5.4: 1 ms to 1 s
-inline constexpr Duration timestamp_lifetime = 24h * 24;    ///< of TS.Recent, RFC 7323 section 5.5
-inline constexpr std::uint16_t timestamps_size = 12;        ///< bytes of the option in every segment
+/// Segment sizes that even odd paths carry, with 60 bytes of headers: RFC 4821 section 7.2 (1024), RFC 879 (576).
+inline constexpr std::array<std::uint16_t, 2> safe_segment_sizes{964, 516};
+inline constexpr std::uint8_t black_hole_timeouts = 2;    ///< without progress, before a size is given up
+inline constexpr Duration shortage_retry = 100ms;         ///< of what could not be done without memory
+inline constexpr Duration timestamp_tick = 1ms;           ///< RFC 7323 section 5.4: 1 ms to 1 s
+inline constexpr Duration timestamp_lifetime = 24h * 24;  ///< of TS.Recent, RFC 7323 section 5.5
+inline constexpr std::uint16_t timestamps_size = 12;      ///< bytes of the option in every segment
 inline constexpr Duration keep_alive_interval = 75s;
 inline constexpr std::uint8_t keep_alive_probes = 9;
 inline constexpr std::uint32_t initial_segments = 10;    ///< RFC 6928

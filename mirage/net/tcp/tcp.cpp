@@ -131,6 +131,7 @@ void Tcp::take_payload(Connection& connection, const Actions& actions, SliceList
   counters_.bytes_in += actions.take;
   if (actions.payload == Actions::Payload::store) {
     connection.received().store(nodes_, std::move(payload), actions.position);
+    stored_.push_back(*connection.work);
     return;
   }
   connection.received().append(nodes_, shard_.buffers(), std::move(payload));
@@ -185,7 +186,9 @@ void Tcp::expired(Connection& connection) noexcept {
   const Time now = shard_.now();
   if (!unpack(connection)) return connection.Timer::arm(shard_.timers(), now + constant::shortage_retry);
   if (connection.tcb().deadlines.retransmit <= now) ++counters_.timeouts;
+  const std::uint16_t before = connection.tcb().send.segment_size;
   const Actions actions = on_time(connection.tcb(), now);
+  if (connection.tcb().send.segment_size < before) ++counters_.black_holes;
   apply(connection, actions, {});
 }
 
@@ -243,6 +246,19 @@ bool Tcp::unpack(Connection& connection) noexcept {
 void Tcp::rest(Connection& connection) noexcept {
   const bool empty = connection.sending().size() == 0 && connection.unread() == 0 && connection.writers.empty();
   if (empty && is_quiet(connection.tcb())) idle_.push_back(connection);
+}
+
+/// When the pool runs low, text beyond holes goes first, lest windows close to everybody: its senders still have it
+/// (RFC 2018 section 8).
+void Tcp::shed_stored() noexcept {
+  while (shard_.buffers().low()) {
+    Work* work = stored_.pop_front();
+    if (work == nullptr) return;
+    if (!work->received.has_stored()) continue;
+    ++counters_.stored_dropped;
+    work->received.drop_stored(nodes_);
+    forget_stored(work->tcb);
+  }
 }
 
 void Tcp::pack_idle() noexcept {

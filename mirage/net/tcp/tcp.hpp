@@ -126,6 +126,7 @@ class Tcp {
   void let_go(Connection& connection) noexcept;
   [[nodiscard]] bool unpack(Connection& connection) noexcept;
   void rest(Connection& connection) noexcept;
+  void shed_stored() noexcept;
   void pack_idle() noexcept;
   [[nodiscard]] Connection* find_for_error(const TransportError& error) noexcept;
 
@@ -161,6 +162,7 @@ class Tcp {
   ConnectionTable table_;
   List<Connection, DirtyTag> dirty_;
   List<Connection, DirtyTag> idle_;  ///< quiet and not packed; the front has been so longest
+  List<Work, StoredTag> stored_;     ///< with text beyond a hole; perhaps no longer
   List<Connection, PlaceTag> time_wait_;
   std::uint32_t time_wait_count_ = 0;
   List<ListenEntry> listeners_;

@@ -22,6 +22,20 @@ Duration patience(const Tcb& tcb) noexcept {
   return tcb.user_timeout > 0 ? Duration{1ms} * tcb.user_timeout : constant::user_timeout;
 }
 
+/// RFC 4821 section 7.7, RFC 8899 section 4.3: time after time large segments get no answer, and nobody says that they
+/// are too large (RFC 2923 section 2.1). Smaller ones may pass. There is no way back up.
+void suspect_black_hole(Tcb& tcb) noexcept {
+  SendVariables& s = tcb.send;
+  const std::uint8_t backoff = tcb.round_trip.backoff;
+  if (backoff < constant::black_hole_timeouts || backoff % constant::black_hole_timeouts != 0) return;
+  if (tcb.outstanding() < s.segment_size) return;
+  for (const std::uint16_t size : constant::safe_segment_sizes) {
+    if (size >= s.segment_size) continue;
+    s.segment_size = size;
+    return;
+  }
+}
+
 /// RFC 6298 (5.4) to (5.6). What is in flight is taken for lost; a probe of the window starts again at SND.UNA.
 void retransmission_expired(Tcb& tcb, Time now, Actions& out) noexcept {
   SendVariables& s = tcb.send;
@@ -36,6 +50,7 @@ void retransmission_expired(Tcb& tcb, Time now, Actions& out) noexcept {
     tcb.loss.board.truncate(s.next);
     s.probe = true;
   } else {
+    suspect_black_hole(tcb);
     recovery::on_timeout(tcb, first, now);
   }
   if (tcb.round_trip.backoff < 255) ++tcb.round_trip.backoff;

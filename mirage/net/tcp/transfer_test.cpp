@@ -230,6 +230,41 @@ TEST_CASE("duplicates after a time-out do not start recovery again, RFC 6582 sec
   CHECK(t.tcb.congestion.phase != Phase::recovery);
 }
 
+TEST_CASE("a black hole: large segments get no answer and no error, smaller ones pass (RFC 4821 section 7.7)") {
+  Trace trace = Trace::established();
+  trace.tcb.send.segment_size = 1460;
+  trace.tcb.congestion.window = 14600;
+  trace.maximum_payload = 1460;
+  trace.write(2920);
+  trace.out(0, {.sequence = 1, .acknowledgement = 1, .length = 1460});
+  trace.out(0, {.sequence = 1461, .acknowledgement = 1, .length = 1460});
+  const auto again = [&](std::int64_t ms, std::uint32_t length) {
+    trace.maximum_payload = trace.tcb.send.segment_size;
+    trace.out(ms, {.sequence = 1, .acknowledgement = 1, .length = length});
+  };
+  again(1000, 1460);
+  again(3000, 1460);
+  again(7000, 964);
+  again(15'000, 964);
+  again(31'000, 516);
+  trace.in(31'100, {.sequence = 1, .acknowledgement = 517});
+  trace.out(31'100, {.sequence = 517, .acknowledgement = 1, .length = 516});
+  trace.in(31'200, {.sequence = 1, .acknowledgement = 1033});
+  CHECK(trace.tcb.send.segment_size == 516);  // for good
+}
+
+TEST_CASE("a silent peer of short texts is no black hole") {
+  Trace trace = Trace::established();
+  trace.tcb.send.segment_size = 1460;
+  trace.write(100);
+  trace.out(0, {.sequence = 1, .acknowledgement = 1, .length = 100});
+  trace.advance(1000);
+  trace.advance(3000);
+  trace.advance(7000);
+  CHECK(trace.tcb.round_trip.backoff == 3);
+  CHECK(trace.tcb.send.segment_size == 1460);
+}
+
 TEST_CASE("slow start doubles, congestion avoidance adds one segment per window") {
   Trace t = Trace::established();
   CHECK(t.tcb.congestion.window == 1000);
