@@ -130,6 +130,18 @@ inline Module<Database> sqlite(const Module<JournaledFile>& files, std::string g
   return library_module<Database>("sqlite", {files.node()}, {}, std::move(group), where);
 }
 
+/// A partition of a disk (MBR or GPT): its number, logical ones from "5", or its GPT name.
+inline Module<Block> partition(const Module<Block>& disk, std::string which,
+                               std::source_location where = std::source_location::current()) {
+  return library_module<Block>("partition", {disk.node()}, {{"which", std::move(which)}}, "", where);
+}
+
+/// The same disk, each operation a debug line (`--logs=trace:debug`).
+inline Module<Block> block_trace(const Module<Block>& disk, std::string name = "disk",
+                                 std::source_location where = std::source_location::current()) {
+  return library_module<Block>("block_trace", {disk.node()}, {{"name", std::move(name)}}, "", where);
+}
+
 /// The files below a directory of the project, linked into the image.
 inline Module<KvRo> crunch(std::string directory, std::source_location where = std::source_location::current()) {
   return library_module<KvRo>("crunch", {}, {{"directory", std::move(directory)}}, "", where);
