@@ -51,7 +51,8 @@ constexpr std::uint64_t first_word = 0;
 Fiber::~Fiber() {
   if (busy_) std::abort();
   if (mapping_ == nullptr) return;
-  if (guarded_) (void)::mprotect(mapping_, page_size, PROT_READ | PROT_WRITE);
+  // On spt a guard is for ever: then so is the stack.
+  if (guarded_ && ::mprotect(mapping_, page_size, PROT_READ | PROT_WRITE) != 0) return;
   (void)::munmap(mapping_, mapped_);
 }
 

@@ -7,8 +7,8 @@
 //
 // It stands in async because it is a way of waiting: it needs the run queue and nothing of a device or a target. Its
 // stack comes from mmap(2) and its guard from mprotect(2), which are libc's in a process and the runtime's in a guest
-// (mirage/runtime/guest/libc.cpp); where pages cannot be protected, a pattern at the end of the stack is checked at
-// every switch and ends the program when it is damaged.
+// (mirage/runtime/guest/libc.cpp), the machine's or the target's; where pages cannot be protected (stock solo5-spt),
+// a pattern at the end of the stack is checked at every switch and ends the program when it is damaged.
 //
 // Cancellation is that of the task that awaits run_on_fiber(): waits inside see it as its own would (a wait that can
 // be cancelled ends with its cancelled value, I/O of devices is not cut), cancelled() asks. The work always runs to its

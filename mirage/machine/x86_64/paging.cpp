@@ -42,7 +42,7 @@ constexpr std::size_t index_of(std::uintptr_t address, unsigned level) {
 
 }  // namespace
 
-PageTables::PageTables(std::span<std::byte> pool) noexcept {
+void PageTables::take_pool(std::span<std::byte> pool) noexcept {
   const auto begin = reinterpret_cast<std::uintptr_t>(pool.data());
   const std::uintptr_t first = page_up(begin);
   const std::uintptr_t end = page_down(begin + pool.size());
@@ -50,6 +50,10 @@ PageTables::PageTables(std::span<std::byte> pool) noexcept {
     next_ = pool.data() + (first - begin);
     left_ = (end - first) / page_size;
   }
+}
+
+PageTables::PageTables(std::span<std::byte> pool) noexcept {
+  take_pool(pool);
   root_ = take_table();
 }
 

@@ -32,6 +32,9 @@ class PageTables {
  public:
   /// `pool` is used as far as needed and need not be zeroed; its unaligned ends are ignored.
   explicit PageTables(std::span<std::byte> pool) noexcept;
+  /// The tables that the processor uses now, to change them; `pool` is for tables that this takes.
+  struct InForce {};
+  PageTables(InForce, std::span<std::byte> pool) noexcept;
   PageTables(const PageTables&) = delete;
   PageTables& operator=(const PageTables&) = delete;
 
@@ -62,6 +65,7 @@ class PageTables {
 
  private:
   using Entry = std::uint64_t;
+  void take_pool(std::span<std::byte> pool) noexcept;
   [[nodiscard]] Entry* take_table() noexcept;
   [[nodiscard]] Entry* table_below(Entry& entry, unsigned level) noexcept;
   [[nodiscard]] bool map_level(Entry* table, unsigned level, std::uintptr_t begin, std::uintptr_t end,

@@ -6,6 +6,12 @@
 
 namespace mirage::machine {
 
+PageTables::PageTables(InForce, std::span<std::byte> pool) noexcept : active_(true) {
+  take_pool(pool);
+  constexpr std::uintptr_t flags = page_size - 1;
+  root_ = reinterpret_cast<Entry*>(read_cr3() & ~flags);  // NOLINT(performance-no-int-to-ptr): mapped to itself
+}
+
 bool PageTables::map_image() noexcept {
   for (const ProgramHeader& header : program_headers()) {
     if (header.type != pt_load || header.memory_size == 0) continue;

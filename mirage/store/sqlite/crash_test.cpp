@@ -2,7 +2,7 @@
 // The power goes at every write and flush of a workload, and while SQLite recovers from that: each time the database
 // opens, is sound, holds what was acknowledged, and of the transaction under way all or nothing.
 //
-// By itself this tries a sample. MIRAGE_CRASH=full in the environment tries everything on 1000 transactions.
+// By itself this tries a sample. MIRAGE_CRASH=1000 in the environment tries everything, on 1000 transactions.
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -26,9 +26,10 @@ using Disk = device::PowerCut;
 constexpr std::uint64_t sectors = 2 * 4096 / 512 + 24 * 128;
 constexpr int kept = 40;  // rows beyond this age are deleted: the database stays small
 
-bool full() {
-  const char* mode = std::getenv("MIRAGE_CRASH");
-  return mode != nullptr && std::string_view(mode) == "full";
+/// Transactions of a full run; 0: a sample.
+int full() {
+  const char* count = std::getenv("MIRAGE_CRASH");
+  return count == nullptr ? 0 : parse_unsigned<std::uint16_t>(count).value_or(1000);
 }
 
 /// Transaction `number`, from 1: rows in two tables, an index, a deletion, now and then a row of several pages.
@@ -134,11 +135,11 @@ std::string judge_recovery(Machine& machine, Bytes image, int at_least, std::siz
 TEST_CASE("after a power cut at any write or flush acknowledged transactions are there, others whole or absent") {
   Machine machine;
   Disk disk{machine.shard, sectors};
-  const int transactions = full() ? 1000 : 16;
+  const int transactions = full() != 0 ? full() : 16;
   const Record record = work(machine, disk, transactions);
   REQUIRE(record.marks.size() == static_cast<std::size_t>(transactions) + 2);
   device::CutExplorer explorer{machine.shard, disk, 1, 32};
-  const std::size_t stride = full() ? 1 : 37;
+  const std::size_t stride = full() != 0 ? 1 : 37;
   std::size_t images = 0;
   std::size_t recoveries = 0;
   std::size_t turn = 0;
@@ -147,7 +148,7 @@ TEST_CASE("after a power cut at any write or flush acknowledged transactions are
     const int at_least = acknowledged(record.marks, explorer.event());
     for (std::size_t i = turn++ % stride; i < explorer.variants(); i += stride) {
       auto& image = explorer.image(i);
-      const bool recover = ++images % (full() ? 997 : 97) == 0;
+      const bool recover = ++images % (full() != 0 ? 997 : 97) == 0;
       const Copy before = recover ? copy_of(image.content()) : Copy{};
       const std::string wrong = judge(machine, image, at_least);
       Text<80> what;
@@ -155,7 +156,7 @@ TEST_CASE("after a power cut at any write or flush acknowledged transactions are
       REQUIRE_MESSAGE(wrong == "", wrong, ": event ", explorer.event(), ", ", what.view());
       if (!recover) continue;
       const Bytes bytes{before.get(), image.content().size()};
-      const std::string again = judge_recovery(machine, bytes, at_least, full() ? 3 : 29, recoveries);
+      const std::string again = judge_recovery(machine, bytes, at_least, full() != 0 ? 3 : 29, recoveries);
       REQUIRE_MESSAGE(again == "", again, ": event ", explorer.event(), ", ", what.view());
     }
   }
@@ -168,7 +169,7 @@ TEST_CASE("a write or flush that fails ends with an error, and what was acknowle
   Machine machine;
   std::uint64_t struck = 0;
   for (const bool flush : {false, true}) {
-    for (std::uint64_t count = full() ? 0 : 3; count < 90; count += full() ? 1 : 7) {
+    for (std::uint64_t count = full() != 0 ? 0 : 3; count < 90; count += full() != 0 ? 1 : 7) {
       Disk disk{machine.shard, sectors};
       disk.set_faults(flush ? Disk::Faults{.flush = count} : Disk::Faults{.write = count});
       const Record record = work(machine, disk, 6);

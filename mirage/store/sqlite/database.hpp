@@ -43,6 +43,7 @@ class Database {
   /// Opens the database, which rolls back what a power cut interrupted; an empty file becomes an empty database.
   Task<Result<void, StartError>> start() {
     if (!fiber_.allocate(stack_size) || !vfs_.enlist()) co_return Failure{StartError::no_memory};
+    shard_.logger("sqlite").debug("stack={}KiB guard={}", stack_size >> 10, fiber_.guarded() ? "yes" : "no");
     auto opened = co_await run([this](Connection& sql) { return open(sql); });
     if (!opened) co_return Failure{StartError{"cannot open the database: {}", opened.error().text()}};
     co_return Result<void, StartError>{};

@@ -26,6 +26,7 @@ enum Capability : std::uint64_t {
   segment_udp = 1U << 7,    // the devices in `vnet_devices` segment and coalesce UDP (VIRTIO_NET_HDR_GSO_UDP_L4)
   block_discard = 1U << 8,  // holes in the devices in `discard_devices`; spt: fallocate(2); hvt: the discard hypercall
   block_limits = 1U << 9,   // the image minds `read_only_devices` and `block_alignment`
+  guard_page = 1U << 10,    // spt: mprotect(2) of one page of guest memory to no access
   scatter = 1U << 6,        // frames in several pieces of memory; spt: readv(2), writev(2); hvt: the vector hypercalls
 };
 

@@ -10,6 +10,7 @@ namespace mirage::target::spt::call {
 enum class Number : long {
   read = 0,
   write = 1,
+  mprotect = 10,
   pread64 = 17,
   pwrite64 = 18,
   readv = 19,

@@ -67,10 +67,11 @@ Result<Grant> negotiate(const tender::Image& image, const tender::AttachedDevice
   }
   extension.clock_function = (image.wanted & solo5::fast_clock) != 0 ? find_clock_function() : 0;
   extension.block_request_limit = (image.wanted & solo5::many_blocks) != 0 ? block_request_limit : 0;
-  extension.granted = image.wanted & (solo5::many_blocks | solo5::block_flush | solo5::reseed | solo5::fault_report |
-                                      solo5::scatter | (extension.vnet_devices != 0 ? solo5::vnet_header : 0) |
-                                      (extension.vnet_devices != 0 && segment_udp ? solo5::segment_udp : 0) |
-                                      (extension.clock_function != 0 ? solo5::fast_clock : 0));
+  extension.granted =
+      image.wanted & (solo5::many_blocks | solo5::block_flush | solo5::reseed | solo5::fault_report | solo5::scatter |
+                      solo5::guard_page | (extension.vnet_devices != 0 ? solo5::vnet_header : 0) |
+                      (extension.vnet_devices != 0 && segment_udp ? solo5::segment_udp : 0) |
+                      (extension.clock_function != 0 ? solo5::fast_clock : 0));
   extension.granted |= tender::describe_blocks(devices, image.wanted, extension);
   if (::getrandom(extension.seed, sizeof extension.seed, 0) != sizeof extension.seed) {
     return fail("cannot get random bytes: ", Errno{errno});

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 #include <asm/prctl.h>
 #include <linux/falloc.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -84,6 +85,10 @@ void allow_calls(SeccompFilter& filter, const tender::AttachedDevices& devices, 
 #endif
   if ((grant.extension.granted & solo5::reseed) != 0) {
     filter.allow(SYS_getrandom, {at_most(1, entropy_limit), equal(2, 0)});
+  }
+  if ((grant.extension.granted & solo5::guard_page) != 0) {
+    constexpr std::uint64_t page = 4096;
+    filter.allow(SYS_mprotect, {at_most(0, grant.memory_end - page), equal(1, page), equal(2, PROT_NONE)});
   }
   filter.allow(SYS_exit_group);
 }

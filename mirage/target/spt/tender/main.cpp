@@ -68,6 +68,7 @@ Result<> prepare(const tender::Options& options, Guest& guest) {
   guest.waits = *waits;
   guest.grant = *grant;
   guest.memory_end = memory->end();
+  guest.grant.memory_end = memory->end();
   return write_boot_info(*memory, guest.image, options, guest.waits, guest.grant);
 }
 

@@ -33,6 +33,7 @@ tender::Result<WaitSet> make_wait_set(const tender::AttachedDevices& devices);
 /// What the guest is granted beside the base ABI; nothing when its image does not ask.
 struct Grant {
   bool extended = false;
+  std::uint64_t memory_end = 0;  ///< of the guest
   solo5::Extension extension{};
 };
 tender::Result<Grant> negotiate(const tender::Image& image, const tender::AttachedDevices& devices);

@@ -376,6 +376,15 @@ int many_random(const spt::BootInfo&) {
   return 0;
 }
 
+int guard_page(const spt::BootInfo&) {
+  const std::uintptr_t page = (reinterpret_cast<std::uintptr_t>(_end) + 4095) & ~std::uintptr_t{4095};
+  *reinterpret_cast<volatile char*>(page) = 1;
+  expect(call(10, static_cast<long>(page), 4096, 0) == 0, "mprotect");
+  print("guarded\n");
+  *reinterpret_cast<volatile char*>(page + 4095) = 1;
+  return 0;
+}
+
 struct Named {
   std::string_view name;
   Deed deed;
@@ -409,6 +418,10 @@ constexpr Named deeds[] = {
     {"open", forbidden<2>},
     {"socket", forbidden<41, 2, 1>},
     {"mprotect", forbidden<10, 0x100000, 4096, 7>},
+    {"guard_page", guard_page},
+    {"unguard", forbidden<10, 0x100000, 4096, 3>},
+    {"guard_two", forbidden<10, 0x100000, 8192, 0>},
+    {"guard_beyond", forbidden<10, 0x200000, 4096, 0>},
     {"mmap", forbidden<9, 0, 4096, 7>},
     {"clone", forbidden<56>},
     {"fork", forbidden<57>},

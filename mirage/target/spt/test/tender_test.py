@@ -143,6 +143,10 @@ def test_extended(tender):
     expect("extended", tender.run("extended.spt", "extended"), 0)
     expect("extended boot info", tender.run("extended.spt", "boot_info"), 0, "memory 2 extended\n")
     expect("too many random bytes", tender.run("extended.spt", "many_random"), BAD_SYSTEM_CALL)
+    status, out, _ = tender.run("extended.spt", "guard_page")
+    check("a guard page faults", status == SEGMENTATION_FAULT and out.startswith("guarded\n"), (status, out))
+    for deed in ("unguard", "guard_two", "guard_beyond"):
+        expect(deed, tender.run("extended.spt", deed), BAD_SYSTEM_CALL)
 
 
 def test_faults(tender):

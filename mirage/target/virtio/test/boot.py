@@ -216,7 +216,8 @@ class Tests:
             "write-text": "write to read-only memory", "write-rodata": "write to read-only memory",
             "write-headers": "write to read-only memory", "write-page-tables": "write to read-only memory", "execute-data": "execution of data",
             "execute-heap": "execution of data", "execute-stack": "execution of data", "zero-page": "null pointer",
-            "call-null": "null pointer", "stack-overflow": "stack overflow", "wild-read": "read from unmapped memory",
+            "call-null": "null pointer", "stack-overflow": "stack overflow",
+            "fiber-overflow": "unmapped memory", "wild-read": "read from unmapped memory",
             "non-canonical": "general protection", "invalid-opcode": "invalid opcode", "divide": "divide error",
             "smash": "stack smashed", "abort": "abort",
         }.items():

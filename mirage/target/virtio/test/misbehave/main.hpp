@@ -7,6 +7,7 @@
 #include <cstring>
 #include <string_view>
 
+#include <mirage/async/fiber/fiber.hpp>
 #include <mirage/machine/x86_64/cpu.hpp>
 #include <mirage/machine/x86_64/image.hpp>
 #include <mirage/module/application.hpp>
@@ -80,6 +81,12 @@ struct Misbehave {
   static mirage::Task<int> start(const Keys& keys) {
     const mirage::Logger log = keys.shard.logger("test");
     log.info("how: '{}'", keys.how);
+    if (keys.how == "fiber-overflow") {
+      mirage::Fiber fiber{keys.shard};
+      if (!fiber.allocate(std::size_t{64} << 10) || !fiber.guarded()) co_return 2;
+      auto work = [] { (void)misbehaviour::recurse(0); };
+      (void)co_await mirage::run_on_fiber(fiber, work);
+    }
     if (keys.how == "status") co_return keys.status;
     if (keys.how == "entropy") {
       std::byte bytes[300];
