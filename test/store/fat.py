@@ -1,15 +1,17 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: ISC
-"""usage: fat.py STORE_DRIVE [SEQUENCES]
+"""usage: fat.py STORE_DRIVE [SEQUENCES [KILLS]]
 
 The FAT store against dosfstools and mtools: images that each side makes are read byte by byte by the other and pass
-fsck.fat -n; SEQUENCES (default 12) of random operations are done by both and compared. The full run is 200.
+fsck.fat -n; SEQUENCES (default 12) of random operations are done by both and compared; KILLS (default 10) times the store
+is killed while it works, and what it acknowledged must be there. The full run is 200 of each.
 """
 import os
 import random
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -18,6 +20,7 @@ from driver import Store, refused, tree_of_folder  # noqa: E402
 DRIVE = sys.argv[1]
 SEQUENCES = int(sys.argv[2]) if len(sys.argv) > 2 else 12
 ENVIRONMENT = {**os.environ, "MTOOLS_SKIP_CHECK": "0", "LC_ALL": "C.UTF-8", "MTOOLSRC": "/dev/null"}
+KILLS = int(sys.argv[3]) if len(sys.argv) > 3 else 10
 # type, KiB, sectors per cluster
 FORMS = [(12, 1440, 1), (12, 4096, 4), (16, 8192, 1), (16, 32768, 4), (32, 40960, 1)]
 
@@ -166,6 +169,31 @@ def sequence(work, rng, form):
         same(store.tree(), found, "we read mtools' image differently")
 
 
+def killed(work, rng, number):
+    """kill -9 at a random moment: acknowledged values are there, the one under way is old or new, nothing is damaged."""
+    image = work / "killed.img"
+    make_image(image, FORMS[number % 3], ours=True)
+    acknowledged, key, value = {}, None, None
+    store = Store(DRIVE, "fat", image)
+    timer = threading.Timer(rng.random() * 0.15, store.process.kill)
+    timer.start()
+    try:
+        while True:
+            key, value = f"d{rng.randrange(3)}/value number {rng.randrange(12)}", rng.randbytes(rng.randrange(20_000))
+            store.set(key, value)
+            acknowledged[key] = value
+    except (AssertionError, OSError):
+        pass
+    timer.join()
+    store.process.wait()
+    with Store(DRIVE, "fat", image) as again:
+        assert again.check() != "damaged", f"kill {number}"
+        found = again.tree()
+        for name, wanted in acknowledged.items():
+            assert found.get(name) == wanted or (name == key and found.get(name) == value), f"kill {number}: {name}"
+    return len(acknowledged)
+
+
 def main():
     for form in FORMS:
         with tempfile.TemporaryDirectory() as work:
@@ -179,6 +207,10 @@ def main():
                 print(f"sequence {number}:")
                 raise
     print(f"{SEQUENCES} sequences: the same as mtools")
+    with tempfile.TemporaryDirectory() as work:
+        count = sum(killed(Path(work), random.Random(number), number) for number in range(KILLS))
+    assert count > KILLS, "killed before anything was set"
+    print(f"killed {KILLS} times: all of {count} acknowledged values were there")
 
 
 main()

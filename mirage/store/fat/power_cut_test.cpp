@@ -175,3 +175,29 @@ void cut_everywhere(std::optional<store::fat::Type> type, std::size_t size, std:
 TEST_CASE("fat: power cuts, FAT12") { cut_everywhere(store::fat::Type::fat12, 64 * 1024, 512); }
 TEST_CASE("fat: power cuts, FAT32") { cut_everywhere(store::fat::Type::fat32, 64 * 1024, 512); }
 TEST_CASE("fat: power cuts, sectors of 4096 bytes") { cut_everywhere(store::fat::Type::fat12, 256 * 1024, 4096); }
+
+TEST_CASE("fat: a flush that fails ends all changes and damages nothing") {
+  for (std::uint64_t at = 0; at < 12; ++at) {
+    check::VirtualEnvironment environment;
+    Shard shard{environment};
+    REQUIRE(shard.log().configure("quiet"));
+    device::PowerCut disk{shard, 128};
+    {
+      store::DiskOf<device::PowerCut> blank{shard, disk};
+      REQUIRE(run(shard, store::fat::format(blank, {}))->has_value());
+    }
+    store::Fat<device::PowerCut> fat{shard, disk, false};
+    REQUIRE(run(shard, fat.start())->has_value());
+    REQUIRE(run(shard, fat.set("kept", as_bytes("value")))->has_value());
+    disk.set_faults({.flush = at});
+    const bool done = run(shard, fat.set("dir/new", as_bytes("new")))->has_value() &&
+                      run(shard, fat.set("kept", as_bytes("other")))->has_value() &&
+                      run(shard, fat.remove("dir/new"))->has_value();
+    CHECK(done != disk.struck());
+    if (disk.struck()) CHECK(run(shard, fat.set("later", as_bytes("x")))->error() == KvError::io);
+    device::CutImage image{shard, disk.content(), 512};
+    Examiner examiner{shard, image};
+    const Instant next{.events = 0, .values = {{"kept", "other"}, {"dir/new", "new"}}};
+    CHECK(examiner.examine({{"kept", "value"}}, next) == "");
+  }
+}
