@@ -7,7 +7,7 @@
 namespace mirage::cli {
 
 std::span<const StoreFormat* const> store_formats() {
-  static const std::array<const StoreFormat*, 1> formats{&tree_format()};
+  static const std::array<const StoreFormat*, 3> formats{&tree_format(), &fat_format(), &tar_format()};
   return formats;
 }
 

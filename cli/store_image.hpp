@@ -130,6 +130,8 @@ class StoreFormat {
 
 // In a file of its own each.
 const StoreFormat& tree_format();
+const StoreFormat& fat_format();
+const StoreFormat& tar_format();
 
 /// Listing, reading and writing over anything that is a KvRo; writing where it is a KvRw, in one step where it is a
 /// KvBatch.

@@ -78,6 +78,55 @@ What goes wrong is said, with status 1; wrong usage has status 2.
   Run with --help for more information.
   [2]
 
+FAT volumes and tar archives, made here or by the usual tools, are known by what they begin with.
+
+  $ mirage store format --type fat --size 2M fat.img && mirage store import fat.img site && mirage store list -r fat.img
+  Made a fat store in fat.img.
+  4 files, 13904 bytes.
+             5  css/site.css
+             0  empty
+             6  index.html
+         13893  numbers
+  $ mirage store check fat.img
+  fat.img is clean: 4 values, 1 directories, 17 used clusters, 2025 clusters.
+  $ fsck.fat -n fat.img >/dev/null && mcopy -s -i fat.img :: usual && diff -r site usual
+  $ echo more | mirage store set fat.img css/more.css && mirage store remove fat.img numbers && mirage store export fat.img back && ls -R back
+  4 files, 16 bytes.
+  back:
+  css
+  empty
+  index.html
+
+  back/css:
+  more.css
+  site.css
+  $ mirage store format --type fat fat.img
+  mirage: fat.img: the image is not blank
+    -> --force makes a new volume in its place.
+  [1]
+  $ printf '\043\061\022' | dd of=fat.img bs=1 seek=515 conv=notrunc status=none; mirage store check fat.img
+  mirage: fat.img: 0 clusters with two owners, 1 broken chains, 0 unreadable directories
+  [1]
+  $ tar -cf tar.img -C site . && mirage store check tar.img
+  tar.img is clean: 5 members, 18432 bytes used
+  note: tar has checksums of headers only.
+  $ truncate -s 64K tar.img && mirage store import --to again tar.img site && mirage store export tar.img out && diff -r site out/again && tar -tf tar.img | sort
+  4 files, 13904 bytes.
+  8 files, 27808 bytes.
+  ./
+  ./css/
+  ./css/site.css
+  ./empty
+  ./index.html
+  ./numbers
+  again/css/site.css
+  again/empty
+  again/index.html
+  again/numbers
+  $ mirage store remove tar.img empty
+  mirage: tar.img: 'empty': read-only store
+  [1]
+
 A flipped bit in a value's page is found.
 
   $ LC_ALL=C grep -abo '^1000$' data.img | head -1 | cut -d: -f1 > place

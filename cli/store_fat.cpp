@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: ISC
+// Images of FAT volumes.
+#include <algorithm>
+#include <format>
+
+#include <cli/store_image.hpp>
+#include <mirage/store/fat/check.hpp>
+#include <mirage/store/fat/fat.hpp>
+#include <mirage/store/fat/format.hpp>
+
+namespace mirage::cli {
+
+namespace {
+
+/// "fat: the volume is ..." is the store's own; the place says which image.
+std::string_view without_prefix(std::string_view text) {
+  constexpr std::string_view prefix = "fat: ";
+  return text.starts_with(prefix) ? text.substr(prefix.size()) : text;
+}
+
+/// The store is constructed before the image that refers to it.
+template <class Store>
+struct FatHolder {
+  template <class... More>
+  explicit FatHolder(ImageFile& file, More... more) : store(file.shard(), file, more...) {}
+  Store store;
+};
+
+/// `Store` reads, or reads and writes.
+template <class Store>
+class FatImage final : private FatHolder<Store>, public KvImage<Store> {
+ public:
+  template <class... More>
+  explicit FatImage(ImageFile& file, More... more)
+      : FatHolder<Store>(file, more...), KvImage<Store>(file, FatHolder<Store>::store), file_(file) {
+    const auto started = file_.await(FatHolder<Store>::store.start());
+    if (!started) file_.fail(without_prefix(started.error().text()));
+  }
+
+  StoreReport check() override {
+    store::FatCheck<ImageFile> check{file_.shard(), file_};
+    if (const auto started = file_.await(check.start()); !started) file_.fail(without_prefix(started.error().text()));
+    const auto found = file_.await(check.check());
+    StoreReport report;
+    if (!found) {
+      report.problem = to_string(found.error());
+      return report;
+    }
+    if (found->damaged()) {
+      report.problem = std::format("{} clusters with two owners, {} broken chains, {} unreadable directories",
+                                   found->cross_linked, found->broken_chains, found->unreadable);
+    }
+    report.figures = {{"values", found->values},
+                      {"directories", found->directories},
+                      {"used clusters", found->used_clusters},
+                      {"clusters", check.geometry().clusters}};
+    remark(report, found->lost_clusters, "clusters are in use of nothing");
+    remark(report, found->surplus_clusters, "clusters are behind the end of a value");
+    remark(report, found->differing_sectors, "sectors of the tables differ");
+    if (found->free_count_wrong) report.remarks.emplace_back("the count of free clusters is wrong");
+    if (!report.remarks.empty()) report.remarks.emplace_back("a power cut leaves that; fsck.fat -a mends it");
+    return report;
+  }
+
+ private:
+  static void remark(StoreReport& report, std::uint64_t count, std::string_view what) {
+    if (count != 0) report.remarks.push_back(std::format("{} {}", count, what));
+  }
+  ImageFile& file_;
+};
+
+class FatFormat final : public StoreFormat {
+ public:
+  [[nodiscard]] std::string_view name() const override { return "fat"; }
+  [[nodiscard]] std::string_view description() const override { return "FAT12, FAT16 or FAT32, for exchange"; }
+  [[nodiscard]] bool recognises(Bytes head) const override {
+    constexpr std::uint32_t any_disk = 512;
+    return head.size() >= any_disk && store::fat::Layout::parse(head, any_disk, ~std::uint64_t{0}).has_value();
+  }
+  void format(ImageFile& file, bool force) const override {
+    const std::string head = file.head(std::size_t{64} << 10);
+    if (!force && !std::ranges::all_of(head, [](char c) { return c == 0; }))
+      file.fail("the image is not blank", "--force makes a new volume in its place.");
+    store::fat::FormatOptions options;
+    if (!file.shard().environment().entropy(std::as_writable_bytes(std::span{&options.id, 1})))
+      file.fail("no entropy for the volume's id");
+    store::DiskOf<ImageFile> disk{file.shard(), file};
+    const auto made = file.await(store::fat::format(disk, options));
+    if (!made) file.fail(without_prefix(made.error().text()));
+  }
+  [[nodiscard]] std::unique_ptr<StoreImage> open(ImageFile& file) const override {
+    if (file.geometry().read_only) return std::make_unique<FatImage<store::FatReader<ImageFile>>>(file);
+    return std::make_unique<FatImage<store::Fat<ImageFile>>>(file, false);
+  }
+};
+
+}  // namespace
+
+const StoreFormat& fat_format() {
+  static const FatFormat format;
+  return format;
+}
+
+}  // namespace mirage::cli

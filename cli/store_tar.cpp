@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: ISC
+// Images that are tar archives.
+#include <algorithm>
+
+#include <cli/store_image.hpp>
+#include <mirage/store/tar/append.hpp>
+
+namespace mirage::cli {
+
+namespace {
+
+/// "tar: the archive is ..." is the store's own; the place says which image.
+std::string_view without_prefix(std::string_view text) {
+  constexpr std::string_view prefix = "tar: ";
+  return text.starts_with(prefix) ? text.substr(prefix.size()) : text;
+}
+
+/// The store is constructed before the image that refers to it.
+template <class Store>
+struct TarHolder {
+  template <class... More>
+  explicit TarHolder(ImageFile& file, More... more) : store(file.shard(), file, more...) {}
+  Store store;
+};
+
+template <class Store>
+class TarImage final : private TarHolder<Store>, public KvImage<Store> {
+  using Holder = TarHolder<Store>;
+
+ public:
+  template <class... More>
+  explicit TarImage(ImageFile& file, More... more)
+      : Holder(file, more...), KvImage<Store>(file, Holder::store), file_(file) {
+    const auto started = file_.await(Holder::store.start());
+    if (!started) file_.fail(without_prefix(started.error().text()));
+  }
+
+  /// Whoever got here has read all headers.
+  StoreReport check() override {
+    StoreReport report;
+    report.figures = {{"members", Holder::store.members()}, {"bytes used", Holder::store.used()}};
+    report.remarks.emplace_back("tar has checksums of headers only");
+    return report;
+  }
+
+  /// A member is written as a whole: of a value that comes in several calls the last member has all.
+  void write(std::span<const StorePart> parts) override {
+    if constexpr (requires(Store& tar) { tar.set("", Bytes{}); }) {
+      for (const StorePart& part : parts) {
+        if (part.offset == 0) append();
+        if (part.offset == 0) value_ = {.key = part.key, .offset = 0, .bytes = {}};
+        value_.bytes += part.bytes;
+        pending_ = true;
+      }
+      append();
+    } else {
+      KvImage<Store>::write(parts);
+    }
+  }
+
+ private:
+  void append() {
+    if (!pending_) return;
+    pending_ = false;
+    KvImage<Store>::need(value_.key, file_.await(Holder::store.set(value_.key, as_bytes(value_.bytes))));
+  }
+  ImageFile& file_;
+  StorePart value_;
+  bool pending_ = false;
+};
+
+class TarFormat final : public StoreFormat {
+ public:
+  [[nodiscard]] std::string_view name() const override { return "tar"; }
+  [[nodiscard]] std::string_view description() const override { return "a tar archive, to which values are appended"; }
+  [[nodiscard]] bool recognises(Bytes head) const override {
+    using namespace store::tar;
+    return head.size() >= block_size && !is_zero(head.first(block_size)) &&
+           Header::parse(head.first(block_size)).has_value();
+  }
+  /// An empty archive is two blocks of zeros; what is behind them does not count.
+  void format(ImageFile& file, bool force) const override {
+    const std::string head = file.head(std::size_t{64} << 10);
+    if (std::ranges::all_of(head, [](char c) { return c == 0; })) return;
+    if (!force) file.fail("the image is not blank", "--force makes an empty archive in its place.");
+    const std::vector<std::byte> zeros(std::size_t{2} * file.geometry().sector_size);
+    const auto write = [](ImageFile& image, Bytes bytes) -> Task<Result<void, BlockError>> {
+      co_return co_await image.write(0, bytes);
+    };
+    if (const auto written = file.await(write(file, zeros)); !written) file.fail(to_string(written.error()));
+  }
+  [[nodiscard]] std::unique_ptr<StoreImage> open(ImageFile& file) const override {
+    if (file.geometry().read_only) return std::make_unique<TarImage<store::Tar<ImageFile>>>(file);
+    return std::make_unique<TarImage<store::TarAppend<ImageFile>>>(file, false);
+  }
+};
+
+}  // namespace
+
+const StoreFormat& tar_format() {
+  static const TarFormat format;
+  return format;
+}
+
+}  // namespace mirage::cli
