@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: ISC
 """usage: website.py TOOLS WORK
 
-The sample website from a store on a disk that the usual tools made: `mirage configure --kv=...` on spt, served through
-`mirage run --block data=IMAGE`, byte by byte; and what it says of an image that is none.
+The sample website from a store on a disk that the usual tools, or `mirage store`, made: `mirage configure --kv=...` on
+spt, served through `mirage run --block data=IMAGE`, byte by byte; and what it says of an image that is none.
 """
 import shutil
 import socket
@@ -35,6 +35,11 @@ def make_tar(image, htdocs):
     tool("tar", "-cf", image, "-C", htdocs, ".")
 
 
+def make_tree(image, htdocs):
+    tool(MIRAGE, "store", "format", "--size", "4M", image)
+    tool(MIRAGE, "store", "import", image, htdocs)
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -64,7 +69,7 @@ def serve(project, image, htdocs):
                 continue
             body, headers = fetch(port, urllib.parse.quote(path.relative_to(htdocs).as_posix()), process)
             assert body == path.read_bytes(), f"{path.name} is different"
-            assert "Last-Modified" in headers, headers
+            assert "Last-Modified" in headers or image.suffix == ".tree", headers
         for missing in ("none", "a:b", "index.html/x"):
             try:
                 fetch(port, missing, process)
@@ -95,6 +100,7 @@ def bad_images(image):
 STORES = {
     "fat": (make_fat, {"zeros": "no FAT volume", "foreign": "no FAT volume", "cut off": "the image is cut off"}),
     "tar": (make_tar, {"zeros": "no tar archive", "foreign": "no tar archive", "cut off": "the archive is cut off"}),
+    "tree": (make_tree, {"zeros": "the device is blank", "foreign": "no tree store", "cut off": "the device is truncated"}),
 }
 
 
