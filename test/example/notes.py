@@ -6,6 +6,8 @@ The notes of example/application/notes survive kill -9: the image is killed KILL
 while notes are added and deleted; after each start every note that was acknowledged is there, every one whose deletion
 was acknowledged is gone, and of what was under way at most the one request is either.
 """
+import contextlib
+import fcntl
 import http.client
 import json
 import os
@@ -41,7 +43,7 @@ class Image:
     """The image, running; killed with everything that `mirage run` has started."""
 
     def __init__(self, mirage, project, disk):
-        self.port = free_port()
+        self.port, self.disk = free_port(), disk
         self.log = open(project / "console.log", "ab")
         self.process = subprocess.Popen(
             [mirage, "run", "-p", f"127.0.0.1:{self.port}:80", "--block", f"data={disk}", "--", "--data-create"], cwd=project,
@@ -67,9 +69,12 @@ class Image:
                 time.sleep(0.05)
 
     def kill(self):
-        os.killpg(self.process.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
         self.log.close()
+        with open(self.disk, "rb") as file:  # its tender may take a moment to go
+            fcntl.flock(file, fcntl.LOCK_EX)
 
     def notes(self):
         """Everything, page by page."""
@@ -137,10 +142,7 @@ def rounds(mirage, project, disk, kills):
             killer.join()
             check(open_request, "the image was not killed")
         finally:
-            try:
-                image.kill()
-            except ProcessLookupError:
-                pass
+            image.kill()
     return len(there), serial
 
 

@@ -148,7 +148,7 @@ TEST_CASE("after a power cut at any write or flush acknowledged transactions are
     const int at_least = acknowledged(record.marks, explorer.event());
     for (std::size_t i = turn++ % stride; i < explorer.variants(); i += stride) {
       auto& image = explorer.image(i);
-      const bool recover = ++images % (full() != 0 ? 997 : 97) == 0;
+      const bool recover = ++images % (full() != 0 ? 997 : 41) == 0;
       const Copy before = recover ? copy_of(image.content()) : Copy{};
       const std::string wrong = judge(machine, image, at_least);
       Text<80> what;
