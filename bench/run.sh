@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: ISC
-# usage: ./dev bench [start|size|memory|net|loss|capacity]...   (default: all)
+# usage: ./dev bench [start|size|memory|net|loss|capacity|store]...   (default: all)
 #        ./dev bench net [--quick] [--only REGEX]
 # Figures of start-up, size, memory and the network's data path, each beside its peer or its bound, in one run.
 set -euo pipefail
@@ -92,10 +92,15 @@ bench_capacity() {
   "$root/test/capacity/live.py" "$tools/bench_capacity_client" "$tools" "$work/capacity"
 }
 
+bench_store() {
+  echo '## The tree store beside LMDB: the same values, file system and durability, all in memory (median of 3 rounds by turns)'
+  "$tools/bench_tree" "$work"
+}
+
 [ $# -gt 0 ] || set -- size start memory net
 # The network's benchmark takes options of its own.
 [ "$1" != net ] || { shift; bench_net "$@"; exit; }
 for name in "$@"; do
-  declare -F "bench_$name" >/dev/null || { echo "bench: no benchmark '$name': start, size, memory, net, loss, capacity" >&2; exit 2; }
+  declare -F "bench_$name" >/dev/null || { echo "bench: no benchmark '$name': start, size, memory, net, loss, capacity, store" >&2; exit 2; }
   "bench_$name"
 done

@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: ISC
+// The tree store beside LMDB: the same keys and values, the same file system, the same durability (what is committed is
+// flushed), by turns; medians of the rounds. usage: bench_tree FOLDER [VALUES]
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <format>
+#include <map>
+#include <print>
+#include <random>
+#include <string>
+#include <vector>
+
+#include <lmdb.h>
+
+#include <cli/store_image.hpp>
+#include <mirage/store/tree/tree.hpp>
+
+using namespace mirage;
+
+namespace {
+
+constexpr std::size_t batch_size = 1'000;
+constexpr std::size_t single_puts = 200;
+constexpr int rounds = 3;
+const std::string value(100, 'v');
+
+std::string key_of(std::size_t number) { return std::format("key{:013}", number); }
+
+void require(bool condition, const char* what) {
+  if (condition) return;
+  std::print(stderr, "bench_tree: {} failed\n", what);
+  std::exit(1);
+}
+
+class Store {
+ public:
+  Store() = default;
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+  virtual ~Store() = default;
+  /// One commit.
+  virtual void put(const std::vector<std::string>& keys) = 0;
+  virtual std::size_t get(const std::vector<std::string>& keys) = 0;
+  [[nodiscard]] virtual double flushes_per_commit() const = 0;
+};
+
+class Lmdb final : public Store {
+ public:
+  explicit Lmdb(const std::string& folder) {
+    std::filesystem::create_directories(folder);
+    require(mdb_env_create(&environment_) == 0, "mdb_env_create");
+    require(mdb_env_set_mapsize(environment_, std::size_t{1} << 30) == 0, "mdb_env_set_mapsize");
+    require(mdb_env_open(environment_, folder.c_str(), 0, 0644) == 0, "mdb_env_open");
+  }
+  ~Lmdb() override { mdb_env_close(environment_); }
+  void put(const std::vector<std::string>& keys) override {
+    MDB_txn* transaction = begin(0);
+    for (const std::string& key : keys) {
+      MDB_val k = of(key);
+      MDB_val v = of(value);
+      require(mdb_put(transaction, database_, &k, &v, 0) == 0, "mdb_put");
+    }
+    require(mdb_txn_commit(transaction) == 0, "mdb_txn_commit");
+  }
+  std::size_t get(const std::vector<std::string>& keys) override {
+    MDB_txn* transaction = begin(MDB_RDONLY);
+    std::size_t bytes = 0;
+    for (const std::string& key : keys) {
+      MDB_val k = of(key);
+      MDB_val v;
+      require(mdb_get(transaction, database_, &k, &v) == 0, "mdb_get");
+      bytes += v.mv_size;
+    }
+    mdb_txn_abort(transaction);
+    return bytes;
+  }
+  /// fdatasync() of the pages, and the meta page through a descriptor that is synchronous.
+  [[nodiscard]] double flushes_per_commit() const override { return 2; }
+
+ private:
+  static MDB_val of(const std::string& text) { return {text.size(), const_cast<char*>(text.data())}; }
+  MDB_txn* begin(unsigned flags) {
+    MDB_txn* transaction = nullptr;
+    require(mdb_txn_begin(environment_, nullptr, flags, &transaction) == 0, "mdb_txn_begin");
+    require(mdb_dbi_open(transaction, nullptr, 0, &database_) == 0, "mdb_dbi_open");
+    return transaction;
+  }
+  MDB_env* environment_ = nullptr;
+  MDB_dbi database_ = 0;
+};
+
+class Tree final : public Store {
+ public:
+  explicit Tree(const std::string& path) {
+    cli::ImageFile::create(path, std::uint64_t{1} << 30);
+    file_ = std::make_unique<cli::ImageFile>(path, cli::ImageFile::Mode::write);
+    tree_ = std::make_unique<Image>(file_->shard(), *file_, Image::Options{.cache_bytes = std::size_t{256} << 20});
+    require(file_->await(tree_->store().format({1, 2}, false)).has_value(), "format");
+    tree_ = std::make_unique<Image>(file_->shard(), *file_, Image::Options{.cache_bytes = std::size_t{256} << 20});
+    require(file_->await(tree_->start()).has_value(), "open");
+  }
+  void put(const std::vector<std::string>& keys) override {
+    std::vector<KvChange> changes;
+    for (const std::string& key : keys) changes.push_back({.key = key, .value = as_bytes(value)});
+    require(file_->await(tree_->batch(changes)).has_value(), "batch");
+  }
+  std::size_t get(const std::vector<std::string>& keys) override {
+    return file_->await(get_all(file_->shard(), *tree_, keys));
+  }
+  [[nodiscard]] double flushes_per_commit() const override {
+    const auto& counters = tree_->store().counters();
+    return static_cast<double>(counters.flushes) / static_cast<double>(std::max<std::uint64_t>(counters.commits, 1));
+  }
+
+ private:
+  using Image = store::Tree<cli::ImageFile>;
+  static Task<std::size_t> get_all(Shard&, Image& tree, const std::vector<std::string>& keys) {
+    std::size_t bytes = 0;
+    for (const std::string& key : keys) {
+      const auto found = co_await tree.get(key, 0, 1'000);
+      require(found.has_value(), "get");
+      bytes += found->byte_count();
+    }
+    co_return bytes;
+  }
+  std::unique_ptr<cli::ImageFile> file_;
+  std::unique_ptr<Image> tree_;
+};
+
+template <class F>
+double per_second(std::size_t operations, F work) {
+  const auto begin = std::chrono::steady_clock::now();
+  work();
+  const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
+  return static_cast<double>(operations) / time.count();
+}
+
+void put_in_batches(Store& store, const std::vector<std::string>& keys) {
+  for (std::size_t at = 0; at < keys.size(); at += batch_size) {
+    const auto begin = keys.begin() + static_cast<std::ptrdiff_t>(at);
+    store.put({begin, begin + static_cast<std::ptrdiff_t>(std::min(batch_size, keys.size() - at))});
+  }
+}
+
+/// One round: what of it took how long, by name.
+std::map<std::string, double> measure(Store& store, std::size_t values) {
+  std::vector<std::string> keys;
+  for (std::size_t i = 0; i < values; ++i) keys.push_back(key_of(i));
+  std::vector<std::string> shuffled = keys;
+  std::ranges::shuffle(shuffled, std::mt19937{1});
+  std::map<std::string, double> figures;
+  figures["1 batched sequential put"] = per_second(values, [&] { put_in_batches(store, keys); });
+  figures["2 random get, warm"] =
+      per_second(values, [&] { require(store.get(shuffled) == values * value.size(), "the values' sizes"); });
+  figures["3 single durable put"] = per_second(single_puts, [&] {
+    for (std::size_t i = 0; i < single_puts; ++i) store.put({shuffled[i]});
+  });
+  figures["4 batched random put"] = per_second(values, [&] { put_in_batches(store, shuffled); });
+  return figures;
+}
+
+double median(std::vector<double> values) {
+  std::ranges::sort(values);
+  return values[values.size() / 2];
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string folder = argc > 1 ? argv[1] : ".";
+  const std::size_t values = argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 200'000;
+  std::map<std::string, std::array<std::vector<double>, 2>> all;
+  double flushes = 0;
+  for (int round = 0; round < rounds; ++round) {
+    for (const int which : {0, 1}) {
+      const std::string path = std::format("{}/bench-{}", folder, which);
+      std::filesystem::remove_all(path);
+      std::unique_ptr<Store> store;
+      if (which == 0) {
+        store = std::make_unique<Lmdb>(path);
+      } else {
+        store = std::make_unique<Tree>(path);
+      }
+      for (const auto& [name, figure] : measure(*store, values))
+        all[name][static_cast<std::size_t>(which)].push_back(figure);
+      flushes = store->flushes_per_commit();
+      store.reset();
+      std::filesystem::remove_all(path);
+    }
+  }
+  std::print("{:<28}{:>14}{:>14}{:>8}\n", std::format("{} values of {} bytes", values, value.size()), "LMDB /s",
+             "tree /s", "ratio");
+  for (const auto& [name, figures] : all) {
+    const double lmdb = median(figures[0]);
+    const double tree = median(figures[1]);
+    std::print("{:<28}{:>14.0f}{:>14.0f}{:>8.2f}\n", name.substr(2), lmdb, tree, tree / lmdb);
+  }
+  std::print("flushes per commit: LMDB 2, tree {:.2f}\n", flushes);
+  return 0;
+}
