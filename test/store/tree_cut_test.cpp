@@ -3,7 +3,7 @@
 // flushes. Then, at every event, every image that a cut there may leave is opened, checked, and compared with what had
 // been acknowledged: all of that is there, and each operation under way is there as a whole or not at all.
 //
-// All of it: MIRAGE_CUT_STRIDE=1 store_tree_cut_test (minutes, without sanitizers). CTest takes every 61st event.
+// All of it: MIRAGE_CUT_STRIDE=1 store_tree_cut_test (minutes, without sanitizers). CTest takes every 127th event.
 #include <cstdlib>
 #include <functional>
 #include <map>
@@ -217,7 +217,7 @@ TEST_CASE("tree: power cut at every event of a workload") {
   Model model;
   work(record, workload_operations, 11, model);
   REQUIRE(record.disk.events() > 2 * formatted);
-  const std::size_t stride = stride_of("MIRAGE_CUT_STRIDE", 61);
+  const std::size_t stride = stride_of("MIRAGE_CUT_STRIDE", 127);
   CutExplorer explorer{record.world.shard, record.disk};
   History history{.rounds = record.rounds, .before = {}};
   std::size_t cuts = 0;
@@ -241,7 +241,7 @@ TEST_CASE("tree: power cut at every event of a workload") {
 }
 
 TEST_CASE("tree: power cuts again, while work goes on after a recovery") {
-  const std::size_t rounds = 4'000 / (100 * stride_of("MIRAGE_CUT_STRIDE", 8)) + 1;
+  const std::size_t rounds = 4'000 / (100 * stride_of("MIRAGE_CUT_STRIDE", 16)) + 1;
   std::mt19937 random{5};
   for (std::size_t i = 0; i < rounds; ++i) {
     Record first;

@@ -33,7 +33,7 @@ Result<void, StartError> Store::check_device() const noexcept {
   if (geometry.durability == Durability::none && !geometry.read_only && !options_.allow_volatile)
     return Failure{
         StartError{"tree: the device cannot flush, a crash may lose acknowledged data: "
-                   "allow_volatile accepts that"}};
+                   "the key allow-volatile accepts that"}};
   return {};
 }
 

@@ -82,7 +82,7 @@ std::string difference(Shard& shard, K& store, const Model& model) {
 }
 
 std::string value_of(std::mt19937& random) {
-  const std::size_t sizes[] = {0, 10, 100, 900, 1500, 5'000, 40'000, 100'000};
+  const std::size_t sizes[] = {0, 10, 100, 900, 1500, 5'000, 9'000, 40'000};
   const std::size_t size = sizes[random() % 8] + random() % 50;
   std::string value(size, '\0');
   for (char& c : value) c = static_cast<char>('a' + random() % 26);
@@ -160,7 +160,7 @@ TEST_CASE("tree: random changes, opened again and again, with little memory") {
     TreeStore tree{world.shard, disk, {.cache_bytes = 0}};
     REQUIRE(open(world.shard, tree) == "");
     CHECK(difference(world.shard, tree, model) == "");
-    for (int i = 0; i < 60; ++i) REQUIRE(change(world.shard, tree, model, random));
+    for (int i = 0; i < 40; ++i) REQUIRE(change(world.shard, tree, model, random));
     WalkReport report;
     CHECK(check_all(world.shard, tree, report) == "");
     CHECK(report.keys == model.size());
@@ -183,12 +183,12 @@ TEST_CASE("tree: many keys, in order and at random, and gone again") {
   };
   const auto in_order = [](int i) { return "a/" + std::to_string(100'000 + i); };
   const auto at_random = [](int i) { return "b/" + std::to_string(static_cast<unsigned>(i) * 2654435761U); };
-  for (int i = 0; i < 2'500; i += 500) REQUIRE(batch(in_order, i, i + 500));
-  REQUIRE(batch(at_random, 0, 2'500));
+  for (int i = 0; i < 1'200; i += 300) REQUIRE(batch(in_order, i, i + 300));
+  REQUIRE(batch(at_random, 0, 1'200));
   CHECK(check_all(world.shard, tree) == "");
-  CHECK(tree.store().core().state().keys == 5'000);
-  CHECK(run(world.shard, check::count_entries(world.shard, tree, "a", 1'000)) == std::size_t{2'500});
-  for (int i = 0; i < 2'500; i += 17) {
+  CHECK(tree.store().core().state().keys == 2'400);
+  CHECK(run(world.shard, check::count_entries(world.shard, tree, "a", 1'000)) == std::size_t{1'200});
+  for (int i = 0; i < 1'200; i += 17) {
     const std::string key = at_random(i);
     REQUIRE(run(world.shard, tree.remove(key)).value().has_value());
   }
