@@ -3,6 +3,7 @@
 #include <limits>
 
 #include <mirage/store/volume/header.hpp>
+#include <mirage/wire/crc.hpp>
 
 namespace mirage::store::volume {
 
@@ -40,13 +41,13 @@ void emit(const Header& header, MutableBytes out) noexcept {
   store_little(out, data_at, header.sizes[0]);
   store_little(out, journal_at, header.sizes[1]);
   store_little(out, chunks_at, header.chunks);
-  store_little(out, checksum_at, crc32c(out.first(checksum_at)));
+  store_little(out, checksum_at, wire::crc32c(out.first(checksum_at)));
 }
 
 std::optional<Header> parse(Bytes bytes) noexcept {
   if (bytes.size() < header_size || !has_magic(bytes)) return std::nullopt;
   if (load_little<std::uint32_t>(bytes, version_at) != version) return std::nullopt;
-  if (load_little<std::uint32_t>(bytes, checksum_at) != crc32c(bytes.first(checksum_at))) return std::nullopt;
+  if (load_little<std::uint32_t>(bytes, checksum_at) != wire::crc32c(bytes.first(checksum_at))) return std::nullopt;
   return Header{.generation = load_little<std::uint64_t>(bytes, generation_at),
                 .id = load_little<std::uint64_t>(bytes, id_at),
                 .sizes = {load_little<std::uint64_t>(bytes, data_at), load_little<std::uint64_t>(bytes, journal_at)},

@@ -25,16 +25,6 @@ struct Header {
 
 inline constexpr std::size_t header_size = 64;
 
-/// CRC-32C (RFC 3720, 12.1 and B.4).
-[[nodiscard]] constexpr std::uint32_t crc32c(Bytes bytes) noexcept {
-  std::uint32_t crc = ~std::uint32_t{0};
-  for (const std::byte byte : bytes) {
-    crc ^= std::to_integer<std::uint32_t>(byte);
-    for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ ((crc & 1) != 0 ? 0x82f6'3b78U : 0U);
-  }
-  return ~crc;
-}
-
 /// Precondition: `out` holds header_size bytes.
 void emit(const Header& header, MutableBytes out) noexcept;
 /// Nothing when this is no header of this version, or a damaged one.
