@@ -21,7 +21,7 @@ BUDGETS = [
     ("tutorial/hello", "virtio", False, 64 * KIB),
     ("application/website", "spt", True, 256 * KIB),
     ("application/website", "hvt", True, 256 * KIB),
-    ("application/website", "virtio", True, 264 * KIB),  # goal: 256; its drivers put it 4 KiB above
+    ("application/website", "virtio", True, 276 * KIB),  # goal: 256; its drivers put it 16 KiB above the other targets
 ]
 
 

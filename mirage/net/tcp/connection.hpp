@@ -6,9 +6,7 @@
 // idle one takes less than half a KiB.
 #pragma once
 
-#include <new>
 #include <optional>
-#include <utility>
 
 #include <mirage/async/timer_wheel.hpp>
 #include <mirage/async/wait.hpp>
@@ -54,31 +52,11 @@ class WorkPool {
   WorkPool() noexcept = default;
   WorkPool(const WorkPool&) = delete;
   WorkPool& operator=(const WorkPool&) = delete;
-  ~WorkPool() {
-    while (free_ != nullptr) ::operator delete(std::exchange(free_, free_->next));
-  }
+  ~WorkPool();
   /// Null without memory.
-  [[nodiscard]] Work* take(const Tcb& tcb) noexcept {
-    void* memory = free_;
-    if (free_ != nullptr) {
-      free_ = free_->next;
-      --kept_;
-    } else {
-      memory = ::operator new(sizeof(Work), std::nothrow);
-      if (memory == nullptr) return nullptr;
-    }
-    ++used_;
-    return new (memory) Work(tcb);
-  }
+  [[nodiscard]] Work* take(const Tcb& tcb) noexcept;
   /// Null is ignored.
-  void give_back(Work* work) noexcept {
-    if (work == nullptr) return;
-    work->~Work();
-    --used_;
-    if (kept_ == most_kept) return ::operator delete(work);
-    free_ = new (static_cast<void*>(work)) Free{free_};
-    ++kept_;
-  }
+  void give_back(Work* work) noexcept;
   [[nodiscard]] std::uint32_t used() const noexcept { return used_; }
 
  private:

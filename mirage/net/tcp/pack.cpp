@@ -21,14 +21,8 @@ constexpr std::size_t map_words = (words + 31) / 32;
 
 using Words = std::array<std::uint32_t, words>;
 
-Words words_of(const Tcb& tcb) noexcept {
-  Words out;
-  std::memcpy(out.data(), &tcb, sizeof tcb);
-  return out;
-}
-
-/// What an established connection looks like that has sent and received what it had to.
-Tcb expected(Sequence una, Sequence next) noexcept {
+/// What an established connection looks like that has sent and received what it had to. Not inlined: it is long.
+[[gnu::noinline]] void expect(Sequence una, Sequence next, Words& out) noexcept {
   Tcb tcb;
   tcb.state = State::established;
   tcb.passive = true;
@@ -40,7 +34,7 @@ Tcb expected(Sequence una, Sequence next) noexcept {
   tcb.congestion.threshold = congestion::unknown_threshold;
   LossVariables& l = tcb.loss;
   l.board.base = l.end = l.forward = tcb.round_trip.timed = una;
-  return tcb;
+  std::memcpy(out.data(), &tcb, sizeof tcb);
 }
 
 }  // namespace
@@ -58,12 +52,17 @@ bool is_quiet(const Tcb& tcb) noexcept {
 PackedTcb pack(const Tcb& tcb) noexcept {
   Tcb clean = tcb;
   clean.local = clean.remote = {};
-  clean.loss.board.reset(tcb.loss.board.base);  // what is left over from earlier text
-  clean.loss.board.resent = tcb.loss.board.resent;
-  clean.receive.ranges = {};
-  const Words all = words_of(clean);
-  const Words usual = words_of(expected(tcb.send.unacknowledged, tcb.receive.next));
-  std::array<std::uint32_t, bases + map_words + words> out{tcb.send.unacknowledged.value, tcb.receive.next.value};
+  clean.loss.board.pieces = {};  // what is left over from earlier text
+  clean.loss.board.first = 0;
+  clean.receive.ranges.items = {};
+  Words all;
+  std::memcpy(all.data(), &clean, sizeof clean);
+  Words usual;
+  expect(tcb.send.unacknowledged, tcb.receive.next, usual);
+  std::array<std::uint32_t, bases + map_words + words> out;
+  std::fill_n(out.begin() + bases, map_words, 0U);
+  out[0] = tcb.send.unacknowledged.value;
+  out[1] = tcb.receive.next.value;
   std::size_t end = bases + map_words;
   for (std::size_t i = 0; i < words; ++i) {
     if (all[i] == usual[i]) continue;
@@ -82,13 +81,13 @@ std::size_t packed_size(const PackedTcb& packed) noexcept {
 }
 
 Tcb unpack(const PackedTcb& packed, const Endpoint& local, const Endpoint& remote) noexcept {
-  Words all = words_of(expected({packed[0]}, {packed[1]}));
+  Words all;
+  expect({packed[0]}, {packed[1]}, all);
   const std::uint32_t* next = &packed[bases + map_words];
   for (std::size_t i = 0; i < words; ++i) {
     if ((packed[bases + i / 32] >> i % 32 & 1) != 0) all[i] = *next++;
   }
-  Tcb tcb;
-  std::memcpy(static_cast<void*>(&tcb), all.data(), sizeof tcb);
+  Tcb tcb = std::bit_cast<Tcb>(all);
   tcb.local = local;
   tcb.remote = remote;
   return tcb;

@@ -197,6 +197,8 @@ struct Ecn {
 
 struct Tcb {
   static constexpr std::uint16_t version = 3;
+  /// Not inlined: it is long.
+  [[gnu::noinline]] constexpr Tcb() noexcept {}
   Endpoint local;
   Endpoint remote;
   State state = State::closed;
