@@ -57,6 +57,17 @@ TEST_CASE("instances stand in the order of construction, equal modules are one")
   CHECK(plan.instances[3].type == "Main<StackType, StackType, NetworkType>");
 }
 
+TEST_CASE("a database on a disk brings its port and its keys") {
+  const auto app = dsl::main_module("Main", "main.hpp", dsl::takes<dsl::Database>);
+  const auto plan = plan_of(dsl::unikernel("x", app(dsl::sqlite(dsl::volume(dsl::block("data"), "data"), "data"))));
+  CHECK(variables(plan) == std::vector<std::string>{"block", "volume", "sqlite", "main"});
+  CHECK(plan.instances[2].type == "mirage::store::Database<VolumeType>");
+  CHECK(plan.find_key("data-create") != nullptr);
+  CHECK(plan.find_key("data-allow-volatile") != nullptr);
+  CHECK(catalogue().ports_of({"mirage_base", "mirage_store_sqlite"}) == std::vector<std::string>{"sqlite"});
+  CHECK(catalogue().ports_of({"mirage_base"}).empty());
+}
+
 TEST_CASE("two stacks have keys of their own under a group") {
   const auto both = dsl::main_module("Main", "main.hpp", dsl::takes<dsl::Stack, dsl::Stack>);
   const auto plan = plan_of(dsl::unikernel("x", both(dsl::default_stack(), dsl::stack(dsl::netif("inside"), "inside"))),
