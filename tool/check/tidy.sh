@@ -4,7 +4,9 @@
 # excepted; config/ and cli/ run on the developer's machine and would take longer than all the rest: their JSON and CLI
 # headers cost half a minute a file) and over all headers of the library OS at once, which covers those that are only templates.
 # A file that passed is not looked at again until it, a header that it includes, its compile command or .clang-tidy
-# changes: the first run takes minutes, later ones seconds.
+# changes: the first run takes minutes, later ones seconds. Most of a first run would be the same headers once per file:
+# the files of a folder are looked at together first, and one by one where that has findings (or where they do not
+# compile together, because two of them have a helper of one name).
 #   tidy.sh BUILD_FOLDER [FILE...]     BUILD_FOLDER holds compile_commands.json; FILE...: only these
 set -eu -o pipefail
 cd "$(dirname "$0")/../.."
@@ -26,12 +28,18 @@ def bare(command):
         elif word in ('-o', '-MF', '-MT', '-MQ'): skip = True
         elif word not in ('-c', '-MD', '-MMD') and not word.endswith('.cpp') and 'clang++' not in word: kept.append(word)
     return kept
-core = None
+core, units, seen = None, {}, set()
 for entry in json.load(open(f'{build}/compile_commands.json')):
     path = os.path.relpath(os.path.join(entry['directory'], entry['file']), root)
     if not wanted.match(path): continue
     if path == 'mirage/async/shard.cpp': core = bare(entry['command'])
-    if not only or path in only: print(path, shlex.join(bare(entry['command'])))
+    if path in seen or (only and path not in only): continue
+    seen.add(path)
+    flags = shlex.join(bare(entry['command']))
+    print(path, flags)
+    units.setdefault((os.path.dirname(path), flags), []).append(path)
+with open(f'{cache}/units', 'w') as out:
+    out.writelines(f"{flags}\t{' '.join(files)}\n" for (_, flags), files in units.items() if len(files) > 1)
 if core and not only:
     # What is mirage/ but of one machine, target, tender or test.
     headers = subprocess.run(['git', 'ls-files', '--cached', '--others', '--exclude-standard', 'mirage/*.hpp'],
@@ -47,10 +55,31 @@ PYTHON
 key() {
   { sha256sum .clang-tidy "$1" $(cat "$2" 2> /dev/null) 2>&1; echo "$3"; clang-tidy-19 --version; } | sha256sum | cut -c 1-32
 }
+headers() { # FILE FLAGS...
+  clang++-19 -x c++ "${@:2}" -MM "$1" | tr -d '\\' | sed 's/^[^:]*://' | tr -s ' \n' '\n\n' | sort -u
+}
+passed() { [ "$(cat "$1.passed" 2> /dev/null)" = "$(key "$2" "$1.headers" "$3")" ]; } # NAME FILE FLAGS
+# The files of one folder that have one set of flags, as one translation unit: "FLAGS<tab>FILE FILE...".
+together() {
+  local flags=${1%%$'\t'*} files=${1#*$'\t'} file name unit all=yes
+  for file in $files; do passed "$cache/${file//\//_}" "$file" "$flags" || all=no; done
+  [ $all = no ] || return 0
+  unit=$cache/unit_$(echo "$1" | sha256sum | cut -c 1-16).cpp
+  printf "#include \"$root/%s\"\n" $files > "$unit"
+  eval "set -- $flags"
+  clang-tidy-19 --quiet --config-file=.clang-tidy --header-filter="$root/(mirage|tender)/.*\.[ch]pp$" \
+    --checks=-bugprone-suspicious-include "$unit" -- -x c++ "$@" > /dev/null 2>&1 || return 0
+  headers "$unit" "$@" > "$unit.headers"
+  for file in $files; do
+    name=$cache/${file//\//_}
+    cp "$unit.headers" "$name.headers"
+    key "$file" "$name.headers" "$flags" > "$name.passed"
+  done
+}
 check() {
   local file=${1%% *} flags=${1#* } name
   name=$cache/$(echo "${file#"$cache/"}" | tr / _)
-  if [ "$(cat "$name.passed" 2> /dev/null)" = "$(key "$file" "$name.headers" "$flags")" ]; then return 0; fi
+  if passed "$name" "$file" "$flags"; then return 0; fi
   rm -f "$name.passed"
   eval "set -- $flags"
   if ! clang-tidy-19 --quiet "$file" -- -x c++ "$@" > "$name.out" 2> "$name.err"; then
@@ -58,9 +87,10 @@ check() {
     grep -v 'warnings generated\|warning generated\|^Suppressed\|^Use -header\|treated as error' "$name.err" || true
     return 1
   fi
-  clang++-19 -x c++ "$@" -MM "$file" | tr -d '\\' | sed 's/^[^:]*://' | tr -s ' \n' '\n\n' | sort -u > "$name.headers"
+  headers "$file" "$@" > "$name.headers"
   key "$file" "$name.headers" "$flags" > "$name.passed"
 }
-export -f key check
+export -f key check headers passed together
+[ $# != 0 ] || xargs -a "$cache/units" -d '\n' -P "$(nproc)" -I{} bash -c 'together "$1"' together {}
 xargs -a "$cache/commands" -d '\n' -P "$(nproc)" -I{} bash -c 'check "$1"' check {} ||
   { echo 'clang-tidy has findings: mend them, or say why not with NOLINT(check): reason'; exit 1; }
