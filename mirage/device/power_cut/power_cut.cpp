@@ -17,6 +17,8 @@ PowerCut::PowerCut(Shard& shard, Bytes image, std::uint32_t sector_size)
   disk_ = initial_;
 }
 
+PowerCut::~PowerCut() = default;
+
 void PowerCut::set_faults(const Faults& faults) noexcept {
   faults_ = faults;
   writes_ = flushes_ = 0;
@@ -69,6 +71,8 @@ CutImage::CutImage(Shard& shard, Bytes image, std::uint32_t sector_size, Durabil
                 .durability = durability,
                 .read_only = false},
       disk_(image.begin(), image.end()) {}
+
+CutImage::~CutImage() = default;
 
 CutImage::Outcome CutImage::read(std::uint64_t sector, MutableBytes bytes) noexcept {
   const auto range = check_range(geometry_, sector, bytes.size());

@@ -42,6 +42,9 @@ class PowerCut {
            Durability durability = Durability::flush);
   /// Starts from these bytes, a whole number of sectors.
   PowerCut(Shard& shard, Bytes image, std::uint32_t sector_size = 512);
+  PowerCut(const PowerCut&) = delete;
+  PowerCut& operator=(const PowerCut&) = delete;
+  ~PowerCut();  // not in tests, which are not optimised: disks are large
   [[nodiscard]] Shard& shard() noexcept { return shard_; }
 
   [[nodiscard]] const BlockGeometry& geometry() const noexcept { return geometry_; }
@@ -86,6 +89,9 @@ class CutImage {
  public:
   using Outcome = Ready<Result<void, BlockError>>;
   CutImage(Shard& shard, Bytes image, std::uint32_t sector_size, Durability durability = Durability::flush);
+  CutImage(const CutImage&) = delete;
+  CutImage& operator=(const CutImage&) = delete;
+  ~CutImage();
   [[nodiscard]] Shard& shard() noexcept { return shard_; }
 
   [[nodiscard]] const BlockGeometry& geometry() const noexcept { return geometry_; }
