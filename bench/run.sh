@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: ISC
 # usage: ./dev bench [start|size|memory|net|loss|capacity|store]...   (default: all)
-#        ./dev bench net [--quick] [--only REGEX]
+#        ./dev bench net|store [--quick] [--only REGEX]
 # Figures of start-up, size, memory and the network's data path, each beside its peer or its bound, in one run.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -92,14 +92,24 @@ bench_capacity() {
   "$root/test/capacity/live.py" "$tools/bench_capacity_client" "$tools" "$work/capacity"
 }
 
-bench_store() {
+bench_store() { # [--quick] [--only REGEX]
+  echo '## Raw block beside fio, many blocks beside one per call (doc/storage.md)'
+  command -v fio >/dev/null || { echo '(needs fio)'; return 1; }
+  local folder=$work/store target
+  rm -rf "$folder" && mkdir -p "$folder"
+  for target in unix spt virtio; do
+    cp -r "$root/bench/store/guest" "$folder/$target"
+    (cd "$folder/$target" && "$tools/mirage" configure -t "$target" >/dev/null && "$tools/mirage" build >/dev/null)
+  done
+  "$root/bench/store/store.py" "$@" "$tools" "$folder"
   echo '## The tree store beside LMDB: the same values, file system and durability, all in memory (median of 3 rounds by turns)'
   "$tools/bench_tree" "$work"
 }
 
 [ $# -gt 0 ] || set -- size start memory net
-# The network's benchmark takes options of its own.
+# These benchmarks take options of their own.
 [ "$1" != net ] || { shift; bench_net "$@"; exit; }
+[ "$1" != store ] || { shift; bench_store "$@"; exit; }
 for name in "$@"; do
   declare -F "bench_$name" >/dev/null || { echo "bench: no benchmark '$name': start, size, memory, net, loss, capacity, store" >&2; exit 2; }
   "bench_$name"
