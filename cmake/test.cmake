@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
-# mirage_test(NAME SOURCES... [LIBRARIES ...]): one doctest executable, registered with CTest.
+# mirage_test(NAME [OPTIMISED] SOURCES... [LIBRARIES ...]): one doctest executable, registered with CTest. OPTIMISED: the checks
+# themselves run a million times.
 add_library(mirage_doctest_main STATIC EXCLUDE_FROM_ALL ${CMAKE_CURRENT_LIST_DIR}/doctest_main.cpp)
 # What is tested is optimised as its library says; optimising the checks themselves doubles the time of a build. Half of
 # the rest is reading the same headers again: they are compiled once (off with -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON).
@@ -9,11 +10,13 @@ target_precompile_headers(mirage_doctest_main PRIVATE <doctest/doctest.h> <algor
   <cstring> <deque> <expected> <functional> <map> <memory> <optional> <span> <string> <string_view> <vector>)
 
 function(mirage_test name)
-  cmake_parse_arguments(arg "" "" "SOURCES;LIBRARIES" ${ARGN})
+  cmake_parse_arguments(arg "OPTIMISED" "" "SOURCES;LIBRARIES" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE mirage_warnings ${arg_LIBRARIES} mirage_doctest_main)
-  target_compile_options(${name} PRIVATE -O0)
-  target_precompile_headers(${name} REUSE_FROM mirage_doctest_main)
+  if(NOT arg_OPTIMISED)
+    target_compile_options(${name} PRIVATE -O0)
+    target_precompile_headers(${name} REUSE_FROM mirage_doctest_main)
+  endif()
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT 600 LABELS unit)
 endfunction()
