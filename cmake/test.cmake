@@ -1,6 +1,4 @@
 # SPDX-License-Identifier: ISC
-# mirage_test(NAME [OPTIMISED] SOURCES... [LIBRARIES ...]): one doctest executable, registered with CTest. OPTIMISED: the checks
-# themselves run a million times.
 add_library(mirage_doctest_main STATIC EXCLUDE_FROM_ALL ${CMAKE_CURRENT_LIST_DIR}/doctest_main.cpp)
 # What is tested is optimised as its library says; optimising the checks themselves doubles the time of a build. Half of
 # the rest is reading the same headers again: they are compiled once (off with -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON).
@@ -9,6 +7,8 @@ target_compile_options(mirage_doctest_main PRIVATE -O0)
 target_precompile_headers(mirage_doctest_main PRIVATE <doctest/doctest.h> <algorithm> <array> <coroutine> <cstdint>
   <cstring> <deque> <expected> <functional> <map> <memory> <optional> <span> <string> <string_view> <vector>)
 
+# mirage_test(NAME [OPTIMISED] SOURCES... [LIBRARIES ...]): one doctest executable, registered with CTest. OPTIMISED: the checks
+# themselves run a million times.
 function(mirage_test name)
   cmake_parse_arguments(arg "OPTIMISED" "" "SOURCES;LIBRARIES" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
