@@ -185,6 +185,16 @@ class Tap(Real, Station):
             if time.monotonic() > end:
                 raise Unusable("the station does not start")
         self.frames.clear()
+        self.told = 0
+
+    def after_call(self):
+        """The call has happened before anything is sent: the tap does not wait for the pipe of calls."""
+        self.told += 1
+        end = time.monotonic() + 10
+        while self.events.get(("-", "performed")) != str(self.told):
+            self.pump(0.02)
+            if time.monotonic() > end:
+                raise Unusable("the station does not perform what it is told")
 
     def send(self, frame):
         self.socket.send(frame)

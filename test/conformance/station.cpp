@@ -343,7 +343,8 @@ std::uint16_t mtu_of(int count, char** arguments) {
   std::_Exit(0);  // flows of an unfinished trace need no orderly end
 }
 
-/// The same calls; frames come over the tap. Ends with its standard input.
+/// The same calls; frames come over the tap, so each call is answered with how many were performed: what the tester
+/// sends next must not overtake it. Ends with its standard input.
 int run_on_tap(const net::StackOptions& options) {
   target::posix::Environment environment;
   Shard shard{environment};
@@ -358,6 +359,7 @@ int run_on_tap(const net::StackOptions& options) {
   (void)::fcntl(STDIN_FILENO, F_SETFL, O_NONBLOCK);
   if (!environment.watch(STDIN_FILENO, EPOLLIN, nullptr)) return 1;
   std::string pending;
+  std::size_t performed = 0;
   while (true) {
     char part[4096];
     const auto count = ::read(STDIN_FILENO, part, sizeof part);
@@ -367,6 +369,7 @@ int run_on_tap(const net::StackOptions& options) {
       const std::string text = pending.substr(0, end);
       if (!application.perform(split(text))) unknown(text);
       (void)shard.turn();  // before the next call: it may end the flow that this one uses
+      event("-", "performed", std::to_string(++performed));
     }
     const bool busy = shard.turn();
     std::fflush(stdout);
