@@ -187,14 +187,19 @@ class Tap(Real, Station):
         self.frames.clear()
         self.told = 0
 
-    def after_call(self):
-        """The call has happened before anything is sent: the tap does not wait for the pipe of calls."""
+    def tell(self, line):
         self.told += 1
+        Station.tell(self, line)
+
+    def app(self, name, call, words):
+        """A port is open, or closed, before anything is sent to it: frames do not wait for the pipe of calls."""
+        outcome = Station.app(self, name, call, words)
         end = time.monotonic() + 10
-        while self.events.get(("-", "performed")) != str(self.told):
+        while call in ("listen", "unlisten", "bind") and self.events.get(("-", "performed")) != str(self.told):
             self.pump(0.02)
             if time.monotonic() > end:
                 raise Unusable("the station does not perform what it is told")
+        return outcome
 
     def send(self, frame):
         self.socket.send(frame)
