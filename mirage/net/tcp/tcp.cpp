@@ -185,6 +185,8 @@ void Tcp::challenge(Connection& connection) noexcept {
 void Tcp::expired(Connection& connection) noexcept {
   const Time now = shard_.now();
   if (!unpack(connection)) return connection.Timer::arm(shard_.timers(), now + constant::shortage_retry);
+  // Armed for what is done meanwhile (see arm()): whether that still happens must not show, so nothing follows.
+  if (next_deadline(connection.tcb()) > now) return arm(connection);
   if (connection.tcb().deadlines.retransmit <= now) ++counters_.timeouts;
   const std::uint16_t before = connection.tcb().send.segment_size;
   const Actions actions = on_time(connection.tcb(), now);
