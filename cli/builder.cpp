@@ -2,6 +2,7 @@
 #include <array>
 #include <format>
 #include <fstream>
+#include <sstream>
 
 #include <fcntl.h>
 #include <nlohmann/json.hpp>
@@ -126,6 +127,15 @@ std::string variant_of(const plan::Plan& plan, const BuildOptions& options) {
   return std::string(plan.exceptions ? "exceptions" : "plain") + (options.sanitize ? "-sanitize" : "");
 }
 
+/// CMake takes flags from a toolchain file only when it first configures a folder: other flags need another folder.
+std::string toolchain_files(const fs::path& root, std::string_view architecture) {
+  std::ostringstream text;
+  for (const auto& name : {std::string("common"), std::string(architecture)}) {
+    text << std::ifstream(root / std::format("cmake/guest-{}.cmake", name)).rdbuf();
+  }
+  return text.str();
+}
+
 void refuse_missing(const std::vector<std::string>& missing) {
   if (missing.empty()) return;
   std::string names;
@@ -166,7 +176,10 @@ LibraryBuild build_libraries(const Common& common, const Project& project, const
   const std::string architecture = target.architectures.front();
   LibraryBuild build;
   if (target.guest) build.sysroot = find_sysroot(common, project, architecture);
-  const std::string identity = plan::fingerprint(project.root().path.string() + build.sysroot).substr(0, 8);
+  const fs::path& root = project.root().path;
+  std::string origin = root.string() + build.sysroot;
+  if (target.guest) origin += toolchain_files(root, architecture);
+  const std::string identity = plan::fingerprint(origin).substr(0, 8);
   for (const auto& port : project.catalogue().ports_of(libraries)) {
     build.ports[port] = find_port(common, project, port, target.guest ? architecture : "native");
   }
