@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 #include <algorithm>
 #include <format>
+#include <sstream>
 
 #include <nlohmann/json.hpp>
 
@@ -72,6 +73,27 @@ std::string crunch_file(const plan::Plan& plan, const plan::Crunched& each, cons
   return std::format("{}/{}{}", Project::build_folder(plan), each.variable, suffix);
 }
 
+/// The headers that `file` includes and that are the project's: beside the file, or found from the project's folder.
+std::vector<fs::path> own_headers(const fs::path& file, const fs::path& project) {
+  std::vector<fs::path> found;
+  if (file.extension() == ".S") return found;
+  std::istringstream text(plan::read_text(file));
+  for (std::string line; std::getline(text, line);) {
+    std::istringstream words(line);
+    std::string directive;
+    std::string name;
+    if (!(words >> directive >> name) || directive != "#include" || name.size() < 3) continue;
+    name = name.substr(1, name.size() - 2);
+    for (const auto& folder : {file.parent_path(), project}) {
+      const fs::path header = (folder / name).lexically_normal();
+      if (!fs::is_regular_file(header)) continue;
+      found.push_back(header);
+      break;
+    }
+  }
+  return found;
+}
+
 }  // namespace
 
 std::vector<std::string> Project::generate(const plan::Plan& plan, std::vector<std::string>& crunch_inputs) const {
@@ -119,13 +141,14 @@ std::vector<std::string> Project::sources(const plan::Plan& plan) const {
 
 std::vector<std::string> Project::libraries(const plan::Plan& plan) const {
   std::vector<fs::path> files;
-  // Headers of the project count too: a module in main.hpp is known by what it includes.
-  for (const auto& entry : fs::recursive_directory_iterator(folder_)) {
-    const auto inside = fs::relative(entry.path(), folder_).begin()->string();
-    if (inside == "build" || inside == "dist") continue;
-    if (entry.path().extension() == ".hpp" || entry.path().extension() == ".h") files.push_back(entry.path());
-  }
   for (const auto& name : sources(plan)) files.push_back(folder_ / name);
+  // Headers of the project count too: a module in main.hpp is known by what it includes. Only those that are reached:
+  // what another choice of keys would include is not built for this one.
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    for (const auto& header : own_headers(files[i], folder_)) {
+      if (std::ranges::find(files, header) == files.end()) files.push_back(header);
+    }
+  }
   return plan::needed_libraries(root_.path, files, plan.libraries, plan.target->guest);
 }
 

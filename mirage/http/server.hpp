@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
 // HTTP/1.1 server: listens, admits connections within its bounds, serves each (see connection.hpp).
-// Not here: TLS (a Tls<Flow> is a Flow), HTTP/2, compression.
+// Not here: TLS (a Tls<Flow> is a Flow), HTTP/2, compression (compress/handler.hpp).
 #pragma once
 
 #include <mirage/async/scope.hpp>

@@ -6,6 +6,7 @@ Configuring checks the wiring and the keys; nothing is generated but the build f
   $ ls -A
   Makefile
   build
+  compressed.hpp
   config.cpp
   htdocs
   main.hpp
@@ -41,6 +42,7 @@ Configuring checks the wiring and the keys; nothing is generated but the build f
   net=direct
   kv=crunch
   port=8080
+  compress=false
   ipv4=10.0.0.2/24
   ipv4-gateway=10.0.0.1
   dhcp=false
@@ -72,11 +74,12 @@ What was configured is remembered.
   Modules   network 'service'      Net       config.cpp:14
             offload                Net       config.cpp:14 <- network 'service'
             stack                  Stack     config.cpp:14 <- offload
-            crunch 'htdocs'        KvRo      config.cpp:12
-  Jobs      Website                main.hpp  config.cpp:13 <- stack, crunch 'htdocs'
+            crunch 'htdocs'        KvRo      config.cpp:13
+  Jobs      Website                main.hpp  config.cpp:16 <- stack, crunch 'htdocs'
   Keys      --net                  direct (default)         stack on unix: our own (direct) or the host's (socket) [configure only]
             --kv                   crunch (default)         store of the files: in the image (crunch), or on disk 'data' [configure only]
             --port                 8080                     TCP port to listen on
+            --compress             false (default)          compress answers for clients that ask for it (links zlib) [configure only]
             --ipv4                 10.0.0.2/24 (default)    own address and network; not used with --dhcp
             --ipv4-gateway         10.0.0.1 (default)       default gateway; 0.0.0.0 for none
             --dhcp                 false (default)          ask the network for address and gateway
@@ -117,6 +120,7 @@ The project's keys are part of the help.
     --net=VALUE                stack on unix: our own (direct) or the host's (socket); direct or socket (default: direct) [configure only]
     --kv=VALUE                 store of the files: in the image (crunch), or on disk 'data'; crunch or tar or fat or tree (default: crunch) [configure only]
     --port=VALUE               TCP port to listen on; a number from 0 to 65535 (default: 80)
+    --compress                 compress answers for clients that ask for it (links zlib); true or false (default: false) [configure only]
     --ipv4=VALUE               own address and network; not used with --dhcp; an address with its network's length, such as 10.0.0.2/24 (default: 10.0.0.2/24)
     --ipv4-gateway=VALUE       default gateway; 0.0.0.0 for none; an IPv4 address such as 10.0.0.1 (default: 10.0.0.1)
     --dhcp                     ask the network for address and gateway; true or false (default: false)
@@ -194,11 +198,20 @@ A file that config.cpp includes counts as well.
   [1]
   $ sed -i '/common.hpp/d; s/standard_port/80/' config.cpp
 
+What a choice of the keys includes is what is linked.
+
+  $ mirage configure -t spt -q && mirage describe | grep -c mirage_http_compress
+  0
+  [1]
+  $ mirage configure -t spt --compress -q && mirage describe | grep -c mirage_http_compress
+  1
+
 Cleaning leaves what the user wrote.
 
   $ mirage clean
   Removed build/config, build/context.json, build/spt, build/unix, Makefile, build.
   $ ls -A
+  compressed.hpp
   config.cpp
   htdocs
   main.hpp

@@ -5,6 +5,7 @@
 Our HTTP and WebSocket against peers that others wrote: curl, python3-websockets, Python's HTTP server. Loopback only.
 """
 import asyncio
+import gzip
 import http.server
 import os
 import socket
@@ -78,6 +79,18 @@ def check_server(url, service):
     assert '"DELETE /user/1 HTTP/1.1" 405 ' in log and '"curl/' in log, log
 
 
+def check_compression(url):
+    page = b"".join(b"<p>line %d</p>\n" % i for i in range(10_000))
+    assert curl(url + "/page") == page
+    assert curl("--compressed", url + "/page") == page
+    coded = curl("-H", "Accept-Encoding: gzip", url + "/page")
+    assert len(coded) < len(page) / 3 and gzip.decompress(coded) == page
+    head = curl("-I", "--compressed", url + "/page").decode()
+    assert "Content-Encoding: gzip" in head and "Vary: Accept-Encoding" in head, head
+    status = curl("-o", "/dev/null", "-w", "%{http_code}", "-H", "Accept-Encoding: br, identity;q=0", url + "/page")
+    assert status == b"406", status
+
+
 def check_trailers(port):
     with socket.create_connection(("127.0.0.1", port), timeout=10) as s:
         s.sendall(b"POST /mirror HTTP/1.1\r\nHost: x\r\nTE: trailers\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -129,6 +142,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Length", "0")
             return self.end_headers()
         self.send_response(200)
+        if self.path == "/gzip" and "gzip" in self.headers["Accept-Encoding"]:
+            body = gzip.compress(b"".join(b"%d," % i for i in range(1000)))
+            self.send_header("Content-Encoding", "gzip")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            return self.wfile.write(body)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
         for i in range(1000):
@@ -143,10 +162,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def check_client():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    done = subprocess.run([SERVICE, "fetch", f"http://127.0.0.1:{server.server_port}/a/redirect"], capture_output=True, timeout=60)
+    for path in ("/a/redirect", "/gzip"):
+        url = f"http://127.0.0.1:{server.server_port}{path}"
+        done = subprocess.run([SERVICE, "fetch", url], capture_output=True, timeout=60)
+        assert done.returncode == 2, done
+        assert done.stdout == b"".join(b"%d," % i for i in range(1000))
     server.shutdown()
-    assert done.returncode == 2, done
-    assert done.stdout == b"".join(b"%d," % i for i in range(1000))
 
 
 def names(url, count):
@@ -184,6 +205,7 @@ def main():
     site = Service("serve", port, "site").wait_for(port)
     try:
         check_server(f"http://127.0.0.1:{port}", site)
+        check_compression(f"http://127.0.0.1:{port}")
         check_trailers(port)
         asyncio.run(check_websocket_server(f"ws://127.0.0.1:{port}/chat"))
     except BaseException:

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: ISC
 // What live.py talks to, on the host's sockets:
-//   http_service serve PORT NAME           a site with a router, streamed bodies and a WebSocket that echoes
-//   http_service balance PORT BACKENDS     a load balancer in front of such sites
-//   http_service fetch URL                 writes the body
-//   http_service chat URL COUNT            sends COUNT messages to a WebSocket that echoes, and closes it
+//   http_service serve PORT NAME           a site with a router, streamed bodies, compression and a WebSocket that
+//   echoes http_service balance PORT BACKENDS     a load balancer in front of such sites http_service fetch URL writes
+//   the body, decoded http_service chat URL COUNT            sends COUNT messages to a WebSocket that echoes, and
+//   closes it
 #include <charconv>
 #include <cstdio>
 #include <memory>
@@ -12,6 +12,8 @@
 
 #include <mirage/async/scope.hpp>
 #include <mirage/http/client.hpp>
+#include <mirage/http/compress/decoder.hpp>
+#include <mirage/http/compress/handler.hpp>
 #include <mirage/http/proxy.hpp>
 #include <mirage/http/router.hpp>
 #include <mirage/http/server.hpp>
@@ -69,6 +71,7 @@ class Site {
     response.source = std::make_unique<Mirror>(shard_, body);
     return response;
   }
+  Response page(const Request&, const PathParameters&, Body&) { return Response::text(200, page_, "text/html"); }
   Response user(const Request&, const PathParameters& parameters, Body&) {
     Response response = Response::text(200, "user\n");
     (void)response.headers.add("X-Id", parameters["id"]);
@@ -86,11 +89,18 @@ class Site {
   static constexpr std::array table{
       Route<Site>{Method::get, "/", &Site::who},          Route<Site>{Method::post, "/mirror", &Site::mirror},
       Route<Site>{Method::put, "/mirror", &Site::mirror}, Route<Site>{Method::get, "/user/{id}", &Site::user},
-      Route<Site>{Method::get, "/moved/x", &Site::move},  Route<Site>{Method::get, "/chat", &Site::chat}};
+      Route<Site>{Method::get, "/moved/x", &Site::move},  Route<Site>{Method::get, "/chat", &Site::chat},
+      Route<Site>{Method::get, "/page", &Site::page}};
 
  private:
+  static std::string make_page() {
+    std::string text;
+    for (int i = 0; i < 10'000; ++i) text += "<p>line " + std::to_string(i) + "</p>\n";
+    return text;
+  }
   Shard& shard_;
   std::string_view name_;
+  std::string page_ = make_page();
 };
 
 /// Addresses only.
@@ -111,8 +121,10 @@ Task<int> serve(SocketStack& stack, Port port, std::string_view name) {
   Site site{stack.shard(), name};
   Router<Site> router{site, Site::table};
   LoggedAccess access{stack.shard().logger("access"), AccessFormat::combined};
-  Server<SocketTcp, Router<Site>> server{
-      stack.shard(), stack.tcp(), router, {.maximum_body = UINT64_MAX, .listen = {}, .access_log = &access}};
+  using Handler = compress::Compressed<Router<Site>>;
+  Handler handler{stack.shard(), router};
+  Server<SocketTcp, Handler> server{
+      stack.shard(), stack.tcp(), handler, {.maximum_body = UINT64_MAX, .listen = {}, .access_log = &access}};
   co_return co_await server.serve(port) ? 0 : 1;
 }
 
@@ -134,7 +146,9 @@ Task<int> balance(SocketStack& stack, Port port, std::string_view list) {
 
 Task<int> fetch(SocketStack& stack, std::string_view url) {
   Literal names{stack.shard()};
-  Client<SocketTcp, Literal> client{stack.shard(), stack.tcp(), names};
+  using Plain = Client<SocketTcp, Literal>;
+  Plain plain{stack.shard(), stack.tcp(), names};
+  compress::DecodingClient<Plain> client{plain};
   auto response = co_await client.fetch(url);
   if (!response) {
     const std::string_view why = to_string(response.error());
