@@ -4,6 +4,7 @@
 
 #include <mirage/net/tcp/congestion/cubic.hpp>
 #include <mirage/net/tcp/congestion/none.hpp>
+#include <mirage/net/tcp/pacing.hpp>
 #include <mirage/net/tcp/trace_test.hpp>
 
 using namespace mirage;
@@ -127,4 +128,85 @@ TEST_CASE("none: nothing is held back") {
   None::reduce(tcb, Cause::loss, Time{});
   CHECK(tcb.congestion.window == largest_window);
   CHECK(tcb.congestion.threshold == largest_window);
+}
+
+TEST_CASE("HyStart: acknowledgements that come evenly for half a round trip end slow start near what the path holds") {
+  Tcb tcb = sender(100 * segment);
+  tcb.loss.minimum = 100'000;
+  Cubic::established(tcb);
+  tcb.send.unacknowledged = tcb.congestion.hystart.round_end;
+  Time now{Duration{5s}};
+  Cubic::acknowledged(tcb, {.now = now, .bytes = 2 * segment});  // a round begins
+  tcb.send.unacknowledged = {0};
+  const auto acknowledge = [&](Duration gap) {
+    now += gap;
+    Cubic::acknowledged(tcb, {.now = now, .bytes = 2 * segment});
+  };
+  SUBCASE("40 segments in 50 ms: 80 in the path, and three quarters of that in its queue") {
+    for (int i = 0; i < 19; ++i) acknowledge(2500us);
+    CHECK(tcb.congestion.threshold == unknown_threshold);
+    for (int i = 0; i < 2; ++i) acknowledge(2500us);
+    CHECK(tcb.congestion.threshold > 135 * segment);
+    CHECK(tcb.congestion.threshold < 150 * segment);
+    CHECK(tcb.congestion.window <= tcb.congestion.threshold);
+  }
+  SUBCASE("a gap of more than an eighth of the round trip: they came as they were sent") {
+    for (int i = 0; i < 10; ++i) acknowledge(2500us);
+    acknowledge(13ms);
+    for (int i = 0; i < 30; ++i) acknowledge(2500us);
+    CHECK(tcb.congestion.threshold == unknown_threshold);
+  }
+}
+
+TEST_CASE("HyStart++ hears of round trips by timestamps where the scoreboard is coarse, RFC 9406 section 4.2") {
+  Tcb tcb = sender(20 * segment);
+  tcb.timestamps.on = true;
+  tcb.receive.sack = true;
+  tcb.state = State::established;
+  tcb.send.window = tcb.send.largest_window = 1U << 20;
+  tcb.send.unacknowledged = {0};
+  tcb.loss.board.reset({0});
+  Time now{Duration{5s}};
+  // Text of 8 ms in one piece of the scoreboard: the last of it seems to have been sent with the first.
+  tcb.loss.board.extend({20 * segment}, Stamp::of(now), 100'000, false);
+  tcb.congestion.limited = {20 * segment};
+  tcb.congestion.hystart.round_end = {20 * segment};
+  tcb.loss.minimum = 100'000;
+  Segment acknowledgement{.sequence = {1}, .acknowledgement = {2 * segment}, .flags = Flags::ack, .window = 60000};
+  acknowledgement.options.has_timestamps = true;
+  acknowledgement.options.timestamp_echo = static_cast<std::uint32_t>((now + 8ms).time_since_epoch() / 1ms);
+  now += 110ms;
+  tcb.receive.next = tcb.receive.edge = {1};
+  (void)on_segment(tcb, acknowledgement, now);
+  CHECK(tcb.congestion.hystart.minimum == 103'000);  // not 110: 102 by the echo, whose clock ticks by the millisecond
+}
+
+TEST_CASE("pacing: the initial window at once, then at a rate from window and round trip; RFC 9002 section 7.7") {
+  Tcb tcb = sender(100 * segment);
+  tcb.congestion.threshold = 50 * segment;
+  Time now{Duration{5s}};
+  CHECK(pacing::rate(tcb) == 100ULL * segment * 10 * 5 / 4);
+  for (int i = 0; i < 10; ++i) {
+    CHECK(pacing::allowance(tcb, now) >= segment);
+    pacing::sent(tcb, segment, now);
+  }
+  CHECK(pacing::allowance(tcb, now) == 0);
+  const Duration each = Duration{100ms} / 125;  // 125 segments in a round trip
+  CHECK(tcb.deadlines.pace >= now + 5 * each - 2us);
+  CHECK(tcb.deadlines.pace <= now + 5 * each + 2us);
+  CHECK(next_deadline(tcb) == tcb.deadlines.pace);
+  now = tcb.deadlines.pace - 1us;
+  CHECK(pacing::allowance(tcb, now) == 0);
+  now = tcb.deadlines.pace;  // half of the burst is there again
+  CHECK(pacing::allowance(tcb, now) / segment == 5);
+  CHECK(tcb.deadlines.pace == never);
+  SUBCASE("on short paths acknowledgements are as good a clock") {
+    tcb.round_trip.smoothed = 1ms;
+    pacing::sent(tcb, 1000 * segment, now);
+    CHECK(pacing::allowance(tcb, now) > 1000 * segment);
+  }
+  SUBCASE("in slow start four times the window: what is acknowledged can be told from what the path delays") {
+    tcb.congestion.threshold = unknown_threshold;
+    CHECK(pacing::rate(tcb) == 100ULL * segment * 10 * 4);
+  }
 }

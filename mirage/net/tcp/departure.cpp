@@ -4,6 +4,7 @@
 
 #include <mirage/net/tcp/congestion/algorithm.hpp>
 #include <mirage/net/tcp/departure.hpp>
+#include <mirage/net/tcp/pacing.hpp>
 #include <mirage/net/tcp/rack.hpp>
 #include <mirage/net/tcp/rto.hpp>
 #include <mirage/net/tcp/sack.hpp>
@@ -136,6 +137,7 @@ Departure repeat(Tcb& tcb, Sequence from, Sequence to, Time now) noexcept {
   const std::uint32_t length = distance(from, text_end);
   const Departure departure = text(tcb, from, length, to > text_end, now);
   tcb.loss.board.resend(from, to, Stamp::of(now), grain(tcb));
+  pacing::sent(tcb, length, now);
   return departure;
 }
 
@@ -154,7 +156,9 @@ std::optional<Departure> retransmission(Tcb& tcb, std::uint32_t maximum_payload,
     tcb.congestion.limited = s.next;
     return std::nullopt;
   }
-  const std::uint32_t largest = std::max(std::min(maximum_payload, room) / segment * segment, segment);
+  const std::uint32_t allowed = forced ? size : pacing::allowance(tcb, now);
+  if (allowed == 0) return std::nullopt;
+  const std::uint32_t largest = std::max(std::min({maximum_payload, room, allowed}) / segment * segment, segment);
   std::uint32_t length = std::min(size, largest);
   if (size == length + 1 && missing.end > s.end) ++length;  // the FIN
   CongestionVariables& c = tcb.congestion;
@@ -196,11 +200,24 @@ Departure send_text(Tcb& tcb, std::uint32_t length, bool fin, Time now) noexcept
   if (!s.probe || s.window > 0) {
     s.next += length + (fin ? 1 : 0);
     tcb.loss.board.extend(s.next, Stamp::of(now), grain(tcb), known);
+    pacing::sent(tcb, length, now);
     if (tcb.congestion.phase == Phase::recovery) tcb.congestion.sent += length;
     rack::schedule_probe(tcb, now);
   }
   s.probe = false;
   return departure;
+}
+
+/// What of `length` bytes the rate lets go now: whole segments, or nothing. A sender that its rate holds back fills its
+/// window all the same (RFC 9002 section 7.8).
+std::uint32_t paced(Tcb& tcb, std::uint32_t length, Time now) noexcept {
+  SendVariables& s = tcb.send;
+  if (length == 0 || s.probe) return length;
+  const std::uint32_t allowed = pacing::allowance(tcb, now);
+  if (allowed >= length) return length;
+  if (congestion_room(tcb) < std::min(unsent(s), peer_room(tcb))) tcb.congestion.limited = s.next;
+  const std::uint32_t segment = s.segment_size;
+  return allowed == 0 ? 0 : std::min(length, std::max(allowed / segment * segment, segment));
 }
 
 std::optional<Departure> new_text(Tcb& tcb, std::uint32_t maximum_payload, Time now) noexcept {
@@ -209,7 +226,7 @@ std::optional<Departure> new_text(Tcb& tcb, std::uint32_t maximum_payload, Time 
   if (s.unacknowledged == s.maximum && now - tcb.deadlines.last_sent > tcb.round_trip.timeout) {
     congestion::restart_after_idle(tcb);
   }
-  std::uint32_t length = text_length(tcb, maximum_payload);
+  std::uint32_t length = paced(tcb, text_length(tcb, maximum_payload), now);
   const std::uint32_t room = congestion_room(tcb);
   if (length == 0 && s.probe) length = std::min(unsent(s), std::max(std::min(peer_room(tcb), room), 1U));
   const bool fin = fin_due(s) && length == unsent(s);
@@ -254,7 +271,7 @@ std::optional<Departure> acknowledgement(Tcb& tcb, Time now) noexcept {
 /// Something waits although nothing is on its way: probe later (RFC 9293 section 3.8.6.1; SHLD-29 for small windows).
 void watch_window(Tcb& tcb, Time now) noexcept {
   const SendVariables& s = tcb.send;
-  if (tcb.deadlines.retransmit != never || (unsent(s) == 0 && !fin_due(s))) return;
+  if (tcb.deadlines.retransmit != never || tcb.deadlines.pace != never || (unsent(s) == 0 && !fin_due(s))) return;
   tcb.deadlines.retransmit = now + retransmission_timeout(tcb.round_trip);
 }
 

@@ -19,7 +19,7 @@ struct Range {
 
 class Ranges {
  public:
-  static constexpr std::size_t capacity = 16;
+  static constexpr std::size_t capacity = 64;
 
   [[nodiscard]] constexpr bool empty() const noexcept { return count == 0; }
   constexpr void clear() noexcept { count = 0; }

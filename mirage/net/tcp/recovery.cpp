@@ -21,6 +21,7 @@ struct News {
   std::uint32_t acknowledged = 0;  ///< bytes below the new SND.UNA
   std::uint32_t lost = 0;          ///< bytes that are taken for lost now
   std::uint32_t reported = 0;      ///< bytes that the peer has received twice, RFC 2883
+  std::uint32_t echoed = 0;        ///< microseconds: no round trip is longer, says the echo of a timestamp; 0: none
   bool marked = false;             ///< a router has marked what we sent
   bool limited = false;            ///< the window held sending back when that went out
 };
@@ -51,6 +52,7 @@ void take_blocks(Tcb& tcb, const Segment& segment, News& news) noexcept {
 void advance(Tcb& tcb, const Segment& segment, News& news) noexcept {
   const Sequence acknowledgement = segment.acknowledgement;
   const auto echo = echoed_round_trip(tcb, segment, news.now);
+  if (echo) news.echoed = static_cast<std::uint32_t>((echo->trip + constant::timestamp_tick).count() / 1000);
   SendVariables& s = tcb.send;
   news.acknowledged = distance(s.unacknowledged, acknowledgement);
   news.limited = s.unacknowledged <= tcb.congestion.limited;
@@ -59,6 +61,7 @@ void advance(Tcb& tcb, const Segment& segment, News& news) noexcept {
   s.unacknowledged = acknowledgement;
   s.next = later(s.next, acknowledgement);
   s.probe = false;
+  if (s.unacknowledged == s.maximum) tcb.pacing.next = Time{};
   if (s.urgent <= acknowledgement) s.urgent_pending = false;
   if (tcb.ecn.reduced && acknowledgement > tcb.ecn.round) tcb.ecn.reduced = false;
   tcb.congestion.duplicates = 0;
@@ -236,10 +239,11 @@ void grow(Tcb& tcb, const News& news) noexcept {
   if (news.acknowledged == 0 || (!news.limited && tcb.congestion.phase == Phase::open)) return;
   const Delivery& d = news.delivery;
   const bool measured = d.any && !d.again;
+  auto round_trip = measured ? static_cast<std::uint32_t>(std::max(d.now - d.sent, 1)) : 0U;
+  // Pieces of the scoreboard are an eighth of a round trip coarse, which is as much as HyStart++ looks for.
+  if (measured && news.echoed != 0) round_trip = std::min(round_trip, news.echoed);
   congestion::hooks(tcb.congestion.algorithm)
-      .acknowledged(tcb, {.now = news.now,
-                          .bytes = news.acknowledged,
-                          .round_trip = measured ? static_cast<std::uint32_t>(std::max(d.now - d.sent, 1)) : 0});
+      .acknowledged(tcb, {.now = news.now, .bytes = news.acknowledged, .round_trip = round_trip});
 }
 
 void react(Tcb& tcb, const News& news) noexcept {

@@ -289,3 +289,24 @@ TEST_CASE(
   CHECK(board.sacked + board.lost == 10'000);
   CHECK(board.count <= Scoreboard::capacity);
 }
+
+TEST_CASE("many holes: a block for which there is no place shows all the same what was sent before it and is lost") {
+  Scoreboard board;
+  board.reset({0});
+  Delivery delivery{.now = {1000}};
+  board.extend({20'000}, {0}, 0, false);
+  for (std::uint32_t i = 0; i < 90; ++i) {
+    board.sack({{200 * i + 100}, {200 * i + 200}}, delivery);
+    (void)board.lose_older({0}, {200 * i + 200}, 0, {1000});
+  }
+  const std::uint32_t noted = board.sacked;
+  REQUIRE(noted < 90 * 100);
+  for (std::uint32_t at = 19'000; at <= 19'200; at += 200) {
+    delivery = {.now = {1000}};
+    board.sack({{at}, {at + 100}}, delivery);
+    CHECK(board.sacked == noted);
+    CHECK(delivery.bytes == 0);
+    REQUIRE(delivery.any);
+    CHECK(delivery.end == Sequence{at + 100});
+  }
+}

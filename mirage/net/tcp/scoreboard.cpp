@@ -8,21 +8,26 @@ namespace mirage::net::tcp {
 
 namespace {
 
-/// RFC 8985 section 6.2 steps 2 and 3, for [begin, piece.end).
+/// RFC 8985 section 6.2 step 2, of text of the piece that ends at `end`.
+void witness(const Piece& piece, Sequence end, Delivery& out) noexcept {
+  // Too soon to be an answer to the retransmission.
+  if (piece.has(Piece::again) && out.now - piece.sent() < static_cast<std::int32_t>(out.minimum)) return;
+  if (out.any && !sent_after(piece.sent(), end, out.sent, out.end)) return;
+  out.any = true;
+  out.again = piece.has(Piece::again);
+  out.sent = piece.sent();
+  out.end = end;
+}
+
+/// RFC 8985 section 6.2 steps 2 and 3, for [begin, end) of the piece.
 void note(const Piece& piece, Sequence begin, Sequence end, Delivery& out) noexcept {
   out.highest = out.bytes == 0 ? end : later(out.highest, end);
   out.bytes += distance(begin, end);
   if (!piece.has(Piece::again)) {
     out.lowest = out.original ? earlier(out.lowest, begin) : begin;
     out.original = true;
-  } else if (out.now - piece.sent() < static_cast<std::int32_t>(out.minimum)) {
-    return;  // too soon to be an answer to the retransmission
   }
-  if (out.any && !sent_after(piece.sent(), end, out.sent, out.end)) return;
-  out.any = true;
-  out.again = piece.has(Piece::again);
-  out.sent = piece.sent();
-  out.end = end;
+  witness(piece, end, out);
 }
 
 /// Two neighbours that need no border: nothing more will be asked about either alone.
@@ -214,9 +219,10 @@ void Scoreboard::sack(Range range, Delivery& out) noexcept {
   while (count + 2U > capacity && forget_smallest(distance(range.begin, range.end))) {
   }
   const std::size_t from = cut(range.begin);
-  if (from == nowhere) return;
+  if (from == nowhere) return witness(at(inside), earlier(range.end, at(inside).end), out);
   std::size_t to = cut(range.end);
   if (to == nowhere) to = find_piece(range.end);  // the part before the last border
+  if (from == to) witness(at(from), range.end, out);
   for (std::size_t i = from; i < to; ++i) {
     if (at(i).has(Piece::sacked)) continue;
     note(at(i), begin_of(i), at(i).end, out);

@@ -9,8 +9,7 @@
 //   - if there are none, new text joins the last piece, and what the peer said of that is forgotten;
 //   - for a SACK block the smallest of those noted is forgotten, if it is smaller: that text goes out again;
 //   - else a SACK block (or the part of it that needs one more cut) is not noted: the text counts as still on its way,
-//   and in
-//     the worst case goes out once more than needed;
+//     and in the worst case goes out once more than needed; that it came is news for loss detection all the same;
 //   - a retransmission counts for the whole of its piece; what did not go is found missing again by time.
 // Each of these errs towards sending later or again, never towards taking text for delivered that is not.
 #pragma once
@@ -74,7 +73,7 @@ struct Delivery {
 
 class Scoreboard {
  public:
-  static constexpr std::size_t capacity = 16;
+  static constexpr std::size_t capacity = 32;
 
   /// Empty, at `begin`.
   constexpr void reset(Sequence begin) noexcept {

@@ -52,7 +52,7 @@ constexpr void each_congestion_field(Visit&& visit, auto& c) {
   visit(cubic.epoch), visit(cubic.last), visit(cubic.inflection), visit(cubic.running);
   auto& h = c.hystart;
   visit(h.round_end.value), visit(h.minimum), visit(h.last_minimum), visit(h.baseline), visit(h.samples);
-  visit(h.rounds);
+  visit(h.rounds), visit(h.train_since.value), visit(h.train_last.value), visit(h.train);
   visit(c.window_before), visit(c.threshold_before), visit(c.doubtful), visit(c.doubtful_end.value);
 }
 
@@ -77,8 +77,9 @@ constexpr void each_time_field(Visit&& visit, auto& tcb) {
   auto& e = tcb.ecn;
   visit(e.on), visit(e.echo), visit(e.answer), visit(e.reduced), visit(e.round.value);
   auto& d = tcb.deadlines;
-  for (auto* time : {&d.retransmit, &d.acknowledge, &d.loss, &d.keep_alive, &d.linger, &d.stalled_since, &d.challenge,
-                     &d.last_sent}) {
+  visit(tcb.pacing.next), visit(tcb.pacing.rate);
+  for (auto* time : {&d.retransmit, &d.acknowledge, &d.loss, &d.pace, &d.keep_alive, &d.linger, &d.stalled_since,
+                     &d.challenge, &d.last_sent}) {
     visit(*time);
   }
 }

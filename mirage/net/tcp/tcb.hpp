@@ -100,6 +100,9 @@ struct HystartVariables {
   std::uint32_t minimum = 0;       ///< currentRoundMinRTT
   std::uint32_t last_minimum = 0;  ///< lastRoundMinRTT
   std::uint32_t baseline = 0;      ///< cssBaselineMinRtt; 0: not in conservative slow start
+  Stamp train_since;               ///< when the round began
+  Stamp train_last;                ///< its last acknowledgement
+  std::uint32_t train = 0;         ///< bytes that they acknowledged, and one more; 0: there was a gap
   std::uint8_t samples = 0;
   std::uint8_t rounds = 0;  ///< in conservative slow start
 };
@@ -174,11 +177,18 @@ struct Timestamps {
   bool on = false;              ///< offered by us; after the peer's SYN: agreed
 };
 
+/// When text may go: it leaves at a rate instead of in bursts (pacing.hpp).
+struct PacingVariables {
+  Time next{};             ///< when what has been sent so far is through, at its rate
+  std::uint64_t rate = 0;  ///< bytes per second, of an algorithm that knows; 0: by window and round trip
+};
+
 /// Deadlines; `never` when not set.
 struct Deadlines {
   Time retransmit = never;  ///< retransmission, or persist when nothing is in flight
   Time acknowledge = never;
   Time loss = never;  ///< reordering window or tail loss probe
+  Time pace = never;  ///< text is held back until then
   Time keep_alive = never;
   Time linger = never;         ///< end of TIME-WAIT, or of FIN-WAIT-2 after a full close
   Time stalled_since = never;  ///< first time-out without progress since
@@ -196,7 +206,7 @@ struct Ecn {
 };
 
 struct Tcb {
-  static constexpr std::uint16_t version = 3;
+  static constexpr std::uint16_t version = 4;
   /// Not inlined: it is long.
   [[gnu::noinline]] constexpr Tcb() noexcept {}
   Endpoint local;
@@ -211,6 +221,7 @@ struct Tcb {
   CongestionVariables congestion;
   LossVariables loss;
   Ecn ecn;
+  PacingVariables pacing;
   RoundTrip round_trip;
   Timestamps timestamps;
   Deadlines deadlines;
@@ -254,6 +265,7 @@ inline constexpr Duration keep_alive_interval = 75s;
 inline constexpr std::uint8_t keep_alive_probes = 9;
 inline constexpr std::uint32_t initial_segments = 10;    ///< RFC 6928
 inline constexpr std::uint32_t duplicate_threshold = 3;  ///< DupThresh, RFC 5681 section 3.2
+inline constexpr Duration paced_round_trip = 2ms;        ///< below it timers are no finer than acknowledgements
 inline constexpr Duration shortest_probe = 5ms;  ///< of a tail loss probe: no timer per acknowledgement on short paths
 }  // namespace constant
 

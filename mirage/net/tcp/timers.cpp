@@ -70,7 +70,7 @@ void keep_alive_expired(Tcb& tcb, Time now, Actions& out) noexcept {
 
 Time next_deadline(const Tcb& tcb) noexcept {
   const Deadlines& d = tcb.deadlines;
-  return std::min({d.retransmit, d.loss, d.acknowledge, d.keep_alive, d.linger});
+  return std::min({d.retransmit, d.loss, d.pace, d.acknowledge, d.keep_alive, d.linger});
 }
 
 Actions on_time(Tcb& tcb, Time now) noexcept {
@@ -85,6 +85,7 @@ Actions on_time(Tcb& tcb, Time now) noexcept {
     tcb.deadlines.acknowledge = never;
     tcb.receive.acknowledge_now = true;
   }
+  if (tcb.deadlines.pace <= now) tcb.deadlines.pace = never;
   if (tcb.deadlines.loss <= now) recovery::on_loss_timer(tcb, now);
   if (tcb.deadlines.retransmit <= now) retransmission_expired(tcb, now, out);
   if (!out.closed && tcb.deadlines.keep_alive <= now) keep_alive_expired(tcb, now, out);

@@ -358,3 +358,21 @@ TEST_CASE("ranges join, and refuse at their bound") {
   CHECK(ranges.insert({{0}, {2000}}));
   CHECK(ranges.count == 1);
 }
+
+TEST_CASE("pacing: behind the initial window text waits for its time, a lost segment and a probe do not") {
+  Trace t = Trace::established();
+  t.tcb.round_trip.smoothed = 40ms;
+  t.tcb.congestion.window = 4000;
+  t.tcb.congestion.threshold = 4000;  // 5000 bytes in 40 ms: a segment in 0.8 ms
+  t.write(5000);
+  for (std::uint32_t i = 0; i < 10; ++i) t.out(0, {.sequence = 1 + 100 * i, .acknowledgement = 1, .length = 100});
+  t.silent(0).silent(3);
+  CHECK(t.tcb.congestion.limited == t.tcb.send.next);
+  for (std::uint32_t i = 10; i < 15; ++i) t.out(4, {.sequence = 1 + 100 * i, .acknowledgement = 1, .length = 100});
+  t.silent(4).silent(7);
+  // An acknowledgement of the peer's text is never held back.
+  t.in(7, {.sequence = 1, .acknowledgement = 1, .length = 100})
+      .in(7, {.sequence = 101, .acknowledgement = 1, .length = 100});
+  t.out(7, {.sequence = 1501, .acknowledgement = 201}).silent(7);
+  t.out(8, {.sequence = 1501, .acknowledgement = 201, .length = 100});
+}

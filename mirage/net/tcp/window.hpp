@@ -42,7 +42,8 @@ constexpr void set_receive_space(Tcb& tcb, std::uint32_t space) noexcept {
 }
 
 /// The application took `bytes` from the receive queue. Twice what it takes in a round trip is what a sender may have
-/// on its way without ever waiting for us (dynamic right-sizing, Fisk and Feng 2001): the space grows to that, up to
+/// on its way without ever waiting for us (dynamic right-sizing, Fisk and Feng 2001); twice that, because a sender in
+/// slow start has doubled until it hears of it, and goes on while a hole is repaired: the space grows to that, up to
 /// `most`. It never shrinks: what memory allows is a matter of receive_space().
 constexpr void note_taken(Tcb& tcb, std::uint32_t bytes, std::uint32_t most, Time now) noexcept {
   ReceiveVariables& r = tcb.receive;
@@ -52,7 +53,7 @@ constexpr void note_taken(Tcb& tcb, std::uint32_t bytes, std::uint32_t most, Tim
   r.taken += std::min(bytes, 0x7fffffff - r.taken);
   if (passed >= 0 && passed < round) return;
   const bool steady = passed > 0 && passed < 4 * round;  // else nothing was taken for long: it says nothing
-  if (steady) r.space_limit = std::max(r.space_limit, std::min(most, 2 * r.taken));
+  if (steady) r.space_limit = std::max(r.space_limit, std::min(most, 4 * std::min(r.taken, 0x1fffffffU)));
   r.taken = 0;
   r.taken_since = stamp;
 }
