@@ -9,7 +9,6 @@ namespace mirage::virtio {
 
 namespace {
 
-constexpr std::uint64_t bit(unsigned number) { return std::uint64_t{1} << number; }
 // Feature bits, section 5.2.3.
 constexpr std::uint64_t feature_segment_size = bit(1);
 constexpr std::uint64_t feature_segment_limit = bit(2);

@@ -19,8 +19,6 @@ using virtio::test::FakeDevice;
 
 namespace {
 
-constexpr std::uint64_t bit(unsigned number) { return std::uint64_t{1} << number; }
-
 class StillEnvironment final : public Environment {
  public:
   Time monotonic() noexcept override { return Time{}; }

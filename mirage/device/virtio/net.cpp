@@ -10,7 +10,6 @@ namespace mirage::virtio {
 namespace {
 
 // Feature bits, section 5.1.3.
-constexpr std::uint64_t bit(unsigned number) { return std::uint64_t{1} << number; }
 constexpr std::uint64_t feature_checksum = bit(0);
 constexpr std::uint64_t feature_guest_checksum = bit(1);
 constexpr std::uint64_t feature_mtu = bit(3);

@@ -11,7 +11,6 @@
 
 namespace mirage::virtio::test {
 
-constexpr std::uint64_t bit(unsigned number) { return std::uint64_t{1} << number; }
 inline constexpr std::uint64_t mac_feature = bit(5);
 inline constexpr std::uint64_t merge = bit(15);
 inline constexpr std::uint64_t offloads = bit(0) | bit(1) | bit(7) | bit(8) | bit(11) | bit(12);

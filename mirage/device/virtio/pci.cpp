@@ -32,12 +32,12 @@ constexpr std::uint32_t driver_feature_select = 8;
 constexpr std::uint32_t driver_feature = 12;
 constexpr std::uint32_t config_msix_vector = 16;
 constexpr std::uint32_t device_status = 20;
-constexpr std::uint32_t queue_select = 22;
-constexpr std::uint32_t queue_size = 24;
+constexpr std::uint32_t common_queue_select = 22;
+constexpr std::uint32_t common_queue_size = 24;
 constexpr std::uint32_t queue_msix_vector = 26;
 constexpr std::uint32_t queue_enable = 28;
 constexpr std::uint32_t queue_notify_offset = 30;
-constexpr std::uint32_t queue_descriptors = 32;
+constexpr std::uint32_t common_queue_descriptors = 32;
 constexpr std::uint32_t queue_driver = 40;
 constexpr std::uint32_t queue_device = 48;
 constexpr std::uint32_t common_size = 56;
@@ -45,7 +45,7 @@ constexpr std::uint16_t no_vector = 0xffff;
 // Legacy header, section 4.1.4.8
 constexpr std::uint16_t legacy_device_features = 0;
 constexpr std::uint16_t legacy_driver_features = 4;
-constexpr std::uint16_t legacy_queue_page = 8;
+constexpr std::uint16_t legacy_queue_address = 8;
 constexpr std::uint16_t legacy_queue_size = 12;
 constexpr std::uint16_t legacy_queue_select = 14;
 constexpr std::uint16_t legacy_queue_notify = 16;
@@ -55,7 +55,7 @@ constexpr std::uint16_t legacy_config_vector = 20;
 constexpr std::uint16_t legacy_queue_vector = 22;
 constexpr std::uint16_t legacy_header = 20;
 constexpr std::uint16_t legacy_header_with_messages = 24;
-constexpr std::uint64_t page = 4096;
+constexpr std::uint64_t legacy_page = 4096;
 
 }  // namespace
 
@@ -213,11 +213,12 @@ void PciTransport::set_driver_features(std::uint64_t features) noexcept {
 std::uint16_t PciTransport::queue_limit(std::uint16_t queue) noexcept {
   if (queue >= maximum_queues) return 0;
   if (modern_) {
-    common_.write<std::uint16_t>(queue_select, queue);
-    return common_.read<std::uint16_t>(queue_enable) != 0 ? std::uint16_t{0} : common_.read<std::uint16_t>(queue_size);
+    common_.write<std::uint16_t>(common_queue_select, queue);
+    return common_.read<std::uint16_t>(queue_enable) != 0 ? std::uint16_t{0}
+                                                          : common_.read<std::uint16_t>(common_queue_size);
   }
   write_legacy(legacy_queue_select, 2, queue);
-  if (read_legacy(legacy_queue_page, 4) != 0) return 0;
+  if (read_legacy(legacy_queue_address, 4) != 0) return 0;
   return static_cast<std::uint16_t>(read_legacy(legacy_queue_size, 2));
 }
 
@@ -225,14 +226,14 @@ bool PciTransport::enable_queue(std::uint16_t queue, std::uint16_t size, const R
   if (queue >= maximum_queues) return false;
   const std::uint16_t vector = messages_ ? std::uint16_t{0} : no_vector;
   if (!modern_) {
-    if (ring.descriptors / page > UINT32_MAX) return false;
+    if (ring.descriptors / legacy_page > UINT32_MAX) return false;
     write_legacy(legacy_queue_select, 2, queue);
     if (messages_) {
       write_legacy(legacy_config_vector, 2, no_vector);
       write_legacy(legacy_queue_vector, 2, vector);
       if (read_legacy(legacy_queue_vector, 2) != vector) return false;
     }
-    write_legacy(legacy_queue_page, 4, static_cast<std::uint32_t>(ring.descriptors / page));
+    write_legacy(legacy_queue_address, 4, static_cast<std::uint32_t>(ring.descriptors / legacy_page));
     return true;
   }
   const auto write_wide = [this](std::uint32_t offset, std::uint64_t value) {
@@ -240,11 +241,11 @@ bool PciTransport::enable_queue(std::uint16_t queue, std::uint16_t size, const R
     common_.write<std::uint32_t>(offset + 4, static_cast<std::uint32_t>(value >> 32));
   };
   common_.write<std::uint16_t>(config_msix_vector, no_vector);
-  common_.write<std::uint16_t>(queue_select, queue);
-  common_.write<std::uint16_t>(queue_size, size);
+  common_.write<std::uint16_t>(common_queue_select, queue);
+  common_.write<std::uint16_t>(common_queue_size, size);
   common_.write<std::uint16_t>(queue_msix_vector, vector);
   if (messages_ && common_.read<std::uint16_t>(queue_msix_vector) != vector) return false;
-  write_wide(queue_descriptors, ring.descriptors);
+  write_wide(common_queue_descriptors, ring.descriptors);
   write_wide(queue_driver, ring.available);
   write_wide(queue_device, ring.used);
   // Out of the window the notification goes nowhere (RegisterWindow).

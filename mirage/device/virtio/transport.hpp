@@ -23,12 +23,15 @@ struct Status {
   static constexpr std::uint8_t failed = 128;
 };
 
+/// A mask with one feature bit.
+constexpr std::uint64_t bit(unsigned number) noexcept { return std::uint64_t{1} << number; }
+
 /// Feature bits that all devices share, section 6.
 struct Feature {
-  static constexpr std::uint64_t any_layout = std::uint64_t{1} << 27;  // legacy only
-  static constexpr std::uint64_t indirect = std::uint64_t{1} << 28;
-  static constexpr std::uint64_t event_index = std::uint64_t{1} << 29;
-  static constexpr std::uint64_t version_1 = std::uint64_t{1} << 32;
+  static constexpr std::uint64_t any_layout = bit(27);  // legacy only
+  static constexpr std::uint64_t indirect = bit(28);
+  static constexpr std::uint64_t event_index = bit(29);
+  static constexpr std::uint64_t version_1 = bit(32);
 };
 
 /// The three areas of a split ring as device addresses. The guest's memory is mapped one to one.

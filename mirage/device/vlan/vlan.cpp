@@ -15,7 +15,7 @@ constexpr std::uint32_t tag_size = 4;
 constexpr std::uint16_t id_mask = 0x0fff;
 
 /// Moves what is measured from the frame's start; false when it would point into the link header.
-bool shift(Offload& offload, int by) noexcept {
+bool shift(mirage::Offload& offload, int by) noexcept {
   const auto move = [by](std::uint16_t& at) {
     const int moved = at + by;
     if (moved < static_cast<int>(wire::EthernetHeader::size) || moved > 0xffff) return false;
@@ -23,7 +23,7 @@ bool shift(Offload& offload, int by) noexcept {
     return true;
   };
   if (offload.needs_checksum && !move(offload.checksum_start)) return false;
-  return offload.segmentation == Offload::Segmentation::none || move(offload.header_length);
+  return offload.segmentation == mirage::Offload::Segmentation::none || move(offload.header_length);
 }
 
 }  // namespace
@@ -101,7 +101,7 @@ std::size_t Vlan::send(std::span<TransmitFrame> frames) noexcept {
 
 bool Vlan::tag(TransmitFrame& frame) const noexcept {
   if (frame.header.headroom() < tag_size || frame.header.size() < wire::EthernetHeader::size) return false;
-  Offload moved = frame.offload;
+  mirage::Offload moved = frame.offload;
   if (!shift(moved, static_cast<int>(tag_size))) return false;
   frame.offload = moved;
   frame.header.grow_front(tag_size);

@@ -1,10 +1,16 @@
 // SPDX-License-Identifier: ISC
-// What cutting a packet into fragments needs, whichever IP version it is.
+// What cutting a packet into fragments and looking into one need.
 #pragma once
 
 #include <mirage/module/net.hpp>
 
 namespace mirage::net::ip {
+
+/// What IpPacket promises to transports: this much of the payload lies in its first slice.
+inline constexpr std::size_t contiguous_header = 60;
+/// Of an IPv4 packet in an ICMP error about it: with the headers in front 576 bytes, which every host takes (RFC 1812
+/// 4.3.2.3).
+inline constexpr std::size_t quoted_bytes_v4 = 548;
 
 /// Fills in what the device would: no device computes a checksum over several fragments.
 void complete_checksum(TransmitFrame& frame) noexcept;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include <mirage/net/ip/fragmentation.hpp>
 #include <mirage/net/ip/ip.hpp>
 #include <mirage/wire/ethernet.hpp>
 #include <mirage/wire/icmpv4.hpp>
@@ -10,7 +11,6 @@
 namespace mirage::net::ip {
 
 namespace {
-constexpr std::size_t contiguous_header = 60;  // what IpPacket promises to transports
 
 bool is_v6(const Slice& packet) noexcept {
   return !packet.empty() && load_big<std::uint8_t>(packet.bytes(), 0) >> 4 == 6;

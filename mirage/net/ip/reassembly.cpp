@@ -3,13 +3,13 @@
 #include <new>
 #include <utility>
 
+#include <mirage/net/ip/fragmentation.hpp>
 #include <mirage/net/ip/reassembly.hpp>
 
 namespace mirage::net::ip {
 
 namespace {
-constexpr std::size_t contiguous_header = 60;  // IpPacket: the largest transport header lies in the first slice
-constexpr std::uint32_t copied_out = 256;      // a piece this small must not pin a whole buffer
+constexpr std::uint32_t copied_out = 256;  // a piece this small must not pin a whole buffer
 }  // namespace
 
 ReassemblyOutcome Reassembly::add(Fragment&& fragment, Time now, Reassembled& out) noexcept {

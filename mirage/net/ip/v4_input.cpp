@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
 // The receive half of IPv4.
+#include <mirage/net/ip/fragmentation.hpp>
 #include <mirage/net/ip/ip.hpp>
 
 namespace mirage::net::ip {
@@ -10,7 +11,6 @@ using wire::Ipv4View;
 namespace {
 
 constexpr Ipv4Address all_hosts = Ipv4Address::of(224, 0, 0, 1);  // RFC 1112 4
-constexpr std::size_t quoted_bytes = 548;                         // of an ICMP error: 576 in all (RFC 1812 4.3.2.3)
 
 /// RFC 791 3.1: loose (131) or strict (137) source and record route among the options.
 constexpr bool has_source_route(Bytes options) noexcept {
@@ -51,7 +51,7 @@ bool Ip::input_v4(LinkPacket& packet, IpPacket& up) noexcept {
   up.is_multicast = is_group(up.destination, up.interface);
   up.pseudo_header_sum = wire::pseudo_header_sum(header.source, header.destination);
   const std::size_t header_size = view->header_size();
-  up.original = packet.data[0].sub(0, quoted_bytes);
+  up.original = packet.data[0].sub(0, quoted_bytes_v4);
   up.payload = std::move(packet.data);
   up.payload.truncate(header.total_length);  // what the link padded
   up.payload.remove_prefix(header_size);

@@ -10,10 +10,6 @@ namespace mirage::net::ip {
 
 using wire::Ipv4Header;
 
-namespace {
-constexpr std::size_t quoted_bytes = 548;  // with the headers in front 576 bytes, which every host takes (RFC 1812)
-}
-
 Result<void, IpError> Ip::send_v4(const Path& path, std::uint8_t protocol, std::uint8_t traffic_class,
                                   TransmitFrame&& frame) noexcept {
   const std::size_t size = frame.byte_count();
@@ -121,7 +117,7 @@ void Ip::send_error_v4(const Slice& original, const ErrorReply& error) noexcept 
     ++counters_.drop_no_memory;
     return;
   }
-  (void)frame.payload.push_back(original.sub(0, std::min<std::size_t>(view->total_length(), quoted_bytes)));
+  (void)frame.payload.push_back(original.sub(0, std::min<std::size_t>(view->total_length(), quoted_bytes_v4)));
   wire::Icmpv4Header header{.type = error.type, .code = error.code, .checksum = 0, .rest = error.rest};
   const MutableBytes out = frame.header.grow_back(wire::Icmpv4Header::size);
   header.emit(out);

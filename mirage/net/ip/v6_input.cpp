@@ -11,7 +11,7 @@ using wire::Ipv6Walk;
 
 namespace {
 
-constexpr std::size_t quoted_bytes = wire::ipv6_minimum_mtu - wire::ipv6_header_size - wire::Icmpv6Header::size;
+constexpr std::size_t quoted_bytes_v6 = wire::ipv6_minimum_mtu - wire::ipv6_header_size - wire::Icmpv6Header::size;
 
 Bytes first_bytes(const SliceList& payload) noexcept { return payload.empty() ? Bytes{} : payload[0].bytes(); }
 
@@ -31,7 +31,7 @@ bool Ip::input_v6(LinkPacket& packet, IpPacket& up) noexcept {
   up.hop_limit = header->hop_limit;
   up.is_multicast = header->destination.is_multicast();
   up.pseudo_header_sum = wire::pseudo_header_sum(header->source, header->destination);
-  up.original = packet.data[0].sub(0, quoted_bytes);
+  up.original = packet.data[0].sub(0, quoted_bytes_v6);
   up.payload = std::move(packet.data);
   up.payload.truncate(wire::ipv6_header_size + header->payload_length);  // what the link padded
   up.payload.remove_prefix(wire::ipv6_header_size);
