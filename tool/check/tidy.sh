@@ -5,8 +5,8 @@
 # headers cost half a minute a file) and over all headers of the library OS at once, which covers those that are only templates.
 # A file that passed is not looked at again until it, a header that it includes, its compile command or .clang-tidy
 # changes: the first run takes minutes, later ones seconds. Most of a first run would be the same headers once per file:
-# the files of a folder are looked at together first, and one by one where that has findings (or where they do not
-# compile together, because two of them have a helper of one name).
+# many folders are looked at together first, where that has findings each folder, and there each file. (So it is, too,
+# where files do not compile together because two of one namespace have a helper of one name: slow, but not wrong.)
 #   tidy.sh BUILD_FOLDER [FILE...]     BUILD_FOLDER holds compile_commands.json; FILE...: only these
 set -eu -o pipefail
 cd "$(dirname "$0")/../.."
@@ -37,9 +37,17 @@ for entry in json.load(open(f'{build}/compile_commands.json')):
     seen.add(path)
     flags = shlex.join(bare(entry['command']))
     print(path, flags)
-    units.setdefault((os.path.dirname(path), flags), []).append(path)
-with open(f'{cache}/units', 'w') as out:
-    out.writelines(f"{flags}\t{' '.join(files)}\n" for (_, flags), files in units.items() if len(files) > 1)
+    units.setdefault(flags, {}).setdefault(os.path.dirname(path), []).append(path)
+def parts(folders, size=45):  # whole folders, some forty files together
+    part = []
+    for files in folders:
+        part += files
+        if len(part) >= size: yield part; part = []
+    yield part
+with open(f'{cache}/parts', 'w') as many, open(f'{cache}/folders', 'w') as single:
+    for flags, folders in units.items():
+        for out, groups in (many, parts(folders.values())), (single, folders.values()):
+            out.writelines(f"{flags}\t{' '.join(files)}\n" for files in groups if len(files) > 1)
 if core and not only:
     # What is mirage/ but of one machine, target, tender or test.
     headers = subprocess.run(['git', 'ls-files', '--cached', '--others', '--exclude-standard', 'mirage/*.hpp'],
@@ -59,7 +67,7 @@ headers() { # FILE FLAGS...
   clang++-19 -x c++ "${@:2}" -MM "$1" | tr -d '\\' | sed 's/^[^:]*://' | tr -s ' \n' '\n\n' | sort -u
 }
 passed() { [ "$(cat "$1.passed" 2> /dev/null)" = "$(key "$2" "$1.headers" "$3")" ]; } # NAME FILE FLAGS
-# The files of one folder that have one set of flags, as one translation unit: "FLAGS<tab>FILE FILE...".
+# Files that have one set of flags, as one translation unit: "FLAGS<tab>FILE FILE...".
 together() {
   local flags=${1%%$'\t'*} files=${1#*$'\t'} file name unit all=yes
   for file in $files; do passed "$cache/${file//\//_}" "$file" "$flags" || all=no; done
@@ -91,6 +99,10 @@ check() {
   key "$file" "$name.headers" "$flags" > "$name.passed"
 }
 export -f key check headers passed together
-[ $# != 0 ] || xargs -a "$cache/units" -d '\n' -P "$(nproc)" -I{} bash -c 'together "$1"' together {}
+if [ $# = 0 ]; then
+  for list in parts folders; do
+    xargs -a "$cache/$list" -d '\n' -P "$(nproc)" -I{} bash -c 'together "$1"' together {}
+  done
+fi
 xargs -a "$cache/commands" -d '\n' -P "$(nproc)" -I{} bash -c 'check "$1"' check {} ||
   { echo 'clang-tidy has findings: mend them, or say why not with NOLINT(check): reason'; exit 1; }
