@@ -68,6 +68,15 @@ TEST_CASE("a database on a disk brings its port and its keys") {
   CHECK(catalogue().ports_of({"mirage_base"}).empty());
 }
 
+TEST_CASE("layers of disks have keys of their own") {
+  const auto app = dsl::main_module("Main", "main.hpp", dsl::takes<dsl::Block>);
+  const auto plan = plan_of(dsl::unikernel("x", app(dsl::cache(dsl::checksum(dsl::block("data"))))));
+  CHECK(variables(plan) == std::vector<std::string>{"block", "checksum", "cache", "main"});
+  CHECK(plan.instances[1].type == "mirage::device::Checksum<BlockType>");
+  CHECK(plan.find_key("checksum-create") != nullptr);
+  CHECK(plan.find_key("cache-size") != nullptr);
+}
+
 TEST_CASE("two stacks have keys of their own under a group") {
   const auto both = dsl::main_module("Main", "main.hpp", dsl::takes<dsl::Stack, dsl::Stack>);
   const auto plan = plan_of(dsl::unikernel("x", both(dsl::default_stack(), dsl::stack(dsl::netif("inside"), "inside"))),

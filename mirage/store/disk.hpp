@@ -1,47 +1,15 @@
 // SPDX-License-Identifier: ISC
-// A block device as the stores see it: erased to four functions, so that a store is compiled once and not per device.
-// A frame per request is nothing beside the request.
+// A block device as the stores see it: erased, so that a store is compiled once and not per device.
 #pragma once
 
-#include <mirage/module/block.hpp>
+#include <mirage/module/block_port.hpp>
 #include <mirage/module/kv.hpp>
 
 namespace mirage::store {
 
-class Disk {
- public:
-  explicit Disk(Shard& shard) noexcept : shard_(shard) {}
-  Disk(const Disk&) = delete;
-  Disk& operator=(const Disk&) = delete;
-  [[nodiscard]] Shard& shard() const noexcept { return shard_; }
-  [[nodiscard]] virtual const BlockGeometry& geometry() const noexcept = 0;
-  virtual Task<Result<void, BlockError>> read(std::uint64_t sector, MutableBytes bytes) = 0;
-  virtual Task<Result<void, BlockError>> write(std::uint64_t sector, Bytes bytes) = 0;
-  virtual Task<Result<void, BlockError>> flush() = 0;
-
- protected:
-  ~Disk() = default;
-
- private:
-  Shard& shard_;
-};
-
+using Disk = BlockPort;
 template <Block B>
-class DiskOf final : public Disk {
- public:
-  DiskOf(Shard& shard, B& block) noexcept : Disk(shard), block_(block) {}
-  [[nodiscard]] const BlockGeometry& geometry() const noexcept override { return block_.geometry(); }
-  Task<Result<void, BlockError>> read(std::uint64_t sector, MutableBytes bytes) override {
-    co_return co_await block_.read(sector, bytes);
-  }
-  Task<Result<void, BlockError>> write(std::uint64_t sector, Bytes bytes) override {
-    co_return co_await block_.write(sector, bytes);
-  }
-  Task<Result<void, BlockError>> flush() override { co_return co_await block_.flush(); }
-
- private:
-  B& block_;
-};
+using DiskOf = BlockPortOf<B>;
 
 /// The first base of a store over the block device B: constructed before the core that refers to it.
 template <Block B>

@@ -136,6 +136,19 @@ inline Module<Block> partition(const Module<Block>& disk, std::string which,
   return library_module<Block>("partition", {disk.node()}, {{"which", std::move(which)}}, "", where);
 }
 
+/// A disk that finds flipped bits: a checksum for every 512 bytes. Its run-time keys (--create, --allow-volatile) get
+/// the prefix `group-`.
+inline Module<Block> checksum(const Module<Block>& disk, std::string group = "checksum",
+                              std::source_location where = std::source_location::current()) {
+  return library_module<Block>("checksum", {disk.node()}, {}, std::move(group), where);
+}
+
+/// A disk with a write-back cache. Its run-time key (--size, in KiB) gets the prefix `group-`.
+inline Module<Block> cache(const Module<Block>& disk, std::string group = "cache",
+                           std::source_location where = std::source_location::current()) {
+  return library_module<Block>("cache", {disk.node()}, {}, std::move(group), where);
+}
+
 /// The same disk, each operation a debug line (`--logs=trace:debug`).
 inline Module<Block> block_trace(const Module<Block>& disk, std::string name = "disk",
                                  std::source_location where = std::source_location::current()) {

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: ISC
+#include <algorithm>
+#include <string_view>
+
+#include <mirage/device/checksum/layout.hpp>
+
+namespace mirage::device::checksum {
+
+namespace {
+
+using Tables = std::array<std::array<std::uint32_t, 256>, 8>;
+
+/// tables[k][b]: what byte b does to the remainder when k more bytes follow it.
+constexpr Tables make_tables() noexcept {
+  Tables tables{};
+  for (std::uint32_t i = 0; i < 256; ++i) {
+    std::uint32_t value = i;
+    for (int bit = 0; bit < 8; ++bit) value = value >> 1 ^ ((value & 1) != 0 ? 0x82f63b78 : 0);
+    tables[0][i] = value;
+  }
+  for (std::size_t k = 1; k < tables.size(); ++k) {
+    for (std::size_t i = 0; i < 256; ++i) {
+      const std::uint32_t before = tables[k - 1][i];
+      tables[k][i] = before >> 8 ^ tables[0][before & 255];
+    }
+  }
+  return tables;
+}
+constexpr Tables tables = make_tables();
+
+namespace at {
+constexpr std::size_t version = 8;
+constexpr std::size_t id = 16;
+constexpr std::size_t blocks = 24;
+constexpr std::size_t sum = 60;
+}  // namespace at
+constexpr std::string_view magic{"mirsums\x1a", 8};
+
+bool is_zero(Bytes bytes) noexcept {
+  return std::ranges::all_of(bytes, [](std::byte byte) noexcept { return byte == std::byte{}; });
+}
+
+/// Begins a checksum so that the same content has another one elsewhere (splitmix64's finalizer).
+std::uint32_t seed_of(std::uint64_t id, std::uint64_t place) noexcept {
+  std::uint64_t value = id + place * 0x9e3779b97f4a7c15;
+  value = (value ^ value >> 30) * 0xbf58476d1ce4e5b9;
+  value = (value ^ value >> 27) * 0x94d049bb133111eb;
+  return static_cast<std::uint32_t>(value >> 32 ^ value);
+}
+std::uint32_t table_sum(std::uint64_t id, std::uint64_t group, std::size_t sector, Bytes bytes) noexcept {
+  return crc32c(bytes.subspan(4), seed_of(~id, group * table_sectors + sector));
+}
+
+}  // namespace
+
+std::uint32_t crc32c(Bytes bytes, std::uint32_t before) noexcept {
+  std::uint32_t value = ~before;
+  std::size_t i = 0;
+  for (; i + 8 <= bytes.size(); i += 8) {
+    const std::uint64_t word = load_little<std::uint64_t>(bytes, i) ^ value;
+    value = 0;
+    for (std::size_t k = 0; k < 8; ++k) value ^= tables[7 - k][word >> (8 * k) & 255];
+  }
+  for (; i < bytes.size(); ++i)
+    value = value >> 8 ^ tables[0][(value ^ std::to_integer<std::uint32_t>(bytes[i])) & 255];
+  return ~value;
+}
+
+std::uint32_t sum_of(std::uint64_t id, std::uint64_t unit, Bytes content) noexcept {
+  if (is_zero(content)) return 0;
+  const std::uint32_t sum = crc32c(content, seed_of(id, unit));
+  return sum == 0 ? 1 : sum;
+}
+
+void encode(const Header& header, MutableBytes block) noexcept {
+  std::ranges::fill(block, std::byte{});
+  std::ranges::copy(as_bytes(magic), block.begin());
+  store_little(block, at::version, format_version);
+  store_little(block, at::id, header.id);
+  store_little(block, at::blocks, header.blocks);
+  store_little(block, at::sum, crc32c(block.first(at::sum)));
+}
+
+Found decode(Bytes block) noexcept {
+  if (is_zero(block)) return {Finding::blank, {}};
+  if (as_text(block.first(magic.size())) != magic) return {Finding::foreign, {}};
+  if (load_little<std::uint32_t>(block, at::sum) != crc32c(block.first(at::sum))) return {Finding::damaged, {}};
+  if (load_little<std::uint32_t>(block, at::version) != format_version) return {Finding::other_version, {}};
+  return {Finding::good, {load_little<std::uint64_t>(block, at::id), load_little<std::uint64_t>(block, at::blocks)}};
+}
+
+std::optional<Layout> layout_of(const BlockGeometry& geometry) noexcept {
+  const Layout layout{.blocks = geometry.bytes() / block_size, .sector = geometry.sector_size};
+  if (geometry.sector_size > block_size || layout.blocks < 4) return std::nullopt;
+  return layout;
+}
+
+void Table::seal(std::uint64_t id, std::uint64_t group, std::size_t sector) noexcept {
+  const MutableBytes bytes = block_.subspan(sector * unit_size, unit_size);
+  if (is_zero(bytes.subspan(8))) {
+    std::ranges::fill(bytes, std::byte{});
+    return;
+  }
+  store_little(bytes, 0, table_sum(id, group, sector, bytes));
+}
+
+bool Table::sound(std::uint64_t id, std::uint64_t group, std::size_t sector) const noexcept {
+  const Bytes bytes = block_.subspan(sector * unit_size, unit_size);
+  return is_zero(bytes) || load_little<std::uint32_t>(bytes, 0) == table_sum(id, group, sector, bytes);
+}
+
+}  // namespace mirage::device::checksum
