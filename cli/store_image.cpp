@@ -12,6 +12,7 @@
 #include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <cli/store_image.hpp>
@@ -57,7 +58,7 @@ ImageFile::ImageFile(std::string path, Mode mode) : path_(std::move(path)) {
     // A last part of a sector belongs to no store.
     geometry_ = {.sector_size = 512,
                  .sectors = size_of(path_, descriptor_) / 512,
-                 .durability = Durability::flush,
+                 .durability = Durability::fua,
                  .read_only = mode == Mode::read};
   } catch (...) {
     ::close(descriptor_);
@@ -95,12 +96,19 @@ ImageFile::Outcome ImageFile::read(std::uint64_t sector, MutableBytes bytes) noe
   return Outcome{Result<void, BlockError>{}};
 }
 
-ImageFile::Outcome ImageFile::write(std::uint64_t sector, Bytes bytes) noexcept {
+ImageFile::Outcome ImageFile::write(std::uint64_t sector, Bytes bytes) noexcept { return put(sector, bytes, 0); }
+
+ImageFile::Outcome ImageFile::write_durable(std::uint64_t sector, Bytes bytes) noexcept {
+  return put(sector, bytes, RWF_DSYNC);
+}
+
+ImageFile::Outcome ImageFile::put(std::uint64_t sector, Bytes bytes, int flags) noexcept {
   if (geometry_.read_only) return Outcome{Failure{BlockError::read_only}};
   if (const auto range = check_range(geometry_, sector, bytes.size()); !range) return Outcome{range};
   auto at = static_cast<off_t>(sector * geometry_.sector_size);
   while (!bytes.empty()) {
-    const ssize_t count = pwrite(descriptor_, bytes.data(), bytes.size(), at);
+    const iovec part{const_cast<std::byte*>(bytes.data()), bytes.size()};
+    const ssize_t count = pwritev2(descriptor_, &part, 1, at, flags);
     if (count < 0 && errno == EINTR) continue;
     if (count <= 0) return Outcome{Failure{BlockError::io}};
     bytes = bytes.subspan(static_cast<std::size_t>(count));

@@ -50,6 +50,7 @@ class ImageFile {
   Outcome read(std::uint64_t sector, MutableBytes bytes) noexcept;
   Outcome write(std::uint64_t sector, Bytes bytes) noexcept;
   Outcome flush() noexcept;
+  Outcome write_durable(std::uint64_t sector, Bytes bytes) noexcept;
   /// The first bytes of the file, at most `count`: by them a format knows its images.
   [[nodiscard]] std::string head(std::size_t count);
 
@@ -65,6 +66,7 @@ class ImageFile {
   }
 
  private:
+  Outcome put(std::uint64_t sector, Bytes bytes, int flags) noexcept;
   std::string path_;
   int descriptor_;
   BlockGeometry geometry_;

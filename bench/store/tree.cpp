@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // The tree store beside LMDB: the same keys and values, the same file system, the same durability (what is committed is
 // flushed), by turns; medians of the rounds. usage: bench_tree FOLDER [VALUES]
+// Data that does not fit into memory: bench_tree FOLDER --large lmdb|tree load|run, see large.py.
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -17,6 +18,7 @@
 #include <fcntl.h>
 #include <lmdb.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <cli/store_image.hpp>
@@ -41,12 +43,20 @@ extern "C" ssize_t pwrite(int descriptor, const void* bytes, std::size_t count, 
   return syscall(SYS_pwrite64, descriptor, bytes, count, offset);
 }
 
+extern "C" ssize_t pwritev2(int descriptor, const iovec* pieces, int count, off_t offset, int flags) {
+  if ((flags & RWF_DSYNC) != 0) ++flushes;
+  return syscall(SYS_pwritev2, descriptor, pieces, count, offset, 0, flags);
+}
+
 namespace {
 
 constexpr std::size_t batch_size = 1'000;
 constexpr std::size_t single_puts = 200;
 constexpr int rounds = 3;
 const std::string value(100, 'v');
+const std::string large_value(500, 'w');
+constexpr std::size_t large_values = 400'000;  // 200 MB
+constexpr std::size_t large_cache = std::size_t{4} << 20;
 
 std::string key_of(std::size_t number) { return std::format("key{:013}", number); }
 
@@ -63,24 +73,24 @@ class Store {
   Store& operator=(const Store&) = delete;
   virtual ~Store() = default;
   /// One commit.
-  virtual void put(const std::vector<std::string>& keys) = 0;
+  virtual void put(const std::vector<std::string>& keys, const std::string& content) = 0;
   virtual std::size_t get(const std::vector<std::string>& keys) = 0;
 };
 
 class Lmdb final : public Store {
  public:
-  explicit Lmdb(const std::string& folder) {
+  explicit Lmdb(const std::string& folder, unsigned flags = 0) {
     std::filesystem::create_directories(folder);
     require(mdb_env_create(&environment_) == 0, "mdb_env_create");
     require(mdb_env_set_mapsize(environment_, std::size_t{1} << 30) == 0, "mdb_env_set_mapsize");
-    require(mdb_env_open(environment_, folder.c_str(), 0, 0644) == 0, "mdb_env_open");
+    require(mdb_env_open(environment_, folder.c_str(), flags, 0644) == 0, "mdb_env_open");
   }
   ~Lmdb() override { mdb_env_close(environment_); }
-  void put(const std::vector<std::string>& keys) override {
+  void put(const std::vector<std::string>& keys, const std::string& content) override {
     MDB_txn* transaction = begin(0);
     for (const std::string& key : keys) {
       MDB_val k = of(key);
-      MDB_val v = of(value);
+      MDB_val v = of(content);
       require(mdb_put(transaction, database_, &k, &v, 0) == 0, "mdb_put");
     }
     require(mdb_txn_commit(transaction) == 0, "mdb_txn_commit");
@@ -113,17 +123,20 @@ class Lmdb final : public Store {
 
 class Tree final : public Store {
  public:
-  explicit Tree(const std::string& path) {
-    cli::ImageFile::create(path, std::uint64_t{1} << 30);
+  explicit Tree(const std::string& path, std::size_t cache = std::size_t{256} << 20) {
+    const bool is_new = !std::filesystem::exists(path);
+    if (is_new) cli::ImageFile::create(path, std::uint64_t{1} << 30);
     file_ = std::make_unique<cli::ImageFile>(path, cli::ImageFile::Mode::write);
-    tree_ = std::make_unique<Image>(file_->shard(), *file_, Image::Options{.cache_bytes = std::size_t{256} << 20});
-    require(file_->await(tree_->store().format({1, 2}, false)).has_value(), "format");
-    tree_ = std::make_unique<Image>(file_->shard(), *file_, Image::Options{.cache_bytes = std::size_t{256} << 20});
+    tree_ = std::make_unique<Image>(file_->shard(), *file_, Image::Options{.cache_bytes = cache});
+    if (is_new) {
+      require(file_->await(tree_->store().format({1, 2}, false)).has_value(), "format");
+      tree_ = std::make_unique<Image>(file_->shard(), *file_, Image::Options{.cache_bytes = cache});
+    }
     require(file_->await(tree_->start()).has_value(), "open");
   }
-  void put(const std::vector<std::string>& keys) override {
+  void put(const std::vector<std::string>& keys, const std::string& content) override {
     std::vector<KvChange> changes;
-    for (const std::string& key : keys) changes.push_back({.key = key, .value = as_bytes(value)});
+    for (const std::string& key : keys) changes.push_back({.key = key, .value = as_bytes(content)});
     require(file_->await(tree_->batch(changes)).has_value(), "batch");
     ++commits;
   }
@@ -154,10 +167,10 @@ double per_second(std::size_t operations, F work) {
   return static_cast<double>(operations) / time.count();
 }
 
-void put_in_batches(Store& store, const std::vector<std::string>& keys) {
+void put_in_batches(Store& store, const std::vector<std::string>& keys, const std::string& content = value) {
   for (std::size_t at = 0; at < keys.size(); at += batch_size) {
     const auto begin = keys.begin() + static_cast<std::ptrdiff_t>(at);
-    store.put({begin, begin + static_cast<std::ptrdiff_t>(std::min(batch_size, keys.size() - at))});
+    store.put({begin, begin + static_cast<std::ptrdiff_t>(std::min(batch_size, keys.size() - at))}, content);
   }
 }
 
@@ -172,10 +185,51 @@ std::map<std::string, double> measure(Store& store, std::size_t values) {
   figures["2 random get, warm"] =
       per_second(values, [&] { require(store.get(shuffled) == values * value.size(), "the values' sizes"); });
   figures["3 single durable put"] = per_second(single_puts, [&] {
-    for (std::size_t i = 0; i < single_puts; ++i) store.put({shuffled[i]});
+    for (std::size_t i = 0; i < single_puts; ++i) store.put({shuffled[i]}, value);
   });
   figures["4 batched random put"] = per_second(values, [&] { put_in_batches(store, shuffled); });
   return figures;
+}
+
+/// What stays in the page cache is nobody's: it goes.
+void forget(const std::string& path) {
+  const int descriptor = open(path.c_str(), O_RDWR | O_CLOEXEC);
+  require(descriptor >= 0, "open");
+  require(fsync(descriptor) == 0 && posix_fadvise(descriptor, 0, 0, POSIX_FADV_DONTNEED) == 0, "fadvise");
+  close(descriptor);
+}
+
+/// `load` writes everything, `run` reads and writes some of it at random: operations per second of both.
+void large(const std::string& folder, bool is_lmdb, bool is_load) {
+  const std::string path = std::format("{}/bench-large-{}", folder, is_lmdb ? "lmdb" : "tree");
+  if (is_load) std::filesystem::remove_all(path);
+  std::unique_ptr<Store> store;
+  if (is_lmdb) {
+    store = std::make_unique<Lmdb>(path, MDB_NORDAHEAD);
+  } else {
+    store = std::make_unique<Tree>(path, large_cache);
+  }
+  if (is_load) {
+    for (std::size_t at = 0; at < large_values;) {
+      std::vector<std::string> keys;
+      while (keys.size() < batch_size) keys.push_back(key_of(at++));
+      store->put(keys, large_value);
+    }
+    store.reset();
+    return forget(is_lmdb ? path + "/data.mdb" : path);
+  }
+  std::mt19937 random{std::random_device{}()};
+  const auto some = [&](std::size_t count) {
+    std::vector<std::string> keys;
+    while (keys.size() < count) keys.push_back(key_of(random() % large_values));
+    return keys;
+  };
+  const auto reads = some(10'000);
+  const double get = per_second(
+      reads.size(), [&] { require(store->get(reads) == reads.size() * large_value.size(), "the values' sizes"); });
+  const auto writes = some(10'000);
+  const double put = per_second(writes.size(), [&] { put_in_batches(*store, writes, large_value); });
+  std::print("{:.0f} {:.0f}\n", get, put);
 }
 
 double median(std::vector<double> values) {
@@ -187,6 +241,10 @@ double median(std::vector<double> values) {
 
 int main(int argc, char** argv) {
   const std::string folder = argc > 1 ? argv[1] : ".";
+  if (argc == 5 && std::string_view{argv[2]} == "--large") {
+    large(folder, std::string_view{argv[3]} == "lmdb", std::string_view{argv[4]} == "load");
+    return 0;
+  }
   const std::size_t values = argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 200'000;
   std::map<std::string, std::array<std::vector<double>, 2>> all;
   std::array<double, 2> flushes_per_commit{};

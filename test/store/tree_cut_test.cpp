@@ -94,7 +94,7 @@ struct Record {
   World world;
   PowerCut disk;
   std::vector<Round> rounds;
-  Record() : disk(world.shard, disk_sectors) {}
+  explicit Record(Durability durability = Durability::flush) : disk(world.shard, disk_sectors, 512, durability) {}
   explicit Record(Bytes image) : disk(world.shard, image) {}
 };
 
@@ -210,14 +210,16 @@ struct History {
 
 }  // namespace
 
-TEST_CASE("tree: power cut at every event of a workload") {
-  Record record;
+namespace {
+
+/// A workload of `operations`, cut at every `stride`th event.
+void cut_everywhere(Durability durability, int operations, std::size_t stride) {
+  Record record{durability};
   format(record);
   const std::size_t formatted = record.disk.events();
   Model model;
-  work(record, workload_operations, 11, model);
+  work(record, operations, 11, model);
   REQUIRE(record.disk.events() > 2 * formatted);
-  const std::size_t stride = stride_of("MIRAGE_CUT_STRIDE", 127);
   CutExplorer explorer{record.world.shard, record.disk};
   History history{.rounds = record.rounds, .before = {}};
   std::size_t cuts = 0;
@@ -238,6 +240,46 @@ TEST_CASE("tree: power cut at every event of a workload") {
   }
   MESSAGE(record.disk.events() << " events, " << cuts << " cuts, " << images << " images");
   CHECK(images > 10 * cuts);
+}
+
+}  // namespace
+
+TEST_CASE("tree: power cut at every event of a workload") {
+  cut_everywhere(Durability::flush, workload_operations, stride_of("MIRAGE_CUT_STRIDE", 127));
+}
+
+TEST_CASE("tree: the same where superblocks are durable by themselves") {
+  cut_everywhere(Durability::fua, workload_operations / 4, stride_of("MIRAGE_CUT_STRIDE", 61));
+}
+
+TEST_CASE("tree: a cut while it is formatted leaves what was there or an empty store") {
+  Record old;
+  format(old);
+  Model values;
+  work(old, 20, 3, values);
+  REQUIRE(!values.empty());
+  for (const bool is_blank : {true, false}) {
+    Record record;
+    Record over{old.disk.content()};
+    Record& each = is_blank ? record : over;
+    store::Tree made{each.world.shard, each.disk};
+    REQUIRE(run(each.world.shard, made.store().format({3, 4}, true)).value().has_value());
+    CutExplorer explorer{each.world.shard, each.disk};
+    std::size_t stores = 0;
+    while (explorer.advance()) {
+      for (std::size_t variant = 0; variant < explorer.variants(); ++variant) {
+        World world;
+        Model found;
+        const std::string broken = examine(world.shard, explorer.image(variant), found);
+        if (is_blank && broken.starts_with("tree: the device is blank")) continue;
+        REQUIRE_MESSAGE(broken.empty(), failure(explorer, variant, broken));
+        // Of an old store that was to be overwritten: its newest state or the one before, whole.
+        REQUIRE((found.empty() || !is_blank));
+        stores += found.empty() ? 1 : 0;
+      }
+    }
+    CHECK(stores > 0);
+  }
 }
 
 TEST_CASE("tree: power cuts again, while work goes on after a recovery") {

@@ -41,11 +41,21 @@ Task<Result<void, BlockError>> PowerCut::read(std::uint64_t sector, MutableBytes
 }
 
 Task<Result<void, BlockError>> PowerCut::write(std::uint64_t sector, Bytes bytes) {
+  return record(sector, bytes, false);
+}
+
+Task<Result<void, BlockError>> PowerCut::write_durable(std::uint64_t sector, Bytes bytes) {
+  return record(sector, bytes, true);
+}
+
+Task<Result<void, BlockError>> PowerCut::record(std::uint64_t sector, Bytes bytes, bool durable) {
+  if (durable && geometry_.durability != Durability::fua) co_return Failure{BlockError::unsupported};
   MIRAGE_CO_CHECK(check_range(geometry_, sector, bytes.size()));
   const std::uint64_t count = writes_++;
   if (strikes(count, faults_.write)) co_return Failure{BlockError::io};
   const std::size_t index = log_.size();
-  log_.push_back({.sector = sector, .data = data_.size(), .size = bytes.size(), .submitted = ticks_++});
+  log_.push_back(
+      {.is_durable = durable, .sector = sector, .data = data_.size(), .size = bytes.size(), .submitted = ticks_++});
   data_.insert(data_.end(), bytes.begin(), bytes.end());
   std::ranges::copy(bytes, disk_.begin() + static_cast<std::ptrdiff_t>(sector * geometry_.sector_size));
   co_await yield();
@@ -126,6 +136,7 @@ bool CutExplorer::advance() {
   image_.undo();
   if (next_ > 0 && log[next_ - 1].is_flush) settle(log[next_ - 1]);
   if (next_ == log.size()) return false;
+  settle_durable(log[next_].submitted);
   if (!log[next_].is_flush) pending_.push_back(log[next_]);
   ++next_;
   return true;
@@ -141,6 +152,16 @@ void CutExplorer::settle(const CutEvent& flush) {
   }
   image_.keep();
   std::erase_if(pending_, covered);
+}
+
+/// Durable writes that had completed are there whatever happens. (An older write to the same place that no flush covers
+/// may still come over one: nobody who is durable leaves such a write behind.)
+void CutExplorer::settle_durable(std::uint64_t now) {
+  const auto there = [now](const CutEvent& write) noexcept { return write.is_durable && write.completed < now; };
+  for (const CutEvent& write : pending_) {
+    if (there(write)) image_.put(write.sector * record_.geometry().sector_size, record_.data(write));
+  }
+  if (std::erase_if(pending_, there) != 0) image_.keep();
 }
 
 std::size_t CutExplorer::variants() const noexcept {

@@ -21,6 +21,7 @@ namespace mirage::device {
 /// A write or a flush, in the order of their submission (a flush that failed is not in the record).
 struct CutEvent {
   bool is_flush = false;
+  bool is_durable = false;  ///< a write that is durable when it has completed (FUA)
   std::uint64_t sector = 0;
   std::size_t data = 0;  ///< where the written bytes stand in the record
   std::size_t size = 0;
@@ -52,6 +53,8 @@ class PowerCut {
   Task<Result<void, BlockError>> read(std::uint64_t sector, MutableBytes bytes);
   Task<Result<void, BlockError>> write(std::uint64_t sector, Bytes bytes);
   Task<Result<void, BlockError>> flush();
+  /// Where the durability is fua.
+  Task<Result<void, BlockError>> write_durable(std::uint64_t sector, Bytes bytes);
 
   void set_faults(const Faults& faults) noexcept;
   /// Whether a fault has struck.
@@ -69,6 +72,7 @@ class PowerCut {
   void flip_bit(std::uint64_t bit) noexcept { disk_[bit / 8] ^= static_cast<std::byte>(1U << bit % 8); }
 
  private:
+  Task<Result<void, BlockError>> record(std::uint64_t sector, Bytes bytes, bool durable);
   [[nodiscard]] bool strikes(std::uint64_t count, std::uint64_t which) noexcept;
   Shard& shard_;
   BlockGeometry geometry_;
@@ -98,6 +102,7 @@ class CutImage {
   Outcome read(std::uint64_t sector, MutableBytes bytes) noexcept;
   Outcome write(std::uint64_t sector, Bytes bytes) noexcept;
   Outcome flush() noexcept;
+  Outcome write_durable(std::uint64_t sector, Bytes bytes) noexcept { return write(sector, bytes); }
 
   /// Writes at any byte.
   void put(std::uint64_t offset, Bytes bytes);
@@ -146,6 +151,7 @@ class CutExplorer {
   [[nodiscard]] std::uint64_t random() noexcept;
   void apply(const CutEvent& event, std::size_t unit);
   void settle(const CutEvent& flush);
+  void settle_durable(std::uint64_t now);
   const PowerCut& record_;
   CutImage image_;
   std::vector<CutEvent> pending_;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
-// How a transaction becomes the state: nodes, flush, superblock, flush. A crash before the superblock is whole leaves
-// the state before; one after it, the new one.
+// How a transaction becomes the state: nodes, flush, superblock, flush (or a superblock by FUA). A crash before the
+// superblock is whole leaves the state before; one after it, the new one.
 #include <algorithm>
 #include <cstring>
 #include <new>
@@ -41,6 +41,12 @@ Task<Writer::Outcome> Writer::write_superblock(const Superblock& state) {
   const auto slot = static_cast<std::uint32_t>(2 * (state.generation % 2));
   state.encode(pair.first(page_size), slot);
   state.encode(pair.subspan(page_size), slot + 1);
+  if (core_.device().geometry().durability == Durability::fua) {
+    ++core_.counters().durable;
+    ++core_.counters().writes;
+    core_.counters().pages_written += 2;
+    co_return note(co_await core_.device().write_durable(sector_of(slot), pair));
+  }
   MIRAGE_CO_CHECK(co_await write_pages(slot, pair));
   co_return co_await flush();
 }
@@ -72,10 +78,9 @@ std::size_t Writer::gather(std::span<const Cache::Index> frames) noexcept {
 }
 
 Task<Writer::Outcome> Writer::write_pages(std::uint32_t page, Bytes bytes) {
-  const std::uint64_t sector = std::uint64_t{page} * (page_size / core_.device().geometry().sector_size);
   ++core_.counters().writes;
   core_.counters().pages_written += bytes.size() / page_size;
-  const auto written = co_await core_.device().write(sector, bytes);
+  const auto written = co_await core_.device().write(sector_of(page), bytes);
   co_return note(written);
 }
 

@@ -39,6 +39,7 @@ struct Counters {
   std::uint64_t commits = 0;        ///< that reached the device
   std::uint64_t rollbacks = 0;      ///< transactions that were taken again without an operation that failed
   std::uint64_t flushes = 0;        ///< of the device
+  std::uint64_t durable = 0;        ///< superblocks that needed none (FUA)
   std::uint64_t node_reads = 0;     ///< nodes that were not in memory
   std::uint64_t pages_written = 0;  ///< nodes, data and superblocks
   std::uint64_t writes = 0;         ///< requests to the device

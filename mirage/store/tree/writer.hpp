@@ -58,6 +58,9 @@ class Writer {
   Task<Outcome> move_out_of_leaf(std::string_view to, Bytes content);
   Task<Outcome> spill_if_needed();
   Task<Outcome> write_nodes();
+  [[nodiscard]] std::uint64_t sector_of(std::uint32_t page) const noexcept {
+    return std::uint64_t{page} * (page_size / core_.device().geometry().sector_size);
+  }
   Task<Outcome> write_pages(std::uint32_t page, Bytes bytes);
   Task<Outcome> flush();
   Outcome note(const Result<void, BlockError>& result) noexcept;
