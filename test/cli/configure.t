@@ -55,6 +55,7 @@ Configuring checks the wiring and the keys; nothing is generated but the build f
   tcp-connections=0
   tcp-congestion=cubic
   tcp-ecn=false
+  tcp-fast-open=false
   name=website
   logs=info
   delay=0s
@@ -92,6 +93,7 @@ What was configured is remembered.
             --tcp-connections      0 (default)              TCP connections at most; 0 for what the memory allows
             --tcp-congestion       cubic (default)          TCP's congestion control: cubic, newreno or none
             --tcp-ecn              false (default)          ask for explicit congestion notification when opening connections; peers that ask get it
+            --tcp-fast-open        false (default)          TCP Fast Open: take and send text with the first segment of a connection
             --name                 website (default)        name of this unikernel, in logs and to the network
             --logs                 info (default)           what to log: LEVEL or SOURCE:LEVEL, separated by commas
             --delay                0s (default)             wait before starting
@@ -133,6 +135,7 @@ The project's keys are part of the help.
     --tcp-connections=VALUE    TCP connections at most; 0 for what the memory allows; a number from 0 to 4294967295 (default: 0)
     --tcp-congestion=VALUE     TCP's congestion control: cubic, newreno or none; text (default: cubic)
     --tcp-ecn                  ask for explicit congestion notification when opening connections; peers that ask get it; true or false (default: false)
+    --tcp-fast-open            TCP Fast Open: take and send text with the first segment of a connection; true or false (default: false)
     --tree-cache=VALUE         memory for the store's nodes, in KiB; a number from 0 to 4294967295 (default: 2048)
     --tree-allow-volatile      serve a disk that cannot flush: a crash may lose what was acknowledged; true or false (default: false)
     --tree-format-blank        make a store on a disk that begins with zeros; true or false (default: false)

@@ -110,7 +110,7 @@ def send_tcp(tcp, world, source, destination):
     if bits & FLAGS["SYN"]:
         flow.syn_sent = True
     window = one(tcp.get("win", 10000), "win")
-    options = tcp_options(tcp, flow)
+    options = tcp_options(tcp, flow, world)
     header = 20 + len(options)
     acknowledgement = (flow.station_isn + one(tcp.get("ack", 0), "ack")) & 0xffffffff if "ack" in tcp else 0
     if bits & FLAGS["ACK"] and "ack" not in tcp:
@@ -125,7 +125,7 @@ def send_tcp(tcp, world, source, destination):
     return with_checksum(data, 16, tcp, pseudo_header(source, destination, 6, len(data)))
 
 
-def tcp_options(tcp, flow):
+def tcp_options(tcp, flow, world):
     data = b""
     if "mss" in tcp:
         data += struct.pack("!BBH", 2, 4, one(tcp["mss"], "mss"))
@@ -141,6 +141,9 @@ def tcp_options(tcp, flow):
         data += struct.pack("!BBBB", 1, 1, 5, 2 + 8 * len(blocks))
         for block in blocks:
             data += struct.pack("!II", *((flow.station_isn + edge) & 0xffffffff for edge in block))
+    if "cookie" in tcp:
+        cookie = {"ask": "", "learnt": world.cookie}.get(tcp["cookie"], tcp["cookie"])
+        data += struct.pack("!BB", 34, 2 + len(cookie) // 2) + bytes.fromhex(cookie)
     data += tcp.get("option", b"")
     return data + bytes(-len(data) % 4)
 

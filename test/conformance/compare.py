@@ -144,6 +144,12 @@ def check_field(name, wanted, section, _):
     return None if wanted == got else f"{name} is {got}"
 
 
+def check_cookie(_, wanted, section, __):
+    """RFC 7413: `ask`, `any`, or digits."""
+    got = section.get("cookie", "none")
+    return None if got == wanted or (wanted == "any" and got not in ("none", "ask")) else f"cookie is {got}"
+
+
 def check_flags(_, wanted, section, __):
     ignored = 0 if wanted & ALWAYS_IGNORED else ALWAYS_IGNORED
     return None if section["flags"] | ignored == wanted | ignored else f"flags are {flags_text(section['flags'])}"
@@ -193,7 +199,7 @@ def check_quote(_, wanted, section, world):
     return "quotes nothing that was sent"
 
 
-CHECKS = {("tcp", "flags"): check_flags, ("tcp", "sack"): check_sack, ("tcp", "ts"): check_timestamp,
+CHECKS = {("tcp", "flags"): check_flags, ("tcp", "cookie"): check_cookie, ("tcp", "sack"): check_sack, ("tcp", "ts"): check_timestamp,
           ("udp", "ports"): check_ports, ("icmp", "code"): check_code, ("icmp6", "code"): check_code, ("ip", "src"): check_address,
           ("ip", "dst"): check_address, ("arp", "spa"): check_address, ("arp", "tpa"): check_address,
           ("icmp6", "target"): check_address, ("icmp", "gateway"): check_address, ("arp", "sha"): check_mac,

@@ -9,7 +9,7 @@ import packet
 MACHINES = ("mirage", "linux")
 BACKENDS = ("simulator", "tap", "linux")
 OPTIONS = {"arp": ("answered", "by-hand"), "family": ("4", "6"), "isn": None, "window": None, "mtu": None,
-           "connections": None}
+           "connections": None, "fast-open": ("yes",)}
 UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0}
 
 

@@ -26,7 +26,8 @@ class Unusable(Exception):
 
 def station_options(case):
     """What the command line of station says about the stack."""
-    return [f"--{name}={case.options[name]}" for name in ("window", "mtu", "connections", "family") if name in case.options]
+    names = ("window", "mtu", "connections", "family", "fast-open")
+    return [f"--{name}={case.options[name]}" for name in names if name in case.options]
 
 
 class Station:
@@ -236,6 +237,9 @@ class Linux(Real):
             set_sysctl(f"net/ipv6/conf/{TAP}/{name}", value)
         for name, value in (("icmp_ratelimit", 0), ("tcp_no_metrics_save", 1)):
             set_sysctl(f"net/ipv4/{name}", value)
+        self.fast_open = "fast-open" in case.options
+        if self.fast_open:
+            set_sysctl("net/ipv4/tcp_fastopen", 3)
         if self.family == socket.AF_INET:
             set_sysctl(f"net/ipv6/conf/{TAP}/disable_ipv6", 1)
         ip("link", "set", TAP, "address", Station.mac, "mtu", case.options.get("mtu", "1500"), "up")
@@ -294,6 +298,8 @@ class Linux(Real):
         listener = self.new_socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("", int(port)))
+        if self.fast_open:
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_FASTOPEN, 16)
         listener.listen(int(backlog))
         self.sockets["listen", port] = listener
         return "done"

@@ -29,7 +29,7 @@ SECTIONS = {
            "cut": "number"},
     "tcp": {"seq": "number", "ack": "number", "len": "number", "win": "number", "mss": "number", "ws": "number",
             "sackok": "flag", "sack": "word", "ts": "word", "urg": "number", "checksum": "word", "no": "word",
-            "option": "bytes", "from": "number", "to": "number", "offset": "number", "at": "number"},
+            "option": "bytes", "from": "number", "to": "number", "offset": "number", "at": "number", "cookie": "word"},
     "udp": {"len": "number", "checksum": "word", "length": "number", "at": "number"},
     "icmp": {"code": "word", "id": "number", "seq": "number", "len": "number", "mtu": "number", "pointer": "number",
              "gateway": "word", "quoting": "word", "shift": "number", "checksum": "word", "claim": "number",
@@ -270,6 +270,8 @@ def receive_tcp_options(tcp, data):
             tcp["sack"] = [struct.unpack_from("!II", value, i) for i in range(0, len(value) - 7, 8)]
         elif kind == 8 and len(value) == 8:
             tcp["ts"] = struct.unpack("!II", value)
+        elif kind == 34:
+            tcp["cookie"] = value.hex() or "ask"
         else:
             tcp.setdefault("others", []).append((kind, value))
 

@@ -35,6 +35,7 @@ class World:
         self.station_mac = machine.mac
         self.isn = int(case.options.get("isn", "100000"))
         self.flows, self.sent, self.last_received, self.identification = {}, [], None, 100
+        self.cookie = ""  # the last one that the station gave, RFC 7413
 
     def address(self, word):
         if word in self.addresses:
@@ -78,6 +79,8 @@ class World:
             if flow:
                 flow.station_isn = tcp["seq"]
         flow = self.flow_of(packet)
+        if tcp.get("cookie", "ask") != "ask":
+            self.cookie = tcp["cookie"]
         if flow and "ts" in tcp:
             flow.station_time = tcp["ts"][0]
 
@@ -233,7 +236,7 @@ class Player:
         if call == "connect":
             port = int(words[0]) if words else 80
             self.world.expect_call(name, port)
-            words = [self.world.address(words[1] if len(words) > 1 else "tester"), str(port)]
+            words = [self.world.address(words[1] if len(words) > 1 else "tester"), str(port), *words[2:]]
         elif call == "sendto":
             words[1] = self.world.address(words[1])
         self.since = self.machine.now()

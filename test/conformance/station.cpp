@@ -127,8 +127,10 @@ class Application {
     if (flow) talk.flow = std::make_unique<Flow>(*std::move(flow));
     event(talk.name, "accept", flow ? "accepted" : std::format("error {}", name_of(flow.error())));
   }
-  static Task<void> connect_one(Shard&, net::Stack& stack, Talk& talk, Endpoint remote) {
-    auto flow = co_await stack.tcp().connect(remote);
+  static Task<void> connect_one(Shard&, net::Stack& stack, Talk& talk, Endpoint remote, std::size_t early) {
+    const auto bytes = pattern_bytes(0, early);
+    talk.written = early;
+    auto flow = co_await stack.tcp().connect(remote, Bytes(bytes));
     if (flow) talk.flow = std::make_unique<Flow>(*std::move(flow));
     const std::string outcome = flow ? "connected" : std::format("failed {}", name_of(flow.error()));
     event(talk.name, "connected", outcome);
@@ -160,7 +162,9 @@ class Application {
   void connect(Talk& talk, const Words& words) {
     const auto address = IpAddress::parse(words.at(2));
     if (!address) std::abort();
-    spawn(connect_one(shard_, stack_, talk, {.address = *address, .port = static_cast<Port>(number(words.at(3)))}));
+    const std::size_t early = words.size() > 4 ? number(words[4]) : 0;
+    spawn(connect_one(shard_, stack_, talk, {.address = *address, .port = static_cast<Port>(number(words.at(3)))},
+                      early));
   }
   void write(Talk& talk, const Words& words) { spawn(write_some(shard_, talk, number(words.at(2)))); }
   void read(Talk& talk, const Words& words) {
@@ -274,6 +278,7 @@ net::StackOptions options_of(int count, char** arguments) {
     if (value == std::string_view::npos) continue;
     const auto given = static_cast<std::uint32_t>(number(argument.substr(value + 1)));
     if (argument.starts_with("--window=")) options.tcp.receive_window = given;
+    if (argument == "--fast-open=yes") options.tcp.fast_open = true;
     if (argument.starts_with("--connections=")) options.tcp.maximum_connections = given;
     if (argument == "--family=6") {
       options.ipv4_enabled = false;

@@ -77,7 +77,7 @@ bool repeated_syn(Arrival& a) noexcept {
     a.segment.sequence += 1;
     return true;
   }
-  a.tcb.send.next = a.tcb.send.initial;  // our SYN,ACK got lost
+  synchronise_again(a.tcb);  // our SYN,ACK got lost
   return drop(a, Drop::out_of_window);
 }
 
@@ -126,6 +126,20 @@ bool check_syn(Arrival& a) noexcept {
   return drop(a, Drop::syn_in_window);
 }
 
+namespace {
+
+/// RFC 7413 section 4.2.1: text of our SYN that the SYN,ACK acknowledges has arrived; the rest goes at once, without a
+/// word about congestion.
+void take_early_acknowledgement(Arrival& a) noexcept {
+  SendVariables& s = a.tcb.send;
+  a.out.acknowledged = distance(s.unacknowledged, a.segment.acknowledgement);
+  s.unacknowledged = s.next = a.segment.acknowledgement;
+  a.tcb.loss.board.reset(s.unacknowledged);
+  a.tcb.loss.end = a.tcb.loss.forward = s.unacknowledged;
+}
+
+}  // namespace
+
 void arrive_in_syn_sent(Arrival& a) noexcept {
   Tcb& tcb = a.tcb;
   const Segment& segment = a.segment;
@@ -150,10 +164,12 @@ void arrive_in_syn_sent(Arrival& a) noexcept {
   take_syn(tcb, segment, a.now);
   if (acknowledges) {
     become_established(tcb, a.now);
+    take_early_acknowledgement(a);
     tcb.receive.acknowledge_now = true;
     a.out.established = true;
   } else {
     tcb.state = after(tcb.state, Step::their_syn);
+    tcb.fast_open = {};
     tcb.send.next = tcb.send.initial;  // our SYN again, now with an ACK
   }
 }

@@ -107,6 +107,7 @@ struct Connection : ListNode<DirtyTag>, ListNode<PlaceTag>, Timer {
   ListenEntry* listener = nullptr;  ///< until accepted; `PlaceTag` is then in its queue, in TIME-WAIT in that list
   bool waiting = false;             ///< in the listener's queue of established ones
   bool held = false;                ///< a Flow refers to it
+  bool early = false;               ///< given to the application before the handshake was over, RFC 7413
   bool discards = false;            ///< the application has closed: nothing will be read
   bool finished = false;            ///< the peer's stream has ended
   bool closed = false;              ///< the protocol is over: not in the table any more

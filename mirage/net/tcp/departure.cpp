@@ -9,6 +9,7 @@
 #include <mirage/net/tcp/rto.hpp>
 #include <mirage/net/tcp/sack.hpp>
 #include <mirage/net/tcp/timestamps.hpp>
+#include <mirage/net/tcp/user.hpp>
 #include <mirage/net/tcp/window.hpp>
 
 namespace mirage::net::tcp {
@@ -80,8 +81,15 @@ Departure synchronise(Tcb& tcb, Time now) noexcept {
   departure.options.sack_permitted = tcb.receive.sack;
   stamp(tcb, now, departure.options);
   tcb.timestamps.acknowledged = tcb.receive.next;
-  departs(tcb, tcb.send.initial, tcb.send.initial + 1, now);
-  tcb.send.next = tcb.send.initial + 1;
+  // RFC 7413 section 4.2: a cookie, or the wish for one, and text with it.
+  departure.fast_open = {.cookie = tcb.fast_open.cookie, .present = tcb.fast_open.use == FastOpen::Use::option};
+  if (!answers) {
+    departure.length = std::min<std::uint32_t>(tcb.fast_open.early, distance(tcb.send.initial + 1, tcb.send.end));
+    departure.segment_size = tcb.send.segment_size;
+  }
+  const Sequence end = tcb.send.initial + 1 + departure.length;
+  departs(tcb, tcb.send.initial, end, now);
+  tcb.send.next = end;
   acknowledged_all(tcb);
   return departure;
 }
@@ -171,7 +179,7 @@ std::optional<Departure> retransmission(Tcb& tcb, std::uint32_t maximum_payload,
 bool tail_may_go(const Tcb& tcb, std::uint32_t length) noexcept {
   const SendVariables& s = tcb.send;
   const bool everything = length == unsent(s);
-  const bool nothing_outstanding = s.next == s.unacknowledged;
+  const bool nothing_outstanding = s.next == s.unacknowledged || s.next == s.initial + 1;  // but our SYN
   if (everything && (s.no_delay || nothing_outstanding || s.fin_queued)) return true;
   if (length >= s.largest_window / 2 && length > 0) return true;  // the peer's buffer is small
   return s.next < s.maximum;                                      // a retransmission is not held back
@@ -281,13 +289,14 @@ std::optional<Departure> next_departure(Tcb& tcb, std::uint32_t maximum_payload,
   if (tcb.state == State::closed) return std::nullopt;
   if (tcb.state == State::syn_sent || tcb.state == State::syn_received) {
     if (tcb.send.next == tcb.send.initial) return synchronise(tcb, now);
-    return tcb.state == State::syn_sent ? std::nullopt : acknowledgement(tcb, now);
+    if (tcb.state == State::syn_sent) return std::nullopt;
+    if (tcb.fast_open.use != FastOpen::Use::accepted) return acknowledgement(tcb, now);
   }
   if (tcb.send.keep_alive_probe) {
     tcb.send.keep_alive_probe = false;
     return acknowledging(tcb, tcb.send.unacknowledged - 1, now);
   }
-  if (transmits(tcb.state)) {
+  if (transmits(tcb.state) || tcb.fast_open.use == FastOpen::Use::accepted) {
     if (tcb.send.tail_probe) {
       if (auto departure = tail_probe(tcb, now)) return departure;
     }
@@ -309,10 +318,7 @@ void departure_failed(Tcb& tcb, const Departure& departure) noexcept {
   SendVariables& s = tcb.send;
   if (synchronised(tcb.state) && (departure.flags & Flags::cwr) != 0) tcb.ecn.answer = true;
   tcb.round_trip.timing = false;
-  if (!synchronised(tcb.state)) {
-    s.next = earlier(s.next, departure.sequence);
-    return;
-  }
+  if ((departure.flags & Flags::syn) != 0) return synchronise_again(tcb);
   const Sequence end = departure.sequence + departure.length + (fin ? 1 : 0);
   if (end < s.next) {
     tcb.loss.board.lose(departure.sequence, end);  // a retransmission: again due

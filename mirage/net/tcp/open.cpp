@@ -90,7 +90,7 @@ Port Tcp::choose_port(const IpAddress& local, const Endpoint& remote) noexcept {
   return 0;
 }
 
-Result<Connection*, FlowError> Tcp::open(const Endpoint& remote) noexcept {
+Result<Connection*, FlowError> Tcp::open(const Endpoint& remote, Bytes early) noexcept {
   if (remote.port == 0 || remote.address.is_unspecified()) return Failure{FlowError::unreachable};
   const auto path = ip_.route(IpAddress{}, remote.address);
   if (!path || path->is_local_broadcast) return Failure{FlowError::unreachable};
@@ -101,10 +101,21 @@ Result<Connection*, FlowError> Tcp::open(const Endpoint& remote) noexcept {
   const Port port = choose_port(path->source, remote);
   if (port == 0) return Failure{FlowError::no_memory};
   const Endpoint local{.address = path->source, .port = port};
-  Connection* connection = create(open_active(parameters(local, remote, *path), shard_.now()), *path);
+  Tcb tcb = open_active(parameters(local, remote, *path), shard_.now());
+  if (!early.empty()) ask_fast_open(tcb, early.size());
+  Connection* connection = create(tcb, *path);
   if (connection == nullptr) return Failure{FlowError::no_memory};
   connection->held = true;
   ++counters_.opened_actively;
+  if (early.empty()) return connection;
+  const std::size_t queued =
+      early.size() <= options_.send_buffer ? connection->sending().append(nodes_, shard_.buffers(), early) : 0;
+  if (queued < early.size()) {
+    connection->held = false;
+    abort(*connection);
+    return Failure{FlowError::no_memory};
+  }
+  written(connection->tcb(), static_cast<std::uint32_t>(queued));
   return connection;
 }
 
@@ -141,7 +152,7 @@ bool Tcp::attach(ListenEntry& entry, const Tcb& tcb, const Path& path) noexcept 
 }
 
 void Tcp::arrive_at_listener(const Incoming& incoming, const Endpoint& local, const Endpoint& remote,
-                             std::optional<Sequence> beyond) noexcept {
+                             std::optional<Sequence> beyond, IpPacket& packet) noexcept {
   ListenEntry* entry = find_listener(local.port);
   if (entry == nullptr) {
     ++counters_.no_listener;
@@ -156,7 +167,79 @@ void Tcp::arrive_at_listener(const Incoming& incoming, const Endpoint& local, co
   OpenParameters opening = parameters(local, remote, *path);
   if (beyond) opening.initial = later(opening.initial, *beyond + 1);  // RFC 1122 section 4.2.2.13 (a)
   if (entry->half_open >= entry->backlog) return send_cookie(*entry, incoming.segment, opening, *path);
-  (void)attach(*entry, open_passive(opening, incoming.segment, shard_.now()), *path);
+  Tcb tcb = open_passive(opening, incoming.segment, shard_.now());
+  const bool early = options_.fast_open && answer_fast_open(tcb, incoming.segment);
+  if (attach(*entry, tcb, *path) && early) take_early(*entry->opening.back(), incoming, packet);
+}
+
+// Fast Open, RFC 7413
+
+/// Section 4.2.1: with a cookie text goes with the SYN; without one the SYN asks for it.
+void Tcp::ask_fast_open(Tcb& tcb, std::size_t early) noexcept {
+  if (!options_.fast_open) return;
+  const FastOpenCache::Entry* known = fast_open_.find(tcb.remote.address);
+  if (known != nullptr && shard_.now() < known->pause_until) return;
+  tcb.fast_open.use = FastOpen::Use::option;
+  if (known == nullptr || known->cookie.size == 0) return;
+  tcb.fast_open.cookie = known->cookie;
+  constexpr std::uint32_t options = wire::tcp_maximum_header_size - wire::tcp_header_size;
+  const std::uint32_t size = std::min(known->segment_size, tcb.send.segment_size);
+  const std::uint32_t room = size > options ? size - options : 0;
+  tcb.fast_open.early = static_cast<std::uint16_t>(std::min<std::size_t>(early, room));
+}
+
+/// The SYN,ACK for a SYN that asked or brought a cookie. Whatever it says is kept, also that there is none.
+void Tcp::note_fast_open(const Tcb& tcb, const Segment& answer) noexcept {
+  const bool ours = answer.has(Flags::ack) && !answer.has(Flags::rst) && answer.acknowledgement > tcb.send.initial &&
+                    answer.acknowledgement <= tcb.send.maximum;
+  if (tcb.state != State::syn_sent || !ours || !answer.fast_open.present || answer.fast_open.cookie.size == 0) return;
+  FastOpenCache::Entry& entry = fast_open_.of(tcb.remote.address, shard_.now());
+  entry.cookie = answer.fast_open.cookie;
+  const std::uint16_t announced = answer.options.maximum_segment_size;
+  entry.segment_size = announced == 0 ? constant::default_segment_size : announced;
+}
+
+/// Section 4.1.3.1: perhaps something on the way drops SYNs with the option.
+void Tcp::pause_fast_open(const IpAddress& server) noexcept {
+  ++counters_.fast_open_pauses;
+  fast_open_.of(server, shard_.now()).pause_until = shard_.now() + FastOpenCache::pause;
+}
+
+/// Section 4.2.2: whether the text of the SYN may be taken. A SYN that asks, or whose cookie is none of ours, or too
+/// old, gets one.
+bool Tcp::answer_fast_open(Tcb& tcb, const Segment& syn) noexcept {
+  if (!syn.fast_open.present) return false;
+  const IpAddress& local = tcb.local.address;
+  const IpAddress& remote = tcb.remote.address;
+  if (!is_fast_open_cookie(syn.fast_open.cookie, key_, local, remote, shard_.now())) {
+    tcb.fast_open.cookie = make_fast_open_cookie(key_, local, remote, shard_.now());
+    tcb.fast_open.use = FastOpen::Use::option;
+    return false;
+  }
+  if (syn.length == 0) return false;
+  if (pending_fast_opens_ < options_.pending_fast_opens) return true;
+  ++counters_.fast_opens_refused;  // section 5.1: whoever forges addresses comes no further than with any SYN
+  return false;
+}
+
+/// The application gets the connection and the text at once; both count against their bounds.
+void Tcp::take_early(Connection& connection, const Incoming& incoming, IpPacket& packet) noexcept {
+  SliceList payload = std::move(packet.payload);
+  payload.remove_prefix(incoming.header_size);
+  if (!nodes_.has(static_cast<std::uint32_t>(payload.size()) + 1)) return;  // as any SYN
+  payload.truncate(accept_early(connection.tcb(), incoming.segment.length, shard_.now()));
+  counters_.bytes_in += payload.byte_count();
+  ++counters_.fast_opens;
+  ++pending_fast_opens_;
+  connection.early = true;
+  connection.received().append(nodes_, shard_.buffers(), std::move(payload));
+  offer(connection);
+}
+
+/// The handshake is over, or never will be.
+void Tcp::end_early(Connection& connection) noexcept {
+  connection.early = false;
+  --pending_fast_opens_;
 }
 
 /// RFC 4987 section 3.6: the peer that is really there comes back with what we would have had to keep.

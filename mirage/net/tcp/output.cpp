@@ -79,7 +79,10 @@ Tcp::Sent Tcp::transmit(Connection& connection) noexcept {
 bool Tcp::attach_payload(Connection& connection, const Departure& departure, TransmitFrame& frame) noexcept {
   const std::uint32_t length = departure.length;
   if (length == 0) return true;
-  const std::uint32_t offset = distance(connection.tcb().send.unacknowledged, departure.sequence);
+  const SendVariables& s = connection.tcb().send;
+  const bool opening = !synchronised(connection.tcb().state);
+  const bool behind_syn = opening && departure.sequence != s.initial;  // which is in no queue
+  const std::uint32_t offset = distance(s.unacknowledged, departure.sequence) - (behind_syn ? 1 : 0);
   if (length <= inline_payload) {
     connection.sending().copy(offset, frame.header.grow_back(length));
     return true;

@@ -30,6 +30,7 @@ Result<Incoming, PacketError> read_packet(const IpPacket& packet) noexcept {
   const wire::TcpHeader header = view->header();
   if (header.source_port == 0 || header.destination_port == 0) return Failure{PacketError::malformed};
   const auto length = static_cast<std::uint32_t>(packet.payload.byte_count() - view->header_size());
+  const bool opens = (header.flags & Flags::syn) != 0;
   return Incoming{.segment = {.sequence = {header.sequence},
                               .acknowledgement = {header.acknowledgement},
                               .flags = header.flags,
@@ -38,14 +39,16 @@ Result<Incoming, PacketError> read_packet(const IpPacket& packet) noexcept {
                               .length = length,
                               .marked = (packet.traffic_class & 3) == 3,
                               .pieces = count_pieces(length, packet.segment_size),
-                              .options = view->option_bytes().empty() ? wire::TcpOptionSet{} : view->options()},
+                              .options = view->option_bytes().empty() ? wire::TcpOptionSet{} : view->options(),
+                              .fast_open = opens ? read_fast_open(view->option_bytes()) : FastOpenOption{}},
                   .local_port = header.destination_port,
                   .remote_port = header.source_port,
                   .header_size = static_cast<std::uint32_t>(view->header_size())};
 }
 
 std::uint32_t header_size(const Departure& departure) noexcept {
-  return static_cast<std::uint32_t>(wire::tcp_header_size + wire::tcp_options_size(departure.options));
+  return static_cast<std::uint32_t>(wire::tcp_header_size + wire::tcp_options_size(departure.options) +
+                                    fast_open_size(departure.fast_open));
 }
 
 void write_header(const Departure& departure, Port local, Port remote, const Path& path,
@@ -64,7 +67,9 @@ void write_header(const Departure& departure, Port local, Port remote, const Pat
                                .checksum = partial ? pseudo : std::uint16_t{0},
                                .urgent = departure.urgent};
   header.emit(out, size - wire::tcp_header_size);
-  wire::emit_tcp_options(departure.options, out.subspan(wire::tcp_header_size));
+  const std::size_t known = wire::tcp_options_size(departure.options);
+  wire::emit_tcp_options(departure.options, out.subspan(wire::tcp_header_size, known));
+  write_fast_open(departure.fast_open, out.subspan(wire::tcp_header_size + known));
   if (partial) {
     frame.offload.needs_checksum = true;
     frame.offload.checksum_start = 0;

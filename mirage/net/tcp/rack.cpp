@@ -68,8 +68,8 @@ void schedule_probe(Tcb& tcb, Time now) noexcept {
   LossVariables& l = tcb.loss;
   if (l.waiting) return;
   tcb.deadlines.loss = never;
-  const bool allowed = tcb.receive.sack && tcb.congestion.phase == Phase::open && !l.probing && !l.board.empty() &&
-                       l.board.sacked == 0 && tcb.deadlines.retransmit != never;
+  const bool allowed = synchronised(tcb.state) && tcb.receive.sack && tcb.congestion.phase == Phase::open &&
+                       !l.probing && !l.board.empty() && l.board.sacked == 0 && tcb.deadlines.retransmit != never;
   if (!allowed) return;
   Duration timeout = tcb.round_trip.smoothed == Duration{0} ? Duration{1s} : 2 * tcb.round_trip.smoothed;
   // The peer may hold back the acknowledgement of a single segment.

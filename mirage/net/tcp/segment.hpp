@@ -6,6 +6,7 @@
 #include <optional>
 
 #include <mirage/module/flow.hpp>
+#include <mirage/net/tcp/fast_open.hpp>
 #include <mirage/net/tcp/sequence.hpp>
 #include <mirage/wire/tcp.hpp>
 
@@ -24,6 +25,7 @@ struct Segment {
   bool marked = false;       ///< a router on the way met congestion: RFC 3168 section 5, CE
   std::uint8_t pieces = 1;   ///< segments on the wire that a device has coalesced into this one
   wire::TcpOptionSet options{};
+  FastOpenOption fast_open{};  ///< of a SYN
 
   [[nodiscard]] constexpr bool has(std::uint8_t flag) const noexcept { return (flags & flag) != 0; }
   /// SEG.LEN: text, SYN and FIN.
@@ -44,6 +46,7 @@ struct Departure {
   std::uint16_t urgent = 0;
   bool markable = false;  ///< a router may mark it instead of dropping it: ECT(0)
   wire::TcpOptionSet options{};
+  FastOpenOption fast_open{};
 };
 
 /// Why a segment was not (wholly) used. Each has a counter.

@@ -77,6 +77,8 @@ constexpr void each_time_field(Visit&& visit, auto& tcb) {
   auto& e = tcb.ecn;
   visit(e.on), visit(e.echo), visit(e.answer), visit(e.reduced), visit(e.round.value);
   auto& d = tcb.deadlines;
+  for (auto& byte : tcb.fast_open.cookie.bytes) visit(byte);
+  visit(tcb.fast_open.cookie.size), visit(tcb.fast_open.use), visit(tcb.fast_open.early);
   visit(tcb.pacing.next), visit(tcb.pacing.rate);
   for (auto* time : {&d.retransmit, &d.acknowledge, &d.loss, &d.pace, &d.keep_alive, &d.linger, &d.stalled_since,
                      &d.challenge, &d.last_sent}) {
@@ -185,7 +187,8 @@ constexpr void serialise(const Tcb& tcb, MutableBytes out) noexcept {
                     tcb.congestion.phase <= Phase::timeout && tcb.loss.board.first < Scoreboard::capacity &&
                     tcb.loss.board.count <= Scoreboard::capacity &&
                     static_cast<std::size_t>(tcb.congestion.algorithm) < algorithm_count &&
-                    tcb.send.window_shift <= 14 && tcb.receive.window_shift <= 14 && tcb.send.segment_size > 0;
+                    tcb.fast_open.cookie.size <= FastOpenCookie::largest && tcb.send.window_shift <= 14 &&
+                    tcb.receive.window_shift <= 14 && tcb.send.segment_size > 0;
   if (!sane) return std::nullopt;
   return tcb;
 }

@@ -10,6 +10,7 @@
 
 #include <mirage/base/address.hpp>
 #include <mirage/base/time.hpp>
+#include <mirage/net/tcp/fast_open.hpp>
 #include <mirage/net/tcp/ranges.hpp>
 #include <mirage/net/tcp/scoreboard.hpp>
 #include <mirage/net/tcp/sequence.hpp>
@@ -205,6 +206,18 @@ struct Ecn {
   Sequence round;        ///< SND.MAX at that time
 };
 
+/// RFC 7413, while the connection opens.
+struct FastOpen {
+  enum class Use : std::uint8_t {
+    none,
+    option,    ///< our SYN or SYN,ACK carries the option
+    accepted,  ///< the text of the peer's SYN has been taken, and ours need not wait for the handshake
+  };
+  FastOpenCookie cookie;
+  Use use = Use::none;
+  std::uint16_t early = 0;  ///< bytes of text that our SYN may carry
+};
+
 struct Tcb {
   static constexpr std::uint16_t version = 4;
   /// Not inlined: it is long.
@@ -221,6 +234,7 @@ struct Tcb {
   CongestionVariables congestion;
   LossVariables loss;
   Ecn ecn;
+  FastOpen fast_open;
   PacingVariables pacing;
   RoundTrip round_trip;
   Timestamps timestamps;

@@ -84,7 +84,7 @@ void Tcp::input(IpPacket& packet) noexcept {
     connection = nullptr;
   }
   if (connection != nullptr) return arrive(*connection, *incoming, packet);
-  if (opens) return arrive_at_listener(*incoming, local, remote, beyond);
+  if (opens) return arrive_at_listener(*incoming, local, remote, beyond, packet);
   if (redeem_cookie(*incoming, local, remote, packet)) return;
   ++counters_.no_connection;
   // RFC 9293 section 3.10.7.2, fourth: a listening port drops what neither opens nor acknowledges.
@@ -100,6 +100,7 @@ void Tcp::arrive(Connection& connection, const Incoming& incoming, IpPacket& pac
     return;
   }
   if (incoming.segment.marked && connection.tcb().ecn.on) ++counters_.congestion_marks;
+  if (connection.tcb().fast_open.use == FastOpen::Use::option) note_fast_open(connection.tcb(), incoming.segment);
   const Actions actions = on_segment(connection.tcb(), incoming.segment, shard_.now());
   apply(connection, actions, std::move(payload));
 }
@@ -154,7 +155,7 @@ void Tcp::apply(Connection& connection, const Actions& actions, SliceList&& payl
     connection.finished = true;
     connection.received().drop_stored(nodes_);
   }
-  if (actions.established) offer(connection);
+  if (actions.established) connection.early ? end_early(connection) : offer(connection);
   if (actions.reply) {
     if ((actions.reply->flags & Flags::rst) != 0) ++counters_.resets_sent;
     send_reply(*actions.reply, connection.local, connection.remote, connection.whole_path());
@@ -189,7 +190,10 @@ void Tcp::expired(Connection& connection) noexcept {
   if (next_deadline(connection.tcb()) > now) return arm(connection);
   if (connection.tcb().deadlines.retransmit <= now) ++counters_.timeouts;
   const std::uint16_t before = connection.tcb().send.segment_size;
+  const bool asked =
+      connection.tcb().state == State::syn_sent && connection.tcb().fast_open.use == FastOpen::Use::option;
   const Actions actions = on_time(connection.tcb(), now);
+  if (asked && connection.tcb().fast_open.use == FastOpen::Use::none) pause_fast_open(connection.remote.address);
   if (connection.tcb().send.segment_size < before) ++counters_.black_holes;
   apply(connection, actions, {});
 }
@@ -211,6 +215,7 @@ void Tcp::terminate(Connection& connection, std::optional<FlowError> error) noex
   if (connection.listener != nullptr)
     --(connection.waiting ? connection.listener->waiting : connection.listener->half_open);
   connection.listener = nullptr;
+  if (connection.early) end_early(connection);
   connection.closed = true;
   connection.error = error;
   connection.disarm();

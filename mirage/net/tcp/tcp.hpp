@@ -10,7 +10,6 @@
 // Whatever looks at a connection's TCB or queues calls unpack() first. flush() packs those that have been idle longest
 // when more than `working_connections` are not packed.
 //
-// Deliberately not here yet: Fast Open.
 #pragma once
 
 #include <mirage/async/shard.hpp>
@@ -39,7 +38,9 @@ struct TcpOptions {
   std::uint32_t maximum_slices = 65536;            ///< in all queues together
   std::uint32_t challenges_per_second = 1000;  ///< RFC 5961 section 7: between half and three halves of it, drawn anew
   Algorithm congestion = Algorithm::cubic;
-  bool offer_ecn = false;  ///< RFC 3168, when opening; peers that ask for it always get it
+  bool offer_ecn = false;                 ///< RFC 3168, when opening; peers that ask for it always get it
+  bool fast_open = false;                 ///< RFC 7413: take text with SYNs, and send it where connect() is given some
+  std::uint32_t pending_fast_opens = 64;  ///< taken, and not yet acknowledged: RFC 7413 section 5.1
 };
 
 class Tcp {
@@ -71,6 +72,11 @@ class Tcp {
   [[nodiscard]] Result<Listener, ListenError> listen(Port port, const ListenOptions& options = {}) noexcept;
   /// Opens a connection from an ephemeral port. Cancelling the wait gives it up.
   [[nodiscard]] ConnectAwaiter connect(const Endpoint& remote) noexcept { return ConnectAwaiter{open(remote)}; }
+  /// The same; `early` is written first, and goes with the SYN where options allow it and the server has given us a
+  /// cookie before (RFC 7413). A server may then see it twice (section 2.1): only for what does no harm so.
+  [[nodiscard]] ConnectAwaiter connect(const Endpoint& remote, Bytes early) noexcept {
+    return ConnectAwaiter{open(remote, early)};
+  }
   [[nodiscard]] Shard& shard() noexcept { return shard_; }
 
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
@@ -97,9 +103,15 @@ class Tcp {
   friend class AcceptAwaiter;
 
   // Opening (open.cpp)
-  [[nodiscard]] Result<Connection*, FlowError> open(const Endpoint& remote) noexcept;
+  [[nodiscard]] Result<Connection*, FlowError> open(const Endpoint& remote, Bytes early = {}) noexcept;
   void arrive_at_listener(const Incoming& incoming, const Endpoint& local, const Endpoint& remote,
-                          std::optional<Sequence> beyond) noexcept;
+                          std::optional<Sequence> beyond, IpPacket& packet) noexcept;
+  void ask_fast_open(Tcb& tcb, std::size_t early) noexcept;
+  [[nodiscard]] bool answer_fast_open(Tcb& tcb, const Segment& syn) noexcept;
+  void take_early(Connection& connection, const Incoming& incoming, IpPacket& packet) noexcept;
+  void end_early(Connection& connection) noexcept;
+  void note_fast_open(const Tcb& tcb, const Segment& answer) noexcept;
+  void pause_fast_open(const IpAddress& server) noexcept;
   [[nodiscard]] bool attach(ListenEntry& entry, const Tcb& tcb, const Path& path) noexcept;
   void send_cookie(ListenEntry& entry, const Segment& syn, const OpenParameters& parameters, const Path& path) noexcept;
   [[nodiscard]] bool redeem_cookie(const Incoming& incoming, const Endpoint& local, const Endpoint& remote,
@@ -169,6 +181,8 @@ class Tcp {
   std::uint32_t listener_count_ = 0;
   std::uint32_t connection_count_ = 0;
   SipKey key_{};
+  FastOpenCache fast_open_;
+  std::uint32_t pending_fast_opens_ = 0;
   std::array<std::uint16_t, 256> port_counters_{};
   std::uint32_t challenges_left_ = 0;
   Time challenges_until_{};

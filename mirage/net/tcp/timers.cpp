@@ -43,8 +43,11 @@ void retransmission_expired(Tcb& tcb, Time now, Actions& out) noexcept {
   if (first) tcb.deadlines.stalled_since = now;
   if (now - tcb.deadlines.stalled_since >= patience(tcb)) return give_up(tcb, now, out);
   if (!synchronised(tcb.state)) {
-    s.next = s.initial;
-    if (tcb.state == State::syn_sent) tcb.ecn.on = false;  // RFC 3168 section 6.1.1.1: perhaps that is what drops SYNs
+    synchronise_again(tcb);
+    if (tcb.state == State::syn_sent) {
+      tcb.ecn.on = false;  // RFC 3168 section 6.1.1.1: perhaps that is what drops SYNs
+      tcb.fast_open = {};  // or that: RFC 7413 section 4.1.3.1
+    }
   } else if (s.window == 0 || s.unacknowledged == s.maximum) {
     s.next = s.unacknowledged;
     tcb.loss.board.truncate(s.next);

@@ -94,12 +94,40 @@ void take_syn(Tcb& tcb, const Segment& syn, Time now) noexcept {
   s.window_acknowledgement = syn.has(Flags::ack) ? syn.acknowledgement : s.initial;
 }
 
+namespace {
+
+void begin_sending(Tcb& tcb, bool syn_was_lost, Time now) noexcept {
+  const Sequence first = tcb.send.initial + 1;
+  tcb.loss.board.reset(first);
+  tcb.loss.sent = Stamp::of(now);
+  tcb.loss.end = tcb.loss.forward = first;
+  congestion::establish(tcb, syn_was_lost);
+}
+
+}  // namespace
+
+std::uint32_t accept_early(Tcb& tcb, std::uint32_t length, Time now) noexcept {
+  ReceiveVariables& r = tcb.receive;
+  const std::uint32_t taken = std::min({length, r.space, 0xffffU});
+  r.next += taken;
+  r.edge = later(r.edge, r.next);
+  r.space -= taken;
+  tcb.fast_open.use = FastOpen::Use::accepted;
+  begin_sending(tcb, false, now);
+  return taken;
+}
+
+void synchronise_again(Tcb& tcb) noexcept {
+  tcb.send.next = tcb.send.initial;
+  tcb.loss.board.truncate(tcb.send.initial + 1);
+}
+
 void become_established(Tcb& tcb, Time now) noexcept {
   const bool syn_was_lost = tcb.round_trip.backoff > 0;
   tcb.state = after(tcb.state, Step::synchronised);
+  if (tcb.send.fin_queued) tcb.state = after(tcb.state, Step::close);  // RFC 9293 section 3.10.4, SYN-RECEIVED
   tcb.send.unacknowledged = tcb.send.initial + 1;
   tcb.send.next = later(tcb.send.next, tcb.send.unacknowledged);
-  tcb.deadlines.retransmit = never;
   tcb.deadlines.stalled_since = never;
   if (tcb.round_trip.timing) {
     tcb.round_trip.timing = false;
@@ -107,10 +135,11 @@ void become_established(Tcb& tcb, Time now) noexcept {
   }
   tcb.round_trip.backoff = 0;
   if (syn_was_lost) tcb.round_trip.timeout = std::max(tcb.round_trip.timeout, Duration{3s});  // RFC 6298 (5.7)
-  tcb.loss.board.reset(tcb.send.unacknowledged);
-  tcb.loss.sent = Stamp::of(now);
-  tcb.loss.end = tcb.loss.forward = tcb.send.unacknowledged;
-  congestion::establish(tcb, syn_was_lost);
+  const bool begun = tcb.fast_open.use == FastOpen::Use::accepted;
+  if (!begun) begin_sending(tcb, syn_was_lost, now);
+  tcb.deadlines.retransmit =
+      begun && tcb.send.unacknowledged < tcb.send.maximum ? now + retransmission_timeout(tcb.round_trip) : never;
+  tcb.fast_open = {};
   if (tcb.keep_alive_idle > Duration{0}) tcb.deadlines.keep_alive = now + tcb.keep_alive_idle;
 }
 
@@ -147,13 +176,14 @@ std::uint32_t urgent_bytes(const Tcb& tcb, std::uint32_t unread) noexcept {
 }
 
 bool may_write(const Tcb& tcb) noexcept {
-  return !tcb.send.fin_queued && (tcb.state == State::established || tcb.state == State::close_wait);
+  const bool open = tcb.state == State::established || tcb.state == State::close_wait;
+  return !tcb.send.fin_queued && (open || tcb.fast_open.use == FastOpen::Use::accepted);
 }
 
 void shutdown(Tcb& tcb) noexcept {
   if (!may_write(tcb)) return;
   tcb.send.fin_queued = true;
-  tcb.state = after(tcb.state, Step::close);
+  if (synchronised(tcb.state)) tcb.state = after(tcb.state, Step::close);
 }
 
 void close(Tcb& tcb, Time now) noexcept {

@@ -25,6 +25,11 @@ struct OpenParameters {
 [[nodiscard]] Tcb open_active(const OpenParameters& parameters, Time now) noexcept;
 /// A SYN arrived for a listener: SYN-RECEIVED. Precondition: SYN set, ACK and RST not.
 [[nodiscard]] Tcb open_passive(const OpenParameters& parameters, const Segment& syn, Time now) noexcept;
+/// RFC 7413 section 4.2.2: the SYN came with a valid cookie and `length` bytes of text. Returns how many of them are
+/// taken. The connection may send before the handshake is over.
+[[nodiscard]] std::uint32_t accept_early(Tcb& tcb, std::uint32_t length, Time now) noexcept;
+/// Our SYN or SYN,ACK goes again, and what went with it or behind it.
+void synchronise_again(Tcb& tcb) noexcept;
 /// The acknowledgement of a SYN,ACK that was sent without keeping anything (see cookie.hpp): as if the connection had
 /// been in SYN-RECEIVED. `syn` is what the cookie tells of the peer's SYN.
 [[nodiscard]] Tcb open_from_cookie(const OpenParameters& parameters, const Segment& syn, Time now) noexcept;
