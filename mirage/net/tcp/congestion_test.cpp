@@ -184,6 +184,7 @@ TEST_CASE("HyStart++ hears of round trips by timestamps where the scoreboard is 
 TEST_CASE("pacing: the initial window at once, then at a rate from window and round trip; RFC 9002 section 7.7") {
   Tcb tcb = sender(100 * segment);
   tcb.congestion.threshold = 50 * segment;
+  tcb.send.next = {0};  // nothing is on its way
   Time now{Duration{5s}};
   CHECK(pacing::rate(tcb) == 100ULL * segment * 10 * 5 / 4);
   for (int i = 0; i < 10; ++i) {
@@ -200,6 +201,15 @@ TEST_CASE("pacing: the initial window at once, then at a rate from window and ro
   now = tcb.deadlines.pace;  // half of the burst is there again
   CHECK(pacing::allowance(tcb, now) / segment == 5);
   CHECK(tcb.deadlines.pace == never);
+  SUBCASE("a timer that is late takes nothing from the rate, up to half a burst") {
+    tcb.send.next = {100 * segment};
+    now = tcb.pacing.next + 3 * each;
+    pacing::sent(tcb, 3 * segment, now);
+    CHECK(tcb.pacing.next == now);
+    now += 20 * each;
+    pacing::sent(tcb, 10 * segment, now);
+    CHECK(tcb.pacing.next == now + 5 * each);
+  }
   SUBCASE("on short paths acknowledgements are as good a clock") {
     tcb.round_trip.smoothed = 1ms;
     pacing::sent(tcb, 1000 * segment, now);

@@ -17,8 +17,9 @@ struct Counters {
   std::uint64_t retransmissions = 0;
   std::uint64_t timeouts = 0;
   std::uint64_t black_holes =
-      0;                         ///< times that a segment size was given up because nothing of it was ever acknowledged
-  std::uint64_t fast_opens = 0;  ///< SYNs whose text was taken: RFC 7413
+      0;  ///< times that a segment size was given up because nothing of it was ever acknowledged
+  std::uint64_t sizes_raised = 0;        ///< times that a larger segment size was found to pass after all
+  std::uint64_t fast_opens = 0;          ///< SYNs whose text was taken: RFC 7413
   std::uint64_t fast_opens_refused = 0;  ///< with a good cookie; too many were half-open already
   std::uint64_t fast_open_pauses = 0;    ///< our SYNs with the option that got no answer
   std::uint64_t opened_actively = 0;

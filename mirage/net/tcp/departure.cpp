@@ -8,6 +8,7 @@
 #include <mirage/net/tcp/rack.hpp>
 #include <mirage/net/tcp/rto.hpp>
 #include <mirage/net/tcp/sack.hpp>
+#include <mirage/net/tcp/size_search.hpp>
 #include <mirage/net/tcp/timestamps.hpp>
 #include <mirage/net/tcp/user.hpp>
 #include <mirage/net/tcp/window.hpp>
@@ -146,6 +147,8 @@ Departure repeat(Tcb& tcb, Sequence from, Sequence to, Time now) noexcept {
   const Departure departure = text(tcb, from, length, to > text_end, now);
   tcb.loss.board.resend(from, to, Stamp::of(now), grain(tcb));
   pacing::sent(tcb, length, now);
+  // What arrives of a probe now may have come in smaller segments.
+  if (tcb.search.probe != 0 && to > tcb.search.begin) size_search::failed(tcb, now);
   return departure;
 }
 
@@ -228,6 +231,19 @@ std::uint32_t paced(Tcb& tcb, std::uint32_t length, Time now) noexcept {
   return allowed == 0 ? 0 : std::min(length, std::max(allowed / segment * segment, segment));
 }
 
+/// RFC 4821 section 7.4: a probe of the path, if one is due, and if there is text for it and for what shows its loss.
+std::optional<Departure> size_probe(Tcb& tcb, Time now) noexcept {
+  const std::uint32_t size = size_search::next_size(tcb, now);
+  const std::uint32_t with_others = size + constant::duplicate_threshold * tcb.send.segment_size;
+  const bool fits = with_others <= std::min({unsent(tcb.send), peer_room(tcb), congestion_room(tcb)});
+  if (size == 0 || !fits || tcb.send.urgent_pending || tcb.send.probe) return std::nullopt;
+  tcb.search.begin = tcb.send.next;
+  tcb.search.probe = static_cast<std::uint16_t>(size);
+  Departure departure = send_text(tcb, size, false, now);
+  departure.segment_size = tcb.search.probe;  // one segment
+  return departure;
+}
+
 std::optional<Departure> new_text(Tcb& tcb, std::uint32_t maximum_payload, Time now) noexcept {
   SendVariables& s = tcb.send;
   if (unsent(s) == 0 && !fin_due(s)) return std::nullopt;
@@ -303,6 +319,7 @@ std::optional<Departure> next_departure(Tcb& tcb, std::uint32_t maximum_payload,
     if (tcb.send.retransmit_first || tcb.loss.board.lost > 0) {
       if (auto departure = retransmission(tcb, maximum_payload, now)) return departure;
     }
+    if (auto departure = size_probe(tcb, now)) return departure;
     if (auto departure = new_text(tcb, maximum_payload, now)) return departure;
     watch_window(tcb, now);
   }
@@ -324,6 +341,7 @@ void departure_failed(Tcb& tcb, const Departure& departure) noexcept {
     tcb.loss.board.lose(departure.sequence, end);  // a retransmission: again due
     return;
   }
+  if (departure.sequence == tcb.search.begin) tcb.search.probe = 0;
   s.next = later(earlier(s.next, departure.sequence), s.unacknowledged);
   tcb.loss.board.truncate(s.next);
 }

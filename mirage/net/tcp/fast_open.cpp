@@ -20,7 +20,7 @@ FastOpenCookie cookie_of(const SipKey& key, const IpAddress& local, const IpAddr
   return cookie;
 }
 
-std::uint64_t period(Time now) noexcept {
+std::uint64_t cookie_period(Time now) noexcept {
   return static_cast<std::uint64_t>(now.time_since_epoch() / fast_open_lifetime);
 }
 
@@ -62,12 +62,12 @@ void write_fast_open(const FastOpenOption& option, MutableBytes out) noexcept {
 
 FastOpenCookie make_fast_open_cookie(const SipKey& key, const IpAddress& local, const IpAddress& remote,
                                      Time now) noexcept {
-  return cookie_of(key, local, remote, period(now));
+  return cookie_of(key, local, remote, cookie_period(now));
 }
 
 bool is_fast_open_cookie(const FastOpenCookie& cookie, const SipKey& key, const IpAddress& local,
                          const IpAddress& remote, Time now) noexcept {
-  const std::uint64_t current = period(now);
+  const std::uint64_t current = cookie_period(now);
   return cookie == cookie_of(key, local, remote, current) || cookie == cookie_of(key, local, remote, current - 1);
 }
 

@@ -52,11 +52,13 @@ namespace mirage::net::tcp::pacing {
   return static_cast<std::uint32_t>(std::min<std::uint64_t>(left, everything));
 }
 
-/// `bytes` of text went out.
+/// `bytes` of text went out. A timer that came late takes nothing from the rate, up to half a burst; a pause does.
 constexpr void sent(Tcb& tcb, std::uint32_t bytes, Time now) noexcept {
   const std::uint64_t bytes_per_second = rate(tcb);
   if (bytes_per_second == 0) return;
-  tcb.pacing.next = std::max(tcb.pacing.next, now) + time_of(bytes, bytes_per_second);
+  const bool goes_on = tcb.outstanding() > bytes;
+  const Duration late = goes_on ? time_of(burst(tcb, bytes_per_second), bytes_per_second) / 2 : Duration{0};
+  tcb.pacing.next = std::max(tcb.pacing.next, now - late) + time_of(bytes, bytes_per_second);
 }
 
 }  // namespace mirage::net::tcp::pacing

@@ -6,6 +6,7 @@
 #include <mirage/net/tcp/rack.hpp>
 #include <mirage/net/tcp/recovery.hpp>
 #include <mirage/net/tcp/rto.hpp>
+#include <mirage/net/tcp/size_search.hpp>
 #include <mirage/net/tcp/timestamps.hpp>
 
 namespace mirage::net::tcp::recovery {
@@ -61,6 +62,7 @@ void advance(Tcb& tcb, const Segment& segment, News& news) noexcept {
   s.unacknowledged = acknowledgement;
   s.next = later(s.next, acknowledgement);
   s.probe = false;
+  size_search::on_progress(tcb);
   if (s.unacknowledged == s.maximum) tcb.pacing.next = Time{};
   if (s.urgent <= acknowledgement) s.urgent_pending = false;
   if (tcb.ecn.reduced && acknowledgement > tcb.ecn.round) tcb.ecn.reduced = false;
@@ -246,8 +248,13 @@ void grow(Tcb& tcb, const News& news) noexcept {
       .acknowledged(tcb, {.now = news.now, .bytes = news.acknowledged, .round_trip = round_trip});
 }
 
-void react(Tcb& tcb, const News& news) noexcept {
+void react(Tcb& tcb, News news) noexcept {
   CongestionVariables& c = tcb.congestion;
+  if (news.lost > 0 && c.phase == Phase::open && size_search::explains_loss(tcb)) {
+    size_search::failed(tcb, news.now);
+    tcb.send.retransmit_first = true;
+    news.lost = 0;
+  }
   weigh_duplicates(tcb, news);
   if (c.phase == Phase::timeout && tcb.loss.doubt != 0) {
     weigh_timeout(tcb, news);

@@ -79,6 +79,7 @@ constexpr void each_time_field(Visit&& visit, auto& tcb) {
   auto& d = tcb.deadlines;
   for (auto& byte : tcb.fast_open.cookie.bytes) visit(byte);
   visit(tcb.fast_open.cookie.size), visit(tcb.fast_open.use), visit(tcb.fast_open.early);
+  visit(tcb.search.from), visit(tcb.search.begin.value), visit(tcb.search.probe), visit(tcb.search.largest);
   visit(tcb.pacing.next), visit(tcb.pacing.rate);
   for (auto* time : {&d.retransmit, &d.acknowledge, &d.loss, &d.pace, &d.keep_alive, &d.linger, &d.stalled_since,
                      &d.challenge, &d.last_sent}) {

@@ -178,6 +178,14 @@ struct Timestamps {
   bool on = false;              ///< offered by us; after the peer's SYN: agreed
 };
 
+/// The search for larger segments after a black hole, RFC 4821 section 7.
+struct SizeSearch {
+  Time from = never;          ///< when a larger size may be tried
+  Sequence begin;             ///< of the probe that is on its way
+  std::uint16_t probe = 0;    ///< its size; 0: there is none
+  std::uint16_t largest = 0;  ///< what link and peer take
+};
+
 /// When text may go: it leaves at a rate instead of in bursts (pacing.hpp).
 struct PacingVariables {
   Time next{};             ///< when what has been sent so far is through, at its rate
@@ -236,6 +244,7 @@ struct Tcb {
   Ecn ecn;
   FastOpen fast_open;
   PacingVariables pacing;
+  SizeSearch search;
   RoundTrip round_trip;
   Timestamps timestamps;
   Deadlines deadlines;
@@ -270,7 +279,10 @@ inline constexpr std::uint16_t default_segment_size = 536;  ///< RFC 9293 MUST-1
 inline constexpr std::uint16_t smallest_segment_size = 48;  ///< a peer cannot make us send less per header; as Linux
 /// Segment sizes that even odd paths carry, with 60 bytes of headers: RFC 4821 section 7.2 (1024), RFC 879 (576).
 inline constexpr std::array<std::uint16_t, 2> safe_segment_sizes{964, 516};
-inline constexpr std::uint8_t black_hole_timeouts = 2;    ///< without progress, before a size is given up
+inline constexpr std::uint8_t black_hole_timeouts = 2;  ///< without progress, before a size is given up
+/// Sizes on the way up again: those, one for tunnels, and the largest (RFC 4821 section 7.3: common sizes).
+inline constexpr std::array<std::uint16_t, 3> probed_segment_sizes{516, 964, 1348};
+inline constexpr Duration raise_interval = 600s;          ///< PMTU_RAISE_TIMER, RFC 8899 section 5.1.1
 inline constexpr Duration shortage_retry = 100ms;         ///< of what could not be done without memory
 inline constexpr Duration timestamp_tick = 1ms;           ///< RFC 7323 section 5.4: 1 ms to 1 s
 inline constexpr Duration timestamp_lifetime = 24h * 24;  ///< of TS.Recent, RFC 7323 section 5.5

@@ -101,7 +101,9 @@ void Tcp::arrive(Connection& connection, const Incoming& incoming, IpPacket& pac
   }
   if (incoming.segment.marked && connection.tcb().ecn.on) ++counters_.congestion_marks;
   if (connection.tcb().fast_open.use == FastOpen::Use::option) note_fast_open(connection.tcb(), incoming.segment);
+  const std::uint16_t before = connection.tcb().send.segment_size;
   const Actions actions = on_segment(connection.tcb(), incoming.segment, shard_.now());
+  if (connection.tcb().search.largest != 0 && connection.tcb().send.segment_size > before) ++counters_.sizes_raised;
   apply(connection, actions, std::move(payload));
 }
 

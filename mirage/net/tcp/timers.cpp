@@ -3,6 +3,7 @@
 
 #include <mirage/net/tcp/recovery.hpp>
 #include <mirage/net/tcp/rto.hpp>
+#include <mirage/net/tcp/size_search.hpp>
 #include <mirage/net/tcp/timers.hpp>
 #include <mirage/net/tcp/user.hpp>
 
@@ -23,16 +24,15 @@ Duration patience(const Tcb& tcb) noexcept {
 }
 
 /// RFC 4821 section 7.7, RFC 8899 section 4.3: time after time large segments get no answer, and nobody says that they
-/// are too large (RFC 2923 section 2.1). Smaller ones may pass. There is no way back up.
-void suspect_black_hole(Tcb& tcb) noexcept {
+/// are too large (RFC 2923 section 2.1). Smaller ones may pass; larger ones are tried again later.
+void suspect_black_hole(Tcb& tcb, Time now) noexcept {
   SendVariables& s = tcb.send;
   const std::uint8_t backoff = tcb.round_trip.backoff;
   if (backoff < constant::black_hole_timeouts || backoff % constant::black_hole_timeouts != 0) return;
   if (tcb.outstanding() < s.segment_size) return;
   for (const std::uint16_t size : constant::safe_segment_sizes) {
     if (size >= s.segment_size) continue;
-    s.segment_size = size;
-    return;
+    return size_search::fall_back(tcb, size, now);
   }
 }
 
@@ -53,7 +53,7 @@ void retransmission_expired(Tcb& tcb, Time now, Actions& out) noexcept {
     tcb.loss.board.truncate(s.next);
     s.probe = true;
   } else {
-    suspect_black_hole(tcb);
+    suspect_black_hole(tcb, now);
     recovery::on_timeout(tcb, first, now);
   }
   if (tcb.round_trip.backoff < 255) ++tcb.round_trip.backoff;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
 // Text both ways as packet traces: acknowledgements, windows, retransmission, congestion.
+#include <mirage/net/tcp/size_search.hpp>
 #include <mirage/net/tcp/trace_test.hpp>
 
 using namespace mirage;
@@ -250,7 +251,8 @@ TEST_CASE("a black hole: large segments get no answer and no error, smaller ones
   trace.in(31'100, {.sequence = 1, .acknowledgement = 517});
   trace.out(31'100, {.sequence = 517, .acknowledgement = 1, .length = 516});
   trace.in(31'200, {.sequence = 1, .acknowledgement = 1033});
-  CHECK(trace.tcb.send.segment_size == 516);  // for good
+  CHECK(trace.tcb.send.segment_size == 516);
+  CHECK(trace.tcb.search.largest == 1460);
 }
 
 TEST_CASE("a silent peer of short texts is no black hole") {
@@ -375,4 +377,73 @@ TEST_CASE("pacing: behind the initial window text waits for its time, a lost seg
       .in(7, {.sequence = 101, .acknowledgement = 1, .length = 100});
   t.out(7, {.sequence = 1501, .acknowledgement = 201}).silent(7);
   t.out(8, {.sequence = 1501, .acknowledgement = 201, .length = 100});
+}
+
+namespace {
+
+/// A connection with SACK that a black hole has taken from 1460 to 516 bytes, and whose next try is due.
+Trace after_black_hole() {
+  Trace t{60000};
+  t.listen({.flags = S, .window = 60000, .options = {.sack_permitted = true}});
+  t.out(0, {.flags = S | A, .acknowledgement = 1}).in(0, {.sequence = 1, .acknowledgement = 1, .window = 60000});
+  t.silent(0);
+  t.tcb.send.segment_size = 1460;
+  size_search::fall_back(t.tcb, 516, Trace::at(0));
+  t.tcb.congestion.window = 60000;
+  t.tcb.congestion.threshold = 60000;
+  t.maximum_payload = 516;
+  t.tcb.round_trip.smoothed = 1ms;  // not paced
+  t.tcb.loss.minimum = 1000;
+  return t;
+}
+
+Line from_peer(std::uint32_t acknowledgement,
+               std::initializer_list<std::pair<std::uint32_t, std::uint32_t>> list = {}) {
+  Line line{.sequence = 1, .acknowledgement = acknowledgement, .window = 60000};
+  for (const auto& [left, right] : list) line.options.sack[line.options.sack_blocks++] = {ours + left, ours + right};
+  return line;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "after a black hole larger segments are tried again, one size after another (RFC 4821 section 7.3, RFC 8899)") {
+  constexpr std::int64_t due = 600'000;
+  Trace t = after_black_hole();
+  t.write(516);
+  t.out(10, {.sequence = 1, .acknowledgement = 1, .length = 516}).in(11, from_peer(517));
+  t.write(10'000);
+  t.out(due, {.sequence = 517, .acknowledgement = 1, .length = 964});
+  CHECK(t.last->segment_size == 964);
+  t.out(due, {.sequence = 1481, .acknowledgement = 1, .length = 516});
+  SUBCASE("it passes: that is the size, and the next one is tried") {
+    t.in(due + 1, from_peer(1997));
+    CHECK(t.tcb.send.segment_size == 964);
+    t.out(due + 1, {.sequence = 1997, .acknowledgement = 1, .length = 1348});
+    t.in(due + 2, from_peer(3345));
+    t.out(due + 2, {.sequence = 3345, .acknowledgement = 1, .length = 1460});
+    t.in(due + 3, from_peer(4805));
+    CHECK(t.tcb.send.segment_size == 1460);
+    CHECK(t.tcb.search.from == never);
+  }
+  SUBCASE("it alone is lost: it goes again in small ones, the window stays, the next try is later") {
+    t.out(due, {.sequence = 1997, .acknowledgement = 1, .length = 516});
+    t.out(due, {.sequence = 2513, .acknowledgement = 1, .length = 516});
+    t.in(due + 5, from_peer(517, {{1481, 3029}}));
+    CHECK(t.tcb.congestion.phase == Phase::open);
+    CHECK(t.tcb.congestion.window == 60000);
+    t.out(due + 5, {.sequence = 517, .acknowledgement = 1, .length = 516});
+    t.out(due + 5, {.sequence = 1033, .acknowledgement = 1, .length = 448});
+    CHECK(t.tcb.send.segment_size == 516);
+    CHECK(t.tcb.search.from == Trace::at(due + 5) + constant::raise_interval);
+  }
+  SUBCASE("others are lost with it: that is congestion, and says nothing about the size") {
+    for (std::uint32_t at = 1997; at < 4000; at += 516)
+      t.out(due, {.sequence = at, .acknowledgement = 1, .length = 516});
+    t.in(due + 5, from_peer(517, {{1997, 4061}}));
+    CHECK(t.tcb.congestion.phase == Phase::recovery);
+    t.out(due + 5, {.sequence = 517, .acknowledgement = 1, .length = 516});
+    t.in(due + 6, from_peer(4061));
+    CHECK(t.tcb.send.segment_size == 516);  // it came in small ones
+  }
 }

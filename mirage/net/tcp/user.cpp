@@ -221,6 +221,7 @@ std::optional<Departure> reset_for(const Segment& segment) noexcept {
 void shrink_segment_size(Tcb& tcb, std::uint16_t segment_size) noexcept {
   segment_size = std::max(segment_size, constant::smallest_segment_size);
   if (tcb.timestamps.on && tcb.state != State::syn_sent) segment_size -= constant::timestamps_size;
+  tcb.search.largest = std::min(tcb.search.largest, segment_size);  // the path has said what it takes
   if (segment_size >= tcb.send.segment_size) return;
   tcb.send.segment_size = segment_size;
   if (!synchronised(tcb.state)) return;
