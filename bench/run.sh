@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: ISC
-# usage: ./dev bench [start|size|memory|net|loss|capacity|store]...   (default: all)
-#        ./dev bench net|store [--quick] [--only REGEX]
+# usage: ./dev bench [start|size|memory|net|shards|loss|capacity|store]...   (default: all)
+#        ./dev bench net|store [--quick] [--only REGEX], ./dev bench shards [--quick]
 # Figures of start-up, size, memory and the network's data path, each beside its peer or its bound, in one run.
 set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -75,6 +75,18 @@ bench_net() { # [--quick] [--only REGEX]
   "$root/bench/net/net.py" "$@" "$tools" "$folder/guest/dist/bench.spt" "$folder/guest/htdocs" "$folder/work"
 }
 
+bench_shards() { # [--quick]
+  echo '## Shards: what two stacks on two queues of one tap cost, beside one (doc/shards.md)'
+  [ "$(id -u)" = 0 ] || { echo '(needs root: network namespaces and taps)'; return; }
+  [ "$(nproc)" -ge 2 ] || { echo '(needs two cores)'; return; }
+  command -v wrk >/dev/null || { echo '(needs wrk)'; return 1; }
+  local folder=$work/shards
+  rm -rf "$folder" && cp -r "$root/bench/net/guest" "$folder"
+  mkdir "$folder/htdocs" && echo shards >"$folder/htdocs/index.html"
+  (cd "$folder" && "$tools/mirage" configure -t spt --cpus=many >/dev/null && "$tools/mirage" build >/dev/null)
+  "$root/bench/shards/shards.py" "$@" "$tools" "$folder/dist/bench.spt"
+}
+
 bench_loss() {
   echo '## TCP goodput against loss and round-trip time, in the simulator (virtual time)'
   "$tools/bench_goodput"
@@ -113,8 +125,9 @@ bench_store() { # [--quick] [--only REGEX]
 [ $# -gt 0 ] || set -- size start memory net
 # These benchmarks take options of their own.
 [ "$1" != net ] || { shift; bench_net "$@"; exit; }
+[ "$1" != shards ] || { shift; bench_shards "$@"; exit; }
 [ "$1" != store ] || { shift; bench_store "$@"; exit; }
 for name in "$@"; do
-  declare -F "bench_$name" >/dev/null || { echo "bench: no benchmark '$name': start, size, memory, net, loss, capacity, store" >&2; exit 2; }
+  declare -F "bench_$name" >/dev/null || { echo "bench: no benchmark '$name': start, size, memory, net, shards, loss, capacity, store" >&2; exit 2; }
   "bench_$name"
 done

@@ -40,7 +40,8 @@ struct RunOptions {
   std::vector<std::string> nets;      ///< "service=tap0"
   std::vector<std::string> blocks;    ///< "storage=disk.img"
   unsigned memory = 0;                ///< MiB; 0: what the configuration says
-  std::string accelerator;            ///< kvm, tcg; empty: kvm when usable
+  unsigned cpus = 1;
+  std::string accelerator;  ///< kvm, tcg; empty: kvm when usable
   bool dry_run = false;
   std::vector<std::string> arguments;  ///< for the guest
 };

@@ -77,6 +77,8 @@ void add_run_command(CLI::App& app, CommandLine& line) {
       ->take_all();
   run->add_option("--block", line.run.blocks, "attach a disk: NAME=FILE")->expected(1)->take_all();
   run->add_option("--mem", line.run.memory, "memory of the guest in MiB")->check(CLI::Range(2U, 1U << 20));
+  run->add_option("--cpus", line.run.cpus, "CPUs that run the image, each with a stack of its own")
+      ->check(CLI::Range(1U, 16U));
   run->add_option("--accel", line.run.accelerator, "kvm or tcg, for targets under QEMU")
       ->check(CLI::IsMember({"kvm", "tcg"}));
   run->add_flag("--dry-run", line.run.dry_run, "print the command instead of running it");

@@ -124,13 +124,16 @@ class Launcher {
       : plan_(plan), run_(plan.target->run), options_(options), image_(image), binary_(binary) {}
 
   Launch make() {
+    check_cpus();
     add_devices();
     Names names{{"image", image_},
+                {"count", std::to_string(options_.cpus)},
                 {"memory", std::to_string(memory())},
                 {"accelerator", accelerator()},
                 {"command_line", plan::shell_line(options_.arguments)}};
-    launch_.command.push_back(program(filled(run_.program, names)));
-    for (const auto& word : run_.arguments) {
+    const bool alone = options_.cpus == 1;
+    launch_.command.push_back(program(filled(alone ? run_.program : run_.cpus_program, names)));
+    for (const auto& word : alone ? run_.arguments : run_.cpus_arguments) {
       if (word == "{devices}") {
         launch_.command.insert(launch_.command.end(), device_words_.begin(), device_words_.end());
       } else if (word == "{arguments}" || word == "{quoted_arguments}") {
@@ -146,6 +149,17 @@ class Launcher {
   }
 
  private:
+  void check_cpus() const {
+    if (options_.cpus == 1) return;
+    if (run_.cpus_program.empty()) {
+      throw Error("", std::format("an image for {} runs on one CPU", plan_.target->name), "Leave --cpus away.");
+    }
+    const auto* configured = plan_.find_key("cpus");
+    if (configured == nullptr || configured->value != "many") {
+      throw Error("", "the image is configured for one CPU", "Say mirage configure --cpus=many, then mirage build.");
+    }
+  }
+
   [[nodiscard]] unsigned memory() const { return options_.memory == 0 ? plan_.memory : options_.memory; }
   /// In user mode nothing behind the helper limits the MTU. Large frames are three times as fast, but pin large
   /// buffers.

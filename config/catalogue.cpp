@@ -63,6 +63,7 @@ Module read_module(const Json& json, const fs::path& file) {
 
 Runner read_runner(const Json& json) {
   const auto network = field(json, "network", Json::object());
+  const auto cpus = field(json, "cpus", Json::object());
   return {.program = json.at("program"),
           .package = text(json, "package"),
           .arguments = texts(json, "arguments"),
@@ -74,7 +75,9 @@ Runner read_runner(const Json& json) {
           .block_environment = text(json, "block_environment"),
           .forward = text(network, "forward"),
           .helper = field(network, "helper", false),
-          .status = field(json, "status", std::string("exit"))};
+          .status = field(json, "status", std::string("exit")),
+          .cpus_program = text(cpus, "program"),
+          .cpus_arguments = texts(cpus, "arguments")};
 }
 
 Target read_target(const Json& json, const fs::path& file) {

@@ -45,6 +45,9 @@ struct Runner {
   std::string forward;  ///< appended per forwarded port where the program forwards by itself
   bool helper = false;  ///< user-mode networking through mirage-usernet on a descriptor
   std::string status;   ///< "exit" or "isa-debug-exit"
+  /// The same on several CPUs; empty where an image has one.
+  std::string cpus_program;
+  std::vector<std::string> cpus_arguments;
 };
 
 struct Target {

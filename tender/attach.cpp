@@ -21,16 +21,6 @@ namespace {
 
 constexpr std::uint16_t default_block_size = 512;
 
-/// A random address with the local bit set and the group bit clear.
-Result<MacAddress> random_mac() {
-  MacAddress mac;
-  if (::getrandom(mac.data(), mac.size(), 0) != static_cast<ssize_t>(mac.size())) {
-    return fail("cannot get random bytes: ", Errno{errno});
-  }
-  mac[0] = static_cast<std::uint8_t>((mac[0] & 0xfe) | 2);
-  return mac;
-}
-
 Result<> attach_net(ManifestEntry& entry, const DeviceOption& option, const WantedOffloads& wanted,
                     AttachedDevice& device) {
   auto port = open_net(option.source, wanted);
@@ -57,9 +47,9 @@ Result<File> open_block(const DeviceOption& option, const WantedOffloads& wanted
     return fail("the image cannot use direct I/O: leave --block-direct out");
   }
   const int flags = option.direct ? O_DIRECT : 0;
-  auto file = File::open(option.source, O_RDWR | flags);
+  auto file = File::open(option.source, (option.read_only ? O_RDONLY : O_RDWR) | flags);
   const bool refused = !file && (errno == EACCES || errno == EROFS || errno == EPERM);
-  if (refused && wanted.block_limits) {
+  if ((refused || option.read_only) && wanted.block_limits) {
     device.read_only = true;
     file = File::open(option.source, O_RDONLY | flags);
   }
@@ -158,6 +148,15 @@ Result<> attach_device(Manifest& manifest, const DeviceOption& option, const Wan
 }
 
 }  // namespace
+
+Result<MacAddress> random_mac() {
+  MacAddress mac;
+  if (::getrandom(mac.data(), mac.size(), 0) != static_cast<ssize_t>(mac.size())) {
+    return fail("cannot get random bytes: ", Errno{errno});
+  }
+  mac[0] = static_cast<std::uint8_t>((mac[0] & 0xfe) | 2);
+  return mac;
+}
 
 WantedOffloads wanted_offloads(std::uint64_t wanted) {
   return {.vnet_header = (wanted & mirage::target::solo5::vnet_header) != 0,

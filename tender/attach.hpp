@@ -46,6 +46,9 @@ struct WantedOffloads {
 };
 [[nodiscard]] WantedOffloads wanted_offloads(std::uint64_t wanted);
 
+/// A random address with the local bit set and the group bit clear.
+Result<MacAddress> random_mac();
+
 /// Attaches every device: each declared device must be named on the command line and the other way round. Network
 /// devices get a random local MAC address when none is given. `wanted` is used on taps where the host can.
 /// Descriptors are non-blocking for networks.

@@ -24,6 +24,7 @@ struct DeviceOption {
   std::optional<std::uint16_t> mtu;  // net
   std::uint16_t block_size = 0;      // block; 0: not given
   bool direct = false;               // block: past the host's page cache
+  bool read_only = false;            // block: not writable, even if the file is
 };
 
 struct Options {

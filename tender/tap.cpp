@@ -107,13 +107,14 @@ Result<Offloads> attach_interface(int tap, std::string_view name, const WantedOf
   return set_offloads(tap, vnet, wanted.segment_udp);
 }
 
-Result<NetPort> open_interface(std::string_view name, const WantedOffloads& wanted) {
+/// A socket that knows of an interface `name` that is up.
+Result<File> find_interface(std::string_view name) {
   if (name.size() >= IFNAMSIZ) {
     return fail("interface name ", Quoted{name}, " is too long");
   }
-  const auto socket = query_socket();
+  auto socket = query_socket();
   if (!socket) {
-    return std::unexpected{socket.error()};
+    return socket;
   }
   ifreq request = request_for(name);
   if (control(socket->get(), SIOCGIFFLAGS, &request) != 0) {
@@ -121,6 +122,14 @@ Result<NetPort> open_interface(std::string_view name, const WantedOffloads& want
   }
   if ((request.ifr_flags & IFF_UP) == 0) {
     return fail("interface ", Quoted{name}, " is down (ip link set ", name, " up)");
+  }
+  return socket;
+}
+
+Result<NetPort> open_interface(std::string_view name, const WantedOffloads& wanted) {
+  const auto socket = find_interface(name);
+  if (!socket) {
+    return std::unexpected{socket.error()};
   }
   auto tap = File::open("/dev/net/tun", O_RDWR | O_NONBLOCK);
   if (!tap) {
@@ -186,7 +195,41 @@ Result<NetPort> use_descriptor(std::string_view text, const WantedOffloads& want
   return S_ISSOCK(status.st_mode) ? use_socket(descriptor) : use_tap(descriptor, wanted);
 }
 
+/// One queue of an interface that was created with several.
+Result<int> open_queue(std::string_view name) {
+  auto tap = File::open("/dev/net/tun", O_RDWR | O_NONBLOCK);
+  if (!tap) {
+    return std::unexpected{tap.error()};
+  }
+  unsigned features = 0;
+  const bool vnet = control(tap->get(), TUNGETFEATURES, &features) == 0 && (features & IFF_VNET_HDR) != 0;
+  ifreq request = request_for(name);
+  request.ifr_flags = static_cast<short>(IFF_TAP | IFF_NO_PI | IFF_MULTI_QUEUE | (vnet ? IFF_VNET_HDR : 0));
+  if (control(tap->get(), TUNSETIFF, &request) != 0) {
+    if (errno != EINVAL) {
+      return fail("cannot attach to tap interface ", Quoted{name}, ": ", Errno{errno});
+    }
+    return fail(Quoted{name}, " is no tap with several queues (ip tuntap add ", name,
+                " mode tap multi_queue user $USER)");
+  }
+  return tap->release();
+}
+
 }  // namespace
+
+Result<> open_queues(const char* name, std::span<int> queues) {
+  if (const auto found = find_interface(name); !found) {
+    return std::unexpected{found.error()};
+  }
+  for (int& queue : queues) {
+    const auto opened = open_queue(name);
+    if (!opened) {
+      return std::unexpected{opened.error()};
+    }
+    queue = *opened;
+  }
+  return {};
+}
 
 Result<NetPort> open_net(const char* source, const WantedOffloads& wanted) {
   const std::string_view text{source};

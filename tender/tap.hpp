@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include <tender/attach.hpp>
 #include <tender/file.hpp>
@@ -20,5 +21,9 @@ struct NetPort {
 /// Opens what `--net:NAME=SOURCE` says: a tap interface, or "@FD". Offloads are switched on as wanted when the
 /// host can, else off: with them on and no vnet header, frames longer than the MTU would arrive.
 Result<NetPort> open_net(const char* source, const WantedOffloads& wanted);
+
+/// Opens as many queues of the tap interface `name` as `queues` has room for, with vnet headers where the kernel has
+/// them. The descriptors are closed by exec(2).
+Result<> open_queues(const char* name, std::span<int> queues);
 
 }  // namespace mirage::tender

@@ -22,7 +22,7 @@ _mirage() {
       COMPREPLY=($(compgen -W "--target $common $(mirage query keys 2>/dev/null | sed 's/^\([^=]*\)=.*/--\1=/')" -- "$current"))
       [[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace
       ;;
-    run) COMPREPLY=($(compgen -W "--publish --net --block --mem --accel --dry-run -- $common" -- "$current")) ;;
+    run) COMPREPLY=($(compgen -W "--publish --net --block --mem --cpus --accel --dry-run -- $common" -- "$current")) ;;
     build) COMPREPLY=($(compgen -W "--sanitize $common" -- "$current")) ;;
     describe) COMPREPLY=($(compgen -W "--dot --svg --output $common" -- "$current")) ;;
     query) COMPREPLY=($(compgen -W "name target targets image keys modules devices libraries files main makefile $common" -- "$current")) ;;

@@ -14,6 +14,7 @@ complete -c mirage -n "__fish_seen_subcommand_from run" -s p -l publish -x -d 'f
 complete -c mirage -n "__fish_seen_subcommand_from run" -l net -x -d 'NAME=INTERFACE'
 complete -c mirage -n "__fish_seen_subcommand_from run" -l block -r -F -d 'NAME=FILE'
 complete -c mirage -n "__fish_seen_subcommand_from run" -l mem -x -d MiB
+complete -c mirage -n "__fish_seen_subcommand_from run" -l cpus -x -d CPUs
 complete -c mirage -n "__fish_seen_subcommand_from run" -l accel -x -a 'kvm tcg'
 complete -c mirage -n "__fish_seen_subcommand_from run" -l dry-run -d 'print the command'
 complete -c mirage -n "__fish_seen_subcommand_from describe" -l dot -l svg

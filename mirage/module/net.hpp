@@ -5,9 +5,11 @@
 #include <concepts>
 #include <cstdint>
 #include <span>
+#include <string_view>
 
 #include <mirage/base/address.hpp>
 #include <mirage/base/buffer.hpp>
+#include <mirage/module/port_share.hpp>
 
 namespace mirage {
 
@@ -45,14 +47,16 @@ struct NetCapabilities {
   MacAddress mac;
   std::uint16_t mtu = 1500;            ///< largest IP packet on the wire
   std::uint32_t maximum_frame = 1514;  ///< largest TransmitFrame, in bytes: above mtu + 14 with segmentation
-  std::uint16_t queues = 1;
-  bool gather = false;             ///< sends payload slices without copying them
-  bool transmit_checksum = false;  ///< honours Offload::needs_checksum
-  bool receive_checksum = false;   ///< may deliver needs_checksum or checksum_valid frames
+  PortShare ports{};                   ///< how many shards share the interface, and which of them this one is
+  bool gather = false;                 ///< sends payload slices without copying them
+  bool transmit_checksum = false;      ///< honours Offload::needs_checksum
+  bool receive_checksum = false;       ///< may deliver needs_checksum or checksum_valid frames
   bool segment_tcp4 = false;
   bool segment_tcp6 = false;
   bool segment_udp = false;
   bool coalesce = false;  ///< may deliver frames larger than the MTU
+  /// Known to the shards that share the interface and to nobody else; empty when there is one.
+  std::string_view shared_secret{};
 };
 
 inline constexpr std::size_t ethernet_header_size = 14;

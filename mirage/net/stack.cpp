@@ -126,7 +126,8 @@ Result<void, StartError> Stack::prepare() noexcept {
   if (!shard_.seed_random()) return Failure{StartError("net: no entropy source on this machine, which TCP needs")};
   if (!link_.start()) return Failure{StartError{StartError::no_memory}};
   ip_.start();
-  tcp_.start();
+  tcp_.start(port_.capabilities().ports);
+  udp_.share_ports(port_.capabilities().ports);
   shard_.add_poller(*this);
   return {};
 }
@@ -159,7 +160,9 @@ Task<Result<void, StartError>> Stack::start() {
 }
 
 void Stack::start_ipv6() noexcept {
-  discovery_.set_secret(options_.ipv6.secret);
+  // Shards of one interface have the same addresses.
+  const std::string_view own = options_.ipv6.secret;
+  discovery_.set_secret(own.empty() ? port_.capabilities().shared_secret : own);
   if (discovery_.start(0, {.accept_routers = options_.ipv6.accept_router_advertisements,
                            .address = options_.ipv6.address,
                            .gateway = options_.ipv6.gateway})) {

@@ -40,6 +40,7 @@ Configuring checks the wiring and the keys; nothing is generated but the build f
     std::uint16_t port = 8080U;
   $ mirage query keys
   net=direct
+  cpus=one
   kv=crunch
   port=8080
   compress=false
@@ -78,6 +79,7 @@ What was configured is remembered.
             crunch 'htdocs'        KvRo      config.cpp:13
   Jobs      Website                main.hpp  config.cpp:16 <- stack, crunch 'htdocs'
   Keys      --net                  direct (default)         stack on unix: our own (direct) or the host's (socket) [configure only]
+            --cpus                 one (default)            CPUs that run the image: one, or as many as run --cpus says [configure only]
             --kv                   crunch (default)         store of the files: in the image (crunch), or on disk 'data' [configure only]
             --port                 8080                     TCP port to listen on
             --compress             false (default)          compress answers for clients that ask for it (links zlib) [configure only]
@@ -120,6 +122,7 @@ The project's keys are part of the help.
   $ mirage configure --help | sed -n '/^Keys of this/,$p'
   Keys of this project:
     --net=VALUE                stack on unix: our own (direct) or the host's (socket); direct or socket (default: direct) [configure only]
+    --cpus=VALUE               CPUs that run the image: one, or as many as run --cpus says; one or many (default: one) [configure only]
     --kv=VALUE                 store of the files: in the image (crunch), or on disk 'data'; crunch or tar or fat or tree (default: crunch) [configure only]
     --port=VALUE               TCP port to listen on; a number from 0 to 65535 (default: 80)
     --compress                 compress answers for clients that ask for it (links zlib); true or false (default: false) [configure only]
@@ -186,6 +189,26 @@ On unix the host's sockets can take the place of the stack; elsewhere the choice
   $ mirage configure -t spt --net=socket -q && mirage query modules | head -1
   network 'service': mirage::target::spt::Net
 
+On several CPUs an image has an interface that they share, where the target has one.
+
+  $ mirage configure -t unix --cpus=many -q && mirage query modules | head -2
+  shared_network 'service': mirage::target::posix::SharedNet
+  steer: mirage::device::Steer
+  $ mirage configure -t hvt --cpus=many
+  mirage: config.cpp:14: target hvt has no module 'shared_network'
+    -> Targets that have it: spt, unix.
+  [1]
+  $ mirage configure -t spt --cpus=many -q && mirage run --cpus 2 --net service=tap0 --dry-run | sed 's|^.*/||'
+  website.spt
+  $ mirage configure -t spt --cpus=one -q && mirage run --cpus 2 --net service=tap0 --dry-run
+  mirage: the image is configured for one CPU
+    -> Say mirage configure --cpus=many, then mirage build.
+  [1]
+  $ mirage configure -t hvt -q && mirage run --cpus 2 --net service=tap0 --dry-run
+  mirage: an image for hvt runs on one CPU
+    -> Leave --cpus away.
+  [1]
+
 A file that config.cpp includes counts as well.
 
   $ printf 'inline constexpr unsigned short standard_port = 81;\n' > common.hpp
@@ -212,7 +235,7 @@ What a choice of the keys includes is what is linked.
 Cleaning leaves what the user wrote.
 
   $ mirage clean
-  Removed build/config, build/context.json, build/spt, build/unix, Makefile, build.
+  Removed build/config, build/context.json, build/hvt, build/spt, build/unix, Makefile, build.
   $ ls -A
   compressed.hpp
   config.cpp

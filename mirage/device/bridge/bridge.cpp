@@ -66,7 +66,7 @@ Task<Result<void, StartError>> Bridge::start() {
 
 void Bridge::join_capabilities() noexcept {
   capabilities_ = ports_[0].net->capabilities();
-  capabilities_.queues = 1;
+  capabilities_.ports = {};  // what is switched has no owner
   for (std::size_t i = 1; i < count_; ++i) {
     const NetCapabilities& other = ports_[i].net->capabilities();
     capabilities_.mtu = std::min(capabilities_.mtu, other.mtu);

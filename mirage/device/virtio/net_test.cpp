@@ -50,7 +50,7 @@ TEST_CASE("net: capabilities follow the features") {
     Rig rig(merge | offloads | unwanted);
     REQUIRE(rig.net.start(rig.device) == NetDevice::Error::none);
     CHECK((rig.device.accepted & unwanted) == 0);
-    CHECK(rig.net.capabilities().queues == 1);
+    CHECK(rig.net.capabilities().ports.shards == 1);
   }
   SUBCASE("a nonsensical MTU") {
     Rig rig(merge | bit(3));

@@ -16,7 +16,7 @@ namespace {
 enum Salt : std::uint64_t { salt_sequence = 1, salt_port = 2, salt_timestamp = 3 };
 
 /// RFC 6056 section 3.2 wants a wide range; below lie what services use.
-constexpr std::uint32_t first_ephemeral = 32768;
+constexpr std::uint32_t first_ephemeral = PortShare::first_ephemeral;
 constexpr std::uint32_t ephemeral_count = 65536 - first_ephemeral;
 
 std::uint16_t segment_size_of(const Path& path) noexcept {
@@ -84,7 +84,7 @@ Port Tcp::choose_port(const IpAddress& local, const Endpoint& remote) noexcept {
   std::uint16_t& counter = port_counters_[hash & 0xff];
   for (std::uint32_t i = 0; i < ephemeral_count; ++i) {
     const auto port = static_cast<Port>(first_ephemeral + (offset + counter++) % ephemeral_count);
-    if (find_listener(port) != nullptr) continue;
+    if (!share_.owns(port) || find_listener(port) != nullptr) continue;
     if (table_.find({.address = local, .port = port}, remote) == nullptr) return port;
   }
   return 0;

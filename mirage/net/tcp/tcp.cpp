@@ -44,7 +44,8 @@ Tcp::~Tcp() {
   }
 }
 
-void Tcp::start() noexcept {
+void Tcp::start(PortShare share) noexcept {
+  share_ = share;
   Drbg& random = shard_.random();
   key_ = {random.next_u64(), random.next_u64()};
   table_.set_key({random.next_u64(), random.next_u64()});

@@ -13,6 +13,7 @@
 #pragma once
 
 #include <mirage/async/shard.hpp>
+#include <mirage/module/port_share.hpp>
 #include <mirage/module/stack.hpp>
 #include <mirage/net/tcp/connection.hpp>
 #include <mirage/net/tcp/counters.hpp>
@@ -57,8 +58,8 @@ class Tcp {
   /// Precondition: every Flow and Listener is gone.
   ~Tcp();
 
-  /// Draws its secrets. Precondition: shard.seed_random() succeeded.
-  void start() noexcept;
+  /// Draws its secrets. Precondition: shard.seed_random() succeeded. `share`: of the ephemeral ports.
+  void start(PortShare share = {}) noexcept;
 
   // For the stack
   /// Takes the payload of `packet`.
@@ -183,6 +184,7 @@ class Tcp {
   SipKey key_{};
   FastOpenCache fast_open_;
   std::uint32_t pending_fast_opens_ = 0;
+  PortShare share_;
   std::array<std::uint16_t, 256> port_counters_{};
   std::uint32_t challenges_left_ = 0;
   Time challenges_until_{};

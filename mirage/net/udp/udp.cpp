@@ -39,7 +39,7 @@ std::optional<Port> Udp::free_port() noexcept {
   const std::uint32_t start = shard_.has_random() ? shard_.random().below(range) : 0;
   for (std::uint32_t i = 0; i < range; ++i) {
     const auto port = static_cast<Port>(first_ephemeral + (start + i) % range);
-    if (ports_.find(port) == nullptr) return port;
+    if (share_.owns(port) && ports_.find(port) == nullptr) return port;
   }
   return std::nullopt;
 }

@@ -10,6 +10,7 @@
 
 #include <mirage/async/shard.hpp>
 #include <mirage/module/ip_port.hpp>
+#include <mirage/module/port_share.hpp>
 #include <mirage/module/udp.hpp>
 #include <mirage/net/udp/port_table.hpp>
 
@@ -38,6 +39,9 @@ class Udp {
   Udp(const Udp&) = delete;
   Udp& operator=(const Udp&) = delete;
   ~Udp();
+
+  /// Which ephemeral ports it may choose.
+  void share_ports(PortShare share) noexcept { share_ = share; }
 
   // module type Udp
   [[nodiscard]] Result<Port, UdpError> bind(Port port, DatagramHandler& handler) noexcept;
@@ -72,6 +76,7 @@ class Udp {
 
   Shard& shard_;
   IpPort ip_;
+  PortShare share_;
   PortTable ports_;
   std::unique_ptr<Pending> pending_;  // taken when the first datagram arrives
   UdpError last_error_ = UdpError::no_route;

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <mirage/base/mailbox_layout.hpp>
 #include <mirage/target/solo5/note.hpp>
 
 /// What our guests and our tenders agree on beside Solo5's base ABI.
@@ -27,6 +28,7 @@ enum Capability : std::uint64_t {
   block_discard = 1U << 8,  // holes in the devices in `discard_devices`; spt: fallocate(2); hvt: the discard hypercall
   block_limits = 1U << 9,   // the image minds `read_only_devices` and `block_alignment`
   guard_page = 1U << 10,    // spt: mprotect(2) of one page of guest memory to no access
+  shards = 1U << 11,        // spt: the image runs as one of `shard_count` processes that share its networks
   scatter = 1U << 6,        // frames in several pieces of memory; spt: readv(2), writev(2); hvt: the vector hypercalls
 };
 
@@ -66,9 +68,13 @@ struct Extension {
   std::uint64_t discard_devices;    // bit per manifest index
   std::uint64_t read_only_devices;  // bit per manifest index
   std::uint64_t block_alignment;    // of memory in block requests: a power of two, 1 unless the host's I/O is direct
+  std::uint64_t shard_memory;       // address of mailbox_size(shard_count) bytes (base/mailbox_layout.hpp)
+  std::uint32_t shard_index;
+  std::uint32_t shard_count;
+  std::int32_t shard_bells[shard_limit];  // spt: write(2) of eight bytes wakes that shard; none for its own
 };
 inline constexpr std::size_t first_extension_size = offsetof(Extension, discard_devices);
-static_assert(first_extension_size == 120 && sizeof(Extension) == 144);
+static_assert(first_extension_size == 120 && sizeof(Extension) == 224);
 
 /// The extension behind base boot info of `base_size` bytes, or nullptr under a tender that does not pass one.
 /// `manifest` is the manifest pointer from the boot info.

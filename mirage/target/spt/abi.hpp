@@ -31,6 +31,8 @@ static_assert(sizeof(BootInfo) == 40);
 
 /// `epoll_event::data` of the timer; that of a network device is its index in the manifest.
 inline constexpr std::uint64_t timer_event = 0xfffffffe;
+/// That of a shard's bell (capability `shards`): it only ends the wait.
+inline constexpr std::uint64_t bell_event = 0xfffffffd;
 
 /// BootInfo as our tender writes it.
 struct ExtendedBootInfo {

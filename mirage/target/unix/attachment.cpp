@@ -40,8 +40,12 @@ class Variable {
   Text<128> text_;
 };
 
+constexpr std::string_view shard_option = "--shard=";
+constexpr const char* shard_variable = "MIRAGE_SHARD";
+
 bool take(const char* argument) noexcept {
   const std::string_view text{argument};
+  if (text.starts_with(shard_option)) return ::setenv(shard_variable, argument + shard_option.size(), 1) == 0;
   for (const Attachment kind : {Attachment::net, Attachment::net_mac, Attachment::net_mtu, Attachment::block,
                                 Attachment::block_sector_size, Attachment::block_direct}) {
     const Form form = form_of(kind);
@@ -59,6 +63,8 @@ const char* find_attachment(Attachment kind, std::string_view name) noexcept {
   if (name.size() >= 64) return nullptr;
   return std::getenv(Variable{form_of(kind), name}.get());
 }
+
+const char* find_shard() noexcept { return std::getenv(shard_variable); }
 
 void take_attachments(int& argument_count, char** arguments) noexcept {
   int kept = 0;

@@ -8,6 +8,7 @@
 //   --block:NAME=FILE              MIRAGE_BLOCK_NAME
 //   --block-sector-size:NAME=BYTES MIRAGE_BLOCK_SECTOR_SIZE_NAME  unless given 512, of a block device its own
 //   --block-direct:NAME=on|off     MIRAGE_BLOCK_DIRECT_NAME       past the host's page cache (O_DIRECT)
+//   --shard=PLACE                  MIRAGE_SHARD                   from mirage-shards: see shared_net.cpp
 #pragma once
 
 #include <cstdint>
@@ -19,6 +20,9 @@ enum class Attachment : std::uint8_t { net, net_mac, net_mtu, block, block_secto
 
 /// What was given for device `name`, NUL-terminated; nullptr when nothing was.
 [[nodiscard]] const char* find_attachment(Attachment kind, std::string_view name) noexcept;
+
+/// This process's place among several shards, NUL-terminated; nullptr when it runs alone.
+[[nodiscard]] const char* find_shard() noexcept;
 
 /// Moves the options above from the command line to the process's environment.
 void take_attachments(int& argument_count, char** arguments) noexcept;

@@ -45,7 +45,9 @@ BlockFile::~BlockFile() {
 
 Result<void, StartError> BlockFile::open_path(const char* path, BlockGeometry& geometry) noexcept {
   const int flags = O_CLOEXEC | (direct_ ? O_DIRECT : 0);
-  descriptor_ = ::open(path, O_RDWR | flags);
+  const bool shared = find_shard() != nullptr;  // mirage-shards has seen that it is not writable
+  descriptor_ = shared ? -1 : ::open(path, O_RDWR | flags);
+  if (shared) errno = EACCES;
   if (descriptor_ < 0 && (errno == EACCES || errno == EROFS || errno == EPERM)) {
     descriptor_ = ::open(path, O_RDONLY | flags);
     geometry.read_only = true;

@@ -55,6 +55,9 @@ Result<void, StartError> Net::open() noexcept {
   if (source == nullptr) {
     return Failure{StartError{"network '{}' is not attached: add --net:{}=IFACE or --net:{}=@FD", name_, name_, name_}};
   }
+  if (use_ == Use::alone && find_shard() != nullptr) {
+    return Failure{StartError{"network '{}' is configured for one CPU (mirage configure --cpus=many)", name_}};
+  }
   Environment& environment = environment_of(shard());
   auto opened = open_frames(source);
   if (!opened) return Failure{StartError{"network '{}': {}", name_, opened.error().text()}};

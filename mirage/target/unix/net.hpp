@@ -14,8 +14,10 @@ namespace mirage::target::posix {
 
 class Net final : public solo5::FrameDevice {
  public:
+  enum class Use : std::uint8_t { alone, shared };
   /// The device attached as `name` (see attachment.hpp).
-  Net(Shard& shard, std::string_view name) noexcept : FrameDevice(shard), name_(name) {}
+  Net(Shard& shard, std::string_view name, Use use = Use::alone) noexcept
+      : FrameDevice(shard), name_(name), use_(use) {}
   ~Net();
 
   Task<Result<void, StartError>> start();
@@ -28,6 +30,7 @@ class Net final : public solo5::FrameDevice {
   [[noreturn]] void end() noexcept;
 
   std::string_view name_;
+  Use use_;
   int descriptor_ = -1;
 };
 

@@ -54,7 +54,12 @@ Result<FrameDescriptor, StartError> open_interface(const char* name) noexcept {
   ifreq request{};
   std::strcpy(request.ifr_name, name);
   request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
-  if (::ioctl(tap, TUNSETIFF, &request) != 0) {
+  int failed = ::ioctl(tap, TUNSETIFF, &request);
+  if (failed != 0 && errno == EINVAL) {  // the interface was created with several queues
+    request.ifr_flags = static_cast<short>(request.ifr_flags | IFF_MULTI_QUEUE);
+    failed = ::ioctl(tap, TUNSETIFF, &request);
+  }
+  if (failed != 0) {
     const StartError error{"cannot attach to '{}': {}", name, errno == EINVAL ? "it is not a tap" : reason()};
     ::close(tap);
     return Failure{error};

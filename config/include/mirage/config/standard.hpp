@@ -35,10 +35,18 @@ inline Module<Net> netif(std::string name, std::source_location where = std::sou
   return library_module<Net>("network", {}, {{"name", std::move(name)}}, "", where);
 }
 
-/// The network interface of a unikernel that has one.
+/// A network interface that several CPUs share (`mirage run --cpus N`), each with a stack of its own; targets spt and
+/// unix. See doc/shards.md.
+inline Module<Net> shared_netif(std::string name, std::source_location where = std::source_location::current()) {
+  const auto device = library_module<Net>("shared_network", {}, {{"name", std::move(name)}}, "", where);
+  return library_module<Net>("steer", {device.node()}, {}, "", where);
+}
+
+/// The network interface of a unikernel that has one. With `mirage configure --cpus=many` several CPUs may share it.
 inline Module<Net> default_network(std::string name = "service",
                                    std::source_location where = std::source_location::current()) {
-  return netif(std::move(name), where);
+  auto cpus = choice_key("cpus", {"one", "many"}, "CPUs that run the image: one, or as many as run --cpus says", where);
+  return if_(is(cpus, "many"), shared_netif(name, where), netif(name, where), where);
 }
 
 /// The interface with everything that its device lacks supplied in software: checksums, segmentation, gathering.

@@ -2,6 +2,7 @@
 #include <mirage/runtime/start.hpp>
 #include <mirage/target/spt/guest/boot.hpp>
 #include <mirage/target/spt/guest/system_call.hpp>
+#include <mirage/target/spt/guest/wanted.hpp>
 
 extern "C" {
 extern std::byte _end[];                // NOLINT: the linker's name
@@ -12,11 +13,7 @@ extern std::byte mirage_stack_end[];    // initial stack pointer
 [[gnu::section(".note.solo5.abi"), gnu::used]] extern const mirage::target::solo5::AbiNote mirage_abi_note =
     mirage::target::solo5::abi_note(mirage::target::solo5::AbiTarget::spt, mirage::target::spt::abi_version);
 [[gnu::section(".note.mirage"), gnu::used]] extern const mirage::target::solo5::MirageNote mirage_note =
-    mirage::target::solo5::mirage_note(
-        mirage::target::solo5::vnet_header | mirage::target::solo5::many_blocks | mirage::target::solo5::block_flush |
-        mirage::target::solo5::reseed | mirage::target::solo5::fast_clock | mirage::target::solo5::fault_report |
-        mirage::target::solo5::scatter | mirage::target::solo5::segment_udp | mirage::target::solo5::block_discard |
-        mirage::target::solo5::block_limits | mirage::target::solo5::guard_page);
+    mirage::target::solo5::mirage_note(mirage::target::spt::wanted_by_all);
 
 [[noreturn, gnu::no_stack_protector]] void mirage_spt_start(const mirage::target::spt::BootInfo* boot);
 }

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
@@ -19,9 +20,9 @@ using tender::Result;
 
 namespace {
 
-Result<> watch(int epoll, int descriptor, std::uint64_t data) {
+Result<> watch(int epoll, int descriptor, std::uint64_t data, std::uint32_t events = EPOLLIN) {
   epoll_event event{};
-  event.events = EPOLLIN;
+  event.events = events;
   event.data.u64 = data;
   if (::epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event) != 0) {
     return fail("cannot watch descriptor ", descriptor, ": ", Errno{errno});
@@ -29,9 +30,26 @@ Result<> watch(int epoll, int descriptor, std::uint64_t data) {
   return {};
 }
 
+/// The memory that shards share lies where the host likes, outside of guest memory, and is never executable.
+Result<> grant_share(const tender::ShardShare& share, solo5::Extension& extension) {
+  if (share.count == 1) {
+    return {};
+  }
+  void* memory = ::mmap(nullptr, mailbox_size(share.count), PROT_READ | PROT_WRITE, MAP_SHARED, share.memory, 0);
+  if (memory == MAP_FAILED) {
+    return fail("cannot map the memory that shards share: ", Errno{errno});
+  }
+  extension.granted |= solo5::shards;
+  extension.shard_memory = reinterpret_cast<std::uintptr_t>(memory);
+  extension.shard_index = share.index;
+  extension.shard_count = share.count;
+  std::ranges::copy(share.bells, std::begin(extension.shard_bells));
+  return {};
+}
+
 }  // namespace
 
-Result<WaitSet> make_wait_set(const tender::AttachedDevices& devices) {
+Result<WaitSet> make_wait_set(const tender::AttachedDevices& devices, const tender::ShardShare& share) {
   const WaitSet waits{::epoll_create1(EPOLL_CLOEXEC), ::timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC)};
   if (waits.epoll < 0 || waits.timer < 0) {
     return fail("cannot create the wait set: ", Errno{errno});
@@ -47,10 +65,17 @@ Result<WaitSet> make_wait_set(const tender::AttachedDevices& devices) {
       return std::unexpected{watched.error()};
     }
   }
+  if (share.count > 1) {  // edges: nobody reads it, every write is an event
+    const auto watched = watch(waits.epoll, share.bells[share.index], bell_event, EPOLLIN | EPOLLET);
+    if (!watched) {
+      return std::unexpected{watched.error()};
+    }
+  }
   return waits;
 }
 
-Result<Grant> negotiate(const tender::Image& image, const tender::AttachedDevices& devices) {
+Result<Grant> negotiate(const tender::Image& image, const tender::AttachedDevices& devices,
+                        const tender::ShardShare& share) {
   Grant grant;
   if (image.wanted == 0) {
     return grant;
@@ -73,6 +98,9 @@ Result<Grant> negotiate(const tender::Image& image, const tender::AttachedDevice
                       (extension.vnet_devices != 0 && segment_udp ? solo5::segment_udp : 0) |
                       (extension.clock_function != 0 ? solo5::fast_clock : 0));
   extension.granted |= tender::describe_blocks(devices, image.wanted, extension);
+  if (const auto shared = grant_share(share, extension); !shared) {
+    return std::unexpected{shared.error()};
+  }
   if (::getrandom(extension.seed, sizeof extension.seed, 0) != sizeof extension.seed) {
     return fail("cannot get random bytes: ", Errno{errno});
   }

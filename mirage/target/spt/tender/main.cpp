@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: ISC
+#include <array>
 #include <string_view>
 
 #include <fcntl.h>
@@ -27,7 +28,20 @@ struct Guest {
   WaitSet waits;
   Grant grant;
   std::uint64_t memory_end = 0;
+  tender::ShardShare share;
 };
+
+Result<> apply_cpus(void* context, const char* value) {
+  const auto count = tender::parse_cpus(value);
+  if (!count) {
+    return std::unexpected{count.error()};
+  }
+  *static_cast<std::uint16_t*>(context) = *count;
+  return {};
+}
+
+constexpr std::array<tender::ExtraOption, 1> extra_options{
+    {{"--cpus=", "--cpus=N", "run the image N times, on a core and a queue of the tap each", apply_cpus}}};
 
 /// An error about the image, with the image's name in front.
 std::unexpected<tender::Error> about(const char* kernel, const tender::Error& error) {
@@ -56,11 +70,11 @@ Result<> prepare(const tender::Options& options, Guest& guest) {
   if (!devices) {
     return std::unexpected{devices.error()};
   }
-  const auto waits = make_wait_set(*devices);
+  const auto waits = make_wait_set(*devices, guest.share);
   if (!waits) {
     return std::unexpected{waits.error()};
   }
-  const auto grant = negotiate(*image, *devices);
+  const auto grant = negotiate(*image, *devices, guest.share);
   if (!grant) {
     return std::unexpected{grant.error()};
   }
@@ -72,23 +86,54 @@ Result<> prepare(const tender::Options& options, Guest& guest) {
   return write_boot_info(*memory, guest.image, options, guest.waits, guest.grant);
 }
 
+/// Starts the shards, each of which goes on from here, after looking whether image and devices can be shared.
+Result<> share(tender::Options& options, std::uint16_t count, Guest& guest) {
+  if (count == 1) {
+    return {};
+  }
+  const auto kernel = tender::File::open(options.kernel, O_RDONLY | O_NONBLOCK);
+  if (!kernel) {
+    return std::unexpected{kernel.error()};
+  }
+  const auto image = tender::read_image(kernel->get(), solo5::AbiTarget::spt, abi_version);
+  if (!image) {
+    return about(options.kernel, image.error());
+  }
+  if ((image->wanted & solo5::shards) == 0) {
+    return tender::fail(tender::Quoted{options.kernel}, " is configured for one CPU (mirage configure --cpus=many)");
+  }
+  if (const auto checked = tender::check_shareable(options, count); !checked) {
+    return checked;
+  }
+  const auto started = tender::start_shards(options, count, true);
+  if (!started) {
+    return std::unexpected{started.error()};
+  }
+  guest.share = *started;
+  return {};
+}
+
 /// Gives up everything that the guest does not need; after the last step only the guest's system calls work.
 Result<> confine(const Guest& guest) {
-  std::array<int, solo5::manifest_limit + 2> keep;
+  std::array<int, solo5::manifest_limit + 2 + shard_limit> keep;
   std::size_t count = 0;
   keep[count++] = guest.waits.epoll;
   keep[count++] = guest.waits.timer;
   for (const auto& device : guest.devices.all()) {
     keep[count++] = device.descriptor;
   }
+  for (const int bell : guest.share.all_bells()) {
+    keep[count++] = bell;
+  }
   return tender::close_other_descriptors(std::span{keep}.first(count))
       .and_then([] { return tender::drop_privileges(); })
+      .and_then([&] { return guest.share.count > 1 ? tender::end_with_starter() : Result<>{}; })
       .and_then([] { return tender::restrict_process(); })
       .and_then([&] { return install_fault_handler(guest.image, guest.memory_end); })
       .and_then([&] {
         tender::wipe_environment();
         tender::SeccompFilter filter;
-        allow_calls(filter, guest.devices, guest.waits, guest.grant);
+        allow_calls(filter, guest.devices, guest.waits, guest.grant, guest.share);
         return filter.install();
       });
 }
@@ -97,12 +142,13 @@ Result<int> run(std::span<char* const> arguments) {
   if (const auto opened = tender::open_standard_descriptors(); !opened) {
     return std::unexpected{opened.error()};
   }
-  const auto options = tender::parse_options(arguments);
+  std::uint16_t cpus = 1;
+  auto options = tender::parse_options(arguments, extra_options, &cpus);
   if (!options) {
     return std::unexpected{options.error()};
   }
   if (options->help) {
-    tender::print_help(STDOUT_FILENO, program);
+    tender::print_help(STDOUT_FILENO, program, extra_options);
     return 0;
   }
   if (options->version) {
@@ -110,9 +156,10 @@ Result<int> run(std::span<char* const> arguments) {
     return 0;
   }
   Guest guest;
-  const auto ready = tender::check_personality().and_then([&] { return prepare(*options, guest); }).and_then([&] {
-    return confine(guest);
-  });
+  const auto ready = tender::check_personality()
+                         .and_then([&] { return share(*options, cpus, guest); })
+                         .and_then([&] { return prepare(*options, guest); })
+                         .and_then([&] { return confine(guest); });
   if (!ready) {
     return std::unexpected{ready.error()};
   }

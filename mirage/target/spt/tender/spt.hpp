@@ -11,6 +11,7 @@
 #include <tender/memory.hpp>
 #include <tender/options.hpp>
 #include <tender/seccomp.hpp>
+#include <tender/shard.hpp>
 
 /// mirage-spt: runs an image as a sandboxed process. The tender sets up guest memory, descriptors and a system call
 /// filter, then jumps into the image and is never returned to, except to report a fault.
@@ -27,8 +28,8 @@ struct WaitSet {
   int timer = -1;
 };
 
-/// An epoll set with a timer and every network device in it.
-tender::Result<WaitSet> make_wait_set(const tender::AttachedDevices& devices);
+/// An epoll set with a timer, every network device and the shard's bell in it.
+tender::Result<WaitSet> make_wait_set(const tender::AttachedDevices& devices, const tender::ShardShare& share);
 
 /// What the guest is granted beside the base ABI; nothing when its image does not ask.
 struct Grant {
@@ -36,7 +37,8 @@ struct Grant {
   std::uint64_t memory_end = 0;  ///< of the guest
   solo5::Extension extension{};
 };
-tender::Result<Grant> negotiate(const tender::Image& image, const tender::AttachedDevices& devices);
+tender::Result<Grant> negotiate(const tender::Image& image, const tender::AttachedDevices& devices,
+                                const tender::ShardShare& share);
 
 /// Writes boot info, manifest and command line into low memory.
 tender::Result<> write_boot_info(const tender::GuestMemory& memory, const tender::Image& image,
@@ -44,7 +46,7 @@ tender::Result<> write_boot_info(const tender::GuestMemory& memory, const tender
 
 /// The system calls that the guest may make: those of the base ABI and what was granted.
 void allow_calls(tender::SeccompFilter& filter, const tender::AttachedDevices& devices, const WaitSet& waits,
-                 const Grant& grant);
+                 const Grant& grant, const tender::ShardShare& share);
 
 /// Has faults of the guest reported on the console: registers and a backtrace within guest memory.
 tender::Result<> install_fault_handler(const tender::Image& image, std::uint64_t memory_end);

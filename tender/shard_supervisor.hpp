@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: ISC
+#pragma once
+
+#include <array>
+#include <csignal>
+#include <cstddef>
+
+#include <sys/types.h>
+
+#include <mirage/base/mailbox_layout.hpp>
+#include <tender/error.hpp>
+
+namespace mirage::tender {
+
+/// The process that has started shards: passes on what they print and how they end, and signals to them.
+class ShardSupervisor {
+ public:
+  /// Blocks the signals that run() waits for.
+  ShardSupervisor();
+  ShardSupervisor(const ShardSupervisor&) = delete;
+  ShardSupervisor& operator=(const ShardSupervisor&) = delete;
+
+  /// Starts one more. Yields in the new process the descriptor that it prints to, with its signals as they were before;
+  /// here -1.
+  Result<int> start();
+  /// Until all have ended and everything that they printed is out: the first status that is not 0. `confined`: with the
+  /// privileges of shards that dropped theirs.
+  int run(bool confined);
+  void end_all(int signal);
+
+ private:
+  struct One {
+    pid_t process = -1;
+    int output = -1;
+    std::array<char, 1024> line{};  // not ended yet
+    std::size_t size = 0;
+  };
+  void relay(std::size_t index);
+  void flush_line(std::size_t index);
+  void take_signals(int signals);
+  void reap();
+  [[nodiscard]] bool anybody_left() const;
+
+  std::array<One, shard_limit> all_;
+  std::size_t count_ = 0;
+  sigset_t before_{};
+  sigset_t watched_{};
+  int status_ = 0;
+  bool ending_ = false;
+};
+
+}  // namespace mirage::tender
