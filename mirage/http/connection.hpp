@@ -65,6 +65,7 @@ class DateCache {
 template <Flow F, Handler H>
 class Connection {
  public:
+  using Counters = ServerCounters;
   /// Requests that are served in a row before others get their turn.
   static constexpr unsigned burst = 32;
 

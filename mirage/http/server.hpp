@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
 // HTTP/1.1 server: listens, admits connections within its bounds, serves each (see connection.hpp).
-// Not here: TLS (a Tls<Flow> is a Flow), HTTP/2, compression (compress/handler.hpp).
+// Not here: TLS (a Tls<Flow> is a Flow), HTTP/2 (h2/server.hpp), compression (compress/handler.hpp).
 #pragma once
 
 #include <mirage/async/scope.hpp>
@@ -9,15 +9,17 @@
 
 namespace mirage::http {
 
-/// Listens on `port` and serves every connection with `handler` until cancelled or the listener fails.
-template <class TcpType, Handler H>
+/// Listens on `port` and serves every connection with `handler` until cancelled or the listener fails. `C` is what
+/// serves a connection: h2/server.hpp has one for HTTP/2.
+template <class TcpType, Handler H, template <class, class> class C = Connection>
 class Server {
  public:
   using F = typename TcpType::Flow;
+  using Counters = typename C<F, H>::Counters;
   Server(Shard& shard, TcpType& tcp, H& handler, const ServerOptions& options = {}) noexcept
       : shard_(shard), tcp_(tcp), handler_(handler), options_(options) {}
   [[nodiscard]] Shard& shard() noexcept { return shard_; }
-  [[nodiscard]] const ServerCounters& counters() const noexcept { return counters_; }
+  [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
 
   Task<Result<void, ListenError>> serve(Port port) {
     auto listener = tcp_.listen(port, options_.listen);
@@ -43,7 +45,7 @@ class Server {
 
  private:
   static Task<void> serve_connection(Server& server, F flow) {
-    Connection<F, H> connection{std::move(flow), server.handler_, server.options_, server.counters_, server.date_};
+    C<F, H> connection{std::move(flow), server.handler_, server.options_, server.counters_, server.date_};
     if (co_await connection.run() == Step::no_memory) ++server.counters_.errors;
     server.vacancy_.notify_one();
   }
@@ -52,7 +54,7 @@ class Server {
   TcpType& tcp_;
   H& handler_;
   ServerOptions options_;
-  ServerCounters counters_;
+  Counters counters_;
   DateCache date_;
   WaitQueue vacancy_;
 };

@@ -9,7 +9,10 @@ Configuring checks the wiring and the keys; nothing is generated but the build f
   compressed.hpp
   config.cpp
   htdocs
+  http2.hpp
+  http2_compressed.hpp
   main.hpp
+  serve.hpp
   $ find build -not -path '*/config/*' -type f | sort
   build/context.json
   build/spt/include/mirage/keys.hpp
@@ -44,6 +47,7 @@ Configuring checks the wiring and the keys; nothing is generated but the build f
   kv=crunch
   port=8080
   compress=false
+  http2=false
   ipv4=10.0.0.2/24
   ipv4-gateway=10.0.0.1
   dhcp=false
@@ -73,16 +77,17 @@ What was configured is remembered.
   Name      website
   Target    spt: sandboxed process under mirage-spt or stock solo5-spt
   Image     dist/website.spt
-  Modules   network 'service'      Net       config.cpp:14
-            offload                Net       config.cpp:14 <- network 'service'
-            stack                  Stack     config.cpp:14 <- offload
-            crunch 'htdocs'        KvRo      config.cpp:13
-  Jobs      Website                main.hpp  config.cpp:16 <- stack, crunch 'htdocs'
+  Modules   network 'service'      Net       config.cpp:15
+            offload                Net       config.cpp:15 <- network 'service'
+            stack                  Stack     config.cpp:15 <- offload
+            crunch 'htdocs'        KvRo      config.cpp:14
+  Jobs      Website                main.hpp  config.cpp:17 <- stack, crunch 'htdocs'
   Keys      --net                  direct (default)         stack on unix: our own (direct) or the host's (socket) [configure only]
             --cpus                 one (default)            CPUs that run the image: one, or as many as run --cpus says [configure only]
             --kv                   crunch (default)         store of the files: in the image (crunch), or on disk 'data' [configure only]
             --port                 8080                     TCP port to listen on
             --compress             false (default)          compress answers for clients that ask for it (links zlib) [configure only]
+            --http2                false (default)          serve HTTP/2 as well, on the same port (links nghttp2) [configure only]
             --ipv4                 10.0.0.2/24 (default)    own address and network; not used with --dhcp
             --ipv4-gateway         10.0.0.1 (default)       default gateway; 0.0.0.0 for none
             --dhcp                 false (default)          ask the network for address and gateway
@@ -126,6 +131,7 @@ The project's keys are part of the help.
     --kv=VALUE                 store of the files: in the image (crunch), or on disk 'data'; crunch or tar or fat or tree (default: crunch) [configure only]
     --port=VALUE               TCP port to listen on; a number from 0 to 65535 (default: 80)
     --compress                 compress answers for clients that ask for it (links zlib); true or false (default: false) [configure only]
+    --http2                    serve HTTP/2 as well, on the same port (links nghttp2); true or false (default: false) [configure only]
     --ipv4=VALUE               own address and network; not used with --dhcp; an address with its network's length, such as 10.0.0.2/24 (default: 10.0.0.2/24)
     --ipv4-gateway=VALUE       default gateway; 0.0.0.0 for none; an IPv4 address such as 10.0.0.1 (default: 10.0.0.1)
     --dhcp                     ask the network for address and gateway; true or false (default: false)
@@ -169,7 +175,7 @@ Keys: unknown ones, bad values, missing values.
     -> Give an address with its network's length, such as 10.0.0.2/24.
   [2]
   $ mirage configure --net=host
-  mirage: bad value 'host' for key --net (config.cpp:14)
+  mirage: bad value 'host' for key --net (config.cpp:15)
     -> Give direct or socket.
   [2]
   $ mirage configure -t vax
@@ -240,7 +246,10 @@ Cleaning leaves what the user wrote.
   compressed.hpp
   config.cpp
   htdocs
+  http2.hpp
+  http2_compressed.hpp
   main.hpp
+  serve.hpp
   $ mirage clean
   Nothing to clean.
   $ mirage build

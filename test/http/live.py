@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: ISC
 """usage: live.py HTTP_SERVICE
 
-Our HTTP and WebSocket against peers that others wrote: curl, python3-websockets, Python's HTTP server. Loopback only.
+Our HTTP and WebSocket against peers that others wrote: curl, nghttp2's nghttp and h2load, python3-websockets, Python's HTTP server. Loopback only.
 """
 import asyncio
 import gzip
@@ -89,6 +89,23 @@ def check_compression(url):
     assert "Content-Encoding: gzip" in head and "Vary: Accept-Encoding" in head, head
     status = curl("-o", "/dev/null", "-w", "%{http_code}", "-H", "Accept-Encoding: br, identity;q=0", url + "/page")
     assert status == b"406", status
+
+
+def check_http2(url, service):
+    page = b"".join(b"<p>line %d</p>\n" % i for i in range(10_000))
+    known = "--http2-prior-knowledge"
+    assert curl(known, url + "/page") == page
+    assert curl(known, "--compressed", url + "/page") == page
+    head = curl(known, "-i", url + "/user/a%20b").decode()
+    assert head.startswith("HTTP/2 200") and "x-id: a b" in head, head
+    assert curl(known, "-o", "/dev/null", "-w", "%{http_code}", "-X", "DELETE", url + "/user/1") == b"405"
+    body = os.urandom(3_000_000)
+    assert curl(known, "-T", "-", url + "/mirror", stdin=body) == body
+    assert '"DELETE /user/1 HTTP/2.0" 405 ' in service.text()
+    done = subprocess.run(["nghttp", "-n", "-v", url + "/"], capture_output=True, text=True, timeout=30)
+    assert "SETTINGS_MAX_CONCURRENT_STREAMS(0x03):100" in done.stdout and ":status: 200" in done.stdout, done.stdout
+    done = subprocess.run(["h2load", "-n", "2000", "-c", "4", "-m", "50", url + "/page"], capture_output=True, text=True, timeout=120)
+    assert "2000 succeeded, 0 failed, 0 errored" in done.stdout, done.stdout
 
 
 def check_trailers(port):
@@ -206,6 +223,7 @@ def main():
     try:
         check_server(f"http://127.0.0.1:{port}", site)
         check_compression(f"http://127.0.0.1:{port}")
+        check_http2(f"http://127.0.0.1:{port}", site)
         check_trailers(port)
         asyncio.run(check_websocket_server(f"ws://127.0.0.1:{port}/chat"))
     except BaseException:

@@ -14,6 +14,7 @@
 #include <mirage/http/client.hpp>
 #include <mirage/http/compress/decoder.hpp>
 #include <mirage/http/compress/handler.hpp>
+#include <mirage/http/h2/server.hpp>
 #include <mirage/http/proxy.hpp>
 #include <mirage/http/router.hpp>
 #include <mirage/http/server.hpp>
@@ -123,7 +124,7 @@ Task<int> serve(SocketStack& stack, Port port, std::string_view name) {
   LoggedAccess access{stack.shard().logger("access"), AccessFormat::combined};
   using Handler = compress::Compressed<Router<Site>>;
   Handler handler{stack.shard(), router};
-  Server<SocketTcp, Handler> server{
+  h2::Server<SocketTcp, Handler> server{
       stack.shard(), stack.tcp(), handler, {.maximum_body = UINT64_MAX, .listen = {}, .access_log = &access}};
   co_return co_await server.serve(port) ? 0 : 1;
 }
