@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <compare>
 #include <cstdint>
 #include <optional>
@@ -46,25 +47,21 @@ struct IpAddress {
   std::array<std::uint8_t, 16> octets{};
   constexpr auto operator<=>(const IpAddress&) const = default;
   constexpr bool operator==(const IpAddress& other) const noexcept {
-    return high() == other.high() && low() == other.low();
+    const Words a = std::bit_cast<Words>(octets), b = std::bit_cast<Words>(other.octets);
+    return a[0] == b[0] && a[1] == b[1];
   }
   constexpr IpAddress() noexcept = default;
-  constexpr IpAddress(Ipv4Address v4) noexcept {  // NOLINT: widening is implicit on purpose
-    octets[10] = octets[11] = 0xff;
-    for (unsigned i = 0; i < 4; ++i) octets[12 + i] = static_cast<std::uint8_t>(v4.value >> (24 - 8 * i));
-  }
+  constexpr IpAddress(Ipv4Address v4) noexcept  // NOLINT: widening is implicit on purpose
+      : octets(std::bit_cast<std::array<std::uint8_t, 16>>(Words{0, swap(0xffff'0000'0000 | v4.value)})) {}
   /// The eight groups of an IPv6 address, each the high half of `high` first.
   [[nodiscard]] static constexpr IpAddress of(std::uint64_t high, std::uint64_t low) noexcept {
     IpAddress address;
-    for (unsigned i = 0; i < 8; ++i) {
-      address.octets[i] = static_cast<std::uint8_t>(high >> (56 - 8 * i));
-      address.octets[8 + i] = static_cast<std::uint8_t>(low >> (56 - 8 * i));
-    }
+    address.octets = std::bit_cast<std::array<std::uint8_t, 16>>(Words{swap(high), swap(low)});
     return address;
   }
   /// The first and the last 64 bits in host order.
-  [[nodiscard]] constexpr std::uint64_t high() const noexcept { return load(0); }
-  [[nodiscard]] constexpr std::uint64_t low() const noexcept { return load(8); }
+  [[nodiscard]] constexpr std::uint64_t high() const noexcept { return swap(std::bit_cast<Words>(octets)[0]); }
+  [[nodiscard]] constexpr std::uint64_t low() const noexcept { return swap(std::bit_cast<Words>(octets)[1]); }
   [[nodiscard]] constexpr bool is_v4() const noexcept { return high() == 0 && low() >> 32 == 0xffff; }
   /// Precondition: is_v4().
   [[nodiscard]] constexpr Ipv4Address v4() const noexcept { return {static_cast<std::uint32_t>(low())}; }
@@ -92,10 +89,10 @@ struct IpAddress {
   [[nodiscard]] static constexpr std::optional<IpAddress> parse(std::string_view text) noexcept;
 
  private:
-  [[nodiscard]] constexpr std::uint64_t load(std::size_t at) const noexcept {
-    std::uint64_t value = 0;
-    for (std::size_t i = 0; i < 8; ++i) value = value << 8 | octets[at + i];
-    return value;
+  using Words = std::array<std::uint64_t, 2>;
+  /// Between network and host order. No loop over octets: where the compiler optimises for size it stays one.
+  [[nodiscard]] static constexpr std::uint64_t swap(std::uint64_t value) noexcept {
+    return std::endian::native == std::endian::little ? std::byteswap(value) : value;
   }
 };
 
