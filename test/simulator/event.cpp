@@ -63,6 +63,14 @@ void shrink_segment_size(Tcb& tcb, std::uint16_t segment_size) noexcept {
   take_through_bytes(tcb);
   net::tcp::shrink_segment_size(tcb, segment_size);
 }
+std::uint32_t accept_early(Tcb& tcb, std::uint32_t length, Time now) noexcept {
+  take_through_bytes(tcb);
+  return net::tcp::accept_early(tcb, length, now);
+}
+void synchronise_again(Tcb& tcb) noexcept {
+  take_through_bytes(tcb);
+  net::tcp::synchronise_again(tcb);
+}
 void written(Tcb& tcb, std::uint32_t bytes) noexcept {
   take_through_bytes(tcb);
   net::tcp::written(tcb, bytes);
