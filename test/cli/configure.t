@@ -201,7 +201,7 @@ On several CPUs an image has an interface that they share, where the target has 
   shared_network 'service': mirage::target::posix::SharedNet
   steer: mirage::device::Steer
   $ mirage configure -t hvt --cpus=many
-  mirage: config.cpp:14: target hvt has no module 'shared_network'
+  mirage: config.cpp:15: target hvt has no module 'shared_network'
     -> Targets that have it: spt, unix.
   [1]
   $ mirage configure -t spt --cpus=many -q && mirage run --cpus 2 --net service=tap0 --dry-run | sed 's|^.*/||'

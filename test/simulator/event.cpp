@@ -67,10 +67,6 @@ std::uint32_t accept_early(Tcb& tcb, std::uint32_t length, Time now) noexcept {
   take_through_bytes(tcb);
   return net::tcp::accept_early(tcb, length, now);
 }
-void synchronise_again(Tcb& tcb) noexcept {
-  take_through_bytes(tcb);
-  net::tcp::synchronise_again(tcb);
-}
 void written(Tcb& tcb, std::uint32_t bytes) noexcept {
   take_through_bytes(tcb);
   net::tcp::written(tcb, bytes);
