@@ -188,9 +188,15 @@ void Tcp::challenge(Connection& connection) noexcept {
 
 void Tcp::expired(Connection& connection) noexcept {
   const Time now = shard_.now();
+  const bool was_packed = connection.is_packed();
   if (!unpack(connection)) return connection.Timer::arm(shard_.timers(), now + constant::shortage_retry);
-  // Armed for what is done meanwhile (see arm()): whether that still happens must not show, so nothing follows.
-  if (next_deadline(connection.tcb()) > now) return arm(connection);
+  // Armed for what is done meanwhile (see arm()): nothing follows. Packing leaves the timer alone, too: armed anew, it
+  // would come in another order among those of one tick.
+  if (next_deadline(connection.tcb()) > now) {
+    arm(connection);
+    if (was_packed) rest(connection);
+    return;
+  }
   if (connection.tcb().deadlines.retransmit <= now) ++counters_.timeouts;
   const std::uint16_t before = connection.tcb().send.segment_size;
   const bool asked =
@@ -277,9 +283,6 @@ void Tcp::pack_idle() noexcept {
     if (connection == nullptr) return;
     connection->packed = tcp::pack(connection->tcb());
     if (connection->packed == nullptr) return;  // it takes part again after its next event
-    // A timer that is still armed for what is long done would unpack it.
-    const Time deadline = next_deadline(connection->tcb());
-    deadline == never ? connection->disarm() : connection->Timer::arm(shard_.timers(), deadline);
     works_.give_back(std::exchange(connection->work, nullptr));
   }
 }
