@@ -19,7 +19,6 @@ namespace {
 using wire::EthernetHeader;
 
 constexpr std::uint16_t vlan_tag = 0x8100;
-constexpr std::size_t vlan_tag_size = 4;
 constexpr std::uint16_t dhcp_client_port = 68;     // RFC 2131 4.1
 constexpr std::uint16_t dhcpv6_client_port = 546;  // RFC 8415 7.2
 

@@ -13,12 +13,16 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 
 #include <mirage/base/bytes.hpp>
 #include <mirage/base/random.hpp>
 
 namespace mirage::device {
+
+/// What IEEE 802.1Q puts behind the addresses.
+inline constexpr std::size_t vlan_tag_size = 4;
 
 struct Verdict {
   enum class Kind : std::uint8_t {

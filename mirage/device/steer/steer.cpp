@@ -13,13 +13,12 @@ namespace {
 /// A message is the offload metadata, ten bytes, and the frame.
 constexpr std::size_t meta_size = 10;
 constexpr std::size_t largest_frame = 65535 + ethernet_header_size + 4;  // tagged
-constexpr std::size_t vlan_tag_size = 4;
 /// Two bytes more than a multiple of 16: aligns the IP header behind Ethernet's.
 constexpr std::uint32_t receive_headroom = 34;
 
 using Meta = std::array<std::byte, meta_size>;
 
-Meta pack(const Offload& offload) noexcept {
+Meta pack(const mirage::Offload& offload) noexcept {
   Meta out{};
   out[0] = static_cast<std::byte>((offload.needs_checksum ? 1 : 0) | (offload.checksum_valid ? 2 : 0));
   out[1] = static_cast<std::byte>(offload.segmentation);
@@ -31,13 +30,13 @@ Meta pack(const Offload& offload) noexcept {
 }
 
 /// False for a kind of segmentation that there is not. Everything else is checked against the frame by device/offload.
-bool unpack(Bytes meta, Offload& offload) noexcept {
+bool unpack(Bytes meta, mirage::Offload& offload) noexcept {
   const auto flags = std::to_integer<unsigned>(meta[0]);
   const auto segmentation = std::to_integer<std::uint8_t>(meta[1]);
-  if (segmentation > static_cast<std::uint8_t>(Offload::Segmentation::udp)) return false;
+  if (segmentation > static_cast<std::uint8_t>(mirage::Offload::Segmentation::udp)) return false;
   offload = {.needs_checksum = (flags & 1) != 0,
              .checksum_valid = (flags & 2) != 0,
-             .segmentation = static_cast<Offload::Segmentation>(segmentation),
+             .segmentation = static_cast<mirage::Offload::Segmentation>(segmentation),
              .checksum_start = load_little<std::uint16_t>(meta, 2),
              .checksum_offset = load_little<std::uint16_t>(meta, 4),
              .segment_size = load_little<std::uint16_t>(meta, 6),
@@ -166,7 +165,7 @@ std::size_t Steer::receive(std::span<ReceivedFrame> frames) noexcept {
 
 bool Steer::take(MailboxReceiver& from, std::uint32_t size, ReceivedFrame& frame) noexcept {
   Meta meta;
-  Offload offload;
+  mirage::Offload offload;
   const bool possible = size >= meta_size + wire::EthernetHeader::size && size <= meta_size + largest_frame;
   if (possible) from.copy(0, meta);
   if (!possible || !unpack(meta, offload)) {
