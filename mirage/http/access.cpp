@@ -36,6 +36,17 @@ void append_fields(TextWriter& out, const AccessRecord& record) noexcept {
 
 }  // namespace
 
+AccessRecord access_record(const Request& request, std::uint16_t status, std::uint64_t body_bytes) noexcept {
+  return {.peer = request.peer,
+          .method = request.method_text,
+          .target = request.target,
+          .version = request.version,
+          .status = status,
+          .body_bytes = body_bytes,
+          .referer = request.header("referer").value_or(""),
+          .user_agent = request.header("user-agent").value_or("")};
+}
+
 void append_quoted(TextWriter& out, std::string_view text) noexcept {
   out.append('"');
   for (const char c : text) {

@@ -27,6 +27,10 @@ struct AccessRecord {
   std::string_view user_agent;
 };
 
+/// What is known of an answer from its request: all but the times.
+[[nodiscard]] AccessRecord access_record(const Request& request, std::uint16_t status,
+                                         std::uint64_t body_bytes) noexcept;
+
 /// Where records go. Called within the connection's task: must not wait.
 class AccessLog {
  public:

@@ -171,16 +171,11 @@ class Connection {
   }
 
   void log(const Request& request, std::uint16_t status, std::uint64_t bytes, Time started) noexcept {
-    options_.access_log->record({.peer = link_.flow.peer(),
-                                 .method = request.method_text,
-                                 .target = request.target,
-                                 .version = request.version,
-                                 .status = status,
-                                 .body_bytes = bytes,
-                                 .finished = shard().wall(),
-                                 .duration = shard().now() - started,
-                                 .referer = request.header("referer").value_or(""),
-                                 .user_agent = request.header("user-agent").value_or("")});
+    AccessRecord record = access_record(request, status, bytes);
+    record.peer = link_.flow.peer();  // of a refused head there is no request
+    record.finished = shard().wall();
+    record.duration = shard().now() - started;
+    options_.access_log->record(record);
   }
 
   Task<Step> serve_one(std::size_t head_size) {

@@ -109,16 +109,10 @@ class Connection final : private SessionOwner {
 
   void log(const Request& request, std::uint16_t status, std::uint64_t bytes, Time started) noexcept {
     if (http_.access_log == nullptr) return;
-    http_.access_log->record({.peer = request.peer,
-                              .method = request.method_text,
-                              .target = request.target,
-                              .version = request.version,
-                              .status = status,
-                              .body_bytes = bytes,
-                              .finished = shard().wall(),
-                              .duration = shard().now() - started,
-                              .referer = request.header("referer").value_or(""),
-                              .user_agent = request.header("user-agent").value_or("")});
+    AccessRecord record = access_record(request, status, bytes);
+    record.finished = shard().wall();
+    record.duration = shard().now() - started;
+    http_.access_log->record(record);
   }
 
   static Scope* stop(Response& response) noexcept { return response.source ? response.source->stop() : nullptr; }
