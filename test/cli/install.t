@@ -6,6 +6,7 @@ An installed copy needs nothing of the source tree.
   bin:
   mirage
   mirage-hvt
+  mirage-shards
   mirage-spt
   mirage-usernet
 
