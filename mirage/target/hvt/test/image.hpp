@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include <mirage/target/hvt/abi.hpp>
+#include <mirage/target/solo5/test/console.hpp>
 
 namespace probe {
 
@@ -40,26 +41,6 @@ void call(hvt::Hypercall number, Call& structure) {
 inline void print(std::string_view text) {
   hvt::PutsCall puts{address(text.data()), text.size()};
   call(hvt::Hypercall::puts, puts);
-}
-
-inline void print(std::uint64_t number) {
-  char digits[20];
-  std::size_t first = sizeof digits;
-  do {
-    digits[--first] = static_cast<char>('0' + number % 10);
-    number /= 10;
-  } while (number != 0);
-  print(std::string_view{digits + first, sizeof digits - first});
-}
-
-/// Ends the image with status 2 when `condition` does not hold.
-inline void expect(bool condition, std::string_view what) {
-  if (!condition) {
-    print("FAILED: ");
-    print(what);
-    print("\n");
-    exit(2);
-  }
 }
 
 /// What the image does; its result is the exit status.

@@ -7,6 +7,7 @@
 #include <span>
 #include <string_view>
 
+#include <mirage/target/solo5/test/console.hpp>
 #include <mirage/target/spt/abi.hpp>
 
 namespace probe {
@@ -34,26 +35,6 @@ inline long address(const void* pointer) { return static_cast<long>(reinterpret_
 }
 
 inline void print(std::string_view text) { call(1, 1, address(text.data()), static_cast<long>(text.size())); }
-
-inline void print(std::uint64_t number) {
-  char digits[20];
-  std::size_t first = sizeof digits;
-  do {
-    digits[--first] = static_cast<char>('0' + number % 10);
-    number /= 10;
-  } while (number != 0);
-  print(std::string_view{digits + first, sizeof digits - first});
-}
-
-/// Ends the image with status 2 when `condition` does not hold.
-inline void expect(bool condition, std::string_view what) {
-  if (!condition) {
-    print("FAILED: ");
-    print(what);
-    print("\n");
-    exit(2);
-  }
-}
 
 /// What the image does; its result is the exit status. `words` is the command line.
 int run(const spt::BootInfo& boot, std::string_view command_line);
