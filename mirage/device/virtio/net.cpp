@@ -23,17 +23,6 @@ constexpr std::uint64_t feature_host_uso = bit(56);  // VIRTIO 1.3
 // Configuration, section 5.1.4.
 constexpr std::uint32_t config_mac = 0;
 constexpr std::uint32_t config_mtu = 10;
-// Header, section 5.1.6.
-constexpr std::size_t at_flags = 0;
-constexpr std::size_t at_type = 1;
-constexpr std::size_t at_header_length = 2;
-constexpr std::size_t at_segment_size = 4;
-constexpr std::size_t at_checksum_start = 6;
-constexpr std::size_t at_checksum_offset = 8;
-constexpr std::size_t at_buffers = 10;
-constexpr std::uint8_t flag_needs_checksum = 1;
-constexpr std::uint8_t flag_data_valid = 2;
-constexpr std::uint8_t ecn = 0x80;
 
 constexpr std::uint16_t default_mtu = 1500;
 constexpr std::uint16_t least_mtu = 68;  // RFC 791
@@ -42,69 +31,7 @@ constexpr std::uint32_t largest_segment = 65535 + ethernet_header_size;
 constexpr std::size_t referenced_buffers = SliceList::capacity - 1;
 constexpr std::size_t maximum_buffers = referenced_buffers + large_capacity / frame_capacity;
 
-constexpr std::uint8_t type_of(Offload::Segmentation segmentation) noexcept {
-  switch (segmentation) {
-    case Offload::Segmentation::tcp4:
-      return 1;
-    case Offload::Segmentation::tcp6:
-      return 4;
-    case Offload::Segmentation::udp:
-      return 5;
-    case Offload::Segmentation::none:
-      break;
-  }
-  return 0;
-}
-
-/// False for an unknown type.
-constexpr bool segmentation_of(std::uint8_t type, Offload::Segmentation& out) noexcept {
-  switch (type & ~ecn) {
-    case 0:
-      out = Offload::Segmentation::none;
-      return true;
-    case 1:
-      out = Offload::Segmentation::tcp4;
-      return true;
-    case 4:
-      out = Offload::Segmentation::tcp6;
-      return true;
-    case 5:
-      out = Offload::Segmentation::udp;
-      return true;
-    default:
-      return false;
-  }
-}
-
 }  // namespace
-
-void NetHeader::write(MutableBytes out, const Offload& offload) noexcept {
-  std::ranges::fill(out, std::byte{0});
-  if (!offload.needs_checksum) return;
-  store_little<std::uint8_t>(out, at_flags, flag_needs_checksum);
-  store_little<std::uint8_t>(out, at_type, type_of(offload.segmentation));
-  store_little(out, at_header_length, offload.header_length);
-  store_little(out, at_segment_size, offload.segment_size);
-  store_little(out, at_checksum_start, offload.checksum_start);
-  store_little(out, at_checksum_offset, offload.checksum_offset);
-}
-
-bool NetHeader::read(Bytes header, std::size_t frame_size, Offload& offload) noexcept {
-  const auto flags = load_little<std::uint8_t>(header, at_flags);
-  offload.needs_checksum = (flags & flag_needs_checksum) != 0;
-  offload.checksum_valid = (flags & flag_data_valid) != 0;
-  offload.header_length = load_little<std::uint16_t>(header, at_header_length);
-  offload.segment_size = load_little<std::uint16_t>(header, at_segment_size);
-  offload.checksum_start = load_little<std::uint16_t>(header, at_checksum_start);
-  offload.checksum_offset = load_little<std::uint16_t>(header, at_checksum_offset);
-  if (!segmentation_of(load_little<std::uint8_t>(header, at_type), offload.segmentation)) return false;
-  if (offload.needs_checksum) {
-    const std::size_t end = std::size_t{offload.checksum_start} + offload.checksum_offset + sizeof(std::uint16_t);
-    if (offload.checksum_start < ethernet_header_size || end > frame_size) return false;
-  }
-  // Segments are rebuilt with the checksum of each: one without the other makes no sense (section 5.1.6.4.1).
-  return offload.segmentation == Offload::Segmentation::none || (offload.segment_size != 0 && offload.needs_checksum);
-}
 
 NetDevice::~NetDevice() {
   if (transport_ != nullptr) transport_->set_status(Status::reset);
@@ -133,7 +60,7 @@ void NetDevice::describe(const Negotiated& negotiated) noexcept {
       negotiated.has(feature_mtu) ? read_field<std::uint16_t>(*transport_, config_mtu) : default_mtu;
   capabilities_.mtu = mtu < least_mtu ? default_mtu : mtu;
   merge_ = negotiated.has(feature_merge);
-  header_size_ = transport_->modern() || merge_ ? NetHeader::size : NetHeader::legacy_size;
+  header_size_ = transport_->modern() || merge_ ? VnetHeader::size : VnetHeader::legacy_size;
   split_header_ = !transport_->modern() && !negotiated.has(Feature::any_layout);
   capabilities_.gather = true;
   capabilities_.transmit_checksum = negotiated.has(feature_checksum);
@@ -217,7 +144,7 @@ bool NetDevice::begin_frame(Slice first) noexcept {
     return false;
   }
   std::memcpy(partial_header_.data(), first.data(), header_size_);
-  const auto buffers = merge_ ? load_little<std::uint16_t>(partial_header_, at_buffers) : std::uint16_t{1};
+  const auto buffers = merge_ ? load_little<std::uint16_t>(partial_header_, VnetHeader::buffers_at) : std::uint16_t{1};
   if (buffers == 0 || buffers > maximum_buffers) {
     // The rest of such a frame cannot be told from the next one's: its buffers are skipped, as many as it claims.
     ++statistics_.bad_merge;
@@ -268,10 +195,12 @@ bool NetDevice::finish_frame(ReceivedFrame& frame) noexcept {
     ++statistics_.short_frame;
     return false;
   }
-  if (!NetHeader::read(partial_header_, partial_.data.byte_count(), partial_.offload)) {
+  const auto offload = VnetHeader::read(partial_header_, partial_.data.byte_count());
+  if (!offload) {
     ++statistics_.bad_offload;
     return false;
   }
+  partial_.offload = *offload;
   if (!negotiated(partial_.offload)) {
     ++statistics_.not_negotiated;
     return false;
@@ -323,10 +252,10 @@ std::size_t NetDevice::gather(TransmitSlot& slot, std::span<Segment> segments) n
   TransmitFrame& frame = slot.frame;
   std::size_t count = 0;
   if (!split_header_ && frame.header && frame.header.headroom() >= header_size_) {
-    NetHeader::write(frame.header.grow_front(static_cast<std::uint32_t>(header_size_)), frame.offload);
+    VnetHeader::write(frame.header.grow_front(static_cast<std::uint32_t>(header_size_)), frame.offload);
   } else {
     const MutableBytes header = std::span(slot.header).first(header_size_);
-    NetHeader::write(header, frame.offload);
+    VnetHeader::write(header, frame.offload);
     segments[count++] = readable(header);
   }
   if (!frame.header.empty()) segments[count++] = readable(std::as_const(frame.header).bytes());

@@ -14,18 +14,9 @@
 #include <mirage/async/shard.hpp>
 #include <mirage/device/virtio/queue.hpp>
 #include <mirage/module/net.hpp>
+#include <mirage/module/vnet_header.hpp>
 
 namespace mirage::virtio {
-
-/// struct virtio_net_hdr: 12 bytes, 10 on legacy devices without mergeable buffers.
-struct NetHeader {
-  static constexpr std::size_t size = 12;
-  static constexpr std::size_t legacy_size = 10;
-
-  static void write(MutableBytes out, const Offload& offload) noexcept;
-  /// False when a field does not fit a frame of `frame_size` bytes; `offload` is then unspecified.
-  [[nodiscard]] static bool read(Bytes header, std::size_t frame_size, Offload& offload) noexcept;
-};
 
 class NetDevice {
  public:
@@ -76,7 +67,7 @@ class NetDevice {
   struct TransmitSlot {
     TransmitFrame frame;
     std::uint16_t next_free = no_slot;
-    std::array<std::byte, NetHeader::size> header{};  ///< used when the frame has no headroom for it
+    std::array<std::byte, VnetHeader::size> header{};  ///< used when the frame has no headroom for it
   };
   enum class Outcome : std::uint8_t { sent, dropped, full };
 
@@ -99,7 +90,7 @@ class NetDevice {
   NetCapabilities capabilities_;
   Queue receive_;
   Queue transmit_;
-  std::size_t header_size_ = NetHeader::size;
+  std::size_t header_size_ = VnetHeader::size;
   bool merge_ = false;
   bool coalesce_tcp4_ = false;
   bool coalesce_tcp6_ = false;
@@ -113,7 +104,7 @@ class NetDevice {
   std::uint16_t first_transmit_ = no_slot;
   // A frame whose buffers have not all arrived.
   ReceivedFrame partial_;
-  std::array<std::byte, NetHeader::size> partial_header_{};
+  std::array<std::byte, VnetHeader::size> partial_header_{};
   MutableSlice partial_tail_;  ///< what does not fit into the list of slices is copied together
   std::uint16_t partial_left_ = 0;
   bool partial_dropped_ = false;

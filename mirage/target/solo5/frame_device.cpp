@@ -9,44 +9,14 @@ namespace mirage::target::solo5 {
 
 namespace {
 
-constexpr std::uint8_t needs_checksum_flag = 1;
-constexpr std::uint8_t data_valid_flag = 2;
-constexpr std::uint8_t ecn_bit = 0x80;
 constexpr std::uint32_t largest_segment = 65535 + ethernet_header_size;
-constexpr std::uint32_t vnet_size = 10;
+constexpr std::uint32_t vnet_size = VnetHeader::legacy_size;
 /// Room for the vnet header in front of a received frame; two bytes more than a multiple of 16, which aligns the IP
 /// header behind the 14 bytes of Ethernet's.
 constexpr std::uint32_t receive_headroom = 34;
 constexpr std::size_t small_frame = frame_capacity - receive_headroom;
 /// The host offers no event for room in its queue; frames that it refused are offered again this much later.
 constexpr Duration retry_after = std::chrono::microseconds{100};
-
-constexpr Offload::Segmentation segmentation_of(std::uint8_t type) noexcept {
-  switch (type & ~ecn_bit) {
-    case 1:
-      return Offload::Segmentation::tcp4;
-    case 4:
-      return Offload::Segmentation::tcp6;
-    case 5:
-      return Offload::Segmentation::udp;
-    default:
-      return Offload::Segmentation::none;
-  }
-}
-
-constexpr std::uint8_t type_of(Offload::Segmentation segmentation) noexcept {
-  switch (segmentation) {
-    case Offload::Segmentation::tcp4:
-      return 1;
-    case Offload::Segmentation::tcp6:
-      return 4;
-    case Offload::Segmentation::udp:
-      return 5;
-    case Offload::Segmentation::none:
-      break;
-  }
-  return 0;
-}
 
 }  // namespace
 
@@ -91,33 +61,8 @@ long FrameDevice::receive_bytes() noexcept {
   if (rest_) pieces[count++] = {rest_.tail().data(), rest_.tail().size()};
   const long size = read(std::span{pieces}.first(count));
   if (header == 0 || size <= 0) return size;
-  std::memcpy(&received_header_, first_.tail().data() - header, sizeof received_header_);
+  std::memcpy(received_header_.data(), first_.tail().data() - header, received_header_.size());
   return std::max(size - static_cast<long>(header), 0L);
-}
-
-/// Fields of the host's header that do not fit the frame make it unusable.
-bool FrameDevice::read_header(const VnetHeader& header, std::size_t frame_size, Offload& offload) noexcept {
-  offload.needs_checksum = (header.flags & needs_checksum_flag) != 0;
-  offload.checksum_valid = (header.flags & data_valid_flag) != 0;
-  offload.segmentation = segmentation_of(header.segmentation);
-  offload.checksum_start = header.checksum_start;
-  offload.checksum_offset = header.checksum_offset;
-  offload.segment_size = header.segment_size;
-  offload.header_length = header.header_length;
-  if (offload.needs_checksum) {
-    const std::size_t end = std::size_t{header.checksum_start} + header.checksum_offset + sizeof(std::uint16_t);
-    if (header.checksum_start < ethernet_header_size || end > frame_size) return false;
-  }
-  return offload.segmentation == Offload::Segmentation::none || (header.segment_size != 0 && offload.needs_checksum);
-}
-
-FrameDevice::VnetHeader FrameDevice::make_header(const Offload& offload) noexcept {
-  return {.flags = offload.needs_checksum ? needs_checksum_flag : std::uint8_t{0},
-          .segmentation = type_of(offload.segmentation),
-          .header_length = offload.header_length,
-          .segment_size = offload.segment_size,
-          .checksum_start = offload.needs_checksum ? offload.checksum_start : std::uint16_t{0},
-          .checksum_offset = offload.needs_checksum ? offload.checksum_offset : std::uint16_t{0}};
 }
 
 FrameDevice::Outcome FrameDevice::receive(ReceivedFrame& frame) noexcept {
@@ -127,9 +72,13 @@ FrameDevice::Outcome FrameDevice::receive(ReceivedFrame& frame) noexcept {
   const auto size = static_cast<std::size_t>(result);
   frame.data.clear();
   frame.offload = {};
-  if (vnet_ && !read_header(received_header_, size, frame.offload)) {
-    ++statistics_.bad_offload;
-    return Outcome::dropped;
+  if (vnet_) {
+    const auto offload = VnetHeader::read(received_header_, size);
+    if (!offload) {
+      ++statistics_.bad_offload;
+      return Outcome::dropped;
+    }
+    frame.offload = *offload;
   }
   return deliver(frame, size);
 }
@@ -181,9 +130,12 @@ std::size_t FrameDevice::poll(std::span<ReceivedFrame> frames) noexcept {
 /// once more. A frame without the headroom gets it as a piece of its own.
 long FrameDevice::write_gathered(TransmitFrame& frame) noexcept {
   if (!vnet_) return write_pieces({}, frame);
-  const VnetHeader header = make_header(frame.offload);
-  if (frame.header.headroom() < vnet_size) return write_pieces(std::as_bytes(std::span{&header, 1}), frame);
-  std::memcpy(frame.header.grow_front(vnet_size).data(), &header, sizeof header);
+  if (frame.header.headroom() < vnet_size) {
+    std::array<std::byte, vnet_size> header;
+    VnetHeader::write(header, frame.offload);
+    return write_pieces(header, frame);
+  }
+  VnetHeader::write(frame.header.grow_front(vnet_size), frame.offload);
   const long result = write_pieces({}, frame);
   frame.header.remove_prefix(vnet_size);
   return result;

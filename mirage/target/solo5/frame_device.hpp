@@ -5,8 +5,11 @@
 // plain frames.
 #pragma once
 
+#include <array>
+
 #include <mirage/async/shard.hpp>
 #include <mirage/module/net.hpp>
+#include <mirage/module/vnet_header.hpp>
 #include <mirage/target/solo5/manifest.hpp>
 
 namespace mirage::target::solo5 {
@@ -66,19 +69,6 @@ class FrameDevice {
  private:
   enum class Outcome : std::uint8_t { done, dropped, again };
 
-  /// struct virtio_net_hdr without num_buffers (VIRTIO 1.2 section 5.1.6), in the host's byte order.
-  struct VnetHeader {
-    std::uint8_t flags;
-    std::uint8_t segmentation;
-    std::uint16_t header_length;
-    std::uint16_t segment_size;
-    std::uint16_t checksum_start;
-    std::uint16_t checksum_offset;
-  };
-  static_assert(sizeof(VnetHeader) == 10);
-
-  [[nodiscard]] static VnetHeader make_header(const Offload& offload) noexcept;
-  [[nodiscard]] static bool read_header(const VnetHeader& header, std::size_t frame_size, Offload& offload) noexcept;
   [[nodiscard]] bool refill() noexcept;
   [[nodiscard]] long receive_bytes() noexcept;
   [[nodiscard]] Outcome receive(ReceivedFrame& frame) noexcept;
@@ -95,7 +85,7 @@ class FrameDevice {
   Statistics statistics_;
   MutableSlice first_;  // the next frame goes here ...
   MutableSlice rest_;   // ... and what is longer here
-  VnetHeader received_header_{};
+  std::array<std::byte, VnetHeader::legacy_size> received_header_{};
   std::size_t budget_ = 1;  // frames that the next poll looks for
   Timer retry_;             // wakes the loop when the host's queue was full
 };
