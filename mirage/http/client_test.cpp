@@ -6,6 +6,7 @@
 
 #include <mirage/http/client.hpp>
 #include <mirage/http/connection_test.hpp>
+#include <mirage/http/mirror_test.hpp>
 #include <mirage/http/pipe_test.hpp>
 #include <mirage/http/server.hpp>
 
@@ -53,18 +54,6 @@ struct Counted final : BodySource {
   std::size_t left;
 };
 
-struct Echoing final : BodySource {
-  Echoing(Shard& s, Body& b) : shard_(s), body(b) {}
-  Shard& shard() { return shard_; }
-  Task<Result<SliceList, BodyError>> next() noexcept override {
-    auto part = co_await body.read();
-    if (!part) co_return Failure{BodyError::failed};
-    co_return std::move(*part);
-  }
-  Shard& shard_;
-  Body& body;
-};
-
 struct App {
   Shard& shard() { return shard_; }
   Task<Response> operator()(const Request& request, Body& body) {
@@ -78,7 +67,7 @@ struct App {
     }
     if (request.path == "/echo") {
       Response response;
-      response.source = std::make_unique<Echoing>(shard_, body);
+      response.source = std::make_unique<Mirror>(shard_, body);
       co_return response;
     }
     if (request.path == "/refuse") co_return Response::text(403, "no\n");

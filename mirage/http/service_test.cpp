@@ -7,6 +7,7 @@
 #include <doctest/doctest.h>
 
 #include <mirage/http/connection_test.hpp>
+#include <mirage/http/mirror_test.hpp>
 #include <mirage/http/router.hpp>
 
 using namespace mirage;
@@ -15,28 +16,12 @@ using namespace mirage::http::test;
 
 namespace {
 
-/// Sends back the body of the request while it arrives, and its trailers behind it.
-struct Mirror {
-  struct Source final : BodySource {
-    Source(Shard& s, Body& b) : shard_(s), body(b) {}
-    Shard& shard() { return shard_; }
-    Task<Result<SliceList, BodyError>> next() noexcept override {
-      auto part = co_await body.read();
-      if (!part) co_return Failure{BodyError::failed};
-      co_return std::move(*part);
-    }
-    const HeaderBlock* trailers() noexcept override {
-      for (const Header field : body.trailers()) (void)block.add(field.name, field.value);
-      return &block;
-    }
-    Shard& shard_;
-    Body& body;
-    HeaderBlock block;
-  };
+/// Answers with the body of the request while it arrives, and its trailers behind it.
+struct Reflect {
   void attach(Shard& s) { shard = &s; }
   Response operator()(const Request&, Body& body) {
     Response response;
-    response.source = std::make_unique<Source>(*shard, body);
+    response.source = std::make_unique<Mirror>(*shard, body);
     return response;
   }
   Shard* shard = nullptr;
@@ -51,7 +36,7 @@ TEST_CASE("a body is sent back while it arrives, with its trailers, RFC 9110 sec
   for (std::size_t piece = 1; piece <= request.size(); piece += piece < 40 ? 1 : 31) {
     Script script;
     for (std::size_t at = 0; at < request.size(); at += piece) script.input.push_back(request.substr(at, piece));
-    Mirror mirror;
+    Reflect mirror;
     const std::string answer = converse(mirror, script);
     CHECK(count(answer, "Transfer-Encoding: chunked\r\n") == 1);
     CHECK(answer.ends_with("0\r\nDigest: d\r\nServer-Timing: t\r\n\r\n"));
@@ -60,14 +45,14 @@ TEST_CASE("a body is sent back while it arrives, with its trailers, RFC 9110 sec
   Script script;
   script.input = {"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n",
                   "1\r\nx\r\n0\r\nDigest: d\r\n\r\n"};
-  Mirror mirror;
+  Reflect mirror;
   CHECK(converse(mirror, script).ends_with("1\r\nx\r\n0\r\n\r\n"));
 }
 
 TEST_CASE("the interim response comes before the final one's head, also when a source reads the body") {
   Script script;
   script.input = {"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n", "xyz"};
-  Mirror mirror;
+  Reflect mirror;
   const std::string answer = converse(mirror, script);
   CHECK(answer.starts_with("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n"));
   CHECK(answer.ends_with("\r\n\r\n3\r\nxyz\r\n0\r\n\r\n"));

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: ISC
 // What live.py talks to, on the host's sockets:
-//   http_service serve PORT NAME           a site with a router, streamed bodies, compression and a WebSocket that
-//   echoes http_service balance PORT BACKENDS     a load balancer in front of such sites http_service fetch URL writes
-//   the body, decoded http_service chat URL COUNT            sends COUNT messages to a WebSocket that echoes, and
-//   closes it
+// - http_service serve PORT NAME: a site with a router, streamed bodies, compression and a WebSocket that echoes
+// - http_service balance PORT BACKENDS: a load balancer in front of such sites
+// - http_service fetch URL: writes the body, decoded
+// - http_service chat URL COUNT: sends COUNT messages to a WebSocket that echoes, and closes it
 #include <charconv>
 #include <cstdio>
 #include <memory>
@@ -15,6 +15,7 @@
 #include <mirage/http/compress/decoder.hpp>
 #include <mirage/http/compress/handler.hpp>
 #include <mirage/http/h2/server.hpp>
+#include <mirage/http/mirror_test.hpp>
 #include <mirage/http/proxy.hpp>
 #include <mirage/http/router.hpp>
 #include <mirage/http/server.hpp>
@@ -42,22 +43,6 @@ struct EchoSession {
   }
 };
 
-struct Mirror final : BodySource {
-  Mirror(Shard& s, Body& b) : shard(s), body(b) {}
-  Task<Result<SliceList, BodyError>> next() noexcept override {
-    auto part = co_await body.read();
-    if (!part) co_return Failure{BodyError::failed};
-    co_return std::move(*part);
-  }
-  const HeaderBlock* trailers() noexcept override {
-    for (const Header field : body.trailers()) (void)fields.add(field.name, field.value);
-    return &fields;
-  }
-  Shard& shard;
-  Body& body;
-  HeaderBlock fields;
-};
-
 class Site {
  public:
   Site(Shard& shard, std::string_view name) noexcept : shard_(shard), name_(name) {}
@@ -69,7 +54,7 @@ class Site {
   }
   Response mirror(const Request&, const PathParameters&, Body& body) {
     Response response;
-    response.source = std::make_unique<Mirror>(shard_, body);
+    response.source = std::make_unique<test::Mirror>(shard_, body);
     return response;
   }
   Response page(const Request&, const PathParameters&, Body&) { return Response::text(200, page_, "text/html"); }

@@ -7,6 +7,7 @@
 
 #include <mirage/http/h2/h2_test.hpp>
 #include <mirage/http/h2/server.hpp>
+#include <mirage/http/mirror_test.hpp>
 
 using namespace mirage;
 using namespace mirage::http;
@@ -27,23 +28,6 @@ struct Endless final : BodySource {
   Shard& shard_;
   std::size_t left;
   std::size_t& pulled;
-};
-
-struct Mirror final : BodySource {
-  Mirror(Shard& s, Body& b) : shard_(s), body(b) {}
-  Shard& shard() { return shard_; }
-  Task<Result<SliceList, BodyError>> next() noexcept override {
-    auto part = co_await body.read();
-    if (!part) co_return Failure{BodyError::failed};
-    co_return std::move(*part);
-  }
-  const HeaderBlock* trailers() noexcept override {
-    for (const Header field : body.trailers()) (void)fields.add(field.name, field.value);
-    return &fields;
-  }
-  Shard& shard_;
-  Body& body;
-  HeaderBlock fields;
 };
 
 /// One application for both versions.

@@ -6,7 +6,7 @@
 
 #include <doctest/doctest.h>
 
-#include <mirage/net/tcp/bench_test.hpp>
+#include <mirage/net/tcp/flow_test.hpp>
 
 namespace mirage::net::tcp {
 
@@ -29,9 +29,7 @@ struct Established {
     bench.step();
     own = bench.ip.sent.back().header.sequence + 1;
     bench.arrive({.sequence = 101, .acknowledgement = own, .from = from});
-    auto awaiter = listener.accept();
-    REQUIRE(awaiter.await_ready());
-    flow.emplace(*awaiter.await_resume());
+    flow.emplace(test::take(listener));
   }
   /// A question and its answer: true when both came through within a turn.
   bool asks(Bench& bench) {

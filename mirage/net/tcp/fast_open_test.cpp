@@ -4,7 +4,7 @@
 
 #include <doctest/doctest.h>
 
-#include <mirage/net/tcp/bench_test.hpp>
+#include <mirage/net/tcp/flow_test.hpp>
 
 namespace mirage::net::tcp {
 
@@ -12,6 +12,8 @@ namespace {
 
 using test::Bench;
 using test::Given;
+using test::read;
+using test::take;
 
 constexpr std::uint8_t S = Flags::syn, A = Flags::ack, F = Flags::fin, R = Flags::rst;
 
@@ -28,23 +30,6 @@ std::string text_of(const test::SentSegment& segment) {
   std::string out;
   for (const std::byte byte : segment.payload) out += static_cast<char>(byte);
   return out;
-}
-
-std::string read(Flow& flow) {
-  auto awaiter = flow.read();
-  if (!awaiter.await_ready()) return "(nothing)";
-  const auto slices = awaiter.await_resume();
-  std::string out;
-  if (slices) {
-    for (const Slice& slice : *slices) out += slice.text();
-  }
-  return out;
-}
-
-Flow take(Listener& listener) {
-  auto awaiter = listener.accept();
-  REQUIRE(awaiter.await_ready());
-  return *awaiter.await_resume();
 }
 
 /// Nobody is there to be accepted.

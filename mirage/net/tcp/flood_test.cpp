@@ -6,8 +6,8 @@
 
 #include <doctest/doctest.h>
 
-#include <mirage/net/tcp/bench_test.hpp>
 #include <mirage/net/tcp/cookie.hpp>
+#include <mirage/net/tcp/flow_test.hpp>
 
 namespace mirage::net::tcp {
 
@@ -15,6 +15,8 @@ namespace {
 
 using test::Bench;
 using test::Given;
+using test::read;
+using test::take;
 
 constexpr std::uint8_t S = Flags::syn, A = Flags::ack, F = Flags::fin, R = Flags::rst;
 
@@ -51,23 +53,6 @@ void flood(Bench& bench, std::uint32_t count) {
                   .source = Ipv4Address::of(10, 9, static_cast<std::uint8_t>(i >> 8), 1)});
   }
   bench.step();
-}
-
-std::string read(Flow& flow) {
-  auto awaiter = flow.read();
-  if (!awaiter.await_ready()) return "(nothing)";
-  const auto slices = awaiter.await_resume();
-  std::string out;
-  if (slices) {
-    for (const Slice& slice : *slices) out += slice.text();
-  }
-  return out;
-}
-
-Flow take(Listener& listener) {
-  auto awaiter = listener.accept();
-  REQUIRE(awaiter.await_ready());
-  return *awaiter.await_resume();
 }
 
 const Tcb& tcb_of(Bench& bench, Port port) {

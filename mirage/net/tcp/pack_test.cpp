@@ -5,7 +5,7 @@
 
 #include <doctest/doctest.h>
 
-#include <mirage/net/tcp/bench_test.hpp>
+#include <mirage/net/tcp/flow_test.hpp>
 #include <mirage/net/tcp/pack.hpp>
 #include <mirage/net/tcp/serialise.hpp>
 #include <mirage/net/tcp/trace_test.hpp>
@@ -14,42 +14,19 @@ namespace mirage::net::tcp {
 
 namespace {
 
+using test::accept;
 using test::Bench;
 using test::Given;
+using test::read;
 using test::Trace;
+using test::write;
 
-constexpr std::uint8_t S = Flags::syn, A = Flags::ack, F = Flags::fin, R = Flags::rst;
+constexpr std::uint8_t A = Flags::ack, F = Flags::fin, R = Flags::rst;
 
 std::array<std::byte, serialised_size> bytes_of(const Tcb& tcb) {
   std::array<std::byte, serialised_size> bytes;
   serialise(tcb, bytes);
   return bytes;
-}
-
-Flow accept(Bench& bench, Listener& listener, Port port = 4000) {
-  bench.arrive({.flags = S, .sequence = 100, .from = port});
-  bench.step();
-  bench.arrive({.sequence = 101, .acknowledgement = bench.ip.sent.back().header.sequence + 1, .from = port});
-  bench.step();
-  auto awaiter = listener.accept();
-  REQUIRE(awaiter.await_ready());
-  return *awaiter.await_resume();
-}
-
-std::string read(Flow& flow) {
-  auto awaiter = flow.read();
-  if (!awaiter.await_ready()) return "(nothing)";
-  const auto slices = awaiter.await_resume();
-  std::string out;
-  if (slices) {
-    for (const Slice& slice : *slices) out += slice.text();
-  }
-  return slices ? out : "(error)";
-}
-
-bool write(Flow& flow, std::string_view text) {
-  auto awaiter = flow.write(as_bytes(text));
-  return awaiter.await_ready() && awaiter.await_resume().has_value();
 }
 
 /// Ten connections of which two are not packed; each was asked and has answered.
@@ -70,7 +47,7 @@ struct Ten {
     });
     bench.arrive({.sequence = 101, .acknowledgement = ours, .payload = as_bytes("question"), .from = port});
     CHECK(read(flows[i]) == "question");
-    CHECK(write(flows[i], "answer"));
+    CHECK(write(flows[i], as_bytes("answer")));
     bench.step();
     CHECK(as_text(bench.ip.sent.back().payload) == "answer");
     bench.arrive({.sequence = 109, .acknowledgement = ours + 6, .from = port});
@@ -138,7 +115,7 @@ TEST_CASE("beyond the bound idle connections are packed, longest idle first, and
   SUBCASE("a reset at the right place") {
     bench.arrive({.flags = R, .sequence = 109, .from = 4000});
     CHECK(bench.tcp.connections() == 9);
-    CHECK(read(flows[0]) == "(error)");
+    CHECK(read(flows[0]) == "(connection reset by peer)");
   }
   SUBCASE("the application aborts") {
     flows[3].abort();

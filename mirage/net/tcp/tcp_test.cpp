@@ -6,14 +6,17 @@
 
 #include <mirage/async/scope.hpp>
 #include <mirage/async/sleep.hpp>
-#include <mirage/net/tcp/bench_test.hpp>
+#include <mirage/net/tcp/flow_test.hpp>
 
 namespace mirage::net::tcp {
 
 namespace {
 
+using test::accept;
 using test::Bench;
 using test::Given;
+using test::read;
+using test::write;
 
 constexpr std::uint8_t S = Flags::syn, A = Flags::ack, F = Flags::fin, R = Flags::rst;
 
@@ -26,39 +29,11 @@ std::vector<std::byte> text(std::size_t size) {
   return bytes;
 }
 
-/// Opens a connection from the peer's `port` and accepts it.
-Flow accept(Bench& bench, Listener& listener, Port port = 4000, std::uint16_t window = 60000) {
-  bench.arrive({.flags = S, .sequence = 100, .window = window, .from = port});
-  bench.step();
-  REQUIRE(bench.ip.sent.back().header.flags == (S | A));
-  const std::uint32_t theirs = bench.ip.sent.back().header.sequence;
-  bench.arrive({.sequence = 101, .acknowledgement = theirs + 1, .window = window, .from = port});
-  bench.step();
-  auto awaiter = listener.accept();
-  REQUIRE(awaiter.await_ready());
-  return *awaiter.await_resume();
-}
-
 /// Sequence number of our first byte.
 std::uint32_t our_first(Bench& bench) {
   std::uint32_t first = 0;
   bench.tcp.each_tcb([&](const Tcb& tcb) { first = tcb.send.initial.value + 1; });
   return first;
-}
-
-std::string read(Flow& flow) {
-  auto awaiter = flow.read();
-  if (!awaiter.await_ready()) return "(nothing)";
-  const auto slices = awaiter.await_resume();
-  if (!slices) return std::string("(") + std::string(to_string(slices.error())) + ")";
-  std::string out;
-  for (const Slice& slice : *slices) out += slice.text();
-  return out;
-}
-
-bool write(Flow& flow, Bytes bytes) {
-  auto awaiter = flow.write(bytes);
-  return awaiter.await_ready() && awaiter.await_resume().has_value();
 }
 
 }  // namespace
