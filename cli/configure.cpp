@@ -18,9 +18,10 @@
 
 namespace mirage::cli {
 
+using Json = nlohmann::ordered_json;
+
 namespace {
 
-using Json = nlohmann::ordered_json;
 using plan::Error;
 
 /// "--port=8080" and "--port" "8080" as settings; a switch needs no value.

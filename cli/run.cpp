@@ -13,9 +13,9 @@
 
 namespace mirage::cli {
 
-namespace {
-
 using Json = nlohmann::ordered_json;
+
+namespace {
 
 std::string where_to_connect(const Forward& forward) {
   const std::string host =

@@ -17,10 +17,11 @@
 
 namespace mirage::cli {
 
+using Json = nlohmann::ordered_json;
+
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
 
 constexpr std::size_t head_size = 64 * 1024;
 constexpr std::size_t piece_size = std::size_t{1} << 20;

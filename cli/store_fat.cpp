@@ -12,12 +12,6 @@ namespace mirage::cli {
 
 namespace {
 
-/// "fat: the volume is ..." is the store's own; the place says which image.
-std::string_view without_prefix(std::string_view text) {
-  constexpr std::string_view prefix = "fat: ";
-  return text.starts_with(prefix) ? text.substr(prefix.size()) : text;
-}
-
 /// The store is constructed before the image that refers to it.
 template <class Store>
 struct FatHolder {
@@ -34,12 +28,13 @@ class FatImage final : private FatHolder<Store>, public KvImage<Store> {
   explicit FatImage(ImageFile& file, More... more)
       : FatHolder<Store>(file, more...), KvImage<Store>(file, FatHolder<Store>::store), file_(file) {
     const auto started = file_.await(FatHolder<Store>::store.start());
-    if (!started) file_.fail(without_prefix(started.error().text()));
+    if (!started) file_.fail(without_prefix(started.error().text(), "fat: "));
   }
 
   StoreReport check() override {
     store::FatCheck<ImageFile> check{file_.shard(), file_};
-    if (const auto started = file_.await(check.start()); !started) file_.fail(without_prefix(started.error().text()));
+    if (const auto started = file_.await(check.start()); !started)
+      file_.fail(without_prefix(started.error().text(), "fat: "));
     const auto found = file_.await(check.check());
     StoreReport report;
     if (!found) {
@@ -86,7 +81,7 @@ class FatFormat final : public StoreFormat {
       file.fail("no entropy for the volume's id");
     store::DiskOf<ImageFile> disk{file.shard(), file};
     const auto made = file.await(store::fat::format(disk, options));
-    if (!made) file.fail(without_prefix(made.error().text()));
+    if (!made) file.fail(without_prefix(made.error().text(), "fat: "));
   }
   [[nodiscard]] std::unique_ptr<StoreImage> open(ImageFile& file) const override {
     if (file.geometry().read_only) return std::make_unique<FatImage<store::FatReader<ImageFile>>>(file);

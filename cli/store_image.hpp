@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <config/error.hpp>
@@ -30,6 +31,11 @@ class HostEnvironment final : public Environment {
   [[nodiscard]] std::size_t memory() const noexcept override { return std::size_t{256} << 20; }
   void write_console(std::string_view) noexcept override {}
 };
+
+/// "fat: the volume is ..." is the store's own way to say it; here the place says which image.
+[[nodiscard]] constexpr std::string_view without_prefix(std::string_view text, std::string_view prefix) noexcept {
+  return text.starts_with(prefix) ? text.substr(prefix.size()) : text;
+}
 
 /// The image's file as a Block. Flush is fdatasync(). Locked against others who do so.
 class ImageFile {

@@ -9,12 +9,6 @@ namespace mirage::cli {
 
 namespace {
 
-/// "tar: the archive is ..." is the store's own; the place says which image.
-std::string_view without_prefix(std::string_view text) {
-  constexpr std::string_view prefix = "tar: ";
-  return text.starts_with(prefix) ? text.substr(prefix.size()) : text;
-}
-
 /// The store is constructed before the image that refers to it.
 template <class Store>
 struct TarHolder {
@@ -32,7 +26,7 @@ class TarImage final : private TarHolder<Store>, public KvImage<Store> {
   explicit TarImage(ImageFile& file, More... more)
       : Holder(file, more...), KvImage<Store>(file, Holder::store), file_(file) {
     const auto started = file_.await(Holder::store.start());
-    if (!started) file_.fail(without_prefix(started.error().text()));
+    if (!started) file_.fail(without_prefix(started.error().text(), "tar: "));
   }
 
   /// Whoever got here has read all headers.

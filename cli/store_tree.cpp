@@ -11,12 +11,6 @@ namespace {
 
 using Tree = store::Tree<ImageFile>;
 
-/// "tree: the device is ..." is the store's own; the place says which image.
-std::string_view without_prefix(std::string_view text) {
-  constexpr std::string_view prefix = "tree: ";
-  return text.starts_with(prefix) ? text.substr(prefix.size()) : text;
-}
-
 /// The store is constructed before the image that refers to it.
 struct TreeHolder {
   explicit TreeHolder(ImageFile& file) : tree(file.shard(), file, {.cache_bytes = std::size_t{32} << 20}) {}
@@ -27,7 +21,7 @@ class TreeImage final : private TreeHolder, public KvImage<Tree> {
  public:
   explicit TreeImage(ImageFile& file) : TreeHolder(file), KvImage(file, tree), file_(file) {
     const auto started = file_.await(tree.start());
-    if (!started) file_.fail(without_prefix(started.error().text()));
+    if (!started) file_.fail(without_prefix(started.error().text(), "tree: "));
   }
 
   StoreReport check() override {
@@ -73,7 +67,8 @@ class TreeFormat final : public StoreFormat {
     const auto formatted = file.await(tree.store().format(id, force));
     if (formatted) return;
     const bool is_taken = formatted.error().text().contains("not blank");
-    file.fail(without_prefix(formatted.error().text()), is_taken ? "--force makes a new store in its place." : "");
+    file.fail(without_prefix(formatted.error().text(), "tree: "),
+              is_taken ? "--force makes a new store in its place." : "");
   }
   [[nodiscard]] std::unique_ptr<StoreImage> open(ImageFile& file) const override {
     return std::make_unique<TreeImage>(file);

@@ -18,9 +18,9 @@
 
 namespace mirage::cli {
 
-namespace {
-
 using Json = nlohmann::ordered_json;
+
+namespace {
 
 /// The address of a line "  at 0x..." (also "#3 0x..." and "rip=0x..."); empty: none.
 std::string address_of(const std::string& line) {

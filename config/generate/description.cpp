@@ -12,7 +12,7 @@ namespace mirage::plan {
 
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 std::string value_of(const PlannedKey& planned) {
   if (!planned.value) return "(required at run time)";
@@ -67,27 +67,27 @@ std::string describe_text(const Plan& plan, const std::vector<std::string>& libr
 }
 
 std::string describe_json(const Plan& plan, const std::vector<std::string>& libraries) {
-  Json modules = Json::array();
+  OrderedJson modules = OrderedJson::array();
   for (const auto& instance : plan.instances) {
-    Json needs = Json::array();
+    OrderedJson needs = OrderedJson::array();
     for (const std::size_t need : instance.needs) needs.push_back(plan.instances[need].variable);
-    Json module{{"id", instance.variable}, {"title", instance.title},   {"kind", instance.kind},
-                {"type", instance.type},   {"header", instance.header}, {"place", instance.place},
-                {"needs", needs}};
+    OrderedJson module{{"id", instance.variable}, {"title", instance.title},   {"kind", instance.kind},
+                       {"type", instance.type},   {"header", instance.header}, {"place", instance.place},
+                       {"needs", needs}};
     if (!instance.device.empty()) module["device"] = {{"type", instance.device}, {"name", instance.device_name}};
     modules.push_back(std::move(module));
   }
-  Json keys = Json::array();
+  OrderedJson keys = OrderedJson::array();
   for (const auto& planned : plan.keys) {
     keys.push_back({{"name", planned.key.name},
                     {"type", planned.key.type},
-                    {"value", planned.value ? Json(*planned.value) : Json(nullptr)},
+                    {"value", planned.value ? OrderedJson(*planned.value) : OrderedJson(nullptr)},
                     {"given", planned.given},
                     {"configure_only", planned.key.configure_only},
                     {"doc", planned.key.doc},
                     {"place", planned.key.place}});
   }
-  const Json all{
+  const OrderedJson all{
       {"name", plan.name}, {"target", plan.target->name}, {"image", "dist/" + plan.image()}, {"modules", modules},
       {"keys", keys},      {"libraries", libraries}};
   return all.dump(2) + "\n";

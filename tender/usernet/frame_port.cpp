@@ -15,7 +15,6 @@ using tender::fail;
 
 namespace {
 
-constexpr std::size_t ethernet_header = 14;
 constexpr std::size_t arp_frame = ethernet_header + 28;   // RFC 826 for Ethernet and IPv4
 constexpr std::size_t ipv4_frame = ethernet_header + 20;  // RFC 791
 /// Room for messages in the kernel. Best effort: net.core.wmem_max bounds it for all but root.

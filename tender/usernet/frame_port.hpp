@@ -13,8 +13,9 @@ namespace mirage::usernet {
 
 using tender::Result;
 
+inline constexpr std::size_t ethernet_header = 14;
 /// Longest frame in either direction: an Ethernet header and the largest IP packet that libslirp sends.
-inline constexpr std::size_t maximum_frame = 65535 + 14;
+inline constexpr std::size_t maximum_frame = 65535 + ethernet_header;
 
 /// What the port did not deliver.
 struct FrameCounters {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: ISC
 #include <cstdint>
 
+#include <tender/usernet/frame_port.hpp>
 #include <tender/usernet/guard.hpp>
 
 namespace mirage::usernet {
 
 namespace {
 
-constexpr std::size_t ethernet_header = 14;
 constexpr std::size_t ipv4_header = 20;
 constexpr std::uint8_t icmp = 1, tcp = 6, udp = 17;
 constexpr Port dhcp_server = 67;

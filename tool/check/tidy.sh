@@ -26,16 +26,20 @@ def bare(command):
     for word in words[1:]:
         if skip: skip = False
         elif word in ('-o', '-MF', '-MT', '-MQ'): skip = True
-        elif word not in ('-c', '-MD', '-MMD') and not word.endswith('.cpp') and 'clang++' not in word: kept.append(word)
+        elif word not in ('-c', '-MD', '-MMD') and not word.endswith(('.cpp', '.cxx')) and 'clang++' not in word: kept.append(word)
     return kept
 core, units, seen = None, {}, set()
-for entry in json.load(open(f'{build}/compile_commands.json')):
-    path = os.path.relpath(os.path.join(entry['directory'], entry['file']), root)
+def compiled():  # (path, command); a unity file stands for those that it includes
+    for entry in json.load(open(f'{build}/compile_commands.json')):
+        file = os.path.join(entry['directory'], entry['file'])
+        together = re.findall(r'^#include "(.*\.cpp)"', open(file).read(), re.M) if '/Unity/' in file else [file]
+        for path in together: yield os.path.relpath(path, root), entry['command']
+for path, command in compiled():
     if not wanted.match(path): continue
-    if path == 'mirage/async/shard.cpp': core = bare(entry['command'])
+    if path == 'mirage/async/shard.cpp': core = bare(command)
     if path in seen or (only and path not in only): continue
     seen.add(path)
-    flags = shlex.join(bare(entry['command']))
+    flags = shlex.join(bare(command))
     print(path, flags)
     units.setdefault(flags, {}).setdefault(os.path.dirname(path), []).append(path)
 def parts(folders, size=45):  # whole folders, some forty files together

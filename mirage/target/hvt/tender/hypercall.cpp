@@ -17,8 +17,6 @@ using mirage::tender::AttachedDevice;
 using mirage::tender::fail;
 using mirage::tender::GuestAddress;
 using mirage::tender::Hex;
-template <class T>
-using TenderResult = mirage::tender::Result<T>;
 
 namespace {
 

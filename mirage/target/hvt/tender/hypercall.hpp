@@ -15,6 +15,10 @@
 
 namespace mirage::target::hvt {
 
+/// `Result` alone would be the guest side's here.
+template <class T>
+using TenderResult = mirage::tender::Result<T>;
+
 /// The guest's last call.
 struct Halt {
   int status = 0;

@@ -7,8 +7,6 @@ namespace {
 
 using mirage::tender::Error;
 using mirage::tender::fail;
-template <class T>
-using TenderResult = mirage::tender::Result<T>;
 
 constexpr std::uint8_t signal_abort = 6;
 constexpr std::uint8_t signal_fault = 11;
