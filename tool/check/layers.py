@@ -17,6 +17,10 @@ LAYERS = {
     "mirage/module": ["mirage/base", "mirage/async"],
     "mirage/module/check": ["mirage/base", "mirage/async", "mirage/module"],
     "mirage/device": DEVICE,
+    # What two devices share, no device itself: blocks with a tag for each, and headers.
+    "mirage/device/tagged": DEVICE,
+    "mirage/device/checksum": DEVICE + ["mirage/device/tagged"],
+    "mirage/device/crypt": DEVICE + ["mirage/device/tagged"],
     "mirage/net/ethernet": DEVICE,
     "mirage/net/ip": DEVICE,
     "mirage/net/udp": DEVICE,

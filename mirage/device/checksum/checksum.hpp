@@ -5,7 +5,8 @@
 // for each batch of writes.
 #pragma once
 
-#include <mirage/device/checksum/core.hpp>
+#include <mirage/device/checksum/scheme.hpp>
+#include <mirage/device/tagged/core.hpp>
 
 namespace mirage::device {
 
@@ -18,7 +19,7 @@ class Checksum {
     std::size_t tables = 64;      ///< blocks of 4 KiB in memory, each for 252 KiB of data
   };
   Checksum(Shard& shard, B& disk, const Options& options) noexcept
-      : disk_(disk), port_(shard, disk), core_(port_, options.tables), options_(options) {}
+      : disk_(disk), port_(shard, disk), core_(port_, scheme_, options.tables), options_(options) {}
   Checksum(const Checksum&) = delete;
   Checksum& operator=(const Checksum&) = delete;
   [[nodiscard]] Shard& shard() const noexcept { return core_.shard(); }
@@ -39,14 +40,15 @@ class Checksum {
   auto write(std::uint64_t sector, Bytes bytes) { return core_.write(sector, bytes); }
   auto flush() { return core_.flush(); }
 
-  using Counters = checksum::Counters;
+  using Counters = tagged::Counters;
   [[nodiscard]] const Counters& counters() const noexcept { return core_.counters(); }
   void visit_counters(CounterVisitor& visitor) const noexcept { visitor.counters("checksum", counters_of(counters())); }
 
  private:
   B& disk_;
   BlockPortOf<B> port_;
-  checksum::Core core_;
+  checksum::Scheme scheme_;
+  tagged::Core core_;
   Options options_;
 };
 

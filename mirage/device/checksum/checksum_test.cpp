@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: ISC
-#include <cstdlib>
-#include <random>
 #include <string>
 
 #include <doctest/doctest.h>
@@ -9,50 +7,30 @@
 #include <mirage/device/checksum/checksum.hpp>
 #include <mirage/device/power_cut/power_cut.hpp>
 #include <mirage/device/ramdisk/ramdisk.hpp>
+#include <mirage/device/tagged/disk_test.hpp>
 #include <mirage/module/check/block.hpp>
-#include <mirage/module/check/virtual_environment.hpp>
 #include <mirage/wire/crc.hpp>
 
 using namespace mirage;
 using device::Checksum;
-using device::CutExplorer;
 using device::PowerCut;
+using disk_test::content;
+using disk_test::is_one_of;
+using disk_test::start;
+using disk_test::World;
+using disk_test::write;
 
 namespace {
 
-struct World {
-  check::VirtualEnvironment environment;
-  Shard shard{environment};
+/// For the cuts: at every edge of a table's sectors and of a group.
+struct Kind {
+  using World = disk_test::World;
+  static constexpr std::array<std::uint64_t, disk_test::places> where{0, 1, 62, 63, 64, 300, 503, 504, 505};
+  template <class B>
+  static Checksum<B> disk(World& world, B& below) {
+    return Checksum<B>{world.shard, below, {.create = true, .tables = 0}};
+  }
 };
-
-template <class B>
-std::string start(Shard& shard, Checksum<B>& disk) {
-  const auto started = run(shard, disk.start());
-  return !started ? "not run" : *started ? "" : std::string{started->error().text()};
-}
-
-/// A sector of this number's content.
-std::vector<std::byte> content(std::uint32_t seed, std::size_t size = 512) {
-  std::vector<std::byte> bytes(size);
-  for (std::size_t i = 0; i < size; ++i) bytes[i] = static_cast<std::byte>(seed * 31 + i * 7 + i / 256);
-  for (std::size_t at = 0; seed != 0 && at < size; at += 512)
-    store_little(MutableBytes{bytes}, at, seed + static_cast<std::uint32_t>(at));
-  if (seed == 0) std::ranges::fill(bytes, std::byte{});
-  return bytes;
-}
-
-template <class D>
-BlockResult write(Shard& shard, D& disk, std::uint64_t sector, std::uint32_t seed, std::size_t size = 512) {
-  return *run(shard, disk.write(sector, content(seed, size)));
-}
-
-/// Whether the sector can be read, and holds one of these.
-template <class D>
-bool is_one_of(Shard& shard, D& disk, std::uint64_t sector, const std::vector<std::uint32_t>& seeds) {
-  std::vector<std::byte> bytes(512);
-  if (!run(shard, disk.read(sector, bytes)).value()) return false;
-  return std::ranges::any_of(seeds, [&](std::uint32_t seed) { return bytes == content(seed); });
-}
 
 constexpr std::uint64_t one_group = 66 * 8;  // 63 blocks of data
 
@@ -69,11 +47,11 @@ TEST_CASE("checksum: the polynomial, zeros, and places") {
   CHECK(sum_of(1, 2, unit) != sum_of(1, 3, unit));
   CHECK(sum_of(1, 2, unit) != sum_of(2, 2, unit));
   CHECK(sum_of(1, 2, content(0)) == 0);
-  using device::checksum::Layout;
-  CHECK(Layout{.blocks = 4}.data_blocks() == 1);
-  CHECK(Layout{.blocks = 66}.data_blocks() == 63);
-  CHECK(Layout{.blocks = 67}.data_blocks() == 63);
-  CHECK(Layout{.blocks = 68}.data_blocks() == 64);
+  using device::checksum::table_shape;
+  CHECK(table_shape.data_blocks(4) == 1);
+  CHECK(table_shape.data_blocks(66) == 63);
+  CHECK(table_shape.data_blocks(67) == 63);
+  CHECK(table_shape.data_blocks(68) == 64);
 }
 
 TEST_CASE("checksum: conforms") {
@@ -264,130 +242,12 @@ TEST_CASE("checksum: after a failed write or flush nothing more is written, and 
   }
 }
 
-namespace {
-
-/// MIRAGE_CUT_FACTOR=10 looks longer.
-std::uint32_t operations(std::uint32_t count) {
-  const char* factor = std::getenv("MIRAGE_CUT_FACTOR");
-  return factor == nullptr ? count : count * static_cast<std::uint32_t>(std::max(1, std::atoi(factor)));
-}
-
-constexpr std::uint64_t places = 9;
-constexpr std::array<std::uint64_t, places> where{0, 1, 62, 63, 64, 300, 503, 504, 505};
-
-/// What each place may hold: what was last flushed, and what was written since.
-struct Model {
-  std::array<std::vector<std::uint32_t>, places> may{};
-  Model() { may.fill({0}); }
-};
-
-/// Writes and flushes; `models[n]` is what may be there from event n of the record on.
-void work(World& world, PowerCut& below, std::uint32_t seed, std::uint32_t count, Model model,
-          std::vector<std::pair<std::size_t, Model>>& models) {
-  std::mt19937 random{seed};
-  Checksum disk{world.shard, below, {.create = true}};
-  REQUIRE(start(world.shard, disk) == "");
-  std::uint32_t next = seed * 1'000 + 1;
-  models.emplace_back(below.events(), model);
-  for (std::uint32_t i = 0; i < count; ++i) {
-    if (random() % 3 == 0) {
-      REQUIRE(run(world.shard, disk.flush())->has_value());
-      for (auto& may : model.may) may = {may.back()};
-      models.emplace_back(below.events(), model);
-      continue;
-    }
-    const std::size_t place = random() % places;
-    model.may[place].push_back(next);
-    models.emplace_back(below.events(), model);
-    REQUIRE(write(world.shard, disk, where[place], next++));
-  }
-}
-
-bool all_allowed(Shard& shard, Checksum<device::CutImage>& disk, const Model& model) {
-  for (std::size_t place = 0; place < places; ++place) {
-    if (!is_one_of(shard, disk, where[place], model.may[place])) return false;
-  }
-  return true;
-}
-
-/// Tries images of every cut.
-std::size_t explore(World& world, const PowerCut& below, const std::vector<std::pair<std::size_t, Model>>& models,
-                    std::size_t variant_step) {
-  CutExplorer explorer{world.shard, below, 1, 4};
-  std::size_t tried = 0;
-  std::size_t current = 0;
-  while (explorer.advance()) {
-    if (explorer.event() < models.front().first) continue;  // it is being formatted
-    while (current + 1 < models.size() && models[current + 1].first <= explorer.event()) ++current;
-    for (std::size_t variant = 0; variant < explorer.variants(); variant += variant_step) {
-      device::CutImage& image = explorer.image(variant);
-      Checksum disk{world.shard, image, {.create = true, .tables = 0}};
-      REQUIRE(start(world.shard, disk) == "");
-      REQUIRE(all_allowed(world.shard, disk, models[current].second));
-      // What was recovered is settled: a second look finds the same.
-      Checksum again{world.shard, image, {.tables = 0}};
-      REQUIRE(start(world.shard, again) == "");
-      REQUIRE(all_allowed(world.shard, again, models[current].second));
-      REQUIRE(again.counters().recovered == 0);
-      ++tried;
-    }
-  }
-  return tried;
-}
-
-}  // namespace
-
 TEST_CASE("checksum: a cut while it is formatted leaves a blank disk or an empty one") {
-  World world;
-  PowerCut below{world.shard, 4 * 8};
-  Checksum made{world.shard, below, {.create = true}};
-  REQUIRE(start(world.shard, made) == "");
-  CutExplorer explorer{world.shard, below, 1, 4};
-  while (explorer.advance()) {
-    for (std::size_t variant = 0; variant < explorer.variants(); ++variant) {
-      Checksum disk{world.shard, explorer.image(variant), {.create = true}};
-      REQUIRE(start(world.shard, disk) == "");
-      REQUIRE(is_one_of(world.shard, disk, 3, {0}));
-    }
-  }
+  disk_test::cut_format<Kind>(4 * 8);
 }
 
-TEST_CASE("checksum: a power cut leaves old or new content, and no error") {
-  World world;
-  PowerCut below{world.shard, one_group + 16};
-  std::vector<std::pair<std::size_t, Model>> models;
-  work(world, below, 1, operations(8), {}, models);
-  CHECK(explore(world, below, models, 1) > 100);
-}
+TEST_CASE("checksum: a power cut leaves old or new content, and no error") { disk_test::cut<Kind>(one_group + 16); }
 
 TEST_CASE("checksum: cuts again, after a cut, while it recovers and goes on") {
-  std::mt19937 random{3};
-  for (std::uint32_t life = 2; life < 2 + operations(1); ++life) {
-    World world;
-    PowerCut below{world.shard, one_group + 16};
-    std::vector<std::pair<std::size_t, Model>> models;
-    work(world, below, life, 12, {}, models);
-    CutExplorer explorer{world.shard, below, life, 4};
-    const std::size_t at = models.front().first + random() % (below.events() - models.front().first);
-    while (explorer.advance() && explorer.event() < at) {
-    }
-    std::size_t current = 0;
-    while (current + 1 < models.size() && models[current + 1].first <= explorer.event()) ++current;
-    const device::CutImage& image = explorer.image(random() % explorer.variants());
-    PowerCut second{world.shard, image.content()};
-    // What is there now is old enough to be durable: the image is what the medium holds.
-    Model now;
-    for (std::size_t place = 0; place < places; ++place) {
-      Checksum reader{world.shard, second, {}};
-      REQUIRE(start(world.shard, reader) == "");
-      std::erase_if(models[current].second.may[place],
-                    [&](std::uint32_t seed) { return !is_one_of(world.shard, reader, where[place], {seed}); });
-      now.may[place] = models[current].second.may[place];
-      REQUIRE(now.may[place].size() == 1);
-    }
-    PowerCut third{world.shard, image.content()};
-    std::vector<std::pair<std::size_t, Model>> later;
-    work(world, third, life + 20, 8, now, later);
-    CHECK(explore(world, third, later, 2) > 50);
-  }
+  disk_test::cut_again<Kind>(one_group + 16);
 }

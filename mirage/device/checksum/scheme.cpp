@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <string_view>
 
-#include <mirage/device/checksum/layout.hpp>
+#include <mirage/device/checksum/scheme.hpp>
 
 namespace mirage::device::checksum {
 
@@ -36,10 +36,6 @@ constexpr std::size_t sum = 60;
 }  // namespace at
 constexpr std::string_view magic{"mirsums\x1a", 8};
 
-bool is_zero(Bytes bytes) noexcept {
-  return std::ranges::all_of(bytes, [](std::byte byte) noexcept { return byte == std::byte{}; });
-}
-
 /// Begins a checksum so that the same content has another one elsewhere (splitmix64's finalizer).
 std::uint32_t seed_of(std::uint64_t id, std::uint64_t place) noexcept {
   std::uint64_t value = id + place * 0x9e3779b97f4a7c15;
@@ -48,7 +44,7 @@ std::uint32_t seed_of(std::uint64_t id, std::uint64_t place) noexcept {
   return static_cast<std::uint32_t>(value >> 32 ^ value);
 }
 std::uint32_t table_sum(std::uint64_t id, std::uint64_t group, std::size_t sector, Bytes bytes) noexcept {
-  return crc32c(bytes.subspan(4), seed_of(~id, group * table_sectors + sector));
+  return crc32c(bytes.subspan(4), seed_of(~id, group * tagged::table_sectors + sector));
 }
 
 }  // namespace
@@ -67,46 +63,49 @@ std::uint32_t crc32c(Bytes bytes, std::uint32_t before) noexcept {
 }
 
 std::uint32_t sum_of(std::uint64_t id, std::uint64_t unit, Bytes content) noexcept {
-  if (is_zero(content)) return 0;
+  if (tagged::is_zero(content)) return 0;
   const std::uint32_t sum = crc32c(content, seed_of(id, unit));
   return sum == 0 ? 1 : sum;
 }
 
-void encode(const Header& header, MutableBytes block) noexcept {
+tagged::Found Scheme::decode(Bytes block) const noexcept {
+  using enum tagged::Finding;
+  if (tagged::is_zero(block)) return {blank, 0};
+  if (as_text(block.first(magic.size())) != magic) return {foreign, 0};
+  if (load_little<std::uint32_t>(block, at::sum) != crc32c(block.first(at::sum))) return {damaged, 0};
+  if (load_little<std::uint32_t>(block, at::version) != format_version) return {other_version, 0};
+  return {good, load_little<std::uint64_t>(block, at::blocks)};
+}
+
+Result<void, StartError> Scheme::use(Bytes block) noexcept {
+  id_ = load_little<std::uint64_t>(block, at::id);
+  return {};
+}
+
+Result<void, StartError> Scheme::make(Drbg& random, std::uint64_t blocks, MutableBytes block) noexcept {
   std::ranges::fill(block, std::byte{});
   std::ranges::copy(as_bytes(magic), block.begin());
   store_little(block, at::version, format_version);
-  store_little(block, at::id, header.id);
-  store_little(block, at::blocks, header.blocks);
+  random.fill(block.subspan(at::id, sizeof(id_)));
+  store_little(block, at::blocks, blocks);
   store_little(block, at::sum, crc32c(block.first(at::sum)));
+  return use(block);
 }
 
-Found decode(Bytes block) noexcept {
-  if (is_zero(block)) return {Finding::blank, {}};
-  if (as_text(block.first(magic.size())) != magic) return {Finding::foreign, {}};
-  if (load_little<std::uint32_t>(block, at::sum) != crc32c(block.first(at::sum))) return {Finding::damaged, {}};
-  if (load_little<std::uint32_t>(block, at::version) != format_version) return {Finding::other_version, {}};
-  return {Finding::good, {load_little<std::uint64_t>(block, at::id), load_little<std::uint64_t>(block, at::blocks)}};
+void Scheme::tag(std::uint64_t unit, Bytes content, MutableBytes tag) const noexcept {
+  store_little(tag, 0, sum_of(id_, unit, content));
 }
 
-std::optional<Layout> layout_of(const BlockGeometry& geometry) noexcept {
-  const Layout layout{.blocks = geometry.bytes() / block_size, .sector = geometry.sector_size};
-  if (geometry.sector_size > block_size || layout.blocks < 4) return std::nullopt;
-  return layout;
-}
-
-void Table::seal(std::uint64_t id, std::uint64_t group, std::size_t sector) noexcept {
-  const MutableBytes bytes = block_.subspan(sector * unit_size, unit_size);
-  if (is_zero(bytes.subspan(8))) {
+void Scheme::seal(std::uint64_t group, std::size_t sector, MutableBytes bytes) const noexcept {
+  if (tagged::is_zero(bytes.subspan(table_shape.seal))) {
     std::ranges::fill(bytes, std::byte{});
     return;
   }
-  store_little(bytes, 0, table_sum(id, group, sector, bytes));
+  store_little(bytes, 0, table_sum(id_, group, sector, bytes));
 }
 
-bool Table::sound(std::uint64_t id, std::uint64_t group, std::size_t sector) const noexcept {
-  const Bytes bytes = block_.subspan(sector * unit_size, unit_size);
-  return is_zero(bytes) || load_little<std::uint32_t>(bytes, 0) == table_sum(id, group, sector, bytes);
+bool Scheme::sound(std::uint64_t group, std::size_t sector, Bytes bytes) const noexcept {
+  return tagged::is_zero(bytes) || load_little<std::uint32_t>(bytes, 0) == table_sum(id_, group, sector, bytes);
 }
 
 }  // namespace mirage::device::checksum

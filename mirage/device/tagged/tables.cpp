@@ -2,9 +2,9 @@
 // Tables in memory: loading, recovery after a power cut, settling after a flush.
 #include <new>
 
-#include <mirage/device/checksum/core.hpp>
+#include <mirage/device/tagged/core.hpp>
 
-namespace mirage::device::checksum {
+namespace mirage::device::tagged {
 
 Core::Frame* Core::find(std::uint64_t group) noexcept {
   for (std::size_t i = 0; i < frame_count_; ++i) {
@@ -55,33 +55,32 @@ void Core::drop(Frame& frame) noexcept {
 }
 
 bool Core::holds(const Frame& frame, std::size_t unit, Bytes content) noexcept {
-  if ((frame.damaged >> Table::sector_of(unit) & 1) != 0) return false;
-  const std::uint32_t sum = sum_of(header_.id, frame.group * units_per_group + unit, content);
+  if ((frame.damaged >> shape_.sector_of(unit) & 1) != 0) return false;
+  std::array<std::byte, longest_tag> memory;
+  const MutableBytes tag = MutableBytes{memory}.first(shape_.tag);
+  scheme_.tag(frame.group * shape_.units_per_group() + unit, content, tag);
   const Table entries = table(frame);
-  return sum == entries.is(unit) || sum == entries.was(unit);
+  return Table::same(tag, entries.is(unit)) || Table::same(tag, entries.was(unit));
 }
 
 Task<BlockResult> Core::load(Frame& frame) {
   ++counters_.table_reads;
-  MIRAGE_CO_CHECK(co_await disk_.read(sector_at(Layout::table(frame.group)), memory(frame)));
+  MIRAGE_CO_CHECK(co_await disk_.read(sector_at(shape_.table(frame.group)), memory(frame)));
   for (std::size_t sector = 0; sector < table_sectors; ++sector) {
-    if (table(frame).sound(header_.id, frame.group, sector)) continue;
+    if (scheme_.sound(frame.group, sector, table(frame).sector(sector))) continue;
     frame.damaged |= static_cast<std::uint8_t>(1U << sector);
     ++counters_.damaged_tables;
-    shard().logger("checksum").warning("a table is damaged: of group {}, part {}", frame.group, sector);
+    shard().logger(scheme_.name()).warning("a table is damaged: of group {}, part {}", frame.group, sector);
   }
-  for (std::size_t unit = 0; unit < units_per_group && !frame.unsettled; ++unit) {
-    frame.unsettled = table(frame).is(unit) != table(frame).was(unit);
-  }
+  for (std::size_t unit = 0; unit < shape_.units_per_group() && !frame.unsettled; ++unit)
+    frame.unsettled = !table(frame).settled(unit);
   if (!frame.unsettled) co_return BlockResult{};
   co_return co_await recover(frame);
 }
 
 bool Core::block_unsettled(Frame& frame, std::size_t block) noexcept {
-  constexpr std::size_t units = block_size / unit_size;
-  for (std::size_t unit = block * units; unit < (block + 1) * units; ++unit) {
-    if ((frame.damaged >> Table::sector_of(unit) & 1) == 0 && table(frame).is(unit) != table(frame).was(unit))
-      return true;
+  for (std::size_t unit = block * units_per_block; unit < (block + 1) * units_per_block; ++unit) {
+    if ((frame.damaged >> shape_.sector_of(unit) & 1) == 0 && !table(frame).settled(unit)) return true;
   }
   return false;
 }
@@ -92,9 +91,9 @@ Task<BlockResult> Core::recover(Frame& frame) {
   const std::unique_ptr<std::byte[]> memory(new (std::nothrow) std::byte[block_size]);
   if (!memory) co_return Failure{BlockError::no_memory};
   const MutableBytes content{memory.get(), block_size};
-  for (std::size_t block = 0; block < group_blocks - 1; ++block) {
+  for (std::size_t block = 0; block < shape_.group_blocks() - 1; ++block) {
     if (!block_unsettled(frame, block)) continue;
-    const std::uint64_t place = Layout::place(frame.group, block * (block_size / unit_size));
+    const std::uint64_t place = shape_.place(frame.group, block * units_per_block);
     MIRAGE_CO_CHECK(co_await disk_.read(sector_at(place), content));
     examine(frame, block, content);
   }
@@ -111,34 +110,33 @@ Task<BlockResult> Core::recover(Frame& frame) {
 }
 
 void Core::examine(Frame& frame, std::size_t block, Bytes content) noexcept {
-  constexpr std::size_t units = block_size / unit_size;
-  Table entries = table(frame);
-  for (std::size_t i = 0; i < units; ++i) {
-    const std::size_t unit = block * units + i;
-    const std::uint32_t was = entries.was(unit);
-    if ((frame.damaged >> Table::sector_of(unit) & 1) != 0 || entries.is(unit) == was) continue;
+  std::array<std::byte, longest_tag> memory;
+  const MutableBytes tag = MutableBytes{memory}.first(shape_.tag);
+  const Table entries = table(frame);
+  for (std::size_t i = 0; i < units_per_block; ++i) {
+    const std::size_t unit = block * units_per_block + i;
+    if ((frame.damaged >> shape_.sector_of(unit) & 1) != 0 || entries.settled(unit)) continue;
     ++counters_.recovered;
-    const std::uint64_t number = frame.group * units_per_group + unit;
-    if (sum_of(header_.id, number, content.subspan(i * unit_size, unit_size)) == was)
-      entries.set(unit, was, entries.is(unit));
+    scheme_.tag(frame.group * shape_.units_per_group() + unit, content.subspan(i * unit_size, unit_size), tag);
+    if (Table::same(tag, entries.was(unit))) entries.swap(unit);
   }
 }
 
 /// One content for every unit. True when something changed, from sector `first` to `last`.
 bool Core::settle(Frame& frame, std::size_t& first, std::size_t& last) noexcept {
-  Table entries = table(frame);
+  const Table entries = table(frame);
   first = table_sectors;
-  for (std::size_t unit = 0; unit < units_per_group; ++unit) {
-    const std::size_t sector = Table::sector_of(unit);
-    if ((frame.damaged >> sector & 1) != 0 || entries.is(unit) == entries.was(unit)) continue;
-    entries.set(unit, entries.is(unit), entries.is(unit));
+  for (std::size_t unit = 0; unit < shape_.units_per_group(); ++unit) {
+    const std::size_t sector = shape_.sector_of(unit);
+    if ((frame.damaged >> sector & 1) != 0 || entries.settled(unit)) continue;
+    entries.settle(unit);
     first = std::min(first, sector);
     last = sector;
   }
   frame.unsettled = false;
   if (first == table_sectors) return false;
   for (std::size_t sector = first; sector <= last; ++sector) {
-    if ((frame.damaged >> sector & 1) == 0) entries.seal(header_.id, frame.group, sector);
+    if ((frame.damaged >> sector & 1) == 0) scheme_.seal(frame.group, sector, entries.sector(sector));
   }
   return true;
 }
@@ -158,7 +156,7 @@ Task<BlockResult> Core::write_table(Frame& frame, std::size_t first, std::size_t
   first = first / step * step;
   last = (last / step + 1) * step;
   const Bytes part = Bytes{memory(frame)}.subspan(first * unit_size, (last - first) * unit_size);
-  const std::uint64_t sector = sector_at(Layout::table(frame.group) + first * unit_size);
+  const std::uint64_t sector = sector_at(shape_.table(frame.group) + first * unit_size);
   co_return note(durable ? co_await disk_.write_durable(sector, part) : co_await disk_.write(sector, part));
 }
 
@@ -184,4 +182,4 @@ Task<BlockResult> Core::sync() {
   co_return BlockResult{};
 }
 
-}  // namespace mirage::device::checksum
+}  // namespace mirage::device::tagged

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: ISC
-// The work of a checksummed disk: checksum.hpp says what it is, layout.hpp what is on the disk.
+// A disk with a tag for every unit, beside the data: layout.hpp says what is on it. device/checksum and device/crypt
+// are such disks, each with a Scheme.
 //
-// A write goes in two steps. First the tables: the new checksums beside the ones that are there, made durable. Then the
-// data. So whatever a power cut leaves of a unit, old or new, one of its two entries is its checksum. After a flush
+// A write goes in two steps. First the tables: the new tags beside the ones that are there, made durable. Then the
+// data. So whatever a power cut leaves of a unit, old or new, one of its two entries is its tag. After a flush
 // both entries become the new one: from then on old content is an error, too.
 //
 // Writes that come while others are under way are the next batch: they share the flush of the tables.
@@ -13,14 +14,14 @@
 
 #include <mirage/base/counters.hpp>
 #include <mirage/base/list.hpp>
-#include <mirage/device/checksum/layout.hpp>
+#include <mirage/device/tagged/layout.hpp>
 #include <mirage/module/block_port.hpp>
 #include <mirage/module/block_turn.hpp>
 
-namespace mirage::device::checksum {
+namespace mirage::device::tagged {
 
 struct Counters {
-  std::uint64_t corrupt = 0;         ///< reads of what has another checksum than it must
+  std::uint64_t corrupt = 0;         ///< reads of what has another tag than it must
   std::uint64_t damaged_tables = 0;  ///< sectors of tables that were found damaged
   std::uint64_t table_reads = 0;
   std::uint64_t table_writes = 0;
@@ -29,17 +30,29 @@ struct Counters {
   std::uint64_t recovered = 0;  ///< units that a power cut left with two possible contents
 };
 
+/// What a new disk holds.
+class Blank {
+ public:
+  virtual void fill(std::uint64_t unit, MutableBytes content) const noexcept = 0;
+
+ protected:
+  ~Blank() = default;
+};
+
 class Core {
  public:
-  /// Tables in memory: 4 KiB for 252 KiB of data.
+  /// Tables in memory: 4 KiB each.
   static constexpr std::size_t minimum_frames = 32;
 
-  Core(BlockPort& disk, std::size_t frames) noexcept : disk_(disk), frame_count_(std::max(frames, minimum_frames)) {}
+  Core(BlockPort& disk, Scheme& scheme, std::size_t frames) noexcept
+      : disk_(disk), scheme_(scheme), shape_(scheme.shape()), frame_count_(std::max(frames, minimum_frames)) {}
   [[nodiscard]] Shard& shard() const noexcept { return disk_.shard(); }
   /// True when the disk is open, false when it is blank.
   Task<Result<bool, StartError>> open();
-  /// Precondition: open() has found the disk blank, and all of it is zeros.
+  /// Writes the headers. Precondition: open() has found the disk blank, and all of it is zeros.
   Task<Result<void, StartError>> format();
+  /// The same for a scheme to which zeros are not sound: between the headers everything is written, units of `blank`.
+  Task<Result<void, StartError>> format(const Blank& blank);
 
   [[nodiscard]] const BlockGeometry& geometry() const noexcept { return geometry_; }
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
@@ -77,17 +90,19 @@ class Core {
     bool done = false;
     BlockResult result;
     [[nodiscard]] std::uint64_t end() const noexcept { return unit + bytes.size() / unit_size; }
-    [[nodiscard]] std::size_t groups() const noexcept {
-      return static_cast<std::size_t>((end() - 1) / units_per_group - unit / units_per_group + 1);
+    [[nodiscard]] std::size_t groups(const Shape& shape) const noexcept {
+      return static_cast<std::size_t>((end() - 1) / shape.units_per_group() - unit / shape.units_per_group() + 1);
     }
   };
 
-  [[nodiscard]] Result<void, StartError> check_device() noexcept;
-  [[nodiscard]] Result<void, StartError> accept(const Found& first, const Found& last);
+  void size(std::uint64_t blocks) noexcept;
+  [[nodiscard]] Result<void, StartError> make_header() noexcept;
+  Task<BlockResult> fill_group(std::uint64_t group, const Blank& blank, MutableBytes memory);
+  [[nodiscard]] std::uint64_t blocks() const noexcept { return disk_.geometry().bytes() / block_size; }
   [[nodiscard]] MutableBytes memory(const Frame& frame) noexcept {
     return {memory_.get() + static_cast<std::size_t>(&frame - frames_.get()) * block_size, block_size};
   }
-  [[nodiscard]] Table table(const Frame& frame) noexcept { return Table{memory(frame)}; }
+  [[nodiscard]] Table table(const Frame& frame) noexcept { return Table{shape_, memory(frame)}; }
   [[nodiscard]] std::uint64_t sector_at(std::uint64_t byte) const noexcept { return byte / geometry_.sector_size; }
 
   // tables.cpp
@@ -129,9 +144,10 @@ class Core {
   }
 
   BlockPort& disk_;
+  Scheme& scheme_;
+  const Shape& shape_;
   std::size_t frame_count_;
   BlockGeometry geometry_{.sectors = 0};
-  Header header_;
   Counters counters_;
   Poison poison_;
   std::unique_ptr<Frame[]> frames_;
@@ -146,4 +162,4 @@ class Core {
   std::size_t piece_count_ = 0;
 };
 
-}  // namespace mirage::device::checksum
+}  // namespace mirage::device::tagged

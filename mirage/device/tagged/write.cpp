@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: ISC
 // Writing: batches, tables before data; flushing.
 #include <mirage/async/scope.hpp>
-#include <mirage/device/checksum/core.hpp>
+#include <mirage/device/tagged/core.hpp>
 
-namespace mirage::device::checksum {
+namespace mirage::device::tagged {
 
 Task<BlockResult> Core::write(std::uint64_t sector, Bytes bytes) {
   if (geometry_.read_only) co_return Failure{BlockError::read_only};
@@ -11,7 +11,7 @@ Task<BlockResult> Core::write(std::uint64_t sector, Bytes bytes) {
   MIRAGE_CO_CHECK(poison_.check());
   std::uint64_t unit = sector * (geometry_.sector_size / unit_size);
   while (!bytes.empty()) {
-    const std::size_t most = (most_groups * units_per_group - unit % units_per_group) * unit_size;
+    const std::size_t most = (most_groups * shape_.units_per_group() - unit % shape_.units_per_group()) * unit_size;
     const std::size_t size = std::min(bytes.size(), most);
     MIRAGE_CO_CHECK(co_await submit(unit, bytes.first(size)));
     unit += size / unit_size;
@@ -68,7 +68,7 @@ Task<BlockResult> Core::lead() {
 void Core::take_batch(List<Write>& batch) noexcept {
   std::size_t pieces = 0;
   while (Write* const write = queue_.front()) {
-    pieces += write->groups();
+    pieces += write->groups(shape_);
     if (pieces > most_pieces) return;
     for (const Write* each = batch.front(); each != nullptr; each = batch.next(const_cast<Write&>(*each))) {
       if (each->unit < write->end() && write->unit < each->end()) return;
@@ -82,12 +82,12 @@ Task<BlockResult> Core::prepare(Write& write) {
   MIRAGE_CO_CHECK(poison_.check());
   Bytes rest = write.bytes;
   for (std::uint64_t unit = write.unit; !rest.empty();) {
-    MIRAGE_CO_TRY(Frame* const frame, co_await hold(unit / units_per_group));
-    const auto within = static_cast<std::size_t>(unit % units_per_group);
-    const std::size_t size = std::min(rest.size(), (units_per_group - within) * unit_size);
+    MIRAGE_CO_TRY(Frame* const frame, co_await hold(unit / shape_.units_per_group()));
+    const auto within = static_cast<std::size_t>(unit % shape_.units_per_group());
+    const std::size_t size = std::min(rest.size(), (shape_.units_per_group() - within) * unit_size);
     Piece& piece = pieces_[piece_count_++];
     piece = {.frame = frame, .unit = within, .bytes = rest.first(size), .result = {}};
-    for (std::size_t sector = Table::sector_of(within); sector <= Table::sector_of(within + piece.count() - 1);
+    for (std::size_t sector = shape_.sector_of(within); sector <= shape_.sector_of(within + piece.count() - 1);
          ++sector) {
       if ((frame->damaged >> sector & 1) != 0) co_return Failure{BlockError::io};
     }
@@ -125,31 +125,30 @@ Task<BlockResult> Core::commit() {
 bool Core::must_wait(const Piece& piece) noexcept {
   if (!piece.frame->unsettled || piece.frame->epoch <= flushed_) return false;
   for (std::size_t unit = piece.unit; unit < piece.unit + piece.count(); ++unit) {
-    if (table(*piece.frame).is(unit) != table(*piece.frame).was(unit)) return true;
+    if (!table(*piece.frame).settled(unit)) return true;
   }
   return false;
 }
 
 void Core::stage(Piece& piece) noexcept {
-  Table entries = table(*piece.frame);
-  const std::uint64_t number = piece.frame->group * units_per_group;
+  const Table entries = table(*piece.frame);
+  const std::uint64_t number = piece.frame->group * shape_.units_per_group();
   for (std::size_t i = 0; i < piece.count(); ++i) {
     const std::size_t unit = piece.unit + i;
-    const std::uint32_t sum = sum_of(header_.id, number + unit, piece.bytes.subspan(i * unit_size, unit_size));
-    entries.set(unit, sum, entries.is(unit));
+    scheme_.tag(number + unit, piece.bytes.subspan(i * unit_size, unit_size), entries.push(unit));
   }
-  const std::size_t last = Table::sector_of(piece.unit + piece.count() - 1);
-  for (std::size_t sector = Table::sector_of(piece.unit); sector <= last; ++sector)
-    entries.seal(header_.id, piece.frame->group, sector);
+  const std::size_t last = shape_.sector_of(piece.unit + piece.count() - 1);
+  for (std::size_t sector = shape_.sector_of(piece.unit); sector <= last; ++sector)
+    scheme_.seal(piece.frame->group, sector, entries.sector(sector));
   piece.frame->unsettled = true;
 }
 
 Task<BlockResult> Core::move(Piece& piece, bool tables, bool durable) {
   if (tables) {
-    co_return co_await write_table(*piece.frame, Table::sector_of(piece.unit),
-                                   Table::sector_of(piece.unit + piece.count() - 1), durable);
+    co_return co_await write_table(*piece.frame, shape_.sector_of(piece.unit),
+                                   shape_.sector_of(piece.unit + piece.count() - 1), durable);
   }
-  co_return note(co_await disk_.write(sector_at(Layout::place(piece.frame->group, piece.unit)), piece.bytes));
+  co_return note(co_await disk_.write(sector_at(shape_.place(piece.frame->group, piece.unit)), piece.bytes));
 }
 
 Task<void> Core::move_into(Piece& piece, bool tables) { piece.result = co_await move(piece, tables, false); }
@@ -187,4 +186,4 @@ Task<BlockResult> Core::flush() {
   co_return BlockResult{};
 }
 
-}  // namespace mirage::device::checksum
+}  // namespace mirage::device::tagged

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: ISC
+#include <memory>
+#include <new>
+
+#include <mirage/device/tagged/heading.hpp>
+
+namespace mirage::device::tagged {
+
+namespace {
+
+struct Device {
+  explicit Device(const BlockPort& disk) noexcept : geometry(disk.geometry()), blocks(geometry.bytes() / block_size) {}
+  [[nodiscard]] std::uint64_t last() const noexcept { return (blocks - 1) * (block_size / geometry.sector_size); }
+  const BlockGeometry& geometry;
+  std::uint64_t blocks;
+};
+
+/// What is empty could not be read.
+Result<std::uint64_t, StartError> accept(Shard& shard, std::uint64_t blocks, Heading& heading, Bytes first,
+                                         Bytes last) {
+  const Found begin = first.empty() ? Found{.finding = Finding::damaged} : heading.decode(first);
+  const Found end = last.empty() ? Found{.finding = Finding::damaged} : heading.decode(last);
+  const auto either = [&](Finding finding) { return begin.finding == finding || end.finding == finding; };
+  if (begin.finding == Finding::blank && end.finding == Finding::blank) return 0;
+  if (either(Finding::other_version))
+    return Failure{StartError{"{}: the disk is of another version than {}", heading.name(), heading.version()}};
+  if (!either(Finding::good) && either(Finding::damaged))
+    return Failure{StartError{"{}: both headers are damaged", heading.name()}};
+  if (!either(Finding::good))
+    return Failure{StartError{"{}: the disk holds something else: left as it is", heading.name()}};
+  const bool by_first = begin.finding == Finding::good;
+  MIRAGE_CHECK(heading.use(by_first ? first : last));
+  const std::uint64_t said = by_first ? begin.blocks : end.blocks;
+  if (said > blocks || said < least_blocks) {
+    return Failure{StartError{"{}: the disk is truncated: {} of {} bytes", heading.name(), blocks * block_size,
+                              said * block_size}};
+  }
+  // A disk that has grown has its second header in the middle.
+  if (said == blocks && begin.finding != end.finding)
+    shard.logger(heading.name()).warning("one of the two headers is damaged");
+  return said;
+}
+
+}  // namespace
+
+Task<Result<std::uint64_t, StartError>> read_headers(BlockPort& disk, Heading& heading) {
+  const Device device{disk};
+  if (device.geometry.sector_size > block_size || device.blocks < least_blocks) {
+    co_return Failure{
+        StartError{"{}: disks of at least 16 KiB with sectors of at most 4096 bytes are supported", heading.name()}};
+  }
+  const std::unique_ptr<std::byte[]> memory(new (std::nothrow) std::byte[2 * block_size]());
+  if (!memory) co_return Failure{StartError::no_memory};
+  const MutableBytes first{memory.get(), block_size};
+  const MutableBytes last{memory.get() + block_size, block_size};
+  const BlockResult one = co_await disk.read(0, first);
+  const BlockResult two = co_await disk.read(device.last(), last);
+  if (!one && !two) co_return Failure{StartError{"{}: the headers cannot be read: {}", heading.name(), one.error()}};
+  co_return accept(disk.shard(), device.blocks, heading, one ? first : MutableBytes{}, two ? last : MutableBytes{});
+}
+
+Task<Result<void, StartError>> write_headers(BlockPort& disk, const Heading& heading, Bytes block) {
+  const Device device{disk};
+  const bool flushes = device.geometry.durability != Durability::none;
+  BlockResult done = flushes ? co_await disk.flush() : BlockResult{};
+  if (done) done = co_await disk.write(device.last(), block);
+  if (done) done = co_await disk.write(0, block);
+  if (done && flushes) done = co_await disk.flush();
+  if (!done) co_return Failure{StartError{"{}: the disk cannot be formatted: {}", heading.name(), done.error()}};
+  co_return Result<void, StartError>{};
+}
+
+}  // namespace mirage::device::tagged

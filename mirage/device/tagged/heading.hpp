@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: ISC
+// A disk with a header in its first block of 4096 bytes, and again in its last: one may be lost. What is not understood
+// is refused and left as it is.
+#pragma once
+
+#include <algorithm>
+
+#include <mirage/base/bytes.hpp>
+#include <mirage/module/block_port.hpp>
+
+namespace mirage::device::tagged {
+
+inline constexpr std::size_t block_size = 4096;
+inline constexpr std::uint64_t least_blocks = 4;
+
+enum class Finding : std::uint8_t { good, blank, foreign, other_version, damaged };
+/// What a header says.
+struct Found {
+  Finding finding = Finding::foreign;
+  std::uint64_t blocks = 0;  ///< of the disk, headers included
+};
+
+/// What the headers of a kind of disk are.
+class Heading {
+ public:
+  Heading(std::string_view name, std::uint32_t version) noexcept : name_(name), version_(version) {}
+  Heading(const Heading&) = delete;
+  Heading& operator=(const Heading&) = delete;
+  /// For messages.
+  [[nodiscard]] std::string_view name() const noexcept { return name_; }
+  [[nodiscard]] std::uint32_t version() const noexcept { return version_; }
+  // `block` has block_size bytes.
+  [[nodiscard]] virtual Found decode(Bytes block) const noexcept = 0;
+  /// From now on the disk is this one. Precondition: `block` is good. An error: it is not to be used.
+  [[nodiscard]] virtual Result<void, StartError> use(Bytes block) noexcept = 0;
+
+ protected:
+  ~Heading() = default;
+
+ private:
+  std::string_view name_;
+  std::uint32_t version_;
+};
+
+[[nodiscard]] constexpr bool is_zero(Bytes bytes) noexcept {
+  return std::ranges::all_of(bytes, [](std::byte byte) noexcept { return byte == std::byte{}; });
+}
+
+/// The blocks of the disk as its header says, after use(); 0 when the disk is blank: zeros in both places.
+Task<Result<std::uint64_t, StartError>> read_headers(BlockPort& disk, Heading& heading);
+/// Makes what stands between durable, then writes `block` to the last place, then to the first, durable when it
+/// returns: a header never stands before old content, and a cut leaves a blank disk or a good one. A lost last one is
+/// possible.
+Task<Result<void, StartError>> write_headers(BlockPort& disk, const Heading& heading, Bytes block);
+
+}  // namespace mirage::device::tagged
