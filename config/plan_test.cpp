@@ -77,6 +77,20 @@ TEST_CASE("layers of disks have keys of their own") {
   CHECK(plan.find_key("cache-size") != nullptr);
 }
 
+TEST_CASE("an encrypted disk takes its key from another and brings its port") {
+  const auto app = dsl::main_module("Main", "main.hpp", dsl::takes<dsl::Block>);
+  const auto plan = plan_of(dsl::unikernel("x", app(dsl::crypt(dsl::block("data"), dsl::key_option()))));
+  CHECK(variables(plan) == std::vector<std::string>{"block", "key_option", "crypt", "main"});
+  CHECK(plan.instances[2].type == "mirage::device::Crypt<BlockType, KeyOptionType>");
+  CHECK(plan.find_key("crypt-create") != nullptr);
+  CHECK(plan.find_key("key-hex") != nullptr);
+  CHECK(catalogue().ports_of({"mirage_device_crypt"}) == std::vector<std::string>{"openssl"});
+  const auto other =
+      plan_of(dsl::unikernel("x", app(dsl::crypt_authenticated(dsl::block("data"), dsl::block("key"), "secret"))));
+  CHECK(other.instances[2].type == "mirage::device::CryptAuthenticated<BlockType, Block2Type>");
+  CHECK(other.find_key("secret-allow-volatile") != nullptr);
+}
+
 TEST_CASE("two stacks have keys of their own under a group") {
   const auto both = dsl::main_module("Main", "main.hpp", dsl::takes<dsl::Stack, dsl::Stack>);
   const auto plan = plan_of(dsl::unikernel("x", both(dsl::default_stack(), dsl::stack(dsl::netif("inside"), "inside"))),

@@ -97,6 +97,30 @@ def run_here(examples, name):
     in_order(done.stdout, expected)
 
 
+def run_encrypted(examples):
+    """The same application on an encrypted disk: a blank one is made one, nothing of it shows, another key is refused."""
+    project, disk, keys = examples.work / "block", examples.disk(), [examples.work / "key", examples.work / "other.key"]
+    examples.tool(project, "configure", "-t", examples.target, "--disk=encrypted")
+    examples.tool(project, "build")
+
+    def run(key):
+        return subprocess.run([examples.mirage, "run", "--block", f"storage={disk}", "--block", f"key={key}", "--", "--crypt-create"],
+                              cwd=project, text=True, stdin=subprocess.DEVNULL, capture_output=True, timeout=120)
+
+    for key in keys:
+        key.write_bytes(os.urandom(512))
+    for _ in range(2):
+        done = run(keys[0])
+        check(done.returncode == 0, f"status {done.returncode}:\n{done.stdout}{done.stderr}")
+        in_order(done.stdout, ["2032 sectors of 512 bytes", *RUNS["block"][3][1:]])
+    image = disk.read_bytes()
+    check(bytes(i * 31 % 256 for i in range(32)) not in image, "what was written stands on the disk")
+    check(bytes(32) not in image[4096:-4096], "zeros stand on the disk")
+    done = run(keys[1])
+    check(done.returncode != 0 and "crypt: wrong key for this disk" in done.stdout + done.stderr, f"another key:\n{done.stdout}{done.stderr}")
+    check(disk.read_bytes() == image, "another key changed the disk")
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -225,6 +249,8 @@ def main():
                 check_rig(name, rig_output)
             elif name in RUNS:
                 run_here(examples, name)
+                if name == "block" and examples.target == "spt":
+                    run_encrypted(examples)
             else:
                 serve_here(examples, name)
             outcome = "ok"

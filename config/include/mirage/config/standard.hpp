@@ -157,6 +157,28 @@ inline Module<Block> cache(const Module<Block>& disk, std::string group = "cache
   return library_module<Block>("cache", {disk.node()}, {}, std::move(group), where);
 }
 
+/// An encrypted disk: `crypt(block("data"), block("key"))`. The key is the first 64 bytes of the other disk; see
+/// doc/storage.md. Its run-time key (--create) gets the prefix `group-`.
+inline Module<Block> crypt(const Module<Block>& disk, const Module<Block>& key, std::string group = "crypt",
+                           std::source_location where = std::source_location::current()) {
+  return library_module<Block>("crypt", {disk.node(), key.node()}, {}, std::move(group), where);
+}
+
+/// The same, and it finds changes: a tag for every 512 bytes, a sixteenth of the space. Its run-time keys (--create,
+/// --allow-volatile) get the prefix `group-`.
+inline Module<Block> crypt_authenticated(const Module<Block>& disk, const Module<Block>& key,
+                                         std::string group = "crypt",
+                                         std::source_location where = std::source_location::current()) {
+  return library_module<Block>("crypt_authenticated", {disk.node(), key.node()}, {}, std::move(group), where);
+}
+
+/// A secret from the command line, in hexadecimal digits, for a device that takes its from a disk; for trials: whoever
+/// lists the host's processes can read it. Its run-time key (--hex) gets the prefix `group-`.
+inline Module<Block> key_option(std::string group = "key",
+                                std::source_location where = std::source_location::current()) {
+  return library_module<Block>("key_option", {}, {}, std::move(group), where);
+}
+
 /// The same disk, each operation a debug line (`--logs=trace:debug`).
 inline Module<Block> block_trace(const Module<Block>& disk, std::string name = "disk",
                                  std::source_location where = std::source_location::current()) {
