@@ -140,7 +140,8 @@ Task<Result<void, StartError>> Stack::start() {
     co_return Failure{StartError("net: {} is no address for a host, such as 2001:db8::2/64", options_.ipv6.address)};
   }
   if (options_.tcp.congestion == tcp::unknown_algorithm) {
-    co_return Failure{StartError("net: TCP's congestion control is cubic, newreno or none")};
+    co_return Failure{
+        StartError("net: TCP's congestion control is cubic, newreno or none; or bbr, with configure --tcp-bbr")};
   }
   MIRAGE_CO_CHECK(prepare());
   if (options_.ipv6.enabled) start_ipv6();

@@ -18,6 +18,7 @@
 #include <mirage/net/ethernet/ethernet.hpp>
 #include <mirage/net/ip/icmpv6.hpp>
 #include <mirage/net/ip/ip.hpp>
+#include <mirage/net/tcp/bbr/algorithm.hpp>
 #include <mirage/net/tcp/tcp.hpp>
 #include <mirage/net/udp/udp.hpp>
 

@@ -27,7 +27,7 @@ TEST_CASE("an unknown congestion control is refused at start") {
   CHECK(tcp::algorithm_named("newreno") == tcp::Algorithm::newreno);
   test::Testbed bed{{.tcp = {.congestion = tcp::algorithm_named("reno")}}};
   bed.start();
-  CHECK(bed.start_error == "net: TCP's congestion control is cubic, newreno or none");
+  CHECK(bed.start_error == "net: TCP's congestion control is cubic, newreno or none; or bbr, with configure --tcp-bbr");
 }
 
 TEST_CASE("a static address is announced at once, and asked for once") {

@@ -44,6 +44,7 @@ Configuring checks the wiring and the keys; nothing is generated but the build f
   $ mirage query keys
   net=direct
   cpus=one
+  tcp-bbr=false
   kv=crunch
   port=8080
   compress=false
@@ -84,6 +85,7 @@ What was configured is remembered.
   Jobs      Website                main.hpp  config.cpp:17 <- stack, crunch 'htdocs'
   Keys      --net                  direct (default)         stack on unix: our own (direct) or the host's (socket) [configure only]
             --cpus                 one (default)            CPUs that run the image: one, or as many as run --cpus says [configure only]
+            --tcp-bbr              false (default)          link BBR, for --tcp-congestion=bbr [configure only]
             --kv                   crunch (default)         store of the files: in the image (crunch), or on disk 'data' [configure only]
             --port                 8080                     TCP port to listen on
             --compress             false (default)          compress answers for clients that ask for it (links zlib) [configure only]
@@ -98,7 +100,7 @@ What was configured is remembered.
             --ipv4-only            false (default)          no IPv6
             --ipv6-only            false (default)          no IPv4
             --tcp-connections      0 (default)              TCP connections at most; 0 for what the memory allows
-            --tcp-congestion       cubic (default)          TCP's congestion control: cubic, newreno or none
+            --tcp-congestion       cubic (default)          TCP's congestion control: cubic, newreno or none; or bbr, with configure --tcp-bbr
             --tcp-ecn              false (default)          ask for explicit congestion notification when opening connections; peers that ask get it
             --tcp-fast-open        false (default)          TCP Fast Open: take and send text with the first segment of a connection
             --name                 website (default)        name of this unikernel, in logs and to the network
@@ -115,6 +117,7 @@ What was configured is remembered.
             mirage_net_forward
             mirage_net_ip
             mirage_net_tcp
+            mirage_net_tcp_bbr
             mirage_net_udp
             mirage_runtime
             mirage_store_crunch
@@ -128,6 +131,7 @@ The project's keys are part of the help.
   Keys of this project:
     --net=VALUE                stack on unix: our own (direct) or the host's (socket); direct or socket (default: direct) [configure only]
     --cpus=VALUE               CPUs that run the image: one, or as many as run --cpus says; one or many (default: one) [configure only]
+    --tcp-bbr                  link BBR, for --tcp-congestion=bbr; true or false (default: false) [configure only]
     --kv=VALUE                 store of the files: in the image (crunch), or on disk 'data'; crunch or tar or fat or tree (default: crunch) [configure only]
     --port=VALUE               TCP port to listen on; a number from 0 to 65535 (default: 80)
     --compress                 compress answers for clients that ask for it (links zlib); true or false (default: false) [configure only]
@@ -142,7 +146,7 @@ The project's keys are part of the help.
     --ipv4-only                no IPv6; true or false (default: false)
     --ipv6-only                no IPv4; true or false (default: false)
     --tcp-connections=VALUE    TCP connections at most; 0 for what the memory allows; a number from 0 to 4294967295 (default: 0)
-    --tcp-congestion=VALUE     TCP's congestion control: cubic, newreno or none; text (default: cubic)
+    --tcp-congestion=VALUE     TCP's congestion control: cubic, newreno or none; or bbr, with configure --tcp-bbr; text (default: cubic)
     --tcp-ecn                  ask for explicit congestion notification when opening connections; peers that ask get it; true or false (default: false)
     --tcp-fast-open            TCP Fast Open: take and send text with the first segment of a connection; true or false (default: false)
     --tree-cache=VALUE         memory for the store's nodes, in KiB; a number from 0 to 4294967295 (default: 2048)

@@ -8,11 +8,17 @@
 
 namespace mirage::net::tcp::congestion {
 
+/// Weak: only an image that names BBR (bbr/algorithm.hpp) has it.
+[[gnu::weak]] extern const Hooks bbr_hooks;
+
 namespace {
-constexpr std::array<Hooks, algorithm_count> table{None::hooks, NewReno::hooks, Cubic::hooks};
+constexpr std::array<Hooks, algorithm_count - 1> table{None::hooks, NewReno::hooks, Cubic::hooks};
 }  // namespace
 
-const Hooks& hooks(Algorithm algorithm) noexcept { return table[static_cast<std::size_t>(algorithm)]; }
+const Hooks& hooks(Algorithm algorithm) noexcept {
+  if (algorithm != Algorithm::bbr) return table[static_cast<std::size_t>(algorithm)];
+  return &bbr_hooks != nullptr ? bbr_hooks : Cubic::hooks;
+}
 
 void establish(Tcb& tcb, bool syn_was_lost) noexcept {
   CongestionVariables& c = tcb.congestion;
@@ -24,6 +30,7 @@ void establish(Tcb& tcb, bool syn_was_lost) noexcept {
 
 void restart_after_idle(Tcb& tcb) noexcept {
   CongestionVariables& c = tcb.congestion;
+  if (model(tcb) != nullptr) return;  // it knows better: BBR draft section 5.4.1
   c.window = std::min(c.window, constant::initial_segments * tcb.send.segment_size);
 }
 

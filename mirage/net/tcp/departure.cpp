@@ -140,13 +140,19 @@ std::uint32_t peer_room(const Tcb& tcb) noexcept {
   return tcb.send.window > outstanding ? tcb.send.window - outstanding : 0;
 }
 
+/// Text has gone out: a model of the path notes it, and the rate is used up.
+void gone(Tcb& tcb, std::uint32_t length, bool fin, Time now) noexcept {
+  if (const auto* model = congestion::model(tcb)) model->sent(tcb, length + (fin ? 1 : 0), now);
+  pacing::sent(tcb, length, now);
+}
+
 /// [from, to) goes out again.
 Departure repeat(Tcb& tcb, Sequence from, Sequence to, Time now) noexcept {
   const Sequence text_end = earlier(to, later(from, tcb.send.end));
   const std::uint32_t length = distance(from, text_end);
   const Departure departure = text(tcb, from, length, to > text_end, now);
   tcb.loss.board.resend(from, to, Stamp::of(now), grain(tcb));
-  pacing::sent(tcb, length, now);
+  gone(tcb, length, to > text_end, now);
   // What arrives of a probe now may have come in smaller segments.
   if (tcb.search.probe != 0 && to > tcb.search.begin) size_search::failed(tcb, now);
   return departure;
@@ -211,7 +217,7 @@ Departure send_text(Tcb& tcb, std::uint32_t length, bool fin, Time now) noexcept
   if (!s.probe || s.window > 0) {
     s.next += length + (fin ? 1 : 0);
     tcb.loss.board.extend(s.next, Stamp::of(now), grain(tcb), known);
-    pacing::sent(tcb, length, now);
+    gone(tcb, length, fin, now);
     if (tcb.congestion.phase == Phase::recovery) tcb.congestion.sent += length;
     rack::schedule_probe(tcb, now);
   }
@@ -220,13 +226,14 @@ Departure send_text(Tcb& tcb, std::uint32_t length, bool fin, Time now) noexcept
 }
 
 /// What of `length` bytes the rate lets go now: whole segments, or nothing. A sender that its rate holds back fills its
-/// window all the same (RFC 9002 section 7.8).
+/// window all the same (RFC 9002 section 7.8); where a model sets the rate, the window is a bound beside it.
 std::uint32_t paced(Tcb& tcb, std::uint32_t length, Time now) noexcept {
   SendVariables& s = tcb.send;
   if (length == 0 || s.probe) return length;
   const std::uint32_t allowed = pacing::allowance(tcb, now);
   if (allowed >= length) return length;
-  if (congestion_room(tcb) < std::min(unsent(s), peer_room(tcb))) tcb.congestion.limited = s.next;
+  const bool filled = tcb.pacing.rate == 0 && congestion_room(tcb) < std::min(unsent(s), peer_room(tcb));
+  if (filled) tcb.congestion.limited = s.next;
   const std::uint32_t segment = s.segment_size;
   return allowed == 0 ? 0 : std::min(length, std::max(allowed / segment * segment, segment));
 }
@@ -292,6 +299,13 @@ std::optional<Departure> acknowledgement(Tcb& tcb, Time now) noexcept {
   return departure;
 }
 
+/// BBR draft section 4.1.2.4: the application is what holds sending back.
+void note_starvation(Tcb& tcb) noexcept {
+  const auto* model = congestion::model(tcb);
+  const bool idle = unsent(tcb.send) < tcb.send.segment_size && congestion_room(tcb) > 0 && tcb.loss.board.lost == 0;
+  if (model != nullptr && idle) model->starved(tcb);
+}
+
 /// Something waits although nothing is on its way: probe later (RFC 9293 section 3.8.6.1; SHLD-29 for small windows).
 void watch_window(Tcb& tcb, Time now) noexcept {
   const SendVariables& s = tcb.send;
@@ -321,6 +335,7 @@ std::optional<Departure> next_departure(Tcb& tcb, std::uint32_t maximum_payload,
     }
     if (auto departure = size_probe(tcb, now)) return departure;
     if (auto departure = new_text(tcb, maximum_payload, now)) return departure;
+    note_starvation(tcb);
     watch_window(tcb, now);
   }
   return acknowledgement(tcb, now);

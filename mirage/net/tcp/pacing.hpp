@@ -13,6 +13,8 @@
 
 namespace mirage::net::tcp::pacing {
 
+inline constexpr std::uint32_t largest_quantum = 65'535;  ///< what a device segments at once
+
 /// Bytes per second; 0: as fast as the window allows, because the path is not known or too short for timers.
 [[nodiscard]] constexpr std::uint64_t rate(const Tcb& tcb) noexcept {
   if (tcb.pacing.rate != 0) return tcb.pacing.rate;
@@ -25,8 +27,13 @@ namespace mirage::net::tcp::pacing {
   return std::max<std::uint64_t>(gain * c.window * 250'000'000 / static_cast<std::uint64_t>(trip.count()), 1);
 }
 
-/// What goes at once: the initial window (RFC 9002 section 7.7), and on fast paths as much as a timer is worth.
+/// What goes at once: the initial window (RFC 9002 section 7.7), and on fast paths as much as a timer is worth. At the
+/// rate of an algorithm that knows: a millisecond's worth, one large segment at most (BBR draft section 5.6.3).
 [[nodiscard]] constexpr std::uint64_t burst(const Tcb& tcb, std::uint64_t bytes_per_second) noexcept {
+  if (tcb.pacing.rate != 0) {
+    return std::max<std::uint64_t>(std::min<std::uint64_t>(bytes_per_second / 1000, largest_quantum),
+                                   2U * tcb.send.segment_size);
+  }
   return std::max<std::uint64_t>(constant::initial_segments * tcb.send.segment_size, bytes_per_second / 1000);
 }
 

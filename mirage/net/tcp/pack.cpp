@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cstddef>
 #include <cstring>
 #include <new>
 #include <type_traits>
@@ -14,7 +15,11 @@ namespace mirage::net::tcp {
 namespace {
 
 static_assert(std::is_trivially_copyable_v<Tcb> && sizeof(Tcb) % sizeof(std::uint32_t) == 0);
-constexpr std::size_t words = sizeof(Tcb) / sizeof(std::uint32_t);
+constexpr std::size_t word_size = sizeof(std::uint32_t);
+/// Without the model of the path: that of BBR follows whole, but for its transmissions, of which there are none.
+constexpr std::size_t words = offsetof(Tcb, bbr) / word_size;
+constexpr std::size_t model_words = offsetof(BbrVariables, transmissions) / word_size;
+static_assert(offsetof(Tcb, bbr) % word_size == 0 && offsetof(BbrVariables, transmissions) % word_size == 0);
 /// SND.UNA and RCV.NXT, from which most others follow.
 constexpr std::size_t bases = 2;
 constexpr std::size_t map_words = (words + 31) / 32;
@@ -34,7 +39,13 @@ using Words = std::array<std::uint32_t, words>;
   tcb.congestion.threshold = congestion::unknown_threshold;
   LossVariables& l = tcb.loss;
   l.board.base = l.end = l.forward = tcb.round_trip.timed = una;
-  std::memcpy(out.data(), &tcb, sizeof tcb);
+  std::memcpy(out.data(), &tcb, sizeof out);
+}
+
+std::size_t count_words(const PackedTcb& packed) noexcept {
+  std::size_t count = bases + map_words;
+  for (std::size_t i = 0; i < map_words; ++i) count += static_cast<std::size_t>(std::popcount(packed[bases + i]));
+  return count;
 }
 
 }  // namespace
@@ -56,10 +67,10 @@ PackedTcb pack(const Tcb& tcb) noexcept {
   clean.loss.board.first = 0;
   clean.receive.ranges.items = {};
   Words all;
-  std::memcpy(all.data(), &clean, sizeof clean);
+  std::memcpy(all.data(), &clean, sizeof all);
   Words usual;
   expect(tcb.send.unacknowledged, tcb.receive.next, usual);
-  std::array<std::uint32_t, bases + map_words + words> out;
+  std::array<std::uint32_t, bases + map_words + words + model_words> out;
   std::fill_n(out.begin() + bases, map_words, 0U);
   out[0] = tcb.send.unacknowledged.value;
   out[1] = tcb.receive.next.value;
@@ -69,15 +80,18 @@ PackedTcb pack(const Tcb& tcb) noexcept {
     out[bases + i / 32] |= 1U << i % 32;
     out[end++] = all[i];
   }
+  if (clean.congestion.algorithm == Algorithm::bbr) {
+    std::memcpy(&out[end], &clean.bbr, model_words * word_size);
+    end += model_words;
+  }
   PackedTcb packed{new (std::nothrow) std::uint32_t[end]};  // NOLINT: sized at run time
   if (packed != nullptr) std::copy_n(out.begin(), end, packed.get());
   return packed;
 }
 
 std::size_t packed_size(const PackedTcb& packed) noexcept {
-  std::size_t size = bases + map_words;
-  for (std::size_t i = 0; i < map_words; ++i) size += static_cast<std::size_t>(std::popcount(packed[bases + i]));
-  return size * sizeof(std::uint32_t);
+  const Tcb tcb = unpack(packed, {}, {});
+  return (count_words(packed) + (tcb.congestion.algorithm == Algorithm::bbr ? model_words : 0)) * word_size;
 }
 
 Tcb unpack(const PackedTcb& packed, const Endpoint& local, const Endpoint& remote) noexcept {
@@ -87,7 +101,11 @@ Tcb unpack(const PackedTcb& packed, const Endpoint& local, const Endpoint& remot
   for (std::size_t i = 0; i < words; ++i) {
     if ((packed[bases + i / 32] >> i % 32 & 1) != 0) all[i] = *next++;
   }
-  Tcb tcb = std::bit_cast<Tcb>(all);
+  Tcb tcb;
+  std::memcpy(static_cast<void*>(&tcb), all.data(), sizeof all);
+  if (tcb.congestion.algorithm == Algorithm::bbr) {
+    std::memcpy(static_cast<void*>(&tcb.bbr), next, model_words * word_size);
+  }
   tcb.local = local;
   tcb.remote = remote;
   return tcb;

@@ -164,16 +164,19 @@ void enter(Tcb& tcb, const News& news) noexcept {
   tcb.send.retransmit_first = true;
   tcb.send.tail_probe = tcb.loss.probing = false;
   tcb.round_trip.timing = false;
-  prr::on_acknowledgement(tcb, news.delivery.bytes, false);
+  if (congestion::model(tcb) == nullptr) prr::on_acknowledgement(tcb, news.delivery.bytes, false);
 }
 
 /// Everything that was on its way when the repair began has arrived.
 void leave(Tcb& tcb) noexcept {
   CongestionVariables& c = tcb.congestion;
+  const auto* model = congestion::model(tcb);
+  if (model != nullptr) model->repaired(tcb);
   if (c.phase == Phase::recovery) {
     const std::uint32_t segment = tcb.send.segment_size;
     // RFC 6937 section 3; RFC 6582 section 3.2 step 3 (1) where the end of recovery releases everything at once.
-    c.window = tcb.receive.sack ? c.threshold : std::min(c.threshold, std::max(tcb.in_flight(), segment) + segment);
+    if (model == nullptr)
+      c.window = tcb.receive.sack ? c.threshold : std::min(c.threshold, std::max(tcb.in_flight(), segment) + segment);
     // A loss right behind the recovered window may be repaired fast again; after a time-out (where repetitions are
     // answered by duplicates) it may not: RFC 6582 section 4.
     c.recover = tcb.send.unacknowledged - 1;
@@ -237,15 +240,29 @@ void weigh_timeout(Tcb& tcb, const News& news) noexcept {
   }
 }
 
+/// Microseconds; 0: not measured.
+std::uint32_t round_trip_of(const News& news) noexcept {
+  const Delivery& d = news.delivery;
+  if (!d.any || d.again) return 0;
+  const auto round_trip = static_cast<std::uint32_t>(std::max(d.now - d.sent, 1));
+  // Pieces of the scoreboard are an eighth of a round trip coarse, which is as much as HyStart++ looks for.
+  return news.echoed != 0 ? std::min(round_trip, news.echoed) : round_trip;
+}
+
 void grow(Tcb& tcb, const News& news) noexcept {
   if (news.acknowledged == 0 || (!news.limited && tcb.congestion.phase == Phase::open)) return;
-  const Delivery& d = news.delivery;
-  const bool measured = d.any && !d.again;
-  auto round_trip = measured ? static_cast<std::uint32_t>(std::max(d.now - d.sent, 1)) : 0U;
-  // Pieces of the scoreboard are an eighth of a round trip coarse, which is as much as HyStart++ looks for.
-  if (measured && news.echoed != 0) round_trip = std::min(round_trip, news.echoed);
-  congestion::hooks(tcb.congestion.algorithm)
-      .acknowledged(tcb, {.now = news.now, .bytes = news.acknowledged, .round_trip = round_trip});
+  const congestion::Hooks& hooks = congestion::hooks(tcb.congestion.algorithm);
+  if (hooks.model != nullptr) return;
+  hooks.acknowledged(tcb, {.now = news.now, .bytes = news.acknowledged, .round_trip = round_trip_of(news)});
+}
+
+/// What a model of the path hears, whatever is being repaired.
+void teach(Tcb& tcb, const News& news) noexcept {
+  const auto* model = congestion::model(tcb);
+  if (model == nullptr || news.delivery.bytes == 0) return;
+  const bool limited = news.limited || tcb.send.unacknowledged <= tcb.congestion.limited;
+  model->acknowledged(
+      tcb, {.now = news.now, .delivery = news.delivery, .round_trip = round_trip_of(news), .limited = limited});
 }
 
 void react(Tcb& tcb, News news) noexcept {
@@ -254,6 +271,9 @@ void react(Tcb& tcb, News news) noexcept {
     size_search::failed(tcb, news.now);
     tcb.send.retransmit_first = true;
     news.lost = 0;
+  }
+  if (const auto* model = congestion::model(tcb); model != nullptr && news.lost > 0) {
+    model->lost(tcb, news.lost, news.now);
   }
   weigh_duplicates(tcb, news);
   if (c.phase == Phase::timeout && tcb.loss.doubt != 0) {
@@ -268,6 +288,7 @@ void react(Tcb& tcb, News news) noexcept {
       if (news.marked) return heed_mark(tcb, news.now);
       return grow(tcb, news);
     case Phase::recovery:
+      if (congestion::model(tcb) != nullptr) return;
       return prr::on_acknowledgement(tcb, news.delivery.bytes, news.acknowledged > 0 && news.lost == 0);
     case Phase::timeout:
       return grow(tcb, news);
@@ -300,6 +321,7 @@ std::uint32_t on_acknowledgement(Tcb& tcb, const Segment& segment, bool duplicat
   if (tcb.loss.probing) heed_probe(tcb, segment.acknowledgement, news);
   find_losses(tcb, news);
   react(tcb, news);
+  teach(tcb, news);
   if (news.acknowledged > 0 || tcb.loss.board.sacked > 0) rack::schedule_probe(tcb, now);
   return news.acknowledged;
 }
@@ -322,7 +344,9 @@ void on_timeout(Tcb& tcb, bool first, Time now) noexcept {
   // The segment at SND.UNA cannot be with the peer: then none of what it said need be true (RFC 2018 section 8).
   if (!l.board.empty() && l.board[0].has(Piece::sacked)) l.board.renege();
   l.board.emulated = 0;
+  const std::uint32_t before = l.board.lost;
   l.board.lose(l.board.base, l.board.end());
+  if (const auto* model = congestion::model(tcb)) model->lost(tcb, l.board.lost - before, now);
   l.probing = l.waiting = false;
   tcb.deadlines.loss = never;
   tcb.send.retransmit_first = true;

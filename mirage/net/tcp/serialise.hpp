@@ -87,6 +87,52 @@ constexpr void each_time_field(Visit&& visit, auto& tcb) {
   }
 }
 
+template <class Visit>
+constexpr void each_model_field(Visit&& visit, auto& b) {
+  visit(b.delivered), visit(b.lost), visit(b.delivered_at.value), visit(b.first_sent.value), visit(b.starved_until);
+  for (auto* pair : {&b.bandwidths, &b.excess}) visit((*pair)[0]), visit((*pair)[1]);
+  for (auto* number : {&b.bandwidth,
+                       &b.short_bandwidth,
+                       &b.short_flight,
+                       &b.long_flight,
+                       &b.latest_bandwidth,
+                       &b.latest_flight,
+                       &b.minimum,
+                       &b.minimum_at,
+                       &b.probe_minimum,
+                       &b.probe_minimum_at,
+                       &b.probe_done_at,
+                       &b.excess_round,
+                       &b.excess_delivered,
+                       &b.rounds,
+                       &b.round_end,
+                       &b.loss_round_end,
+                       &b.drain_round,
+                       &b.probe_rounds,
+                       &b.full,
+                       &b.cycle_at,
+                       &b.wait,
+                       &b.up_acked,
+                       &b.up_step,
+                       &b.prior_window,
+                       &b.undo_bandwidth,
+                       &b.undo_short_flight,
+                       &b.undo_long_flight}) {
+    visit(*number);
+  }
+  visit(b.excess_since.value), visit(b.state), visit(b.undo_state), visit(b.feedback), visit(b.up_rounds);
+  visit(b.full_rounds), visit(b.loss_events);
+  for (auto* flag : {&b.starved, &b.full_now, &b.full_reached, &b.probing, &b.loss_in_round, &b.marked, &b.too_high,
+                     &b.precautionary, &b.idle_restart, &b.probe_round_done}) {
+    visit(*flag);
+  }
+  for (auto& item : b.transmissions.items) {
+    visit(item.sent.value), visit(item.first_sent.value), visit(item.delivered_at.value), visit(item.delivered);
+    visit(item.lost), visit(item.word);
+  }
+  visit(b.transmissions.first), visit(b.transmissions.count);
+}
+
 /// Calls `visit` with each scalar of the TCB.
 template <class Visit>
 constexpr void each_field_of(Visit&& visit, auto& tcb) {
@@ -100,6 +146,7 @@ constexpr void each_field_of(Visit&& visit, auto& tcb) {
   each_congestion_field(visit, tcb.congestion);
   each_loss_field(visit, tcb.loss);
   each_time_field(visit, tcb);
+  each_model_field(visit, tcb.bbr);
 }
 
 /// The wire integer of a field's type.
@@ -153,6 +200,13 @@ constexpr std::size_t count_bytes() noexcept {
   return size;
 }
 
+/// What indexes or shifts something in the model of the path.
+constexpr bool is_sane(const BbrVariables& b) noexcept {
+  return b.state <= BbrState::probe_rtt && b.undo_state <= BbrState::probe_rtt && b.feedback <= BbrFeedback::stopping &&
+         b.up_rounds <= 30 && b.transmissions.first < Transmissions::capacity &&
+         b.transmissions.count <= Transmissions::capacity;
+}
+
 }  // namespace detail
 
 /// Bytes that serialise() writes.
@@ -189,7 +243,7 @@ constexpr void serialise(const Tcb& tcb, MutableBytes out) noexcept {
                     tcb.loss.board.count <= Scoreboard::capacity &&
                     static_cast<std::size_t>(tcb.congestion.algorithm) < algorithm_count &&
                     tcb.fast_open.cookie.size <= FastOpenCookie::largest && tcb.send.window_shift <= 14 &&
-                    tcb.receive.window_shift <= 14 && tcb.send.segment_size > 0;
+                    tcb.receive.window_shift <= 14 && tcb.send.segment_size > 0 && detail::is_sane(tcb.bbr);
   if (!sane) return std::nullopt;
   return tcb;
 }

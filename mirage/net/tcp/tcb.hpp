@@ -11,6 +11,7 @@
 #include <mirage/base/address.hpp>
 #include <mirage/base/time.hpp>
 #include <mirage/net/tcp/fast_open.hpp>
+#include <mirage/net/tcp/model.hpp>
 #include <mirage/net/tcp/ranges.hpp>
 #include <mirage/net/tcp/scoreboard.hpp>
 #include <mirage/net/tcp/sequence.hpp>
@@ -67,16 +68,16 @@ struct ReceiveVariables {
   Ranges ranges;         ///< received out of order
 };
 
-/// The congestion algorithm of a connection; each has a file in congestion/.
-enum class Algorithm : std::uint8_t { none, newreno, cubic };
-inline constexpr std::size_t algorithm_count = 3;
+/// The congestion algorithm of a connection; each has a file in congestion/, and the last one bbr/.
+enum class Algorithm : std::uint8_t { none, newreno, cubic, bbr };
+inline constexpr std::size_t algorithm_count = 4;
 /// Its value for a name that is none: Stack::start() refuses it.
 inline constexpr Algorithm unknown_algorithm{0xff};
 
-/// By its name, as in the key --tcp-congestion.
+/// By its name, as in the key --tcp-congestion. Those that every image has: bbr/algorithm.hpp knows the other one.
 [[nodiscard]] constexpr Algorithm algorithm_named(std::string_view name) noexcept {
-  constexpr std::array<std::string_view, algorithm_count> names{"none", "newreno", "cubic"};
-  for (std::size_t i = 0; i < algorithm_count; ++i) {
+  constexpr std::array<std::string_view, 3> names{"none", "newreno", "cubic"};
+  for (std::size_t i = 0; i < names.size(); ++i) {
     if (names[i] == name) return static_cast<Algorithm>(i);
   }
   return unknown_algorithm;
@@ -227,7 +228,7 @@ struct FastOpen {
 };
 
 struct Tcb {
-  static constexpr std::uint16_t version = 4;
+  static constexpr std::uint16_t version = 5;
   /// Not inlined: it is long.
   [[gnu::noinline]] constexpr Tcb() noexcept {}
   Endpoint local;
@@ -248,6 +249,7 @@ struct Tcb {
   RoundTrip round_trip;
   Timestamps timestamps;
   Deadlines deadlines;
+  BbrVariables bbr;  ///< last: pack.cpp keeps it apart
 
   /// Sequence numbers sent and not acknowledged, RFC 5681 FlightSize.
   [[nodiscard]] constexpr std::uint32_t outstanding() const noexcept {

@@ -72,7 +72,13 @@ inline Module<Net> vlan(const Module<Net>& net, std::uint16_t id, std::uint8_t p
 /// TCP/IP on a network interface. Its run-time keys (--ipv4, --ipv6, --dhcp ...) get the prefix `group-`.
 inline Module<Stack> stack(const Module<Net>& net, std::string group = "",
                            std::source_location where = std::source_location::current()) {
-  return library_module<Stack>("stack", {offload(net, where).node()}, {}, std::move(group), where);
+  return library_module<Stack>("stack", {offload(net, where).node()}, {{"bbr", false}}, std::move(group), where);
+}
+
+/// The same, with BBR linked: --tcp-congestion=bbr is a choice then.
+inline Module<Stack> stack_with_bbr(const Module<Net>& net, std::string group = "",
+                                    std::source_location where = std::source_location::current()) {
+  return library_module<Stack>("stack", {offload(net, where).node()}, {{"bbr", true}}, std::move(group), where);
 }
 
 /// The host's own sockets behind the Stack type: target unix only.
@@ -83,8 +89,10 @@ inline Module<Stack> socket_stack(std::source_location where = std::source_locat
 /// TCP/IP on the default network. On unix, `mirage configure --net=socket` takes the host's sockets instead.
 inline Module<Stack> default_stack(std::source_location where = std::source_location::current()) {
   auto net = choice_key("net", {"direct", "socket"}, "stack on unix: our own (direct) or the host's (socket)", where);
+  auto bbr = flag("tcp-bbr", "link BBR, for --tcp-congestion=bbr", where);
+  const auto network = default_network("service", where);
   return if_(target_is("unix") && is(net, "socket"), socket_stack(where),
-             stack(default_network("service", where), "", where), where);
+             if_(bbr, stack_with_bbr(network, "", where), stack(network, "", where), where), where);
 }
 
 /// Names to addresses, by DNS over a stack. Its run-time keys (--nameserver, --search) get the prefix `group-`.

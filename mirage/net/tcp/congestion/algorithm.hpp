@@ -23,6 +23,28 @@ enum class Cause : std::uint8_t {
   mark,  ///< a router met congestion and dropped nothing: its queue is short, so less will do (RFC 8511)
 };
 
+/// An acknowledgement that delivers something, for an algorithm that has a model of the path.
+struct Evidence {
+  Time now;
+  const Delivery& delivery;
+  std::uint32_t round_trip = 0;  ///< microseconds, measured by it; 0: not
+  bool limited = false;          ///< the window held sending back in the last round trip
+};
+
+/// An algorithm that has a model of the path hears more, and sets window and rate itself whatever is being repaired.
+struct ModelHooks {
+  /// `bytes` have gone out (text and FIN), once more or for the first time; they count as on their way already.
+  void (*sent)(Tcb& tcb, std::uint32_t bytes, Time now) noexcept;
+  /// `bytes` are taken for lost.
+  void (*lost)(Tcb& tcb, std::uint32_t bytes, Time now) noexcept;
+  /// After `lost`, and after repairs have begun or ended.
+  void (*acknowledged)(Tcb& tcb, const Evidence& evidence) noexcept;
+  /// The window has room, and there is nothing to send.
+  void (*starved)(Tcb& tcb) noexcept;
+  /// All that was lost is repaired: the window of before, as far as the model allows.
+  void (*repaired)(Tcb& tcb) noexcept;
+};
+
 struct Hooks {
   /// The first window is set; the rest begins.
   void (*established)(Tcb& tcb) noexcept;
@@ -32,9 +54,13 @@ struct Hooks {
   void (*reduce)(Tcb& tcb, Cause cause, Time now) noexcept;
   /// The reduction was wrong; window and threshold are given back already.
   void (*undo)(Tcb& tcb) noexcept;
+  const ModelHooks* model = nullptr;
 };
 
+/// CUBIC's, in an image without BBR, for what came from one that has it.
 [[nodiscard]] const Hooks& hooks(Algorithm algorithm) noexcept;
+/// Null: the connection's algorithm has none.
+[[nodiscard]] inline const ModelHooks* model(const Tcb& tcb) noexcept { return hooks(tcb.congestion.algorithm).model; }
 
 inline constexpr std::uint32_t largest_window = 1U << 30;
 inline constexpr std::uint32_t unknown_threshold = 0x7fffffff;  ///< before the first loss
