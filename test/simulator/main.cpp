@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <mirage/base/text.hpp>
+#include <mirage/net/tcp/bbr/algorithm.hpp>
 #include <test/simulator/event.hpp>
 #include <test/simulator/workload.hpp>
 
@@ -25,6 +26,7 @@ struct Options {
   unsigned restore_every = 1;
   bool show = false;
   bool help = false;
+  std::string congestion = "cubic";
   Limits limits;
 };
 
@@ -43,7 +45,7 @@ struct Totals {
 constexpr std::string_view usage =
     "usage: simulator [--seeds N] [--from S] [--seconds T] [--loss P] [--reordering P] [--duplication P]\n"
     "                 [--corruption P] [--bytes N] [--connections N] [--orderly] [--restore-every N] [--share P] "
-    "[--show]\n"
+    "[--congestion NAME] [--show]\n"
     "Probabilities are upper limits (0.05 each): each seed draws its own below them. --share is the part of orderly\n"
     "connections that must be delivered completely. Every seed whose number is divisible by --restore-every (default "
     "1)\n"
@@ -65,6 +67,7 @@ bool take_option(std::string_view name, std::string_view value, Options& options
   if (name == "--corruption") return options.limits.corruption = real(), true;
   if (name == "--bytes") return options.limits.bytes = number(), true;
   if (name == "--connections") return options.limits.connections = static_cast<std::uint32_t>(number()), true;
+  if (name == "--congestion") return options.congestion = text, true;
   if (name == "--restore-every") return options.restore_every = static_cast<unsigned>(number()), true;
   return false;
 }
@@ -91,12 +94,14 @@ std::string replay(std::uint64_t seed, const Options& options) {
   const Limits& l = options.limits;
   return std::format(
       "simulator --from {} --seeds 1 --loss {} --reordering {} --duplication {} --corruption {} --bytes {} "
-      "--connections {}{} --restore-every 1 --show",
-      seed, l.loss, l.reordering, l.duplication, l.corruption, l.bytes, l.connections, l.orderly ? " --orderly" : "");
+      "--connections {}{} --congestion {} --restore-every 1 --show",
+      seed, l.loss, l.reordering, l.duplication, l.corruption, l.bytes, l.connections, l.orderly ? " --orderly" : "",
+      options.congestion);
 }
 
 void run_seed(std::uint64_t seed, const Options& options, Totals& totals) {
-  const Plan plan = make_plan(seed, options.limits);
+  Plan plan = make_plan(seed, options.limits);
+  plan.a.tcp.congestion = plan.b.tcp.congestion = net::tcp::algorithm_named<true>(options.congestion);
   Outcome outcome = run(seed, plan, false, options.show);
   if (options.restore_every != 0 && seed % options.restore_every == 0 && outcome.wrong.empty()) {
     const Outcome again = run(seed, plan, true, false);

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include <mirage/async/sleep.hpp>
+#include <mirage/net/tcp/congestion/algorithm.hpp>
 #include <test/simulator/event.hpp>
 #include <test/simulator/workload.hpp>
 
@@ -158,13 +159,23 @@ Task<void> serve(Shard& shard, Node& node, Port port, Side& side) {
   side.result.done = true;
 }
 
-Task<void> call(Shard& shard, Node& node, Port port, Duration start, Side& side) {
-  (void)co_await sleep(start);
+/// From here on the connections to `port` follow `algorithm`.
+void choose(Node& node, Port port, net::tcp::Algorithm algorithm) {
+  node.stack.tcp().each_tcb([&](net::tcp::Tcb& tcb) {
+    if (tcb.remote.port != port) return;
+    tcb.congestion.algorithm = algorithm;
+    net::tcp::congestion::establish(tcb, false);
+  });
+}
+
+Task<void> call(Shard& shard, Node& node, Port port, const ConnectionPlan& plan, Side& side) {
+  (void)co_await sleep(plan.start);
   auto flow = co_await node.stack.tcp().connect({.address = Node::address(1), .port = port});
   while (!flow && flow.error() == FlowError::no_memory) {  // refused at a bound: later there may be room
     if (co_await sleep(200ms) == WaitStatus::cancelled) break;
     flow = co_await node.stack.tcp().connect({.address = Node::address(1), .port = port});
   }
+  if (flow && plan.congestion) choose(node, port, *plan.congestion);
   if (flow) {
     co_await converse(shard, *std::move(flow), side);
   } else {
@@ -251,6 +262,7 @@ class Run {
 
   Outcome go() {
     begin();
+    if (plan_.cut > Duration{0}) return cut();
     const bool done = world_.run([&] { return !out_.wrong.empty() || all_done(); }, world_.clock.now + time_bound);
     if (!done && out_.wrong.empty()) out_.wrong = "not over within the bound" + unfinished();
     out_.time = world_.clock.now - Time{Duration{1s}};
@@ -262,6 +274,20 @@ class Run {
   }
 
  private:
+  /// What each has got between the half of the time and its end.
+  Outcome cut() {
+    const auto until = [&](Duration time) { (void)world_.run([&] { return !out_.wrong.empty(); }, Time{1s} + time); };
+    until(plan_.cut / 2);
+    for (const ConnectionResult& result : results_) out_.shares.push_back(result.server.read);
+    until(plan_.cut);
+    for (std::size_t i = 0; i < results_.size(); ++i) {
+      out_.bytes += results_[i].server.read;
+      out_.shares[i] = results_[i].server.read - out_.shares[i];
+    }
+    end();
+    return out_;
+  }
+
   void begin() {
     bool failed = false;
     for (Node* node : {&world_.a, &world_.b}) {
@@ -272,7 +298,7 @@ class Run {
       const auto port = static_cast<Port>(1000 + i);
       const bool spawned =
           world_.b.scope.spawn(serve(world_.b.shard, world_.b, port, sides_[2 * i + 1])) &&
-          world_.a.scope.spawn(call(world_.a.shard, world_.a, port, plan_.connections[i].start, sides_[2 * i]));
+          world_.a.scope.spawn(call(world_.a.shard, world_.a, port, plan_.connections[i], sides_[2 * i]));
       if (!spawned) out_.wrong = "no task";
     }
     if (failed) out_.wrong = "a stack does not start";

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -33,6 +34,7 @@ struct ConnectionPlan {
   SidePlan client;
   SidePlan server;
   Duration start{0};
+  std::optional<net::tcp::Algorithm> congestion{};  ///< of what the client sends; else that of its node
   [[nodiscard]] bool orderly() const noexcept {
     return client.ending == Ending::orderly && server.ending == Ending::orderly;
   }
@@ -59,6 +61,7 @@ struct Plan {
   NodeOptions a;
   NodeOptions b;
   std::vector<ConnectionPlan> connections;
+  Duration cut{0};  ///< the run is over then, whatever is delivered; 0: when all is
 };
 
 struct Limits {
@@ -82,7 +85,8 @@ struct Outcome {
   std::uint64_t bytes = 0;     ///< delivered
   std::uint64_t frames = 0;
   std::uint64_t trace = 0;
-  Duration time{0};  ///< until the last application was done
+  std::vector<std::uint64_t> shares;  ///< with `cut`: bytes that each server has read in its second half
+  Duration time{0};                   ///< until the last application was done
 };
 
 /// One run. `restore`: TCBs go through their bytes between any two events, and are packed when idle. `show`: print
