@@ -55,6 +55,9 @@ std::string mend_for(const std::string& notes) {
   static const std::regex conversion(R"(from 'Module<(\w+)>' to 'Module<(\w+)>' for (\d+)\w+ argument)");
   std::smatch match;
   if (std::regex_search(notes, match, conversion)) {
+    if (match[2].str() == "Interface") {
+      return "A stack on several networks takes interfaces: stack(interface(\"front\"), interface(\"back\")).";
+    }
     return std::format(
         "Argument {} must be a {}, and a {} was given: check the order of the arguments against takes<...>.",
         match[3].str(), match[2].str(), match[1].str());

@@ -62,6 +62,7 @@ class Planner {
     for (const std::size_t job : graph_.jobs) (void)visit(job);
     for (const auto& key : standard_keys(graph_)) add_key(key);
     check_devices();
+    check_interfaces();
     return std::move(plan_);
   }
 
@@ -165,6 +166,7 @@ class Planner {
       const auto type = camel_case(plan_.instances[instance.needs[i]].variable) + "Type";
       instance.type = replaced(instance.type, std::format("{{{}}}", i), type);
     }
+    instance.type = replaced(instance.type, "{count}", std::to_string(instance.needs.size()));
     plan_.libraries.insert(plan_.libraries.end(), module.libraries.begin(), module.libraries.end());
     std::map<std::string, std::string> names;
     for (const auto& [name, value] : vertex.parameters) {
@@ -242,13 +244,39 @@ class Planner {
     return candidate;
   }
 
+  static bool letters(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+
+  /// Their names are prefixes of keys, and tell zones apart.
+  void check_interfaces() const {
+    std::map<std::string, std::string> names;
+    for (const auto& [index, number] : made_) {
+      const Instance& instance = plan_.instances[number];
+      if (instance.kind != "Interface") continue;
+      const std::string& name = graph_.vertices[index].group;
+      if (name.empty() || name.size() > 16 || !std::ranges::all_of(name, letters)) {
+        throw Error(instance.place, std::format("'{}' is no name for an interface", name),
+                    "Use 1 to 16 letters and digits.");
+      }
+      const auto [at, fresh] = names.emplace(name, instance.place);
+      if (!fresh) {
+        throw Error(instance.place, std::format("two interfaces are called '{}', the other at {}", name, at->second),
+                    "Give each interface its own name.");
+      }
+    }
+    std::set<std::size_t> attached;
+    for (const auto& user : plan_.instances) {
+      for (const std::size_t need : user.needs) {
+        if (plan_.instances[need].kind != "Interface" || attached.insert(need).second) continue;
+        throw Error(user.place, std::format("{} is attached twice", plan_.instances[need].title),
+                    "An interface belongs to one stack, and once.");
+      }
+    }
+  }
+
   void check_devices() const {
     std::map<std::string, std::string> names;
     for (const auto& instance : plan_.instances) {
       if (instance.device.empty()) continue;
-      const auto letters = [](char c) {
-        return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-      };
       if (instance.device_name.empty() || instance.device_name.size() > 67 ||
           !std::ranges::all_of(instance.device_name, letters)) {
         throw Error(instance.place, std::format("'{}' is no name for a device", instance.device_name),

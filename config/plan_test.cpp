@@ -102,6 +102,37 @@ TEST_CASE("two stacks have keys of their own under a group") {
   CHECK(generate_main(plan).find("manifest_note<2>") != std::string::npos);
 }
 
+dsl::Unikernel on_networks(const dsl::Module<dsl::Stack>& stack) {
+  return dsl::unikernel("x", dsl::main_module("Main", "main.hpp", dsl::takes<dsl::Stack>)(stack));
+}
+
+TEST_CASE("a stack on several networks: the names of interfaces are prefixes of their keys") {
+  const auto tagged = dsl::interface(dsl::vlan(dsl::netif("trunk"), 5), "back");
+  const auto plan = plan_of(on_networks(dsl::stack(dsl::interface("front"), tagged)));
+  CHECK(variables(plan) == std::vector<std::string>{"network", "offload", "interface", "network_2", "vlan", "offload_2",
+                                                    "interface_2", "multihomed_stack", "main"});
+  CHECK(plan.instances[2].title == "interface 'front'");
+  CHECK(plan.instances[2].arguments[0].contains(".name = \"front\""));
+  CHECK(plan.instances[2].arguments[0].contains(".ipv4 = keys.front_ipv4,"));
+  CHECK(plan.instances[7].type == "mirage::net::BasicStack<2>");
+  CHECK(plan.instances[7].needs == std::vector<std::size_t>{2, 6});
+  for (const char* key : {"front-ipv4", "back-dhcp", "back-routes", "back-metric", "tcp-connections"}) {
+    CHECK(plan.find_key(key) != nullptr);
+  }
+  CHECK(plan.find_key("ipv4") == nullptr);
+  const auto three = dsl::stack(dsl::interface("a"), dsl::interface("b"), dsl::interface("c"));
+  CHECK(plan_of(on_networks(three)).instances[9].type == "mirage::net::BasicStack<3>");
+}
+
+TEST_CASE("interfaces have names of their own, and are attached once") {
+  const auto front = dsl::interface("front");
+  CHECK(error_of(on_networks(dsl::stack(front, front))).contains("interface 'front' is attached twice"));
+  CHECK(error_of(on_networks(dsl::stack(front, dsl::interface(dsl::netif("other"), "front"))))
+            .contains("two interfaces are called 'front'"));
+  CHECK(error_of(on_networks(dsl::stack(front, dsl::interface(dsl::netif("other"), "my net"))))
+            .contains("'my net' is no name for an interface"));
+}
+
 TEST_CASE("values of keys") {
   const auto plan = plan_of(website(dsl::crunch("htdocs")), "spt", {{"port", "8080"}});
   CHECK(plan.find_key("port")->given);

@@ -13,6 +13,17 @@
 
 namespace mirage {
 
+/// Addresses that mean something on one link only, so that their interface must be named: link-local ones, groups, the
+/// limited broadcast address (RFC 4007 4, RFC 1122 3.3.4).
+[[nodiscard]] constexpr bool has_zone(const IpAddress& address) noexcept {
+  return address.is_link_local() || address.is_multicast() || (address.is_v4() && address.v4().is_broadcast());
+}
+/// The zone of such an address on an interface: the interface's number; 0 for others. Zone 0 of such an address is the
+/// default one (RFC 4007 6), which is the first interface.
+[[nodiscard]] constexpr std::uint16_t zone_of(const IpAddress& address, std::uint16_t interface) noexcept {
+  return interface != 0 && has_zone(address) ? interface : std::uint16_t{0};
+}
+
 /// A way to a destination: computed once per flow, so that transports never name an IP version.
 struct Path {
   IpAddress source;
@@ -38,7 +49,9 @@ struct IpPacket {
   std::uint32_t pseudo_header_sum = 0;  ///< as in Path
   std::uint16_t segment_size = 0;       ///< of a coalesced packet; 0: a single one
   std::uint16_t interface = 0;          ///< where it came in
-  bool was_fragmented = false;          ///< it came in fragments, or with a fragment header
+  std::uint16_t source_zone = 0;        ///< see zone_of()
+  std::uint16_t destination_zone = 0;
+  bool was_fragmented = false;  ///< it came in fragments, or with a fragment header
   /// The transport header is contiguous in the first slice if it has at most 60 bytes (or the whole payload).
   SliceList payload;
   /// The IP header and as much as an ICMP error quotes, for errors in reply; a view into the received buffer.
@@ -82,25 +95,29 @@ struct TransportError {
     packet_too_big
   };
   Kind kind = Kind::soft;
-  IpAddress local;   ///< source of the quoted packet
-  IpAddress remote;  ///< its destination
+  IpAddress local;              ///< source of the quoted packet
+  IpAddress remote;             ///< its destination
+  std::uint16_t interface = 0;  ///< where the error came in: that of `local`
   std::uint16_t mtu = 0;
   Bytes transport_header;  ///< at least 8 bytes
 };
 
-/// route(source, destination): chooses interface, next hop and, when `source` is unspecified, the source address.
+/// route(source, destination, zone): chooses interface, next hop and, when `source` is unspecified, the source address.
+/// `zone` is that of a destination that has one (see has_zone()), else it does not matter. capabilities(): of the
+/// interface that a Path names; interfaces may differ.
 /// send(): `frame.header` starts with the transport header and comes from new_frame(); offload.checksum_start is 0,
 /// checksum_offset relative to the transport header, header_length that of the transport header; IP and link headers
 /// are put in front and the offsets moved. The frame goes to the transmit queue, or waits (bounded) for address
 /// resolution. new_frame(): a header buffer with headroom for every layer below; empty when the pool has none.
 template <class I>
-concept IpLayer = requires(I& ip, IpAddress address, const Path& path, TransmitFrame frame, std::uint8_t byte) {
-  { ip.route(address /*source*/, address /*destination*/) } noexcept -> std::same_as<Result<Path, IpError>>;
+concept IpLayer = requires(I& ip, IpAddress address, const Path& path, TransmitFrame frame, std::uint8_t byte,
+                           std::uint16_t zone, std::uint16_t interface) {
+  { ip.route(address /*source*/, address /*destination*/, zone) } noexcept -> std::same_as<Result<Path, IpError>>;
   {
     ip.send(path, byte /*protocol*/, byte /*traffic class*/, std::move(frame))
   } noexcept -> std::same_as<Result<void, IpError>>;
   { ip.new_frame(std::uint32_t{} /*bytes of transport header*/) } noexcept -> std::same_as<MutableSlice>;
-  { ip.capabilities() } noexcept -> std::same_as<const NetCapabilities&>;
+  { ip.capabilities(interface) } noexcept -> std::same_as<const NetCapabilities&>;
 };
 
 /// Groups: join() is counted for each group and interface, false at the bound.

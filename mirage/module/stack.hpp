@@ -28,6 +28,9 @@ struct ListenOptions {
   /// Connections not yet accepted by the application; more are not answered, and counted. Beside them as many may be
   /// half-open; beyond, a stack that can answers without keeping anything (SYN cookies).
   std::uint16_t backlog = 128;
+  /// One of our addresses, or one that will be; unspecified: all, on every interface. Who listens on the address goes
+  /// before who listens on all.
+  IpAddress address{};
 };
 
 /// accept() yields the next established connection; an error when the listener was closed or the task cancelled.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
-#include <mirage/net/stack.hpp>
+#include <mirage/async/sleep.hpp>
+#include <mirage/net/stack_address.hpp>
 
 namespace mirage::net {
 
@@ -23,32 +24,72 @@ constexpr bool is_usable(const IpPrefix& prefix) noexcept {
 }
 
 static_assert(mirage::Stack<Stack> && Startable<Stack> && LearnsNameService<Stack>);
+static_assert(mirage::Stack<BasicStack<2>> && Startable<BasicStack<2>> && LearnsNameService<BasicStack<2>>);
 
 }  // namespace
 
-Stack::Stack(Shard& shard, NetPort port, const StackOptions& options) noexcept
+template <std::size_t count>
+template <std::size_t... number, class... Given>
+BasicStack<count>::BasicStack(std::index_sequence<number...>, Shard& shard, const Shared& shared,
+                              const Given&... given) noexcept
     : shard_(shard),
-      options_(options),
       log_(shard.logger("net")),
-      port_(port),
-      link_(shard, port, options.ethernet),
-      ip_(shard, LinkPort{link_}, options.ip),
+      congestion_(shared.tcp.congestion),
+      parts_{{Part{shard, given.port, given.options}...}},
+      ip_(shard, LinkPort{parts_[0].link}, shared.ip),
       icmp_(ip_),
       discovery_(shard, ip_),
       icmpv6_(ip_, discovery_),
       udp_(shard, ip_),
-      tcp_(shard, ip_, options.tcp),
-      dhcp_(shard, udp_, options.hostname),
-      dhcp6_(shard, udp_),
-      transmit_again_([](Timer&) noexcept {}) {}
+      tcp_(shard, ip_, shared.tcp),
+      several_([&] {
+        if constexpr (count > 1) {
+          return Several{udp_, ip_, given...};
+        } else {
+          return Nothing{};
+        }
+      }()),
+      clients_{{Clients{shard, udp_of(number), shared.hostname}...}},
+      transmit_again_([](Timer&) noexcept {}) {
+  for (std::size_t i = 1; i < count; ++i) (void)ip_.add_interface(LinkPort{parts_[i].link});
+  if constexpr (count > 1) {
+    for (std::uint16_t i = 0; i < count; ++i) ip_.routes().set_metric(i, several_.settings[i]->metric);
+  }
+}
+
+template <std::size_t count>
+BasicStack<count>::BasicStack(Shard& shard, NetPort port, const StackOptions& options) noexcept
+  requires(count == 1)
+    : BasicStack(std::index_sequence<0>{}, shard, {options.hostname, options.ip, options.tcp}, Bare{port, options}) {}
+
+template <std::size_t count>
+BasicStack<count>::BasicStack(Shard& shard, Interface& first, Interface& second,
+                              const MultihomedOptions& options) noexcept
+  requires(count == 2)
+    : BasicStack(std::make_index_sequence<2>{}, shard, {options.hostname, options.ip, options.tcp}, first, second) {}
+
+template <std::size_t count>
+BasicStack<count>::BasicStack(Shard& shard, Interface& first, Interface& second, Interface& third,
+                              const MultihomedOptions& options) noexcept
+  requires(count == 3)
+    : BasicStack(std::make_index_sequence<3>{}, shard, {options.hostname, options.ip, options.tcp}, first, second,
+                 third) {}
+
+template <std::size_t count>
+BasicStack<count>::BasicStack(Shard& shard, Interface& first, Interface& second, Interface& third, Interface& fourth,
+                              const MultihomedOptions& options) noexcept
+  requires(count == 4)
+    : BasicStack(std::make_index_sequence<4>{}, shard, {options.hostname, options.ip, options.tcp}, first, second,
+                 third, fourth) {}
 
 // --- the receive path ---
 
 /// Every packet's way up, whole.
-void Stack::receive(ReceivedFrame&& frame) noexcept {
-  auto packet = link_.input(std::move(frame));
-  if (!packet || (hook_ != nullptr && hook_->take(*packet))) return;
-  auto datagram = ip_.input(std::move(*packet));
+template <std::size_t count>
+void BasicStack<count>::receive(ReceivedFrame&& frame, std::size_t interface) noexcept {
+  auto packet = parts_[at(interface)].link.input(std::move(frame));
+  if (!packet || (count == 1 && hook_ != nullptr && hook_->take(*packet))) return;
+  auto datagram = ip_.input(std::move(*packet), static_cast<std::uint16_t>(at(interface)));
   if (!datagram) return;
   switch (datagram->protocol) {
     case ip_protocol::tcp:
@@ -69,43 +110,56 @@ void Stack::receive(ReceivedFrame&& frame) noexcept {
   }
 }
 
-void Stack::dispatch(const ip::QuotedError& quoted) noexcept {
+template <std::size_t count>
+void BasicStack<count>::dispatch(const ip::QuotedError& quoted) noexcept {
   const TransportError& error = quoted.error;
   const bool tcp = quoted.protocol == ip_protocol::tcp;
   const bool believed = tcp ? tcp_.on_error(error) : quoted.protocol == ip_protocol::udp && udp_.on_error(error);
   // RFC 8201 4, RFC 5927 7: only what belongs to a flow of ours says something about its path.
   if (!believed || error.kind != TransportError::Kind::packet_too_big) return;
-  (void)ip_.path_mtu().note(error.remote, error.mtu, shard_.now());
+  (void)ip_.path_mtu().note(error.remote, error.interface, error.mtu, shard_.now());
 }
 
-bool Stack::poll() noexcept {
+template <std::size_t count>
+bool BasicStack<count>::poll() noexcept {
+  bool any = false;
+  for (std::size_t i = 0; i < count; ++i) any |= poll(i);
+  return any;
+}
+
+template <std::size_t count>
+bool BasicStack<count>::poll(std::size_t interface) noexcept {
   bool any = false;
   for (std::size_t round = 0; round < bursts_per_turn; ++round) {
-    const std::size_t count = port_.queue(0).poll(burst_);
-    for (std::size_t i = 0; i < count; ++i) {
-      receive(std::move(burst_[i]));
+    const std::size_t arrived = parts_[at(interface)].port.queue(0).poll(burst_);
+    for (std::size_t i = 0; i < arrived; ++i) {
+      receive(std::move(burst_[i]), interface);
       burst_[i] = {};  // what no layer took goes back to the pool
     }
     udp_.deliver();
-    any = any || count > 0;
-    if (count < burst) break;
+    any = any || arrived > 0;
+    if (arrived < burst) break;
   }
   return any;
 }
 
-void Stack::flush() noexcept {
-  heed_conflict();
-  follow_lease();
+template <std::size_t count>
+void BasicStack<count>::flush() noexcept {
+  for (std::size_t i = 0; i < count; ++i) {
+    heed_conflict(i);
+    follow_lease(i);
+  }
   tcp_.flush();
   discovery_.flush();
   report_ipv6();
-  if (!link_.flush() && !transmit_again_.armed()) {
-    transmit_again_.arm(shard_.timers(), shard_.now() + transmit_retry);
-  }
+  bool gone = true;
+  for (Part& part : parts_) gone &= part.link.flush();
+  if (!gone && !transmit_again_.armed()) transmit_again_.arm(shard_.timers(), shard_.now() + transmit_retry);
 }
 
-void Stack::visit_counters(CounterVisitor& visitor) const noexcept {
-  visitor.counters("ethernet", counters_of(link_.counters()));
+template <std::size_t count>
+void BasicStack<count>::visit_counters(CounterVisitor& visitor) const noexcept {
+  for (const Part& part : parts_) visitor.counters("ethernet", counters_of(part.link.counters()));
   visitor.counters("ip", counters_of(ip_.counters()));
   visitor.counters("icmp", counters_of(icmp_.counters()));
   visitor.counters("icmpv6", counters_of(icmpv6_.counters()));
@@ -115,177 +169,145 @@ void Stack::visit_counters(CounterVisitor& visitor) const noexcept {
   visitor.counters("udp", counters_of(udp_.counters()));
   visitor.counters("tcp", counters_of<tcp::Counters, sizeof(tcp::Counters::drops)>(tcp_.counters()));
   visitor.counters("tcp_drop", counters_by<tcp::Drop>(tcp_.counters().drops));
-  visitor.counters("dhcp", counters_of(dhcp_.counters()));
-  visitor.counters("dhcp6", counters_of(dhcp6_.counters()));
+  for (const Clients& each : clients_) visitor.counters("dhcp", counters_of(each.dhcp.counters()));
+  for (const Clients& each : clients_) visitor.counters("dhcp6", counters_of(each.dhcp6.counters()));
   visitor.gauge("tcp", "connections", tcp_.connections());
 }
 
 // --- start and address ---
 
-Result<void, StartError> Stack::prepare() noexcept {
+template <std::size_t count>
+auto& BasicStack<count>::udp_of([[maybe_unused]] std::size_t interface) noexcept {
+  if constexpr (count > 1) {
+    return several_.udps[interface];
+  } else {
+    return udp_;
+  }
+}
+
+template <std::size_t count>
+Result<void, StartError> BasicStack<count>::check(std::size_t interface) const noexcept {
+  const InterfaceOptions& options = parts_[at(interface)].options;
+  if (options.ipv4_enabled && !options.dhcp && !is_usable(options.ipv4)) {
+    if constexpr (count == 1) {
+      return Failure{StartError("net: {} is no address for a host, such as 10.0.0.2/24", options.ipv4)};
+    } else {
+      const std::string_view name = title(interface);
+      return Failure{StartError("net: {} is no address for {}: give --{}-ipv4, --{}-dhcp or --{}-ipv6-only",
+                                options.ipv4, name, name, name, name)};
+    }
+  }
+  if (is_usable(options.ipv6.address)) return {};
+  return Failure{StartError("net: {} is no address for a host, such as 2001:db8::2/64", options.ipv6.address)};
+}
+
+template <std::size_t count>
+Result<void, StartError> BasicStack<count>::check() const noexcept {
+  for (std::size_t i = 0; i < count; ++i) {
+    MIRAGE_CHECK(check(i));
+    for (std::size_t j = 0; j < i; ++j) {
+      const InterfaceOptions& a = parts_[j].options;
+      const InterfaceOptions& b = parts_[i].options;
+      const bool v4 = a.ipv4_enabled && b.ipv4_enabled && !a.dhcp && !b.dhcp && a.ipv4.address == b.ipv4.address;
+      const bool v6 = !a.ipv6.address.address.is_unspecified() && a.ipv6.address.address == b.ipv6.address.address;
+      if (v4 || v6) return Failure{StartError("net: {} and {} have the same address", title(j), title(i))};
+      // Shards find the owner of a port by the rule of the first interface.
+      if (parts_[j].port.capabilities().ports.shards != parts_[i].port.capabilities().ports.shards) {
+        return Failure{StartError("net: all interfaces are shared by several CPUs, or none: not so {} and {}", title(j),
+                                  title(i))};
+      }
+    }
+  }
+  if (congestion_ != tcp::unknown_algorithm) return {};
+  return Failure{
+      StartError("net: TCP's congestion control is cubic, newreno or none; or bbr, with configure --tcp-bbr")};
+}
+
+template <std::size_t count>
+Result<void, StartError> BasicStack<count>::prepare() noexcept {
   if (!shard_.seed_random()) return Failure{StartError("net: no entropy source on this machine, which TCP needs")};
-  if (!link_.start()) return Failure{StartError{StartError::no_memory}};
+  for (Part& part : parts_) {
+    if (!part.link.start()) return Failure{StartError{StartError::no_memory}};
+  }
   ip_.start();
-  tcp_.start(port_.capabilities().ports);
-  udp_.share_ports(port_.capabilities().ports);
+  const PortShare ports = parts_[0].port.capabilities().ports;
+  tcp_.start(ports);
+  udp_.share_ports(ports);
   shard_.add_poller(*this);
   return {};
 }
 
-Task<Result<void, StartError>> Stack::start() {
-  if (options_.ipv4_enabled && !options_.dhcp && !is_usable(options_.ipv4)) {
-    co_return Failure{StartError("net: {} is no address for a host, such as 10.0.0.2/24", options_.ipv4)};
-  }
-  if (!is_usable(options_.ipv6.address)) {
-    co_return Failure{StartError("net: {} is no address for a host, such as 2001:db8::2/64", options_.ipv6.address)};
-  }
-  if (options_.tcp.congestion == tcp::unknown_algorithm) {
-    co_return Failure{
-        StartError("net: TCP's congestion control is cubic, newreno or none; or bbr, with configure --tcp-bbr")};
-  }
+template <std::size_t count>
+Task<Result<void, StartError>> BasicStack<count>::start() {
+  MIRAGE_CO_CHECK(check());
   MIRAGE_CO_CHECK(prepare());
-  if (options_.ipv6.enabled) start_ipv6();
-  if (!options_.ipv4_enabled) co_return Result<void, StartError>{};
-  if (!options_.dhcp) {
-    const bool own_gateway = options_.gateway == options_.ipv4.address;
-    if (own_gateway) log_.warning("the gateway {} is this machine's own address: not used", options_.gateway);
-    use(options_.ipv4, own_gateway ? Ipv4Address{} : options_.gateway, 0);
-    co_return Result<void, StartError>{};
+  for (std::size_t i = 0; i < count; ++i) {
+    if (parts_[i].options.ipv6.enabled) start_ipv6(i);
+    if constexpr (count > 1) MIRAGE_CO_CHECK(add_routes(i));
   }
-  log_.info("{} asking for an address by DHCP", port_.capabilities().mac);
-  if (!dhcp_.start(port_.capabilities().mac)) co_return Failure{StartError("net: the DHCP client's port is taken")};
-  while (ip_.address().is_unspecified()) {
+  for (std::size_t i = 0; i < count; ++i) {
+    if (parts_[i].options.ipv4_enabled) MIRAGE_CO_CHECK(start_ipv4(i));
+  }
+  if constexpr (count > 1) {
+    // A network without a DHCP server must not keep the others from their work.
+    while (waits_for_lease()) {
+      const auto waited = co_await within(patience, wait_for_leases());
+      if (waited && !*waited) co_return *waited;
+      if (!waited && !address().is_unspecified()) break;
+    }
+  } else {
+    while (waits_for_lease()) {
+      if (co_await configured_.wait() == WaitStatus::cancelled) co_return Failure{StartError("net: cancelled")};
+    }
+  }
+  co_return Result<void, StartError>{};
+}
+
+template <std::size_t count>
+bool BasicStack<count>::waits_for_lease() const noexcept {
+  for (std::uint16_t i = 0; i < count; ++i) {
+    const InterfaceOptions& options = parts_[i].options;
+    if (options.ipv4_enabled && options.dhcp && ip_.prefix(i).address.is_unspecified()) return true;
+  }
+  return false;
+}
+
+template <std::size_t count>
+Task<Result<void, StartError>> BasicStack<count>::wait_for_leases() {
+  while (waits_for_lease()) {
     if (co_await configured_.wait() == WaitStatus::cancelled) co_return Failure{StartError("net: cancelled")};
   }
   co_return Result<void, StartError>{};
 }
 
-void Stack::start_ipv6() noexcept {
-  // Shards of one interface have the same addresses.
-  const std::string_view own = options_.ipv6.secret;
-  discovery_.set_secret(own.empty() ? port_.capabilities().shared_secret : own);
-  if (discovery_.start(0, {.accept_routers = options_.ipv6.accept_router_advertisements,
-                           .address = options_.ipv6.address,
-                           .gateway = options_.ipv6.gateway})) {
-    return;
+// --- names of interfaces ---
+
+template <std::size_t count>
+std::optional<std::uint16_t> BasicStack<count>::interface_named(std::string_view name) const noexcept
+  requires(count > 1)
+{
+  for (std::uint16_t i = 0; i < count; ++i) {
+    if (several_.settings[i]->name == name) return i;
   }
-  log_.warning("no IPv6: the link's MTU of {} is too small for it", port_.capabilities().mtu);
+  return std::nullopt;
 }
 
-void Stack::report_ipv6() noexcept {
-  if (const IpAddress taken = discovery_.take_duplicate(); !taken.is_unspecified()) {
-    log_.warning("another station uses {}", taken);
-    if (dhcp6_.has(taken)) dhcp6_.conflict();
-  }
-  follow_routers();
-  follow_lease6();
-  if (discovery_.take_names()) learn_names();
-  if (!discovery_.take_change()) return;
-  for (const ip::Address& own : ip_.addresses()) {
-    if (!own.address().is_v4() && !own.address().is_link_local())
-      log_.info("{} is {}", port_.capabilities().mac, own.prefix);
-  }
+template <std::size_t count>
+std::optional<Endpoint> BasicStack<count>::endpoint(std::string_view address, Port port) const noexcept
+  requires(count > 1)
+{
+  const std::size_t sign = address.find('%');
+  const auto parsed = IpAddress::parse(address.substr(0, sign));
+  if (!parsed) return std::nullopt;
+  if (sign == std::string_view::npos) return Endpoint{*parsed, port, 0};
+  const auto interface = interface_named(address.substr(sign + 1));
+  if (!interface || !has_zone(*parsed)) return std::nullopt;
+  return Endpoint{*parsed, port, *interface};
 }
 
-/// RFC 4862 5.5.2, RFC 4861 4.2: routers say whether DHCPv6 has addresses, or other things only.
-void Stack::follow_routers() noexcept {
-  const ip::Autoconfiguration& advertised = discovery_.autoconfiguration();
-  if (dhcp6_.started() || !(advertised.managed() || advertised.other())) return;
-  const IpAddress own = discovery_.link_local(0);
-  if (own.is_unspecified()) return;
-  const auto mode = advertised.managed() ? dhcp6::Machine::Mode::stateful : dhcp6::Machine::Mode::stateless;
-  if (!dhcp6_.start(mode, port_.capabilities().mac, own, 0)) log_.warning("no DHCPv6: its port is taken");
-}
-
-void Stack::follow_lease6() noexcept {
-  const dhcp6::Lease& lease = dhcp6_.lease();
-  switch (dhcp6_.take_change()) {
-    case dhcp6::Actions::Change::none:
-      return;
-    case dhcp6::Actions::Change::bound:
-      for (std::size_t i = 0; i < lease.count; ++i) {
-        const auto& each = lease.addresses[i];
-        discovery_.lease(each.address, 0, each.preferred_until, each.valid_until);
-      }
-      break;
-    case dhcp6::Actions::Change::lost:
-      log_.warning("the DHCPv6 lease is gone");
-      discovery_.release(0);
-      break;
-  }
-  learn_names();
-}
-
-IpAddress Stack::address() noexcept {
-  const ip::Address* best = nullptr;
-  for (const ip::Address& own : ip_.addresses()) {
-    if (own.address().is_v4()) return own.address();
-    if (best == nullptr || (best->address().is_link_local() && !own.address().is_link_local())) best = &own;
-  }
-  return best == nullptr ? IpAddress{} : best->address();
-}
-
-void Stack::use(const Ipv4Prefix& prefix, Ipv4Address gateway, std::uint16_t mtu) noexcept {
-  const bool changed = ip_.prefix() != prefix;
-  ip_.configure(prefix, gateway, mtu);
-  if (changed) {
-    link_.set_address(prefix.address);
-    log_.info("{} is {}", port_.capabilities().mac, prefix);
-  }
-  configured_.notify_all();
-}
-
-void Stack::follow_lease() noexcept {
-  switch (dhcp_.take_change()) {
-    case dhcp::Actions::Change::none:
-      return;
-    case dhcp::Actions::Change::bound:
-      leased_names_ = dhcp_.lease().names;
-      learn_names();
-      use(dhcp_.lease().prefix, dhcp_.lease().gateway, dhcp_.lease().mtu);
-      return add_leased_routes();
-    case dhcp::Actions::Change::lost:
-      log_.warning("the DHCP lease is gone");
-      lose_address();
-  }
-}
-
-/// RFC 3442. What does not fit into the table is left out.
-void Stack::add_leased_routes() noexcept {
-  const auto& routes = dhcp_.lease().routes;
-  for (std::size_t i = 0; i < routes.count; ++i) {
-    (void)ip_.routes().add(
-        {.prefix = routes.items[i].prefix, .gateway = routes.items[i].gateway, .origin = ip::Route::Origin::interface});
-  }
-}
-
-/// What the lease says comes first; RFC 8106 5.3.1 leaves the order to us.
-void Stack::learn_names() noexcept {
-  name_service_ = leased_names_;
-  for (const IpAddress& server : dhcp6_.lease().names.servers()) name_service_.add_server(server);
-  name_service_.add_search(dhcp6_.lease().names.search());
-  const ip::Autoconfiguration& advertised = discovery_.autoconfiguration();
-  for (const ip::AdvertisedServer& server : advertised.servers()) {
-    if (server.expires > shard_.now()) name_service_.add_server(server.address);
-  }
-  for (const ip::AdvertisedDomain& domain : advertised.domains()) {
-    if (domain.expires > shard_.now()) name_service_.add_search(domain.name());
-  }
-}
-
-void Stack::heed_conflict() noexcept {
-  if (!link_.take_conflict()) return;
-  log_.warning("another station uses {}", ip_.address());
-  if (!options_.dhcp || !dhcp_.declines()) return;
-  lose_address();
-  dhcp_.conflict();
-}
-
-void Stack::lose_address() noexcept {
-  leased_names_ = {};
-  learn_names();
-  ip_.deconfigure();
-  link_.set_address({});
-}
+template class BasicStack<1>;
+template class BasicStack<2>;
+template class BasicStack<3>;
+template class BasicStack<4>;
 
 }  // namespace mirage::net

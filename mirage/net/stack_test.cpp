@@ -200,7 +200,7 @@ TEST_CASE("IP: what is malformed, foreign or impossible is dropped and counted")
   const auto& counters = bed.stack.ip().counters();
   const Packet data = peer.udp(5000, 9, bytes_of("x"));
   bed.arrive(peer.ipv4(17, data, [](auto& h) { h.destination = Ipv4Address::of(10, 0, 0, 3); }));
-  CHECK(counters.drop_not_for_us == 1);
+  CHECK(counters.drop_transit == 1);
   for (const auto source : {Ipv4Address{0}, Ipv4Address::of(127, 0, 0, 1), Ipv4Address::of(224, 0, 0, 5),
                             Ipv4Address::of(10, 0, 0, 255), own_ip}) {
     bed.arrive(peer.ipv4(17, data, [=](auto& h) { h.source = source; }));

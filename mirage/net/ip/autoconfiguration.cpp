@@ -51,10 +51,10 @@ IpAddress Autoconfiguration::make_address(const IpPrefix& prefix, std::uint16_t 
   store_big(MutableBytes(message), 0, prefix.network().high());
   store_big(MutableBytes(message), 8, interface);
   message[14] = std::byte{attempt};
-  std::uint64_t identifier = siphash(secret_, message);
+  std::uint64_t identifier = siphash(secrets_[interface], message);
   for (std::uint8_t again = 1; is_reserved(identifier); ++again) {
     message[15] = std::byte{again};
-    identifier = siphash(secret_, message);
+    identifier = siphash(secrets_[interface], message);
   }
   return IpAddress::of(prefix.network().high(), identifier);
 }
@@ -62,14 +62,14 @@ IpAddress Autoconfiguration::make_address(const IpPrefix& prefix, std::uint16_t 
 void Autoconfiguration::receive(const wire::RouterAdvertisement& advertisement, const IpAddress& router,
                                 std::uint16_t interface, Time now) noexcept {
   ++counters_.advertisements;
-  managed_ = advertisement.managed;
-  other_ = advertisement.other;
+  managed_[interface] = advertisement.managed;
+  other_[interface] = advertisement.other;
   take_router(advertisement, router, interface, now);
   advertisement.options.for_each([&](std::uint8_t type, Bytes option) {
     if (type == wire::nd_option::prefix_information) {
       if (const auto prefix = wire::PrefixInformation::parse(option)) take_prefix(*prefix, interface, now);
     } else if (type == wire::nd_option::rdnss) {
-      take_servers(option, now);
+      take_servers(option, interface, now);
     } else if (type == wire::nd_option::dnssl) {
       take_domains(option, now);
     }
@@ -87,7 +87,7 @@ void Autoconfiguration::take_router(const wire::RouterAdvertisement& advertiseme
   forget_router(router, interface);  // its preference may be another one now
   if (advertisement.lifetime == 0) return;
   // RFC 4191 3.2: preferences order what has no longer prefix. A gateway given by hand has metric 0.
-  const int metric = 512 - 256 * advertisement.preference + interface;
+  const int metric = 512 - 256 * advertisement.preference;
   add_route({.prefix = {IpAddress{}, 0},
              .gateway = router,
              .interface = interface,
@@ -123,7 +123,7 @@ void Autoconfiguration::take_on_link(const wire::PrefixInformation& prefix, std:
   if (prefix.valid == 0 || network.length == 0) return;
   add_route({.prefix = network,
              .interface = interface,
-             .metric = static_cast<std::uint16_t>(256 + interface),
+             .metric = 256,
              .origin = Route::Origin::advertised,
              .expires = after(now, prefix.valid)});
 }
@@ -167,11 +167,13 @@ Time Autoconfiguration::next_name_deadline(Time now) const noexcept {
 }
 
 /// RFC 8106 6.1: a server's time is renewed; the one that ends first makes room.
-void Autoconfiguration::take_servers(Bytes option, Time now) noexcept {
+void Autoconfiguration::take_servers(Bytes option, std::uint16_t interface, Time now) noexcept {
   const auto servers = wire::RdnssOption::parse(option);
   for (std::size_t i = 0; servers && i < servers->count(); ++i) {
     const IpAddress address = servers->address(i);
-    if (!address.is_unicast() || address.is_loopback()) continue;
+    // Without its zone a link-local one would be taken for the first interface's.
+    const bool elsewhere = interface != 0 && address.is_link_local();
+    if (!address.is_unicast() || address.is_loopback() || elsewhere) continue;
     auto* place = std::ranges::find(servers_, address, &AdvertisedServer::address);
     if (place == servers_.end()) place = std::ranges::min_element(servers_, {}, &AdvertisedServer::expires);
     *place = {address, after(now, servers->lifetime)};

@@ -42,8 +42,8 @@ class Autoconfiguration {
 
   Autoconfiguration(AddressTable& addresses, RouteTable& routes) noexcept : addresses_(addresses), routes_(routes) {}
 
-  /// Addresses are the same for as long as the secret is (RFC 7217 5).
-  void set_secret(const SipKey& secret) noexcept { secret_ = secret; }
+  /// The interface's addresses are the same for as long as its secret is (RFC 7217 5).
+  void set_secret(std::uint16_t interface, const SipKey& secret) noexcept { secrets_[interface] = secret; }
   /// The interface's address in a /64; another one for each attempt. Without the MAC address, which tenders often
   /// choose anew: whoever gives the same secret to two stations of a link leaves it to duplicate address detection.
   [[nodiscard]] IpAddress make_address(const IpPrefix& prefix, std::uint16_t interface,
@@ -54,9 +54,9 @@ class Autoconfiguration {
   /// RFC 4861 7.2.5: it said that it is no router any more.
   void forget_router(const IpAddress& router, std::uint16_t interface) noexcept;
 
-  /// DHCPv6 is offered for addresses, or for other things (RFC 4861 4.2).
-  [[nodiscard]] bool managed() const noexcept { return managed_; }
-  [[nodiscard]] bool other() const noexcept { return other_; }
+  /// DHCPv6 is offered there for addresses, or for other things (RFC 4861 4.2).
+  [[nodiscard]] bool managed(std::uint16_t interface = 0) const noexcept { return managed_[interface]; }
+  [[nodiscard]] bool other(std::uint16_t interface = 0) const noexcept { return other_[interface]; }
   /// Those that are past their time are for the caller to leave out.
   [[nodiscard]] const std::array<AdvertisedServer, maximum_servers>& servers() const noexcept { return servers_; }
   [[nodiscard]] const std::array<AdvertisedDomain, maximum_domains>& domains() const noexcept { return domains_; }
@@ -70,17 +70,17 @@ class Autoconfiguration {
   void take_prefix(const wire::PrefixInformation& prefix, std::uint16_t interface, Time now) noexcept;
   void take_on_link(const wire::PrefixInformation& prefix, std::uint16_t interface, Time now) noexcept;
   void take_autonomous(const wire::PrefixInformation& prefix, std::uint16_t interface, Time now) noexcept;
-  void take_servers(Bytes option, Time now) noexcept;
+  void take_servers(Bytes option, std::uint16_t interface, Time now) noexcept;
   void take_domains(Bytes option, Time now) noexcept;
   void add_route(const Route& route) noexcept;
 
   AddressTable& addresses_;
   RouteTable& routes_;
-  SipKey secret_{};
+  std::array<SipKey, maximum_interfaces> secrets_{};
   std::array<AdvertisedServer, maximum_servers> servers_{};
   std::array<AdvertisedDomain, maximum_domains> domains_{};
-  bool managed_ = false;
-  bool other_ = false;
+  std::array<bool, maximum_interfaces> managed_{};
+  std::array<bool, maximum_interfaces> other_{};
   Counters counters_;
 };
 

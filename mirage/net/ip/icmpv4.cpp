@@ -66,7 +66,7 @@ void Icmpv4::echo(IpPacket& packet) noexcept {
     ++counters_.drop_broadcast;
     return;
   }
-  const auto path = ip_.route(packet.destination, packet.source);
+  const auto path = ip_.route(packet.destination, packet.source, packet.source_zone);
   if (!path) return;
   TransmitFrame frame;
   frame.header = ip_.new_frame(Icmpv4Header::size);
@@ -107,6 +107,7 @@ std::optional<QuotedError> Icmpv4::error(const IpPacket& packet) noexcept {
                      {.kind = *kind,
                       .local = view->source(),
                       .remote = view->destination(),
+                      .interface = packet.interface,
                       .mtu = *kind == TransportError::Kind::packet_too_big ? header.next_hop_mtu() : std::uint16_t{0},
                       .transport_header = quoted.subspan(view->header_size())}};
 }

@@ -80,7 +80,8 @@ void Icmpv6::echo(IpPacket& packet) noexcept {
     ++counters_.drop_broadcast;
     return;
   }
-  const auto path = ip_.route(packet.is_multicast ? IpAddress{} : packet.destination, packet.source);
+  const auto path =
+      ip_.route(packet.is_multicast ? IpAddress{} : packet.destination, packet.source, packet.source_zone);
   if (!path) return;
   TransmitFrame frame;
   frame.header = ip_.new_frame(Icmpv6Header::size);
@@ -128,6 +129,7 @@ std::optional<QuotedError> Icmpv6::error(const IpPacket& packet) noexcept {
                      {.kind = kind_of(header),
                       .local = about->source,
                       .remote = about->destination,
+                      .interface = packet.interface,
                       .mtu = static_cast<std::uint16_t>(too_big ? std::min<std::uint32_t>(header.rest, 0xffff) : 0),
                       .transport_header = behind.subspan(walk.offset)}};
 }

@@ -28,8 +28,25 @@ std::optional<IpPacket> Ip::input(LinkPacket&& packet, std::uint16_t interface) 
     up.reset();
     return up;
   }
+  if (interface != 0) {  // the first interface's zone is 0
+    up->source_zone = zone_of(up->source, interface);
+    up->destination_zone = zone_of(up->destination, interface);
+  }
   ++counters_.delivered;
   return up;
+}
+
+/// A packet whose destination is none of its interface's. Hosts do not forward (RFC 1122 3.3.1), nor answer here for an
+/// address that they have there (strong host model, RFC 1122 3.3.4.2).
+void Ip::count_foreign(const IpAddress& destination, std::uint16_t interface, bool link_broadcast) noexcept {
+  const Address* own = addresses_.find(destination);
+  if (own != nullptr && own->interface != interface) {
+    ++counters_.drop_other_interface;
+  } else if (link_broadcast || destination.is_multicast()) {
+    ++counters_.drop_not_for_us;
+  } else {
+    ++counters_.drop_transit;
+  }
 }
 
 /// True when the fragment completes its datagram, which is then the packet's payload.

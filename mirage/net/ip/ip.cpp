@@ -8,6 +8,10 @@
 
 namespace mirage::net::ip {
 
+namespace {
+constexpr std::uint16_t any_interface = 0xffff;
+}
+
 Ip::ExpiryTimer::ExpiryTimer(Ip& ip) noexcept
     : Timer([](Timer& timer) noexcept { static_cast<ExpiryTimer&>(timer).owner->expire(); }), owner(&ip) {}
 
@@ -29,20 +33,6 @@ std::optional<std::uint16_t> Ip::add_interface(LinkPort link) noexcept {
 void Ip::start() noexcept {
   identification_key_ = shard_.random().next_u32();
   for (auto& counter : identifications_) counter = static_cast<std::uint16_t>(shard_.random().next_u32());
-  common_ = link(0).capabilities();
-  for (std::uint16_t i = 1; i < interface_count_; ++i) {
-    const NetCapabilities& other = link(i).capabilities();
-    common_.mtu = std::min(common_.mtu, other.mtu);
-    common_.maximum_frame = std::min(common_.maximum_frame, other.maximum_frame);
-    common_.gather = common_.gather && other.gather;
-    common_.transmit_checksum = common_.transmit_checksum && other.transmit_checksum;
-    common_.segment_tcp4 = common_.segment_tcp4 && other.segment_tcp4;
-    common_.segment_tcp6 = common_.segment_tcp6 && other.segment_tcp6;
-  }
-}
-
-const NetCapabilities& Ip::capabilities() const noexcept {
-  return interface_count_ == 1 ? link(0).capabilities() : common_;
 }
 
 // --- addresses ---
@@ -52,11 +42,7 @@ void Ip::configure(const Ipv4Prefix& prefix, Ipv4Address gateway, std::uint16_t 
   interfaces_[interface]->mtu_v4 = mtu;
   addresses_.add({.prefix = prefix, .interface = interface, .origin = Address::Origin::leased});
   const auto add = [&](const Ipv4Prefix& to, Ipv4Address via) {
-    (void)routes_.add({.prefix = to,
-                       .gateway = via,
-                       .interface = interface,
-                       .metric = interface,
-                       .origin = Route::Origin::interface});
+    (void)routes_.add({.prefix = to, .gateway = via, .interface = interface, .origin = Route::Origin::interface});
   };
   add(prefix, {});
   if (gateway.is_unspecified()) return;
@@ -118,30 +104,38 @@ void Ip::leave(const IpAddress& group, std::uint16_t interface) noexcept { group
 
 // --- routing ---
 
-/// Where the destination is reached from an interface; around a gateway that does not answer if there is another way.
+/// Where the destination is reached from an interface, or from any; around a gateway that does not answer if there is
+/// another way (RFC 1122 3.3.1.4).
 const Route* Ip::route_to(const IpAddress& destination, std::uint16_t interface) const noexcept {
-  const auto through = [interface](const Route& route) { return route.interface == interface; };
+  const auto through = [interface](const Route& route) {
+    return route.interface == interface || interface == any_interface;
+  };
   const Route* first = routes_.find_if(destination, through);
-  if (first == nullptr || first->gateway.is_unspecified() || !link(interface).is_unreachable(first->gateway)) {
+  if (first == nullptr || first->gateway.is_unspecified() || !link(first->interface).is_unreachable(first->gateway)) {
     return first;
   }
   const Route* other = routes_.find_if(destination, [&](const Route& route) {
-    return through(route) && !route.gateway.is_unspecified() && !link(interface).is_unreachable(route.gateway);
+    return through(route) && !route.gateway.is_unspecified() && !link(route.interface).is_unreachable(route.gateway);
   });
   return other == nullptr ? first : other;
 }
 
-/// The strong host model (RFC 1122 3.3.4.2): a given source must be ours and fixes the interface; else the route does,
-/// and the source is chosen (RFC 6724). False when there is no way.
-bool Ip::choose_interface(const IpAddress& source, Path& path) noexcept {
+/// The strong host model (RFC 1122 3.3.4.2): a given source must be ours and fixes the interface; else the zone does
+/// where the destination has one (RFC 4007 9), else the route, and the source is chosen (RFC 6724). False when there is
+/// no way.
+bool Ip::choose_interface(const IpAddress& source, std::uint16_t zone, Path& path) noexcept {
   const bool given = !source.is_unspecified();
   const Address* own = given ? addresses_.find(source) : nullptr;
   if (given && (own == nullptr || source.is_v4() != path.destination.is_v4())) return false;
   const bool limited = path.destination.is_v4() && path.destination.v4().is_broadcast();
   const bool group = limited || path.destination.is_multicast();
-  const Route* route = own == nullptr ? routes_.find(path.destination) : route_to(path.destination, own->interface);
+  const bool zoned = group || path.destination.is_link_local();
+  if (zoned && (zone >= interface_count_ || (own != nullptr && zone != 0 && zone != own->interface))) return false;
+  const std::uint16_t from = own != nullptr ? own->interface : zoned ? zone : any_interface;
+  // With one interface it does not matter which route it is.
+  const Route* route = interface_count_ == 1 ? routes_.find(path.destination) : route_to(path.destination, from);
   if (route == nullptr && !group) return false;
-  path.interface = own != nullptr ? own->interface : route != nullptr ? route->interface : std::uint16_t{0};
+  path.interface = route != nullptr ? route->interface : from;
   if (own == nullptr) own = select_source(addresses_, path.destination, path.interface, shard_.now());
   if (own != nullptr) path.source = own->address();
   if (own != nullptr || (group && path.destination.is_v4())) {
@@ -151,7 +145,7 @@ bool Ip::choose_interface(const IpAddress& source, Path& path) noexcept {
   return false;
 }
 
-Result<Path, IpError> Ip::route(const IpAddress& source, const IpAddress& destination) noexcept {
+Result<Path, IpError> Ip::route(const IpAddress& source, const IpAddress& destination, std::uint16_t zone) noexcept {
   Path path;
   path.destination = destination;
   const bool v4 = destination.is_v4();
@@ -159,8 +153,8 @@ Result<Path, IpError> Ip::route(const IpAddress& source, const IpAddress& destin
   if (!group && (!destination.is_unicast() || destination.is_loopback() || addresses_.find(destination) != nullptr)) {
     return fail(IpError::no_route);
   }
-  if (!choose_interface(source, path)) return fail(IpError::no_route);
-  path.mtu = path_mtu_.limit(destination, mtu_of(path.interface, v4), shard_.now());
+  if (!choose_interface(source, zone, path)) return fail(IpError::no_route);
+  path.mtu = path_mtu_.limit(destination, path.interface, mtu_of(path.interface, v4), shard_.now());
   path.pseudo_header_sum = wire::pseudo_header_sum(path.source, destination);
   path.ip_header_size = v4 ? wire::ipv4_header_size : wire::ipv6_header_size;
   path.is_local_broadcast = is_broadcast(destination, path.interface);

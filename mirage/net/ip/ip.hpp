@@ -46,7 +46,9 @@ struct Counters {
   std::uint64_t drop_extension = 0;  ///< extension headers: malformed, too many, or refused by an option
   std::uint64_t drop_no_next_header = 0;
   std::uint64_t drop_bad_source = 0;
-  std::uint64_t drop_not_for_us = 0;
+  std::uint64_t drop_not_for_us = 0;            ///< to groups and broadcasts that nobody here listens to
+  std::uint64_t drop_transit = 0;               ///< to us on the link, and to another host: a stack does not forward
+  std::uint64_t drop_other_interface = 0;       ///< for an address of another interface (strong host, RFC 1122 3.3.4.2)
   std::uint64_t drop_unicast_in_broadcast = 0;  ///< RFC 1122 3.3.6
   std::uint64_t drop_overlap = 0;
   std::uint64_t drop_reassembly = 0;  ///< inconsistent, or a bound
@@ -68,12 +70,13 @@ struct ErrorReply {
   std::uint8_t type = 0;
   std::uint8_t code = 0;
   std::uint32_t rest = 0;
-  bool even_to_group = false;  ///< about a packet to a group too (RFC 4443 2.4 (e.3))
+  bool even_to_group = false;   ///< about a packet to a group too (RFC 4443 2.4 (e.3)),
+  std::uint16_t interface = 0;  ///< which came in here
 };
 
 class Ip {
  public:
-  static constexpr std::uint16_t maximum_interfaces = 4;
+  static constexpr std::uint16_t maximum_interfaces = ip::maximum_interfaces;
 
   /// `link` becomes interface 0.
   Ip(Shard& shard, LinkPort link, const IpOptions& options) noexcept;
@@ -111,14 +114,17 @@ class Ip {
   [[nodiscard]] std::optional<IpPacket> input(LinkPacket&& packet, std::uint16_t interface = 0) noexcept;
 
   // IpLayer
-  [[nodiscard]] Result<Path, IpError> route(const IpAddress& source, const IpAddress& destination) noexcept;
+  [[nodiscard]] Result<Path, IpError> route(const IpAddress& source, const IpAddress& destination,
+                                            std::uint16_t zone) noexcept;
   Result<void, IpError> send(const Path& path, std::uint8_t protocol, std::uint8_t traffic_class,
                              TransmitFrame frame) noexcept;
   /// Sends a packet of another host, complete with its IP header, to its next hop; cut into fragments where it exceeds
   /// the link's MTU and allows it. Checksum offsets count from the IP header.
   Result<void, IpError> forward(TransmitFrame frame) noexcept;
   [[nodiscard]] MutableSlice new_frame(std::uint32_t transport_header) noexcept;
-  [[nodiscard]] const NetCapabilities& capabilities() const noexcept;
+  [[nodiscard]] const NetCapabilities& capabilities(std::uint16_t interface) const noexcept {
+    return link(interface).capabilities();
+  }
 
   /// Sends the error, unless RFC 1122 3.2.2 or RFC 4443 2.4 (e) forbid it or the rate limit is reached.
   void reject(const IpPacket& packet, Rejection why) noexcept;
@@ -149,7 +155,7 @@ class Ip {
   };
   [[nodiscard]] std::uint16_t mtu_of(std::uint16_t interface, bool v4) const noexcept;
   [[nodiscard]] const Route* route_to(const IpAddress& destination, std::uint16_t interface) const noexcept;
-  [[nodiscard]] bool choose_interface(const IpAddress& source, Path& path) noexcept;
+  [[nodiscard]] bool choose_interface(const IpAddress& source, std::uint16_t zone, Path& path) noexcept;
   [[nodiscard]] bool is_broadcast(const IpAddress& address, std::uint16_t interface) const noexcept;
   [[nodiscard]] bool is_group(const IpAddress& address, std::uint16_t interface) const noexcept;
 
@@ -159,6 +165,7 @@ class Ip {
   void describe(IpPacket& up, LinkPacket& packet, std::uint16_t interface) noexcept;
 
   [[nodiscard]] bool input_v4(LinkPacket& packet, IpPacket& up) noexcept;
+  void count_foreign(const IpAddress& destination, std::uint16_t interface, bool link_broadcast) noexcept;
   [[nodiscard]] bool acceptable_v4(const wire::Ipv4View& view, std::uint16_t interface, bool link_broadcast) noexcept;
   void count(wire::Ipv4ParseError error) noexcept;
   [[nodiscard]] bool input_v6(LinkPacket& packet, IpPacket& up) noexcept;
@@ -201,7 +208,6 @@ class Ip {
   RateLimit error_limit_;
   std::uint32_t identification_key_ = 0;
   std::array<std::uint16_t, 64> identifications_{};  ///< counters by hash of the destination (RFC 7739 5.3)
-  NetCapabilities common_;                           ///< of several interfaces: what all can do
   Counters counters_;
 };
 

@@ -30,11 +30,12 @@ NeighbourDiscovery::StepTimer::StepTimer(NeighbourDiscovery& discovery) noexcept
 NeighbourDiscovery::NeighbourDiscovery(Shard& shard, Ip& ip) noexcept
     : shard_(shard), ip_(ip), configuration_(ip.addresses(), ip.routes()), membership_(shard, ip), timer_(*this) {}
 
-void NeighbourDiscovery::set_secret(std::string_view text) noexcept {
-  if (text.empty()) return configuration_.set_secret({shard_.random().next_u64(), shard_.random().next_u64()});
+void NeighbourDiscovery::set_secret(std::uint16_t interface, std::string_view text) noexcept {
+  if (text.empty())
+    return configuration_.set_secret(interface, {shard_.random().next_u64(), shard_.random().next_u64()});
   constexpr SipKey first{0x6d69'7261'6765'2d31, 0};
   constexpr SipKey second{0x6d69'7261'6765'2d32, 0};
-  configuration_.set_secret({siphash(first, as_bytes(text)), siphash(second, as_bytes(text))});
+  configuration_.set_secret(interface, {siphash(first, as_bytes(text)), siphash(second, as_bytes(text))});
 }
 
 bool NeighbourDiscovery::start(std::uint16_t interface, const Options& options) noexcept {
@@ -46,8 +47,7 @@ bool NeighbourDiscovery::start(std::uint16_t interface, const Options& options) 
     (void)ip_.addresses().add(
         {.prefix = prefix, .interface = interface, .origin = origin, .phase = Address::Phase::fresh});
     const IpPrefix network{prefix.network(), prefix.length};
-    (void)ip_.routes().add(
-        {.prefix = network, .interface = interface, .metric = interface, .origin = Route::Origin::interface});
+    (void)ip_.routes().add({.prefix = network, .interface = interface, .origin = Route::Origin::interface});
   };
   add({configuration_.make_address(link_local_network, interface, 0), 64}, Address::Origin::link_local);
   if (!options.address.address.is_unspecified()) add(options.address, Address::Origin::manual);

@@ -37,8 +37,8 @@ class NeighbourDiscovery {
     IpPrefix address{};          ///< a static address besides; unspecified: none
     IpAddress gateway{};
   };
-  /// Makes the secret of the interface identifiers (RFC 7217): from `text`, or anew when that is empty.
-  void set_secret(std::string_view text) noexcept;
+  /// Makes the secret of the interface's identifiers (RFC 7217): from `text`, or anew when that is empty.
+  void set_secret(std::uint16_t interface, std::string_view text) noexcept;
   /// A link-local address, the static one, and a question for routers. False for a link that cannot carry IPv6 (RFC
   /// 8200 5). Precondition: shard.seed_random() succeeded.
   [[nodiscard]] bool start(std::uint16_t interface, const Options& options) noexcept;

@@ -298,9 +298,9 @@ TEST_CASE("a router advertises: address, routes, name servers, limits (RFC 4861 
   const Parsed6 packet = parse6(bed.take());
   CHECK(packet.ethernet.destination == peer.mac);
   CHECK(packet.ip.hop_limit == 33);
-  CHECK(bed.stack.ip().route({}, v6("2001:db8:1::9"))->source == own);
-  CHECK(bed.stack.ip().route({}, v6("2001:db8::9"))->source == own_v6);
-  CHECK(bed.stack.ip().route({}, v6("2001:db8::9"))->mtu == 1400);
+  CHECK(bed.stack.ip().route({}, v6("2001:db8:1::9"), 0)->source == own);
+  CHECK(bed.stack.ip().route({}, v6("2001:db8::9"), 0)->source == own_v6);
+  CHECK(bed.stack.ip().route({}, v6("2001:db8::9"), 0)->mtu == 1400);
   // Its end, and that of what it said about names.
   bed.run(600s);
   CHECK(bed.stack.name_service().servers().empty());
@@ -327,17 +327,17 @@ TEST_CASE("the life of an address: deprecated, two hours' grace, gone (RFC 4862 
   const IpAddress own = advertised_address(bed);
   REQUIRE_FALSE(own.is_unspecified());
   bed.run(2s);
-  CHECK(bed.stack.ip().route({}, v6("2001:db8:1:1::1"))->source == own);
+  CHECK(bed.stack.ip().route({}, v6("2001:db8:1:1::1"), 0)->source == own);
   bed.run(200s);
   bed.arrive(advertisement({.valid = 36000, .preferred = 0}));
-  CHECK(bed.stack.ip().route({}, v6("2001:db8:1:1::1"))->source == own_v6);  // rule 3
-  CHECK(bed.stack.ip().route(own, v6("2001:db8:1:1::1")));                   // flows that have it keep it
+  CHECK(bed.stack.ip().route({}, v6("2001:db8:1:1::1"), 0)->source == own_v6);  // rule 3
+  CHECK(bed.stack.ip().route(own, v6("2001:db8:1:1::1"), 0));                   // flows that have it keep it
   bed.arrive(advertisement({.lifetime = 0, .valid = 1, .preferred = 0}));
   bed.run(7000s);
   CHECK(advertised_address(bed) == own);
   bed.run(300s);
   CHECK(advertised_address(bed).is_unspecified());
-  CHECK_FALSE(bed.stack.ip().route(own, v6("2001:db8:1:1::1")));
+  CHECK_FALSE(bed.stack.ip().route(own, v6("2001:db8:1:1::1"), 0));
   CHECK(bed.shard.timers().armed() == 0);
 }
 

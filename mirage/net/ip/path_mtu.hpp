@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
-// What routers told about the MTU of paths (RFC 1191, RFC 8201): a small cache by destination. An entry is believed for
-// ten minutes and then tried again (RFC 8201 5.3); the entry that was learnt first makes room.
+// What routers told about the MTU of paths (RFC 1191, RFC 8201): a small cache by destination and interface. An entry
+// is believed for ten minutes and then tried again (RFC 8201 5.3); the entry that was learnt first makes room.
 #pragma once
 
 #include <algorithm>
@@ -19,27 +19,28 @@ class PathMtuCache {
 
   /// Only ever lowers what is known: a larger value waits for the entry to age. A path below the version's minimum
   /// (RFC 791: 68, in practice 552 as others have it; RFC 8201 4: 1280) is no path, but an attack.
-  constexpr bool note(const IpAddress& destination, std::uint16_t mtu, Time now) noexcept {
+  constexpr bool note(const IpAddress& destination, std::uint16_t interface, std::uint16_t mtu, Time now) noexcept {
     if (mtu < (destination.is_v4() ? smallest_v4 : smallest_v6)) return false;
     Entry* entry = &entries_[0];
     for (Entry& other : entries_) {
-      if (other.expires > now && other.destination == destination) {
+      if (other.expires > now && other.destination == destination && other.interface == interface) {
         if (other.mtu <= mtu) return false;
         entry = &other;
         break;
       }
       if (other.expires < entry->expires) entry = &other;
     }
-    *entry = {destination, mtu, now + lifetime};
+    *entry = {destination, interface, mtu, now + lifetime};
     last_expires_ = entry->expires;
     return true;
   }
   /// The path's MTU when it is known to be less than `limit`, else `limit`.
-  [[nodiscard]] constexpr std::uint16_t limit(const IpAddress& destination, std::uint16_t limit,
-                                              Time now) const noexcept {
+  [[nodiscard]] constexpr std::uint16_t limit(const IpAddress& destination, std::uint16_t interface,
+                                              std::uint16_t limit, Time now) const noexcept {
     if (last_expires_ <= now) return limit;  // nothing in it: the common case
     for (const Entry& entry : entries_) {
-      if (entry.expires > now && entry.destination == destination) return std::min(entry.mtu, limit);
+      if (entry.expires > now && entry.destination == destination && entry.interface == interface)
+        return std::min(entry.mtu, limit);
     }
     return limit;
   }
@@ -49,6 +50,7 @@ class PathMtuCache {
   static constexpr std::uint16_t smallest_v6 = 1280;
   struct Entry {
     IpAddress destination;
+    std::uint16_t interface = 0;
     std::uint16_t mtu = 0;
     Time expires{};
   };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // Routes of both IP versions in one table: longest prefix first, then the lowest metric (RFC 1122 3.3.1, RFC 1812
-// 5.2.4.3, RFC 4861 5.2). A route may have an end, as those that routers announce do.
+// 5.2.4.3, RFC 4861 5.2), to which that of its interface is added; then the interface that was named first. A route may
+// have an end, as those that routers announce do.
 #pragma once
 
 #include <array>
@@ -11,6 +12,8 @@
 #include <mirage/base/time.hpp>
 
 namespace mirage::net::ip {
+
+inline constexpr std::uint16_t maximum_interfaces = 4;
 
 struct Route {
   /// Who made it; configuration of one kind replaces only its own.
@@ -31,6 +34,8 @@ class RouteTable {
  public:
   static constexpr std::size_t capacity = 32;
 
+  /// Added to the metric of every route through the interface. To be set before there are any.
+  constexpr void set_metric(std::uint16_t interface, std::uint16_t metric) noexcept { metrics_[interface] = metric; }
   /// False when the table is full. Replaces a route to the same prefix on the same interface with the same metric; of
   /// default routes several may differ by their gateway.
   [[nodiscard]] constexpr bool add(const Route& route) noexcept {
@@ -83,10 +88,13 @@ class RouteTable {
   }
 
  private:
-  /// The table's order: long prefixes, then low metrics.
-  [[nodiscard]] static constexpr bool before(const Route& a, const Route& b) noexcept {
+  /// The table's order: long prefixes, then low metrics, then the first interface.
+  [[nodiscard]] constexpr bool before(const Route& a, const Route& b) const noexcept {
     if (a.prefix.length != b.prefix.length) return a.prefix.length > b.prefix.length;
-    return a.metric < b.metric;
+    const auto order = [this](const Route& route) {
+      return (std::uint32_t{route.metric} + metrics_[route.interface]) << 8 | route.interface;
+    };
+    return order(a) < order(b);
   }
   [[nodiscard]] static constexpr bool same(const Route& a, const Route& b) noexcept {
     return a.prefix.length == b.prefix.length && a.metric == b.metric && a.interface == b.interface &&
@@ -94,6 +102,7 @@ class RouteTable {
   }
   std::array<Route, capacity> routes_{};
   std::size_t count_ = 0;
+  std::array<std::uint16_t, maximum_interfaces> metrics_{};
 };
 
 }  // namespace mirage::net::ip

@@ -100,7 +100,7 @@ bool Ip::acceptable_v4(const Ipv4View& view, std::uint16_t interface, bool link_
   const bool to_group =
       is_broadcast(destination, interface) || destination == all_hosts || groups_.contains(destination, interface);
   if (!to_group && addresses_.find(destination, interface) == nullptr) {
-    ++counters_.drop_not_for_us;
+    count_foreign(destination, interface, link_broadcast);
     return false;
   }
   if (link_broadcast && !to_group) {

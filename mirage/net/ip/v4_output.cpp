@@ -96,7 +96,7 @@ void Ip::send_group_report(std::uint16_t interface, TransmitFrame&& frame) noexc
 
 void Ip::send_error_v4(const Slice& original, const ErrorReply& error) noexcept {
   const auto view = wire::Ipv4View::parse_quoted(original.bytes());
-  if (!view || address().is_unspecified()) return;
+  if (!view) return;
   // RFC 1122 3.2.2: never about an ICMP error, a group destination, a later fragment, or to no single host.
   const Bytes payload = original.bytes().subspan(view->header_size());
   const auto inner = wire::Icmpv4Header::parse(payload);
@@ -109,7 +109,7 @@ void Ip::send_error_v4(const Slice& original, const ErrorReply& error) noexcept 
     return;
   }
   if (!error_is_allowed()) return;
-  const auto path = route(own == nullptr ? IpAddress{} : own->address(), view->source());
+  const auto path = route(own == nullptr ? IpAddress{} : own->address(), view->source(), 0);
   if (!path) return;
   TransmitFrame frame;
   frame.header = new_frame(wire::Icmpv4Header::size);

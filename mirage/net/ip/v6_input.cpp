@@ -66,7 +66,7 @@ bool Ip::acceptable_v6(const Ipv6Header& header, std::uint16_t interface, bool l
   const bool for_us = to_group ? destination == wire::ipv6_group::all_nodes || groups_.contains(destination, interface)
                                : !destination.is_v4() && addresses_.find(destination, interface) != nullptr;
   if (!for_us) {
-    ++counters_.drop_not_for_us;
+    count_foreign(destination, interface, link_broadcast);
     return false;
   }
   if (link_broadcast && !to_group) {
@@ -99,7 +99,8 @@ bool Ip::unwrap(IpPacket& packet, std::size_t base) noexcept {
       send_error_v6(packet.original, {.type = wire::icmpv6_type::parameter_problem,
                                       .code = walk.code,
                                       .rest = walk.pointer,
-                                      .even_to_group = walk.even_to_group});
+                                      .even_to_group = walk.even_to_group,
+                                      .interface = packet.interface});
       break;
     case Ipv6Walk::Outcome::discard:
       break;

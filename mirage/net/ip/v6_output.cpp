@@ -96,7 +96,7 @@ void Ip::send_error_v6(const Slice& original, const ErrorReply& error) noexcept 
   }
   if (!error_is_allowed()) return;
   const bool ours = addresses_.find(about->destination) != nullptr;
-  const auto path = route(ours ? about->destination : IpAddress{}, about->source);
+  const auto path = route(ours ? about->destination : IpAddress{}, about->source, error.interface);
   if (!path) return;
   TransmitFrame frame;
   frame.header = new_frame(Icmpv6Header::size);

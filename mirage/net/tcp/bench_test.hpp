@@ -38,7 +38,7 @@ struct SentSegment {
 class BenchIp {
  public:
   explicit BenchIp(BufferPool& buffers) noexcept : buffers_(buffers) {}
-  Result<Path, IpError> route(const IpAddress&, const IpAddress& destination) noexcept {
+  Result<Path, IpError> route(const IpAddress&, const IpAddress& destination, std::uint16_t) noexcept {
     if (unreachable) return Failure{IpError::no_route};
     const auto sum = wire::pseudo_header_sum(own, destination.v4());
     return Path{.source = own, .destination = destination, .mtu = 1500, .pseudo_header_sum = sum};
@@ -62,7 +62,7 @@ class BenchIp {
     return {};
   }
   MutableSlice new_frame(std::uint32_t header) noexcept { return buffers_.allocate(header); }
-  const NetCapabilities& capabilities() noexcept { return capabilities_; }
+  const NetCapabilities& capabilities(std::uint16_t) noexcept { return capabilities_; }
 
   static constexpr Ipv4Address own = Ipv4Address::of(10, 0, 0, 2);
   bool full = false;

@@ -16,33 +16,37 @@ class IpPort {
   template <IpLayer I>
   explicit IpPort(I& ip) noexcept
       : ip_(&ip),
-        route_([](void* layer, const IpAddress& source, const IpAddress& destination) noexcept {
-          return static_cast<I*>(layer)->route(source, destination);
+        route_([](void* layer, const IpAddress& source, const IpAddress& destination, std::uint16_t zone) noexcept {
+          return static_cast<I*>(layer)->route(source, destination, zone);
         }),
         send_([](void* layer, const Path& path, std::uint8_t traffic_class, TransmitFrame&& frame) noexcept {
           return static_cast<I*>(layer)->send(path, ip_protocol::tcp, traffic_class, std::move(frame));
         }),
         new_frame_(
             [](void* layer, std::uint32_t header) noexcept { return static_cast<I*>(layer)->new_frame(header); }),
-        capabilities_(
-            [](void* layer) noexcept -> const NetCapabilities& { return static_cast<I*>(layer)->capabilities(); }) {}
+        capabilities_([](void* layer, std::uint16_t interface) noexcept -> const NetCapabilities& {
+          return static_cast<I*>(layer)->capabilities(interface);
+        }) {}
 
-  [[nodiscard]] Result<Path, IpError> route(const IpAddress& source, const IpAddress& destination) const noexcept {
-    return route_(ip_, source, destination);
+  [[nodiscard]] Result<Path, IpError> route(const IpAddress& source, const IpAddress& destination,
+                                            std::uint16_t zone) const noexcept {
+    return route_(ip_, source, destination, zone);
   }
   [[nodiscard]] Result<void, IpError> send(const Path& path, std::uint8_t traffic_class,
                                            TransmitFrame&& frame) const noexcept {
     return send_(ip_, path, traffic_class, std::move(frame));
   }
   [[nodiscard]] MutableSlice new_frame(std::uint32_t header) const noexcept { return new_frame_(ip_, header); }
-  [[nodiscard]] const NetCapabilities& capabilities() const noexcept { return capabilities_(ip_); }
+  [[nodiscard]] const NetCapabilities& capabilities(std::uint16_t interface) const noexcept {
+    return capabilities_(ip_, interface);
+  }
 
  private:
   void* ip_;
-  Result<Path, IpError> (*route_)(void*, const IpAddress&, const IpAddress&) noexcept;
+  Result<Path, IpError> (*route_)(void*, const IpAddress&, const IpAddress&, std::uint16_t) noexcept;
   Result<void, IpError> (*send_)(void*, const Path&, std::uint8_t, TransmitFrame&&) noexcept;
   MutableSlice (*new_frame_)(void*, std::uint32_t) noexcept;
-  const NetCapabilities& (*capabilities_)(void*) noexcept;
+  const NetCapabilities& (*capabilities_)(void*, std::uint16_t) noexcept;
 };
 
 }  // namespace mirage::net::tcp

@@ -9,8 +9,10 @@ namespace mirage::net::tcp {
 
 /// A listening port. Lives until the application's Listener goes.
 struct ListenEntry : ListNode<> {
-  ListenEntry(Tcp& tcp, Port at, std::uint16_t bound) noexcept : owner(tcp), port(at), backlog(bound) {}
+  ListenEntry(Tcp& tcp, const IpAddress& own, Port at, std::uint16_t bound) noexcept
+      : owner(tcp), address(own), port(at), backlog(bound) {}
   Tcp& owner;
+  IpAddress address;  ///< unspecified: all of ours
   Port port;
   std::uint16_t backlog;
   std::uint32_t half_open = 0;         ///< in `opening`

@@ -84,20 +84,21 @@ Port Tcp::choose_port(const IpAddress& local, const Endpoint& remote) noexcept {
   std::uint16_t& counter = port_counters_[hash & 0xff];
   for (std::uint32_t i = 0; i < ephemeral_count; ++i) {
     const auto port = static_cast<Port>(first_ephemeral + (offset + counter++) % ephemeral_count);
-    if (!share_.owns(port) || find_listener(port) != nullptr) continue;
+    if (!share_.owns(port) || find_listener(local, port) != nullptr) continue;
     if (table_.find({.address = local, .port = port}, remote) == nullptr) return port;
   }
   return 0;
 }
 
-Result<Connection*, FlowError> Tcp::open(const Endpoint& remote, Bytes early) noexcept {
-  if (remote.port == 0 || remote.address.is_unspecified()) return Failure{FlowError::unreachable};
-  const auto path = ip_.route(IpAddress{}, remote.address);
+Result<Connection*, FlowError> Tcp::open(const Endpoint& to, Bytes early) noexcept {
+  if (to.port == 0 || to.address.is_unspecified()) return Failure{FlowError::unreachable};
+  const auto path = ip_.route(IpAddress{}, to.address, to.zone);
   if (!path || path->is_local_broadcast) return Failure{FlowError::unreachable};
   if (!admit()) {
     ++counters_.refused_by_budget;
     return Failure{FlowError::no_memory};
   }
+  const Endpoint remote{.address = to.address, .port = to.port, .zone = zone_of(to.address, path->interface)};
   const Port port = choose_port(path->source, remote);
   if (port == 0) return Failure{FlowError::no_memory};
   const Endpoint local{.address = path->source, .port = port};
@@ -119,18 +120,24 @@ Result<Connection*, FlowError> Tcp::open(const Endpoint& remote, Bytes early) no
   return connection;
 }
 
-ListenEntry* Tcp::find_listener(Port port) noexcept {
+/// Whoever listens on the address before whoever listens on all.
+ListenEntry* Tcp::find_listener(const IpAddress& local, Port port) noexcept {
+  ListenEntry* general = nullptr;
   for (ListenEntry* entry = listeners_.front(); entry != nullptr; entry = listeners_.next(*entry)) {
-    if (entry->port == port) return entry;
+    if (entry->port != port) continue;
+    if (entry->address == local) return entry;
+    if (entry->address.is_unspecified()) general = entry;
   }
-  return nullptr;
+  return general;
 }
 
 Result<Listener, ListenError> Tcp::listen(Port port, const ListenOptions& options) noexcept {
   if (port == 0) return Failure{ListenError::denied};
-  if (find_listener(port) != nullptr) return Failure{ListenError::port_in_use};
+  const IpAddress own = options.address.is_unspecified() ? IpAddress{} : options.address;
+  const ListenEntry* known = find_listener(own, port);
+  if (known != nullptr && known->address == own) return Failure{ListenError::port_in_use};
   if (listener_count_ >= options_.maximum_listeners) return Failure{ListenError::no_memory};
-  auto* entry = new (std::nothrow) ListenEntry(*this, port, std::max<std::uint16_t>(options.backlog, 1));
+  auto* entry = new (std::nothrow) ListenEntry(*this, own, port, std::max<std::uint16_t>(options.backlog, 1));
   if (entry == nullptr) return Failure{ListenError::no_memory};
   listeners_.push_back(*entry);
   ++listener_count_;
@@ -153,7 +160,7 @@ bool Tcp::attach(ListenEntry& entry, const Tcb& tcb, const Path& path) noexcept 
 
 void Tcp::arrive_at_listener(const Incoming& incoming, const Endpoint& local, const Endpoint& remote,
                              std::optional<Sequence> beyond, IpPacket& packet) noexcept {
-  ListenEntry* entry = find_listener(local.port);
+  ListenEntry* entry = find_listener(local.address, local.port);
   if (entry == nullptr) {
     ++counters_.no_listener;
     return reject(incoming, local, remote);
@@ -162,7 +169,7 @@ void Tcp::arrive_at_listener(const Incoming& incoming, const Endpoint& local, co
     ++counters_.backlog_full;
     return;  // no answer: the peer tries again, and there may be room then
   }
-  const auto path = ip_.route(local.address, remote.address);
+  const auto path = ip_.route(local.address, remote.address, remote.zone);
   if (!path || path->is_local_broadcast) return;
   OpenParameters opening = parameters(local, remote, *path);
   if (beyond) opening.initial = later(opening.initial, *beyond + 1);  // RFC 1122 section 4.2.2.13 (a)
@@ -271,7 +278,7 @@ bool Tcp::redeem_cookie(const Incoming& incoming, const Endpoint& local, const E
                         IpPacket& packet) noexcept {
   const Segment& segment = incoming.segment;
   if (!segment.has(Flags::ack) || segment.has(Flags::rst) || segment.has(Flags::syn)) return false;
-  ListenEntry* entry = find_listener(local.port);
+  ListenEntry* entry = find_listener(local.address, local.port);
   if (entry == nullptr || shard_.now() >= entry->cookies_until) return false;
   const auto syn = read_cookie(key_, local, remote, segment, shard_.now());
   if (!syn) {
@@ -282,7 +289,7 @@ bool Tcp::redeem_cookie(const Incoming& incoming, const Endpoint& local, const E
     ++counters_.backlog_full;
     return true;
   }
-  const auto path = ip_.route(local.address, remote.address);
+  const auto path = ip_.route(local.address, remote.address, remote.zone);
   if (!path) return true;
   OpenParameters opening = parameters(local, remote, *path);
   opening.initial = segment.acknowledgement - 1;

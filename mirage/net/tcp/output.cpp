@@ -62,7 +62,8 @@ void Tcp::arm(Connection& connection) noexcept {
 Tcp::Sent Tcp::transmit(Connection& connection) noexcept {
   Tcb& tcb = connection.tcb();
   set_receive_space(tcb, receive_space(connection));
-  std::uint32_t largest = maximum_payload(ip_.capabilities(), connection.whole_path(), tcb.send.segment_size);
+  std::uint32_t largest =
+      maximum_payload(ip_.capabilities(connection.path.interface), connection.whole_path(), tcb.send.segment_size);
   while (true) {
     const Sequence maximum = tcb.send.maximum;
     const auto departure = next_departure(tcb, largest, shard_.now());
@@ -121,8 +122,8 @@ Tcp::Sent Tcp::send(Connection& connection, const Departure& departure) noexcept
     ++counters_.send_no_memory;
     return Sent::no_memory;
   }
-  write_header(departure, connection.local.port, connection.remote.port, connection.whole_path(), ip_.capabilities(),
-               frame);
+  write_header(departure, connection.local.port, connection.remote.port, connection.whole_path(),
+               ip_.capabilities(connection.path.interface), frame);
   const auto sent = ip_.send(connection.whole_path(), departure.markable ? ect_0 : 0, std::move(frame));
   if (!sent && sent.error() == IpError::queue_full) {
     ++counters_.send_refused;
@@ -144,7 +145,7 @@ void Tcp::send_reply(const Departure& departure, const Endpoint& local, const En
     return;
   }
   frame.header.grow_back(header_size(departure));
-  write_header(departure, local.port, remote.port, path, ip_.capabilities(), frame);
+  write_header(departure, local.port, remote.port, path, ip_.capabilities(path.interface), frame);
   ++counters_.segments_out;
   if (!ip_.send(path, 0, std::move(frame))) ++counters_.send_refused;
 }
@@ -153,7 +154,7 @@ void Tcp::send_reply(const Departure& departure, const Endpoint& local, const En
 void Tcp::reject(const Incoming& incoming, const Endpoint& local, const Endpoint& remote) noexcept {
   const auto departure = reset_for(incoming.segment);
   if (!departure) return;
-  const auto path = ip_.route(local.address, remote.address);
+  const auto path = ip_.route(local.address, remote.address, remote.zone);
   if (!path || path->is_local_broadcast) return;
   ++counters_.resets_sent;
   send_reply(*departure, local, remote, *path);

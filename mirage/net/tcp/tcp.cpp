@@ -72,7 +72,7 @@ void Tcp::input(IpPacket& packet) noexcept {
   if (!incoming) return count_error(incoming.error());
   if (incoming->segment.options.malformed) ++counters_.malformed_options;
   const Endpoint local{.address = packet.destination, .port = incoming->local_port};
-  const Endpoint remote{.address = packet.source, .port = incoming->remote_port};
+  const Endpoint remote{.address = packet.source, .port = incoming->remote_port, .zone = packet.source_zone};
   Connection* connection = table_.find(local, remote);
   if (connection != nullptr && !unpack(*connection)) return;
   const Segment& segment = incoming->segment;
@@ -89,7 +89,7 @@ void Tcp::input(IpPacket& packet) noexcept {
   if (redeem_cookie(*incoming, local, remote, packet)) return;
   ++counters_.no_connection;
   // RFC 9293 section 3.10.7.2, fourth: a listening port drops what neither opens nor acknowledges.
-  if (!segment.has(Flags::ack) && find_listener(local.port) != nullptr) return;
+  if (!segment.has(Flags::ack) && find_listener(local.address, local.port) != nullptr) return;
   reject(*incoming, local, remote);
 }
 
@@ -291,7 +291,9 @@ void Tcp::pack_idle() noexcept {
 Connection* Tcp::find_for_error(const TransportError& error) noexcept {
   if (error.transport_header.size() < 8) return nullptr;
   const Endpoint local{.address = error.local, .port = load_big<std::uint16_t>(error.transport_header, 0)};
-  const Endpoint remote{.address = error.remote, .port = load_big<std::uint16_t>(error.transport_header, 2)};
+  const Endpoint remote{.address = error.remote,
+                        .port = load_big<std::uint16_t>(error.transport_header, 2),
+                        .zone = zone_of(error.remote, error.interface)};
   Connection* connection = table_.find(local, remote);
   if (connection == nullptr || !unpack(*connection)) return nullptr;
   const Sequence sequence{load_big<std::uint32_t>(error.transport_header, 4)};

@@ -122,7 +122,7 @@ class Tcp {
   [[nodiscard]] std::uint32_t largest_space() const noexcept;
   [[nodiscard]] OpenParameters parameters(const Endpoint& local, const Endpoint& remote, const Path& path) noexcept;
   [[nodiscard]] Port choose_port(const IpAddress& local, const Endpoint& remote) noexcept;
-  [[nodiscard]] ListenEntry* find_listener(Port port) noexcept;
+  [[nodiscard]] ListenEntry* find_listener(const IpAddress& local, Port port) noexcept;
   void offer(Connection& connection) noexcept;
   void close_listener(ListenEntry& entry) noexcept;
 

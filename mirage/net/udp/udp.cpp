@@ -80,8 +80,8 @@ bool Udp::input(IpPacket& packet) noexcept {
   packet.payload.truncate(header->length);
   packet.payload.remove_prefix(UdpHeader::size);
   Datagram datagram;
-  datagram.local = {packet.destination, header->destination_port};
-  datagram.remote = {packet.source, header->source_port};
+  datagram.local = {packet.destination, header->destination_port, packet.destination_zone};
+  datagram.remote = {packet.source, header->source_port, packet.source_zone};
   datagram.traffic_class = packet.traffic_class;
   // A device may have coalesced datagrams of one size (the last may be shorter).
   while (packet.segment_size != 0 && packet.payload.byte_count() > packet.segment_size) {
@@ -140,8 +140,9 @@ std::size_t Udp::send(std::span<Datagram> datagrams) noexcept {
   while (accepted < datagrams.size()) {
     const Datagram& datagram = datagrams[accepted];
     const bool same = previous != nullptr && previous->local.address == datagram.local.address &&
-                      previous->remote.address == datagram.remote.address;
-    if (!same) path = ip_.route(datagram.local.address, datagram.remote.address);
+                      previous->remote.address == datagram.remote.address &&
+                      previous->remote.zone == datagram.remote.zone;
+    if (!same) path = ip_.route(datagram.local.address, datagram.remote.address, datagram.remote.zone);
     const std::size_t run = path ? run_length(datagrams.subspan(accepted), *path) : 1;
     const auto sent =
         path ? send_run(datagrams.subspan(accepted, run), *path) : Result<void, UdpError>{Failure{UdpError::no_route}};
@@ -160,7 +161,7 @@ std::size_t Udp::send(std::span<Datagram> datagrams) noexcept {
 /// How many datagrams from the front one frame may carry, for the device to segment: between the same ends, of the same
 /// size but for a shorter last one, each within the path's MTU.
 std::size_t Udp::run_length(std::span<const Datagram> datagrams, const Path& path) const noexcept {
-  const NetCapabilities& device = ip_.capabilities();
+  const NetCapabilities& device = ip_.capabilities(path.interface);
   const Datagram& first = datagrams.front();
   const std::size_t size = first.payload.byte_count();
   const std::size_t headers = path.ip_header_size + UdpHeader::size;
@@ -214,7 +215,7 @@ Result<void, UdpError> Udp::send_run(std::span<Datagram> run, const Path& path) 
   UdpHeader header{first.local.port, first.remote.port, length, 0};
   const MutableBytes out = frame.header.grow_back(UdpHeader::size);
   attach(run, copies, frame);
-  if (ip_.capabilities().transmit_checksum) {
+  if (ip_.capabilities(path.interface).transmit_checksum) {
     header.checksum = pseudo;
     frame.offload.needs_checksum = true;
     frame.offload.checksum_offset = UdpHeader::checksum_at;

@@ -76,7 +76,7 @@ Result<SocketListener, ListenError> SocketTcp::listen(Port port, const ListenOpt
   const int descriptor = open_socket(family_, SOCK_STREAM);
   if (descriptor < 0) return Failure{listen_error(errno)};
   ::setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-  SocketAddress address = to_socket(family_, {address_, port, 0});
+  SocketAddress address = to_socket(family_, {options.address.is_unspecified() ? address_ : options.address, port, 0});
   if (::bind(descriptor, address.get(), address.size) != 0 || ::listen(descriptor, options.backlog) != 0) {
     const ListenError error = listen_error(errno);
     ::close(descriptor);

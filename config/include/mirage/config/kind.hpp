@@ -20,6 +20,13 @@ struct Net {
   static constexpr const char* header = "mirage/module/net.hpp";
 };
 
+/// A network interface with its addresses, for a stack on several.
+struct Interface {
+  static constexpr const char* name = "Interface";
+  static constexpr const char* requirement = "";  // there is one
+  static constexpr const char* header = "";
+};
+
 /// TCP and UDP over IP.
 struct Stack {
   static constexpr const char* name = "Stack";

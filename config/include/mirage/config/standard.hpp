@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <source_location>
 #include <string>
 #include <utility>
@@ -79,6 +80,31 @@ inline Module<Stack> stack(const Module<Net>& net, std::string group = "",
 inline Module<Stack> stack_with_bbr(const Module<Net>& net, std::string group = "",
                                     std::source_location where = std::source_location::current()) {
   return library_module<Stack>("stack", {offload(net, where).node()}, {{"bbr", true}}, std::move(group), where);
+}
+
+/// A network for a stack on several. Its run-time keys (--ipv4, --dhcp, --routes ...) get the prefix `name-`; the name
+/// also stands in logs and in zones (fe80::1%name).
+inline Module<Interface> interface(const Module<Net>& net, std::string name,
+                                   std::source_location where = std::source_location::current()) {
+  return library_module<Interface>("interface", {offload(net, where).node()}, {{"name", name}}, name, where);
+}
+
+/// The same on the network interface that the host attaches under that name.
+inline Module<Interface> interface(std::string name, std::source_location where = std::source_location::current()) {
+  return interface(netif(name, where), name, where);
+}
+
+/// TCP/IP on two to four networks at once: `stack(interface("front"), interface("back"))`. Nothing is forwarded between
+/// them. Run-time keys of TCP (--tcp-connections ...) get the prefix `group-`.
+inline Module<Stack> stack(const Module<Interface>& first, const Module<Interface>& second,
+                           const std::optional<Module<Interface>>& third = {},
+                           const std::optional<Module<Interface>>& fourth = {}, std::string group = "",
+                           std::source_location where = std::source_location::current()) {
+  std::vector<detail::NodePtr> needs{first.node(), second.node()};
+  for (const auto* further : {&third, &fourth}) {
+    if (*further) needs.push_back((*further)->node());
+  }
+  return library_module<Stack>("multihomed_stack", std::move(needs), {}, std::move(group), where);
 }
 
 /// The host's own sockets behind the Stack type: target unix only.

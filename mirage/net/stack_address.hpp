@@ -1,0 +1,247 @@
+// SPDX-License-Identifier: ISC
+// The half of stack.cpp that deals with addresses and routes of interfaces: by keys, by DHCP, from routers. Included
+// there, and nowhere else.
+#pragma once
+
+#include <algorithm>
+#include <optional>
+#include <string_view>
+
+#include <mirage/net/stack.hpp>
+
+namespace mirage::net {
+
+namespace route_list {
+
+/// Takes the front of a list that commas separate.
+inline std::string_view take_item(std::string_view& list) noexcept {
+  const std::string_view item = list.substr(0, list.find(','));
+  list.remove_prefix(std::min(item.size() + 1, list.size()));
+  return item;
+}
+
+/// PREFIX=GATEWAY, or PREFIX.
+inline std::optional<ip::Route> parse_route(std::string_view text) noexcept {
+  const std::size_t sign = text.find('=');
+  const auto prefix = IpPrefix::parse(text.substr(0, sign));
+  if (!prefix) return std::nullopt;
+  ip::Route route{.prefix = {prefix->network(), prefix->length}};
+  if (sign == std::string_view::npos) return route;
+  const auto gateway = IpAddress::parse(text.substr(sign + 1));
+  if (!gateway || !gateway->is_unicast() || gateway->is_v4() != prefix->address.is_v4()) return std::nullopt;
+  route.gateway = *gateway;
+  return route;
+}
+
+}  // namespace route_list
+
+/// For messages: the interface where there are several.
+template <std::size_t count>
+auto BasicStack<count>::title(std::size_t interface) const noexcept {
+  if constexpr (count > 1) {
+    return several_.settings[interface]->name;
+  } else {
+    return parts_[at(interface)].port.capabilities().mac;
+  }
+}
+
+template <std::size_t count>
+Result<void, StartError> BasicStack<count>::start_ipv4(std::size_t interface) noexcept {
+  const InterfaceOptions& options = parts_[at(interface)].options;
+  if (!options.dhcp) {
+    const bool own_gateway = options.gateway == options.ipv4.address;
+    if (own_gateway) log_.warning("the gateway {} is this machine's own address: not used", options.gateway);
+    use(interface, options.ipv4, own_gateway ? Ipv4Address{} : options.gateway, 0);
+    return {};
+  }
+  log_.info("{} asking for an address by DHCP", title(interface));
+  if (clients_[at(interface)].dhcp.start(parts_[at(interface)].port.capabilities().mac)) return {};
+  return Failure{StartError("net: the DHCP client's port is taken")};
+}
+
+template <std::size_t count>
+void BasicStack<count>::start_ipv6(std::size_t interface) noexcept {
+  const auto number = static_cast<std::uint16_t>(at(interface));
+  const Ipv6Options& options = parts_[at(interface)].options.ipv6;
+  const NetCapabilities& device = parts_[at(interface)].port.capabilities();
+  // Shards of one interface have the same addresses.
+  discovery_.set_secret(number, options.secret.empty() ? device.shared_secret : options.secret);
+  if (discovery_.start(number, {.accept_routers = options.accept_router_advertisements,
+                                .address = options.address,
+                                .gateway = options.gateway})) {
+    return;
+  }
+  log_.warning("no IPv6: the link's MTU of {} is too small for it", device.mtu);
+}
+
+/// Of several interfaces: what its settings name.
+template <std::size_t count>
+Result<void, StartError> BasicStack<count>::add_routes(std::size_t interface) noexcept {
+  if constexpr (count > 1) {
+    std::string_view rest = several_.settings[interface]->routes;
+    while (!rest.empty()) {
+      const std::string_view item = route_list::take_item(rest);
+      auto route = route_list::parse_route(item);
+      if (!route) {
+        return Failure{
+            StartError("net: '{}' is no route for {}, such as 10.8.0.0/16=10.0.0.1", item, title(interface))};
+      }
+      route->interface = static_cast<std::uint16_t>(interface);
+      if (!ip_.routes().add(*route)) {
+        return Failure{StartError("net: more than {} routes", ip::RouteTable::capacity)};
+      }
+    }
+  }
+  return {};
+}
+
+template <std::size_t count>
+void BasicStack<count>::report_ipv6() noexcept {
+  if (const IpAddress taken = discovery_.take_duplicate(); !taken.is_unspecified()) {
+    log_.warning("another station uses {}", taken);
+    for (Clients& each : clients_) {
+      if (each.dhcp6.has(taken)) each.dhcp6.conflict();
+    }
+  }
+  for (std::size_t i = 0; i < count; ++i) {
+    follow_routers(i);
+    follow_lease6(i);
+  }
+  if (discovery_.take_names()) learn_names();
+  if (!discovery_.take_change()) return;
+  for (const ip::Address& own : ip_.addresses()) {
+    if (!own.address().is_v4() && !own.address().is_link_local())
+      log_.info("{} is {}", title(count == 1 ? 0 : own.interface), own.prefix);
+  }
+}
+
+/// RFC 4862 5.5.2, RFC 4861 4.2: routers say whether DHCPv6 has addresses, or other things only.
+template <std::size_t count>
+void BasicStack<count>::follow_routers(std::size_t interface) noexcept {
+  const auto number = static_cast<std::uint16_t>(at(interface));
+  const ip::Autoconfiguration& advertised = discovery_.autoconfiguration();
+  dhcp6::Client& client = clients_[at(interface)].dhcp6;
+  if (client.started() || !(advertised.managed(number) || advertised.other(number))) return;
+  const IpAddress own = discovery_.link_local(number);
+  if (own.is_unspecified()) return;
+  const auto mode = advertised.managed(number) ? dhcp6::Machine::Mode::stateful : dhcp6::Machine::Mode::stateless;
+  if (client.start(mode, parts_[at(interface)].port.capabilities().mac, own, number)) return;
+  log_.warning("no DHCPv6: its port is taken");
+}
+
+template <std::size_t count>
+void BasicStack<count>::follow_lease6(std::size_t interface) noexcept {
+  const auto number = static_cast<std::uint16_t>(at(interface));
+  dhcp6::Client& client = clients_[at(interface)].dhcp6;
+  const dhcp6::Lease& lease = client.lease();
+  switch (client.take_change()) {
+    case dhcp6::Actions::Change::none:
+      return;
+    case dhcp6::Actions::Change::bound:
+      for (std::size_t i = 0; i < lease.count; ++i) {
+        const auto& each = lease.addresses[i];
+        discovery_.lease(each.address, number, each.preferred_until, each.valid_until);
+      }
+      break;
+    case dhcp6::Actions::Change::lost:
+      log_.warning("the DHCPv6 lease is gone");
+      discovery_.release(number);
+      break;
+  }
+  learn_names();
+}
+
+template <std::size_t count>
+IpAddress BasicStack<count>::address() noexcept {
+  const ip::Address* best = nullptr;
+  for (const ip::Address& own : ip_.addresses()) {
+    if (own.address().is_v4()) return own.address();
+    if (best == nullptr || (best->address().is_link_local() && !own.address().is_link_local())) best = &own;
+  }
+  return best == nullptr ? IpAddress{} : best->address();
+}
+
+template <std::size_t count>
+void BasicStack<count>::use(std::size_t interface, const Ipv4Prefix& prefix, Ipv4Address gateway,
+                            std::uint16_t mtu) noexcept {
+  const auto number = static_cast<std::uint16_t>(at(interface));
+  const bool changed = ip_.prefix(number) != prefix;
+  ip_.configure(prefix, gateway, mtu, number);
+  if (changed) {
+    parts_[at(interface)].link.set_address(prefix.address);
+    log_.info("{} is {}", title(interface), prefix);
+  }
+  configured_.notify_all();
+}
+
+template <std::size_t count>
+void BasicStack<count>::follow_lease(std::size_t interface) noexcept {
+  Clients& client = clients_[at(interface)];
+  const dhcp::Lease& lease = client.dhcp.lease();
+  switch (client.dhcp.take_change()) {
+    case dhcp::Actions::Change::none:
+      return;
+    case dhcp::Actions::Change::bound:
+      client.names = lease.names;
+      learn_names();
+      use(interface, lease.prefix, lease.gateway, lease.mtu);
+      return add_leased_routes(interface);
+    case dhcp::Actions::Change::lost:
+      log_.warning("the DHCP lease is gone");
+      lose_address(interface);
+  }
+}
+
+/// RFC 3442. What does not fit into the table is left out.
+template <std::size_t count>
+void BasicStack<count>::add_leased_routes(std::size_t interface) noexcept {
+  const auto& routes = clients_[at(interface)].dhcp.lease().routes;
+  for (std::size_t i = 0; i < routes.count; ++i) {
+    (void)ip_.routes().add({.prefix = routes.items[i].prefix,
+                            .gateway = routes.items[i].gateway,
+                            .interface = static_cast<std::uint16_t>(interface),
+                            .origin = ip::Route::Origin::interface});
+  }
+}
+
+/// What leases say comes first, those of the first interface before others; RFC 8106 5.3.1 leaves the order to us.
+template <std::size_t count>
+void BasicStack<count>::learn_names() noexcept {
+  name_service_ = clients_[0].names;
+  for (std::size_t i = 1; i < count; ++i) {
+    for (const IpAddress& server : clients_[i].names.servers()) name_service_.add_server(server);
+    name_service_.add_search(clients_[i].names.search());
+  }
+  for (const Clients& each : clients_) {
+    for (const IpAddress& server : each.dhcp6.lease().names.servers()) name_service_.add_server(server);
+    name_service_.add_search(each.dhcp6.lease().names.search());
+  }
+  const ip::Autoconfiguration& advertised = discovery_.autoconfiguration();
+  for (const ip::AdvertisedServer& server : advertised.servers()) {
+    if (server.expires > shard_.now()) name_service_.add_server(server.address);
+  }
+  for (const ip::AdvertisedDomain& domain : advertised.domains()) {
+    if (domain.expires > shard_.now()) name_service_.add_search(domain.name());
+  }
+}
+
+template <std::size_t count>
+void BasicStack<count>::heed_conflict(std::size_t interface) noexcept {
+  Part& part = parts_[at(interface)];
+  dhcp::Client& client = clients_[at(interface)].dhcp;
+  if (!part.link.take_conflict()) return;
+  log_.warning("another station uses {}", ip_.prefix(static_cast<std::uint16_t>(interface)).address);
+  if (!part.options.dhcp || !client.declines()) return;
+  lose_address(interface);
+  client.conflict();
+}
+
+template <std::size_t count>
+void BasicStack<count>::lose_address(std::size_t interface) noexcept {
+  clients_[at(interface)].names = {};
+  learn_names();
+  ip_.deconfigure(static_cast<std::uint16_t>(interface));
+  parts_[at(interface)].link.set_address({});
+}
+
+}  // namespace mirage::net
