@@ -130,6 +130,38 @@ A choice by a key: what is not taken is not there.
   crunch 'htdocs': mirage::store::Crunch
   Main: Main<CrunchType, Crunch2Type>
 
+A stack on several networks takes interfaces, each once.
+
+  $ cat > config.cpp <<END
+  > #include <mirage/config.hpp>
+  > using namespace mirage::config;
+  > Unikernel configure() {
+  >   auto net = stack(interface("front"), interface("back"));
+  >   return unikernel("two", main_module("Main", "main.hpp", takes<Stack>)(net));
+  > }
+  > END
+  $ mirage configure -q && mirage query modules
+  network 'front': mirage::target::spt::Net
+  offload: mirage::device::Offload
+  interface 'front': mirage::net::Interface
+  network 'back': mirage::target::spt::Net
+  offload: mirage::device::Offload
+  interface 'back': mirage::net::Interface
+  multihomed_stack: mirage::net::BasicStack<2>
+  Main: Main<MultihomedStackType>
+  $ sed -i 's/interface("back")/netif("back")/' config.cpp && mirage configure
+  mirage: config.cpp:4: no matching function for call to 'stack'
+    no known conversion from 'Module<Net>' to 'Module<Interface>' for 2nd argument
+    no known conversion from 'Module<Interface>' to 'Module<Net>' for 1st argument
+      4 |   auto net = stack(interface("front"), netif("back"));
+        |              ^~~~~
+    -> A stack on several networks takes interfaces: stack(interface("front"), interface("back")).
+  [1]
+  $ sed -i 's/netif("back")/interface("front")/' config.cpp && mirage configure
+  mirage: config.cpp:4: interface 'front' is attached twice
+    -> An interface belongs to one stack, and once.
+  [1]
+
 A device that the target does not have.
 
   $ cat > config.cpp <<END
