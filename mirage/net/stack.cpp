@@ -53,7 +53,7 @@ BasicStack<count>::BasicStack(std::index_sequence<number...>, Shard& shard, cons
       transmit_again_([](Timer&) noexcept {}) {
   for (std::size_t i = 1; i < count; ++i) (void)ip_.add_interface(LinkPort{parts_[i].link});
   if constexpr (count > 1) {
-    for (std::uint16_t i = 0; i < count; ++i) ip_.routes().set_metric(i, several_.settings[i]->metric);
+    for (std::uint16_t i = 0; i < interfaces; ++i) ip_.routes().set_metric(i, several_.settings[i]->metric);
   }
 }
 
@@ -265,7 +265,7 @@ Task<Result<void, StartError>> BasicStack<count>::start() {
 
 template <std::size_t count>
 bool BasicStack<count>::waits_for_lease() const noexcept {
-  for (std::uint16_t i = 0; i < count; ++i) {
+  for (std::uint16_t i = 0; i < interfaces; ++i) {
     const InterfaceOptions& options = parts_[i].options;
     if (options.ipv4_enabled && options.dhcp && ip_.prefix(i).address.is_unspecified()) return true;
   }
@@ -286,7 +286,7 @@ template <std::size_t count>
 std::optional<std::uint16_t> BasicStack<count>::interface_named(std::string_view name) const noexcept
   requires(count > 1)
 {
-  for (std::uint16_t i = 0; i < count; ++i) {
+  for (std::uint16_t i = 0; i < interfaces; ++i) {
     if (several_.settings[i]->name == name) return i;
   }
   return std::nullopt;
