@@ -156,9 +156,9 @@ TEST_CASE("fault: our stacks deliver everything over a bad wire") {
     REQUIRE(run(shard, left_device->start()).value());
     REQUIRE(run(shard, right_device->start()).value());
     const auto left = std::make_unique<net::Stack>(shard, *left_device,
-                                                   net::StackOptions{.ipv4 = {Ipv4Address::of(10, 0, 0, 1), 24}});
+                                                   net::StackOptions{{.ipv4 = {Ipv4Address::of(10, 0, 0, 1), 24}}});
     const auto right = std::make_unique<net::Stack>(shard, *right_device,
-                                                    net::StackOptions{.ipv4 = {Ipv4Address::of(10, 0, 0, 2), 24}});
+                                                    net::StackOptions{{.ipv4 = {Ipv4Address::of(10, 0, 0, 2), 24}}});
     REQUIRE(run(shard, left->start()).value());
     REQUIRE(run(shard, right->start()).value());
     CHECK(broken_rule(run(shard, use_connections(shard, *left, *right))) == "");

@@ -77,9 +77,9 @@ TEST_CASE("loopback: two of our own stacks conform") {
   const auto wire = std::make_unique<Wire>(device::LoopbackOptions{.offload = true});
   Shard& shard = wire->shard;
   const auto left = std::make_unique<net::Stack>(shard, wire->loopback.left(),
-                                                 net::StackOptions{.ipv4 = {Ipv4Address::of(10, 0, 0, 1), 24}});
+                                                 net::StackOptions{{.ipv4 = {Ipv4Address::of(10, 0, 0, 1), 24}}});
   const auto right = std::make_unique<net::Stack>(shard, wire->loopback.right(),
-                                                  net::StackOptions{.ipv4 = {Ipv4Address::of(10, 0, 0, 2), 24}});
+                                                  net::StackOptions{{.ipv4 = {Ipv4Address::of(10, 0, 0, 2), 24}}});
   REQUIRE(run(shard, left->start()).value());
   REQUIRE(run(shard, right->start()).value());
   CHECK(broken_rule(run(shard, check::check_stack(shard, *left, *right, 7))) == "");
@@ -98,9 +98,9 @@ TEST_CASE("loopback: what stands between a device and a stack conforms as well")
   CHECK(broken_rule(run(shard, check::check_net(shard, *near, *far))) == "");
 
   const auto server =
-      std::make_unique<net::Stack>(shard, *near, net::StackOptions{.ipv4 = {Ipv4Address::of(10, 0, 0, 1), 24}});
+      std::make_unique<net::Stack>(shard, *near, net::StackOptions{{.ipv4 = {Ipv4Address::of(10, 0, 0, 1), 24}}});
   const auto client =
-      std::make_unique<net::Stack>(shard, *far, net::StackOptions{.ipv4 = {Ipv4Address::of(10, 0, 0, 2), 24}});
+      std::make_unique<net::Stack>(shard, *far, net::StackOptions{{.ipv4 = {Ipv4Address::of(10, 0, 0, 2), 24}}});
   REQUIRE(run(shard, server->start()).value());
   REQUIRE(run(shard, client->start()).value());
   CHECK(broken_rule(run(shard, check::check_stack(shard, *server, *client, 80))) == "");
