@@ -275,13 +275,15 @@ TEST_CASE("the timer wheel fires everything once, in order, never early") {
     REQUIRE(next >= last);
     last = next;
     wheel.expire(next);
+    // One assertion a round: of four million each by itself would take a minute.
+    bool early = false;
+    bool late = false;
     for (const auto& probe : probes) {
-      if (probe.fired) {
-        REQUIRE(probe.deadline() <= next);
-      } else {
-        REQUIRE(probe.deadline() + Duration{1 << TimerWheel::tick_shift} > next);
-      }
+      early |= probe.fired && probe.deadline() > next;
+      late |= !probe.fired && probe.deadline() + Duration{1 << TimerWheel::tick_shift} <= next;
     }
+    REQUIRE_FALSE(early);
+    REQUIRE_FALSE(late);
   }
   for (const auto& probe : probes) CHECK(probe.fired);
   CHECK(wheel.next_deadline() == never);
