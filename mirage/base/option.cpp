@@ -143,13 +143,13 @@ class Reader {
     if (!option.assign(keys_, value)) {
       return complain("bad value '{}' for --{}: expected {}", value, option.name, option.expected);
     }
-    given_.set(index_of(option));
+    given_[index_of(option)] = true;
     return OptionOutcome::ready;
   }
 
   OptionOutcome check_required() noexcept {
     for (const Option& option : options_) {
-      if (option.form == Option::Form::required && !given_.test(index_of(option))) {
+      if (option.form == Option::Form::required && !given_[index_of(option)]) {
         return complain("missing option --{}: {} ({})", option.name, option.doc, option.expected);
       }
     }

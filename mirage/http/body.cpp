@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: ISC
-#include <array>
-
 #include <mirage/http/body.hpp>
 
 namespace mirage::http {
@@ -8,32 +6,11 @@ namespace {
 
 /// RFC 9110 section 6.5.1: what a recipient needs before the content, or must not believe behind it.
 bool belongs_to_head(std::string_view name) noexcept {
-  constexpr std::array<std::string_view, 22> names{"age",
-                                                   "authorization",
-                                                   "cache-control",
-                                                   "connection",
-                                                   "content-encoding",
-                                                   "content-length",
-                                                   "content-range",
-                                                   "content-type",
-                                                   "cookie",
-                                                   "date",
-                                                   "expect",
-                                                   "expires",
-                                                   "host",
-                                                   "location",
-                                                   "max-forwards",
-                                                   "proxy-authenticate",
-                                                   "proxy-authorization",
-                                                   "set-cookie",
-                                                   "te",
-                                                   "trailer",
-                                                   "transfer-encoding",
-                                                   "upgrade"};
-  for (const std::string_view one : names) {
-    if (equals_ignoring_case(one, name)) return true;
-  }
-  return false;
+  constexpr std::string_view names =
+      "age, authorization, cache-control, connection, content-encoding, content-length, content-range, "
+      "content-type, cookie, date, expect, expires, host, location, max-forwards, proxy-authenticate, "
+      "proxy-authorization, set-cookie, te, trailer, transfer-encoding, upgrade";
+  return list_contains(names, name);
 }
 
 }  // namespace

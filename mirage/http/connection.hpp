@@ -51,6 +51,14 @@ concept TaskHandler = requires(H& handler, const Request& request, Body& body) {
 template <class H>
 concept Handler = PlainHandler<H> || TaskHandler<H>;
 
+/// Whether answers may carry an Upgrade. A handler whose answers never do says so, `static constexpr bool upgrades =
+/// false`: its image has no code for tunnels, and an upgrade that is there all the same is answered by 500.
+template <class H>
+[[nodiscard]] consteval bool may_upgrade() noexcept {
+  if constexpr (requires { H::upgrades; }) return H::upgrades;
+  return true;
+}
+
 /// Keeps the text of the Date field for a second: formatting it per request is measurable.
 class DateCache {
  public:
@@ -201,7 +209,9 @@ class Connection {
 
   /// Sends the response and skips what the handler did not read of the body: it would be taken for the next request.
   Task<Step> finish(const Request& request, Response& response, FlowBody<F>& body, Time started) {
-    if (switches(request, response, body)) co_return co_await upgrade(request, response, body, started);
+    if constexpr (may_upgrade<H>()) {
+      if (switches(request, response, body)) co_return co_await upgrade(request, response, body, started);
+    }
     if (response.status < 200 || response.status > 599) {
       if (Scope* running = stop(response)) co_await running->join();
       response = Response::text(500, "no final status\n");

@@ -8,8 +8,7 @@
 namespace mirage::http {
 namespace {
 
-constexpr std::array<std::string_view, 7> day_names{"Thu", "Fri", "Sat", "Sun",
-                                                    "Mon", "Tue", "Wed"};  // 1970 began on a Thursday
+constexpr std::string_view day_names = "ThuFriSatSunMonTueWed";  // 1970 began on a Thursday
 constexpr std::string_view month_names = "JanFebMarAprMayJunJulAugSepOctNovDec";
 
 /// Fields that the server writes from what it knows: a second one would be taken for another framing.
@@ -89,56 +88,54 @@ Response Response::no_memory() noexcept {
 }
 
 std::string_view reason_phrase(std::uint16_t status) noexcept {
-  struct Phrase {
-    std::uint16_t status;
-    std::string_view text;
-  };
-  constexpr std::array<Phrase, 40> phrases{{
-      {100, "Continue"},
-      {101, "Switching Protocols"},
-      {200, "OK"},
-      {201, "Created"},
-      {202, "Accepted"},
-      {204, "No Content"},
-      {205, "Reset Content"},
-      {206, "Partial Content"},
-      {301, "Moved Permanently"},
-      {302, "Found"},
-      {303, "See Other"},
-      {304, "Not Modified"},
-      {307, "Temporary Redirect"},
-      {308, "Permanent Redirect"},
-      {400, "Bad Request"},
-      {401, "Unauthorized"},
-      {403, "Forbidden"},
-      {404, "Not Found"},
-      {405, "Method Not Allowed"},
-      {406, "Not Acceptable"},
-      {408, "Request Timeout"},
-      {409, "Conflict"},
-      {410, "Gone"},
-      {411, "Length Required"},
-      {412, "Precondition Failed"},
-      {413, "Content Too Large"},
-      {414, "URI Too Long"},
-      {415, "Unsupported Media Type"},
-      {416, "Range Not Satisfiable"},
-      {417, "Expectation Failed"},
-      {422, "Unprocessable Content"},
-      {426, "Upgrade Required"},
-      {429, "Too Many Requests"},
-      {431, "Request Header Fields Too Large"},
-      {500, "Internal Server Error"},
-      {501, "Not Implemented"},
-      {502, "Bad Gateway"},
-      {503, "Service Unavailable"},
-      {504, "Gateway Timeout"},
-      {505, "HTTP Version Not Supported"},
-  }};
-  for (const Phrase& phrase : phrases) {
-    if (phrase.status == status) return phrase.text;
-  }
-  return "Status";
+  // One text: a table of views is larger than the phrases.
+  constexpr std::string_view phrases =
+      "\n"
+      "100 Continue\n"
+      "101 Switching Protocols\n"
+      "200 OK\n"
+      "201 Created\n"
+      "202 Accepted\n"
+      "204 No Content\n"
+      "205 Reset Content\n"
+      "206 Partial Content\n"
+      "301 Moved Permanently\n"
+      "302 Found\n"
+      "303 See Other\n"
+      "304 Not Modified\n"
+      "307 Temporary Redirect\n"
+      "308 Permanent Redirect\n"
+      "400 Bad Request\n"
+      "401 Unauthorized\n"
+      "403 Forbidden\n"
+      "404 Not Found\n"
+      "405 Method Not Allowed\n"
+      "406 Not Acceptable\n"
+      "408 Request Timeout\n"
+      "409 Conflict\n"
+      "410 Gone\n"
+      "411 Length Required\n"
+      "412 Precondition Failed\n"
+      "413 Content Too Large\n"
+      "414 URI Too Long\n"
+      "415 Unsupported Media Type\n"
+      "416 Range Not Satisfiable\n"
+      "417 Expectation Failed\n"
+      "422 Unprocessable Content\n"
+      "426 Upgrade Required\n"
+      "429 Too Many Requests\n"
+      "431 Request Header Fields Too Large\n"
+      "500 Internal Server Error\n"
+      "501 Not Implemented\n"
+      "502 Bad Gateway\n"
+      "503 Service Unavailable\n"
+      "504 Gateway Timeout\n"
+      "505 HTTP Version Not Supported\n";
+  const Text<8> line{"\n{} ", status};
+  const auto at = phrases.find(line.view());
+  if (at == std::string_view::npos) return "Status";
+  const std::string_view phrase = phrases.substr(at + line.view().size());
+  return phrase.substr(0, phrase.find('\n'));
 }
 
 void append_http_date(TextWriter& out, WallTime time) noexcept {
@@ -148,7 +145,7 @@ void append_http_date(TextWriter& out, WallTime time) noexcept {
       std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch() - days).count());
   const auto month = static_cast<unsigned>(date.month());
   const auto weekday = static_cast<std::size_t>(((days.count() % 7) + 7) % 7);
-  out.append(day_names[weekday]);
+  out.append(day_names.substr(weekday * 3, 3));
   out.append(", ");
   out.append_unsigned(static_cast<unsigned>(date.day()), 10, 2);
   out.append(' ');

@@ -85,6 +85,9 @@ struct Upgrading {
     return response;
   }
 };
+struct Unwilling : Upgrading {
+  static constexpr bool upgrades = false;
+};
 
 }  // namespace
 
@@ -97,6 +100,14 @@ TEST_CASE("an upgrade gets the stream with what was received behind the head, RF
   CHECK(count(answer, "X-More: y\r\n") == 1);
   CHECK(count(answer, "Content-Length") == 0);
   CHECK(answer.ends_with("\r\n\r\n<3><5>"));
+}
+
+TEST_CASE("nobody is upgraded by a handler that says that it never does so") {
+  Unwilling handler;
+  static_assert(may_upgrade<Upgrading>() && !may_upgrade<Unwilling>());
+  Script script;
+  script.input = {"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: lengths\r\n\r\n"};
+  CHECK(converse(handler, script).starts_with("HTTP/1.1 500 "));
 }
 
 TEST_CASE("nobody is upgraded who did not ask for it") {

@@ -36,6 +36,7 @@ enum class Precondition : std::uint8_t { proceed, not_modified, failed };
 template <KvRo Store>
 class Site {
  public:
+  static constexpr bool upgrades = false;
   Site(Shard& shard, Store& store) noexcept : shard_(shard), store_(store) {}
   [[nodiscard]] Shard& shard() noexcept { return shard_; }
 

@@ -17,6 +17,7 @@ namespace mirage::metrics {
 template <class... Modules>
 class Handler {
  public:
+  static constexpr bool upgrades = false;
   explicit Handler(Shard& shard, const Modules&... modules) noexcept : shard_(shard), modules_(modules...) {}
 
   http::Response operator()(const http::Request& request, http::Body&) noexcept {

@@ -32,17 +32,25 @@ void log_capabilities(const E& environment, Shard& shard) noexcept {
   if constexpr (requires { environment.log_capabilities(shard); }) environment.log_capabilities(shard);
 }
 
+namespace detail {
+inline Task<bool> nothing_to_start(Shard&) { co_return true; }
+/// Not a template: an image has it once, however many modules it starts.
+[[gnu::noinline]] inline Task<bool> report_start(Shard& shard, std::string_view title,
+                                                 Task<Result<void, StartError>> start) {
+  const Result<void, StartError> started = co_await std::move(start);
+  if (!started) report_failure(shard, title, started.error().text());
+  co_return started.has_value();
+}
+}  // namespace detail
+
 /// Starts a module that has a start(). `title` names it and its place in config.cpp.
 template <class T>
-Task<bool> start_module(Shard& shard, std::string_view title, T& module) {
+Task<bool> start_module(Shard& shard, std::string_view title, [[maybe_unused]] T& module) {
   if constexpr (Startable<T>) {
-    const Result<void, StartError> started = co_await module.start();
-    if (!started) {
-      report_failure(shard, title, started.error().text());
-      co_return false;
-    }
+    return detail::report_start(shard, title, module.start());
+  } else {
+    return detail::nothing_to_start(shard);
   }
-  co_return true;
 }
 
 /// Runs a job's task to its end: the exit status is 0, the task's number, or 1 for an error or for lack of memory.

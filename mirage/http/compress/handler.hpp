@@ -11,6 +11,7 @@ namespace mirage::http::compress {
 template <Handler H>
 class Compressed {
  public:
+  static constexpr bool upgrades = may_upgrade<H>();
   Compressed(Shard& shard, H& handler, const Options& options = {}) noexcept
       : handler_(handler), encoder_(shard, options) {}
   [[nodiscard]] Shard& shard() noexcept { return encoder_.shard(); }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: ISC
 #include <array>
+#include <cstddef>
+#include <cstring>
 
 #include <mirage/machine/x86_64/cpu.hpp>
 #include <mirage/machine/x86_64/fault.hpp>
@@ -13,53 +15,55 @@ namespace {
 constexpr std::uint64_t double_fault = 8;
 constexpr std::uint64_t page_fault = 14;
 
-constexpr std::array<std::string_view, 22> names{"divide error",
-                                                 "debug exception",
-                                                 "non-maskable interrupt",
-                                                 "breakpoint",
-                                                 "overflow",
-                                                 "bound range",
-                                                 "invalid opcode",
-                                                 "no FPU",
-                                                 "double fault",
-                                                 "coprocessor",
-                                                 "invalid TSS",
-                                                 "segment not present",
-                                                 "stack fault",
-                                                 "general protection",
-                                                 "page fault",
-                                                 "exception 15",
-                                                 "x87 fault",
-                                                 "alignment check",
-                                                 "machine check",
-                                                 "SIMD fault",
-                                                 "virtualization",
-                                                 "control protection"};
+/// By vector, a line each: a table of views is as large again.
+constexpr std::string_view names =
+    "divide error\n"
+    "debug exception\n"
+    "non-maskable interrupt\n"
+    "breakpoint\n"
+    "overflow\n"
+    "bound range\n"
+    "invalid opcode\n"
+    "no FPU\n"
+    "double fault\n"
+    "coprocessor\n"
+    "invalid TSS\n"
+    "segment not present\n"
+    "stack fault\n"
+    "general protection\n"
+    "page fault\n"
+    "exception 15\n"
+    "x87 fault\n"
+    "alignment check\n"
+    "machine check\n"
+    "SIMD fault\n"
+    "virtualization\n"
+    "control protection\n";
 
 /// The order in which registers are printed.
 struct RegisterOf {
-  char name[8];
-  std::uint64_t TrapFrame::* value;
+  char name[7];
+  std::uint8_t offset;  ///< in TrapFrame
 };
 constexpr std::array<RegisterOf, 18> order{{
-    {"rax", &TrapFrame::rax},
-    {"rbx", &TrapFrame::rbx},
-    {"rcx", &TrapFrame::rcx},
-    {"rdx", &TrapFrame::rdx},
-    {"rsi", &TrapFrame::rsi},
-    {"rdi", &TrapFrame::rdi},
-    {"rbp", &TrapFrame::rbp},
-    {"rsp", &TrapFrame::rsp},
-    {"r8", &TrapFrame::r8},
-    {"r9", &TrapFrame::r9},
-    {"r10", &TrapFrame::r10},
-    {"r11", &TrapFrame::r11},
-    {"r12", &TrapFrame::r12},
-    {"r13", &TrapFrame::r13},
-    {"r14", &TrapFrame::r14},
-    {"r15", &TrapFrame::r15},
-    {"rip", &TrapFrame::rip},
-    {"rflags", &TrapFrame::rflags},
+    {"rax", offsetof(TrapFrame, rax)},
+    {"rbx", offsetof(TrapFrame, rbx)},
+    {"rcx", offsetof(TrapFrame, rcx)},
+    {"rdx", offsetof(TrapFrame, rdx)},
+    {"rsi", offsetof(TrapFrame, rsi)},
+    {"rdi", offsetof(TrapFrame, rdi)},
+    {"rbp", offsetof(TrapFrame, rbp)},
+    {"rsp", offsetof(TrapFrame, rsp)},
+    {"r8", offsetof(TrapFrame, r8)},
+    {"r9", offsetof(TrapFrame, r9)},
+    {"r10", offsetof(TrapFrame, r10)},
+    {"r11", offsetof(TrapFrame, r11)},
+    {"r12", offsetof(TrapFrame, r12)},
+    {"r13", offsetof(TrapFrame, r13)},
+    {"r14", offsetof(TrapFrame, r14)},
+    {"r15", offsetof(TrapFrame, r15)},
+    {"rip", offsetof(TrapFrame, rip)},
+    {"rflags", offsetof(TrapFrame, rflags)},
 }};
 
 bool has_error_code(std::uint64_t vector) noexcept {
@@ -85,7 +89,9 @@ std::string_view page_fault_kind(const TrapFrame& frame, std::uintptr_t address)
 }  // namespace
 
 std::string_view exception_name(std::uint64_t vector) noexcept {
-  return vector < names.size() ? names[vector] : "reserved exception";
+  std::string_view rest = names;
+  for (; vector > 0 && !rest.empty(); --vector) rest.remove_prefix(rest.find('\n') + 1);
+  return rest.empty() ? "reserved exception" : rest.substr(0, rest.find('\n'));
 }
 
 }  // namespace mirage::machine
@@ -94,7 +100,11 @@ extern "C" void mirage_machine_trap(const mirage::machine::TrapFrame* frame) noe
   using namespace mirage;
   using namespace mirage::machine;
   std::array<runtime::NamedRegister, order.size()> registers;
-  for (std::size_t i = 0; i < order.size(); ++i) registers[i] = {order[i].name, frame->*order[i].value};
+  for (std::size_t i = 0; i < order.size(); ++i) {
+    registers[i].name = order[i].name;
+    std::memcpy(&registers[i].value, reinterpret_cast<const std::byte*>(frame) + order[i].offset,
+                sizeof(std::uint64_t));
+  }
   runtime::FaultReport report{};
   report.kind = exception_name(frame->vector);
   report.frame = {frame->rip, frame->rsp, frame->rbp};

@@ -28,10 +28,10 @@ void DeviceList::scan_pci() noexcept {
   const PciPorts& access = pci_ports;
   if (access.read({0, 0, 0}, at_id) == no_function) return;
   std::bitset<256> buses;
-  buses.set(0);
+  buses[0] = true;
   // Bridges lead to higher numbers only, so one pass over the bits sees every bus.
   for (unsigned bus = 0; bus < 256; ++bus) {
-    if (!buses.test(bus)) continue;
+    if (!buses[bus]) continue;
     for (std::uint8_t device = 0; device < 32; ++device) {
       unsigned functions = 1;
       for (std::uint8_t function = 0; function < functions; ++function) {
@@ -41,7 +41,7 @@ void DeviceList::scan_pci() noexcept {
         if (function == 0 && (header & header_multifunction) != 0) functions = 8;
         if ((header & ~header_multifunction) == header_bridge) {
           const std::uint32_t secondary = access.read(address, at_buses) >> 8 & 0xff;
-          if (secondary > bus) buses.set(secondary);
+          if (secondary > bus) buses[secondary] = true;
         }
         add({.type = mirage::virtio::pci_device_type(access, address),
              .is_pci = true,
