@@ -175,7 +175,9 @@ conversation() {
 # Not here: breakpoints. QEMU's SVM traps neither int3 nor debug registers within a nested guest.
 debugger() {
   conversation 'start and run' 'T05thread:1;#.*W00#' services '?' c 1
-  conversation 'step' '#..\$T05thread:1;#..\$0[1-9a-f]10100000000000#' services '?' s 0.5 p10 c 1
+  at_entry="T05thread:1;#..\\\$$(od -An -tx1 -j24 -N8 guest-fault.hvt | tr -d ' ')#"  # e_entry, as register rip
+  conversation 'step' "$at_entry..\\\$T05thread:1;#..\\\$[0-9a-f]*#" services '?' p10 s 0.5 p10 c 1
+  grep -q "$at_entry..\\\$$at_entry" /tmp/talk && { failures=$((failures + 1)); echo "FAILED gdb step: still at the entry"; }
   conversation 'registers' 'OK#..\$7856341200000000#' services 'P0=7856341200000000' p0
   conversation 'memory' '\$OK#..\$cccc#' services 'M101000,2:cccc' m101000,2
   conversation 'unmapped memory' '\$E01#' services mffffffff0,4
