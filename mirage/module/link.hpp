@@ -40,7 +40,8 @@ struct NeighbourQuestion {
 
 /// send(): `frame.header` starts with the network header and has ethernet_header_size bytes in front; checksum_start
 /// and header_length count from the network header. The frame goes to the transmit queue, or waits (bounded) until the
-/// next hop's link address is known; `unreachable` when the next hop did not answer lately. send_broadcast(),
+/// next hop's link address is known; `unreachable` when the next hop did not answer lately. is_unreachable(): it did
+/// not when it was asked last; it is asked again when it is time, so that somebody finds out. send_broadcast(),
 /// send_multicast(): to every station, to a multicast group's. The frame is unspecified after failure. The version of
 /// `next_hop` and `group` is that of the packet; a broadcast is IPv4. take_question(): to be called until it yields
 /// nothing, before the queue is flushed; learn() brings the answers.
@@ -52,7 +53,7 @@ concept LinkLayer = requires(L& link, const L& constant, const IpAddress& next_h
   { link.send_multicast(next_hop, std::move(frame)) } noexcept -> std::same_as<Result<void, LinkError>>;
   { link.learn(evidence) } noexcept;
   { link.take_question() } noexcept -> std::same_as<std::optional<NeighbourQuestion>>;
-  { constant.is_unreachable(next_hop) } noexcept -> std::same_as<bool>;
+  { link.is_unreachable(next_hop) } noexcept -> std::same_as<bool>;
   { constant.capabilities() } noexcept -> std::same_as<const NetCapabilities&>;
 };
 
@@ -74,7 +75,7 @@ class LinkPort {
   }
   void learn(const NeighbourEvidence& evidence) const noexcept { calls_->learn(link_, evidence); }
   [[nodiscard]] std::optional<NeighbourQuestion> take_question() const noexcept { return calls_->take_question(link_); }
-  /// True for a next hop that did not answer lately: send() would fail.
+  /// True for a next hop that did not answer when it was asked last; asks it again when it is time.
   [[nodiscard]] bool is_unreachable(const IpAddress& next_hop) const noexcept {
     return calls_->is_unreachable(link_, next_hop);
   }
@@ -87,7 +88,7 @@ class LinkPort {
     Result<void, LinkError> (*send_multicast)(void*, const IpAddress&, TransmitFrame&&) noexcept;
     void (*learn)(void*, const NeighbourEvidence&) noexcept;
     std::optional<NeighbourQuestion> (*take_question)(void*) noexcept;
-    bool (*is_unreachable)(const void*, const IpAddress&) noexcept;
+    bool (*is_unreachable)(void*, const IpAddress&) noexcept;
     const NetCapabilities& (*capabilities)(const void*) noexcept;
   };
   template <class L>
@@ -105,8 +106,8 @@ class LinkPort {
       .learn = [](void* self, const NeighbourEvidence& evidence) noexcept { static_cast<L*>(self)->learn(evidence); },
       .take_question = [](void* self) noexcept { return static_cast<L*>(self)->take_question(); },
       .is_unreachable =
-          [](const void* self, const IpAddress& next_hop) noexcept {
-            return static_cast<const L*>(self)->is_unreachable(next_hop);
+          [](void* self, const IpAddress& next_hop) noexcept {
+            return static_cast<L*>(self)->is_unreachable(next_hop);
           },
       .capabilities = [](const void* self) noexcept -> const NetCapabilities& {
         return static_cast<const L*>(self)->capabilities();

@@ -203,7 +203,9 @@ class BasicStack final : public Poller {
   [[nodiscard]] bool waits_for_lease() const noexcept;
   [[nodiscard]] Task<Result<void, StartError>> wait_for_leases();
   void report_ipv6() noexcept;
-  void use(std::size_t interface, const Ipv4Prefix& prefix, Ipv4Address gateway, std::uint16_t mtu) noexcept;
+  void use(std::size_t interface, const Ipv4Prefix& prefix, Ipv4Address gateway, std::uint16_t mtu,
+           ip::Route::Origin origin) noexcept;
+  [[nodiscard]] bool is_elsewhere(const IpAddress& address, std::size_t interface) const noexcept;
   void follow_lease(std::size_t interface) noexcept;
   void add_leased_routes(std::size_t interface) noexcept;
   void follow_routers(std::size_t interface) noexcept;

@@ -51,7 +51,7 @@ Result<void, StartError> BasicStack<count>::start_ipv4(std::size_t interface) no
   if (!options.dhcp) {
     const bool own_gateway = options.gateway == options.ipv4.address;
     if (own_gateway) log_.warning("the gateway {} is this machine's own address: not used", options.gateway);
-    use(interface, options.ipv4, own_gateway ? Ipv4Address{} : options.gateway, 0);
+    use(interface, options.ipv4, own_gateway ? Ipv4Address{} : options.gateway, 0, ip::Route::Origin::interface);
     return {};
   }
   log_.info("{} asking for an address by DHCP", title(interface));
@@ -140,6 +140,7 @@ void BasicStack<count>::follow_lease6(std::size_t interface) noexcept {
     case dhcp6::Actions::Change::bound:
       for (std::size_t i = 0; i < lease.count; ++i) {
         const auto& each = lease.addresses[i];
+        if (is_elsewhere(each.address, interface)) continue;
         discovery_.lease(each.address, number, each.preferred_until, each.valid_until);
       }
       break;
@@ -162,11 +163,11 @@ IpAddress BasicStack<count>::address() noexcept {
 }
 
 template <std::size_t count>
-void BasicStack<count>::use(std::size_t interface, const Ipv4Prefix& prefix, Ipv4Address gateway,
-                            std::uint16_t mtu) noexcept {
+void BasicStack<count>::use(std::size_t interface, const Ipv4Prefix& prefix, Ipv4Address gateway, std::uint16_t mtu,
+                            ip::Route::Origin origin) noexcept {
   const auto number = static_cast<std::uint16_t>(at(interface));
   const bool changed = ip_.prefix(number) != prefix;
-  ip_.configure(prefix, gateway, mtu, number);
+  ip_.configure(prefix, gateway, mtu, number, origin);
   if (changed) {
     parts_[at(interface)].link.set_address(prefix.address);
     log_.info("{} is {}", title(interface), prefix);
@@ -182,9 +183,13 @@ void BasicStack<count>::follow_lease(std::size_t interface) noexcept {
     case dhcp::Actions::Change::none:
       return;
     case dhcp::Actions::Change::bound:
+      if (is_elsewhere(lease.prefix.address, interface)) {
+        lose_address(interface);
+        return client.dhcp.conflict();
+      }
       client.names = lease.names;
       learn_names();
-      use(interface, lease.prefix, lease.gateway, lease.mtu);
+      use(interface, lease.prefix, lease.gateway, lease.mtu, ip::Route::Origin::leased);
       return add_leased_routes(interface);
     case dhcp::Actions::Change::lost:
       log_.warning("the DHCP lease is gone");
@@ -200,7 +205,7 @@ void BasicStack<count>::add_leased_routes(std::size_t interface) noexcept {
     (void)ip_.routes().add({.prefix = routes.items[i].prefix,
                             .gateway = routes.items[i].gateway,
                             .interface = static_cast<std::uint16_t>(interface),
-                            .origin = ip::Route::Origin::interface});
+                            .origin = ip::Route::Origin::leased});
   }
 }
 
@@ -222,6 +227,21 @@ void BasicStack<count>::learn_names() noexcept {
   }
   for (const ip::AdvertisedDomain& domain : advertised.domains()) {
     if (domain.expires > shard_.now()) name_service_.add_search(domain.name());
+  }
+}
+
+/// True for an address of another interface: what its network is told to send there must not go where some other
+/// network's server says (strong host, RFC 1122 3.3.4.2).
+template <std::size_t count>
+bool BasicStack<count>::is_elsewhere([[maybe_unused]] const IpAddress& address,
+                                     [[maybe_unused]] std::size_t interface) const noexcept {
+  if constexpr (count > 1) {
+    const ip::Address* own = ip_.addresses().find(address);
+    if (own == nullptr || own->interface == interface) return false;
+    log_.warning("{} is offered {}, which {} has: refused", title(interface), address, title(own->interface));
+    return true;
+  } else {
+    return false;
   }
 }
 

@@ -64,7 +64,7 @@ class Ethernet {
   Result<void, LinkError> send_multicast(const IpAddress& group, TransmitFrame&& frame) noexcept;
   void learn(const NeighbourEvidence& evidence) noexcept;
   [[nodiscard]] std::optional<NeighbourQuestion> take_question() noexcept;
-  [[nodiscard]] bool is_unreachable(const IpAddress& next_hop) const noexcept;
+  [[nodiscard]] bool is_unreachable(const IpAddress& next_hop) noexcept;
   [[nodiscard]] const NetCapabilities& capabilities() const noexcept { return port_.capabilities(); }
 
   /// Answers for this address from now on (unspecified: for none), announces it and asks once whether somebody else

@@ -45,6 +45,7 @@ Neighbour* NeighbourCache::insert(const IpAddress& address, Time now) noexcept {
   victim->mac = {};
   victim->state = Neighbour::State::empty;
   victim->attempts = 0;
+  victim->suspect = false;
   victim->used = now;
   return victim;
 }

@@ -43,6 +43,7 @@ struct Neighbour : ListNode<AskTag> {
   MacAddress mac{};
   State state = State::empty;
   std::uint8_t attempts = 0;
+  bool suspect = false;  ///< did not answer when it was asked last, and has not been heard since
   std::uint16_t pending_count = 0;
   Time deadline{};  ///< incomplete, delay, probing: next step; reachable, failed: until when
   Time used{};

@@ -54,9 +54,13 @@ std::optional<NeighbourQuestion> Ethernet::take_question() noexcept {
   return NeighbourQuestion{neighbour->address, neighbour->state != Neighbour::State::probing};
 }
 
-bool Ethernet::is_unreachable(const IpAddress& next_hop) const noexcept {
+/// RFC 4861 6.3.6: a gateway that is suspect is passed over for as long as there is another one, also while it is asked
+/// again; with whatever is to be sent next, so that nothing has to wait for it.
+bool Ethernet::is_unreachable(const IpAddress& next_hop) noexcept {
   const Neighbour* neighbour = cache_.find(next_hop);
-  return neighbour != nullptr && neighbour->state == Neighbour::State::failed && neighbour->deadline > shard_.now();
+  if (neighbour == nullptr || !neighbour->suspect) return false;
+  if (neighbour->state == Neighbour::State::failed && neighbour->deadline <= shard_.now()) (void)resolve(next_hop);
+  return true;
 }
 
 // --- what was heard ---
@@ -66,6 +70,7 @@ void Ethernet::set_reachable(Neighbour& neighbour, const MacAddress& mac) noexce
   neighbour.mac = mac;
   neighbour.state = Neighbour::State::reachable;
   neighbour.attempts = 0;
+  neighbour.suspect = false;
   neighbour.unlink();
   Duration time = cache_.options().reachable_time;
   if (!neighbour.address.is_v4()) {
@@ -81,6 +86,7 @@ void Ethernet::set_stale(Neighbour& neighbour, const MacAddress& mac) noexcept {
   counters_.arp_changed += neighbour.is_usable() && neighbour.mac != mac;
   neighbour.mac = mac;
   neighbour.state = Neighbour::State::stale;
+  neighbour.suspect = false;
   neighbour.unlink();
   release_pending(neighbour);
 }
@@ -158,6 +164,7 @@ void Ethernet::retry() noexcept {
       } else {
         ++counters_.arp_failed;
         neighbour.state = failed;
+        neighbour.suspect = true;
         neighbour.unlink();
         neighbour.deadline = now + cache_.options().failure_time;
         counters_.drop_unresolved += cache_.drop_pending(neighbour);

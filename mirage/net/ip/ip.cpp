@@ -37,12 +37,13 @@ void Ip::start() noexcept {
 
 // --- addresses ---
 
-void Ip::configure(const Ipv4Prefix& prefix, Ipv4Address gateway, std::uint16_t mtu, std::uint16_t interface) noexcept {
+void Ip::configure(const Ipv4Prefix& prefix, Ipv4Address gateway, std::uint16_t mtu, std::uint16_t interface,
+                   Route::Origin origin) noexcept {
   deconfigure(interface);
   interfaces_[interface]->mtu_v4 = mtu;
   addresses_.add({.prefix = prefix, .interface = interface, .origin = Address::Origin::leased});
   const auto add = [&](const Ipv4Prefix& to, Ipv4Address via) {
-    (void)routes_.add({.prefix = to, .gateway = via, .interface = interface, .origin = Route::Origin::interface});
+    (void)routes_.add({.prefix = to, .gateway = via, .interface = interface, .origin = origin});
   };
   add(prefix, {});
   if (gateway.is_unspecified()) return;
@@ -57,7 +58,8 @@ void Ip::deconfigure(std::uint16_t interface) noexcept {
     return own.interface == interface && own.origin == Address::Origin::leased && own.address().is_v4();
   });
   routes_.remove_if([&](const Route& route) {
-    return route.interface == interface && route.origin == Route::Origin::interface && route.prefix.address.is_v4();
+    const bool set = route.origin == Route::Origin::interface || route.origin == Route::Origin::leased;
+    return route.interface == interface && set && route.prefix.address.is_v4();
   });
 }
 
@@ -105,17 +107,22 @@ void Ip::leave(const IpAddress& group, std::uint16_t interface) noexcept { group
 // --- routing ---
 
 /// Where the destination is reached from an interface, or from any; around a gateway that does not answer if there is
-/// another way (RFC 1122 3.3.1.4).
+/// another one to the same network (RFC 1122 3.3.1.4): what is meant for one network must not end up in another.
 const Route* Ip::route_to(const IpAddress& destination, std::uint16_t interface) const noexcept {
   const auto through = [interface](const Route& route) {
     return route.interface == interface || interface == any_interface;
   };
   const Route* first = routes_.find_if(destination, through);
+  if (first != nullptr && interface == any_interface && first->is_learnt()) {
+    const Route* given = routes_.find_if(destination, [&](const Route& route) { return route.is_spared_from(*first); });
+    if (given != nullptr) first = given;
+  }
   if (first == nullptr || first->gateway.is_unspecified() || !link(first->interface).is_unreachable(first->gateway)) {
     return first;
   }
   const Route* other = routes_.find_if(destination, [&](const Route& route) {
-    return through(route) && !route.gateway.is_unspecified() && !link(route.interface).is_unreachable(route.gateway);
+    return through(route) && route.prefix.length == first->prefix.length && !route.gateway.is_unspecified() &&
+           !link(route.interface).is_unreachable(route.gateway);
   });
   return other == nullptr ? first : other;
 }

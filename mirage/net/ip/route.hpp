@@ -17,7 +17,7 @@ inline constexpr std::uint16_t maximum_interfaces = 4;
 
 struct Route {
   /// Who made it; configuration of one kind replaces only its own.
-  enum class Origin : std::uint8_t { manual, interface, advertised };
+  enum class Origin : std::uint8_t { manual, interface, leased, advertised };
   IpPrefix prefix{Ipv4Prefix{}};
   IpAddress gateway{};  ///< unspecified: the destination is on the link
   std::uint16_t interface = 0;
@@ -28,11 +28,22 @@ struct Route {
   [[nodiscard]] constexpr bool is_default() const noexcept {
     return prefix.length == (prefix.address.is_v4() ? 96 : 0);
   }
+  /// A network said so, by DHCP or as a router; else whoever configured us.
+  [[nodiscard]] constexpr bool is_learnt() const noexcept {
+    return origin == Origin::leased || origin == Origin::advertised;
+  }
+  /// Another network must not draw away what was given to this interface by hand: a route that it names with a gateway
+  /// (RFC 3442 7, RFC 4191 6) yields to any such route, its own network to one that is on the link. Precondition: both
+  /// contain the destination.
+  [[nodiscard]] constexpr bool is_spared_from(const Route& other) const noexcept {
+    return other.is_learnt() && !is_learnt() && !is_default() && interface != other.interface &&
+           (gateway.is_unspecified() || !other.gateway.is_unspecified());
+  }
 };
 
 class RouteTable {
  public:
-  static constexpr std::size_t capacity = 32;
+  static constexpr std::size_t capacity = 64;
 
   /// Added to the metric of every route through the interface. To be set before there are any.
   constexpr void set_metric(std::uint16_t interface, std::uint16_t metric) noexcept { metrics_[interface] = metric; }
