@@ -141,6 +141,7 @@ void BasicStack<count>::follow_lease6(std::size_t interface) noexcept {
       for (std::size_t i = 0; i < lease.count; ++i) {
         const auto& each = lease.addresses[i];
         if (is_elsewhere(each.address, interface)) continue;
+        if (count > 1 && !discovery_.has_room_for_lease(each.address, number)) continue;
         discovery_.lease(each.address, number, each.preferred_until, each.valid_until);
       }
       break;

@@ -32,7 +32,7 @@ struct Address {
 
 class AddressTable {
  public:
-  static constexpr std::size_t capacity = 16;
+  static constexpr std::size_t capacity = 24;
 
   /// Null when the table is full. An address that is there already on the interface is replaced in place. Pointers are
   /// valid until the table changes.

@@ -71,7 +71,7 @@ void Autoconfiguration::receive(const wire::RouterAdvertisement& advertisement, 
     } else if (type == wire::nd_option::rdnss) {
       take_servers(option, interface, now);
     } else if (type == wire::nd_option::dnssl) {
-      take_domains(option, now);
+      take_domains(option, interface, now);
     }
   });
 }
@@ -97,9 +97,10 @@ void Autoconfiguration::take_router(const wire::RouterAdvertisement& advertiseme
 }
 
 void Autoconfiguration::add_route(const Route& route) noexcept {
-  const auto advertised =
-      std::ranges::count_if(routes_, [](const Route& other) { return other.origin == Route::Origin::advertised; });
-  if (static_cast<std::size_t>(advertised) >= maximum_routes || !routes_.add(route)) ++counters_.refused_full;
+  const auto advertised = static_cast<std::size_t>(std::ranges::count_if(routes_, [&](const Route& other) {
+    return other.origin == Route::Origin::advertised && other.interface == route.interface;
+  }));
+  if (advertised >= maximum_routes / (others_ + 1) || !routes_.add(route)) ++counters_.refused_full;
 }
 
 void Autoconfiguration::take_prefix(const wire::PrefixInformation& prefix, std::uint16_t interface, Time now) noexcept {
@@ -139,9 +140,9 @@ void Autoconfiguration::take_autonomous(const wire::PrefixInformation& prefix, s
   const Time valid = after(now, prefix.valid);
   std::size_t count = 0;
   for (Address& own : addresses_) {
-    if (own.origin != Address::Origin::advertised) continue;
+    if (own.origin != Address::Origin::advertised || own.interface != interface) continue;
     ++count;
-    if (own.interface != interface || !network.contains(own.address())) continue;
+    if (!network.contains(own.address())) continue;
     own.preferred_until = after(now, prefix.preferred);
     // (e): nobody may end an address's life at once who does not own the network.
     const bool longer = valid == never || valid > now + two_hours || valid > own.valid_until;
@@ -150,12 +151,13 @@ void Autoconfiguration::take_autonomous(const wire::PrefixInformation& prefix, s
     return;
   }
   if (prefix.valid == 0) return;
-  const bool room = count < maximum_addresses && addresses_.add({.prefix = {make_address(network, interface, 0), 64},
-                                                                 .interface = interface,
-                                                                 .origin = Address::Origin::advertised,
-                                                                 .phase = Address::Phase::fresh,
-                                                                 .preferred_until = after(now, prefix.preferred),
-                                                                 .valid_until = valid}) != nullptr;
+  const bool room =
+      count < maximum_addresses / (others_ + 1) && addresses_.add({.prefix = {make_address(network, interface, 0), 64},
+                                                                   .interface = interface,
+                                                                   .origin = Address::Origin::advertised,
+                                                                   .phase = Address::Phase::fresh,
+                                                                   .preferred_until = after(now, prefix.preferred),
+                                                                   .valid_until = valid}) != nullptr;
   if (!room) ++counters_.refused_full;
 }
 
@@ -166,7 +168,7 @@ Time Autoconfiguration::next_name_deadline(Time now) const noexcept {
   return next;
 }
 
-/// RFC 8106 6.1: a server's time is renewed; the one that ends first makes room.
+/// RFC 8106 6.1: a server's time is renewed, or ended, by the network that named it.
 void Autoconfiguration::take_servers(Bytes option, std::uint16_t interface, Time now) noexcept {
   const auto servers = wire::RdnssOption::parse(option);
   for (std::size_t i = 0; servers && i < servers->count(); ++i) {
@@ -174,19 +176,22 @@ void Autoconfiguration::take_servers(Bytes option, std::uint16_t interface, Time
     // Without its zone a link-local one would be taken for the first interface's.
     const bool elsewhere = interface != 0 && address.is_link_local();
     if (!address.is_unicast() || address.is_loopback() || elsewhere) continue;
-    auto* place = std::ranges::find(servers_, address, &AdvertisedServer::address);
-    if (place == servers_.end()) place = std::ranges::min_element(servers_, {}, &AdvertisedServer::expires);
-    *place = {address, after(now, servers->lifetime)};
+    auto* place = std::ranges::find_if(
+        servers_, [&](const auto& known) { return known.address == address && known.interface == interface; });
+    if (place == servers_.end()) place = &fair_place(servers_, interface, now);
+    *place = {{interface, after(now, servers->lifetime)}, address};
   }
 }
 
-void Autoconfiguration::take_domains(Bytes option, Time now) noexcept {
+void Autoconfiguration::take_domains(Bytes option, std::uint16_t interface, Time now) noexcept {
   const auto search = wire::DnsslOption::parse(option);
   if (!search) return;
   Bytes rest = search->names;
   for (AdvertisedDomain domain; take_name(rest, domain);) {
-    auto* place = std::ranges::find_if(domains_, [&](const auto& known) { return known.name() == domain.name(); });
-    if (place == domains_.end()) place = std::ranges::min_element(domains_, {}, &AdvertisedDomain::expires);
+    auto* place = std::ranges::find_if(
+        domains_, [&](const auto& known) { return known.name() == domain.name() && known.interface == interface; });
+    if (place == domains_.end()) place = &fair_place(domains_, interface, now);
+    domain.interface = interface;
     domain.expires = after(now, search->lifetime);
     *place = domain;
   }

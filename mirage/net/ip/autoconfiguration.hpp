@@ -10,27 +10,26 @@
 
 #include <mirage/base/random.hpp>
 #include <mirage/net/ip/address_table.hpp>
+#include <mirage/net/ip/fair_place.hpp>
 #include <mirage/net/ip/route.hpp>
 #include <mirage/wire/ndp.hpp>
 
 namespace mirage::net::ip {
 
 /// What an interface's routers say beyond addresses and routes.
-struct AdvertisedServer {
+struct AdvertisedServer : Claim {
   IpAddress address;
-  Time expires{};
 };
-struct AdvertisedDomain {
+struct AdvertisedDomain : Claim {
   static constexpr std::size_t longest = 80;
   std::array<char, longest> text{};
   std::uint8_t size = 0;
-  Time expires{};
   [[nodiscard]] constexpr std::string_view name() const noexcept { return {text.data(), size}; }
 };
 
 class Autoconfiguration {
  public:
-  static constexpr std::size_t maximum_addresses = 8;
+  static constexpr std::size_t maximum_addresses = 8;  ///< these are shared evenly among the interfaces
   static constexpr std::size_t maximum_routes = 16;
   static constexpr std::size_t maximum_servers = 4;
   static constexpr std::size_t maximum_domains = 3;
@@ -42,6 +41,8 @@ class Autoconfiguration {
 
   Autoconfiguration(AddressTable& addresses, RouteTable& routes) noexcept : addresses_(addresses), routes_(routes) {}
 
+  /// How many interfaces share what there is; none takes another one's part.
+  void share_among(std::uint16_t interfaces) noexcept { others_ = interfaces - 1U; }
   /// The interface's addresses are the same for as long as its secret is (RFC 7217 5).
   void set_secret(std::uint16_t interface, const SipKey& secret) noexcept { secrets_[interface] = secret; }
   /// The interface's address in a /64; another one for each attempt. Without the MAC address, which tenders often
@@ -71,11 +72,12 @@ class Autoconfiguration {
   void take_on_link(const wire::PrefixInformation& prefix, std::uint16_t interface, Time now) noexcept;
   void take_autonomous(const wire::PrefixInformation& prefix, std::uint16_t interface, Time now) noexcept;
   void take_servers(Bytes option, std::uint16_t interface, Time now) noexcept;
-  void take_domains(Bytes option, Time now) noexcept;
+  void take_domains(Bytes option, std::uint16_t interface, Time now) noexcept;
   void add_route(const Route& route) noexcept;
 
   AddressTable& addresses_;
   RouteTable& routes_;
+  std::size_t others_ = 0;  ///< interfaces beyond one
   std::array<SipKey, maximum_interfaces> secrets_{};
   std::array<AdvertisedServer, maximum_servers> servers_{};
   std::array<AdvertisedDomain, maximum_domains> domains_{};

@@ -30,10 +30,18 @@ std::optional<IpPacket> Ip::input(LinkPacket&& packet, std::uint16_t interface) 
   }
   if (interface != 0) {  // the first interface's zone is 0
     up->source_zone = zone_of(up->source, interface);
-    up->destination_zone = zone_of(up->destination, interface);
+    // A network's own broadcast address says as little as the limited one where it came in.
+    up->destination_zone = up->is_multicast ? interface : zone_of(up->destination, interface);
   }
   ++counters_.delivered;
   return up;
+}
+
+/// Somebody poses as us: also as what we are on another network, unless the address means something else here (RFC
+/// 4007).
+bool Ip::is_own_source(const IpAddress& source, std::uint16_t interface) const noexcept {
+  const Address* own = addresses_.find(source);
+  return own != nullptr && (own->interface == interface || !has_zone(source));
 }
 
 /// A packet whose destination is none of its interface's. Hosts do not forward (RFC 1122 3.3.1), nor answer here for an

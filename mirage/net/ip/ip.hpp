@@ -165,6 +165,7 @@ class Ip {
   void describe(IpPacket& up, LinkPacket& packet, std::uint16_t interface) noexcept;
 
   [[nodiscard]] bool input_v4(LinkPacket& packet, IpPacket& up) noexcept;
+  [[nodiscard]] bool is_own_source(const IpAddress& source, std::uint16_t interface) const noexcept;
   void count_foreign(const IpAddress& destination, std::uint16_t interface, bool link_broadcast) noexcept;
   [[nodiscard]] bool acceptable_v4(const wire::Ipv4View& view, std::uint16_t interface, bool link_broadcast) noexcept;
   void count(wire::Ipv4ParseError error) noexcept;

@@ -40,6 +40,7 @@ void NeighbourDiscovery::set_secret(std::uint16_t interface, std::string_view te
 
 bool NeighbourDiscovery::start(std::uint16_t interface, const Options& options) noexcept {
   if (ip_.link(interface).capabilities().mtu < wire::ipv6_minimum_mtu) return false;
+  configuration_.share_among(ip_.interfaces());
   Interface& of = interfaces_[interface];
   of.running = true;
   of.accept_routers = options.accept_routers;
@@ -107,6 +108,16 @@ void NeighbourDiscovery::lease(const IpAddress& address, std::uint16_t interface
   own->preferred_until = preferred_until;
   own->valid_until = valid_until;
   step();
+}
+
+/// An even part of what is left by advertised addresses and by each interface's own: link-local, manual, IPv4.
+bool NeighbourDiscovery::has_room_for_lease(const IpAddress& address, std::uint16_t interface) const noexcept {
+  constexpr std::size_t own_each = 3;
+  const std::size_t all = AddressTable::capacity - Autoconfiguration::maximum_addresses;
+  const auto count = std::ranges::count_if(std::as_const(ip_).addresses(),
+                                           [&](const Address& own) { return is_leased(own, interface); });
+  return ip_.addresses().find(address) != nullptr ||
+         static_cast<std::size_t>(count) < all / ip_.interfaces() - own_each;
 }
 
 void NeighbourDiscovery::release(std::uint16_t interface) noexcept {

@@ -46,6 +46,9 @@ class NeighbourDiscovery {
   /// Takes an address that DHCPv6 granted: a new one is claimed, of one that is ours already the times are renewed (RFC
   /// 8415 18.2.10.1). Such an address says nothing about its network (RFC 5942 4): it has 128 bits.
   void lease(const IpAddress& address, std::uint16_t interface, Time preferred_until, Time valid_until) noexcept;
+  /// False for another address than those that are ours when the interface's part of the table is full: for several
+  /// interfaces, which share it.
+  [[nodiscard]] bool has_room_for_lease(const IpAddress& address, std::uint16_t interface) const noexcept;
   /// Takes those away again.
   void release(std::uint16_t interface) noexcept;
   /// The interface's link-local address once nobody else claimed it; unspecified until then.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // What routers told about the MTU of paths (RFC 1191, RFC 8201): a small cache by destination and interface. An entry
-// is believed for ten minutes and then tried again (RFC 8201 5.3); the entry that was learnt first makes room.
+// is believed for ten minutes and then tried again (RFC 8201 5.3); of the interface that has most entries, the one that
+// was learnt first makes room.
 #pragma once
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 
 #include <mirage/base/address.hpp>
 #include <mirage/base/time.hpp>
+#include <mirage/net/ip/fair_place.hpp>
 
 namespace mirage::net::ip {
 
@@ -21,16 +23,14 @@ class PathMtuCache {
   /// (RFC 791: 68, in practice 552 as others have it; RFC 8201 4: 1280) is no path, but an attack.
   constexpr bool note(const IpAddress& destination, std::uint16_t interface, std::uint16_t mtu, Time now) noexcept {
     if (mtu < (destination.is_v4() ? smallest_v4 : smallest_v6)) return false;
-    Entry* entry = &entries_[0];
+    Entry* entry = nullptr;
     for (Entry& other : entries_) {
-      if (other.expires > now && other.destination == destination && other.interface == interface) {
-        if (other.mtu <= mtu) return false;
-        entry = &other;
-        break;
-      }
-      if (other.expires < entry->expires) entry = &other;
+      if (other.expires <= now || other.destination != destination || other.interface != interface) continue;
+      if (other.mtu <= mtu) return false;
+      entry = &other;
     }
-    *entry = {destination, interface, mtu, now + lifetime};
+    if (entry == nullptr) entry = &fair_place(entries_, interface, now);
+    *entry = {{interface, now + lifetime}, destination, mtu};
     last_expires_ = entry->expires;
     return true;
   }
@@ -48,11 +48,9 @@ class PathMtuCache {
  private:
   static constexpr std::uint16_t smallest_v4 = 552;
   static constexpr std::uint16_t smallest_v6 = 1280;
-  struct Entry {
+  struct Entry : Claim {
     IpAddress destination;
-    std::uint16_t interface = 0;
     std::uint16_t mtu = 0;
-    Time expires{};
   };
   std::array<Entry, capacity> entries_{};
   Time last_expires_{};

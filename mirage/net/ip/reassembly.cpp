@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: ISC
+#include <algorithm>
 #include <cstring>
 #include <new>
 #include <utility>
 
 #include <mirage/net/ip/fragmentation.hpp>
 #include <mirage/net/ip/reassembly.hpp>
+#include <mirage/net/ip/route.hpp>
 
 namespace mirage::net::ip {
 
 namespace {
+constexpr std::size_t every_interface = maximum_interfaces;
 constexpr std::uint32_t copied_out = 256;  // a piece this small must not pin a whole buffer
 }  // namespace
 
@@ -22,10 +25,10 @@ ReassemblyOutcome Reassembly::add(Fragment&& fragment, Time now, Reassembled& ou
     return outcome;
   }
   while (pinned_ > options_.pinned_bytes) {
-    Datagram* victim = oldest();
-    if (victim == datagram) outcome = ReassemblyOutcome::no_memory;
+    Datagram* given_up = victim();
+    if (given_up == datagram) outcome = ReassemblyOutcome::no_memory;
     ++displaced_;
-    release(*victim);
+    release(*given_up);
   }
   return outcome;
 }
@@ -43,7 +46,7 @@ Reassembly::Datagram* Reassembly::find_or_start(const FragmentKey& key, Time now
     }
   }
   if (free == nullptr) {
-    free = oldest();
+    free = victim();
     ++displaced_;
     release(*free);
   }
@@ -52,14 +55,22 @@ Reassembly::Datagram* Reassembly::find_or_start(const FragmentKey& key, Time now
   return free;
 }
 
-Reassembly::Datagram* Reassembly::oldest() noexcept {
+Reassembly::Datagram* Reassembly::oldest(std::size_t interface) noexcept {
   Datagram* found = nullptr;
   for (std::size_t i = 0; i < options_.datagrams; ++i) {
     Datagram& datagram = datagrams_[i];
-    if (datagram.count == 0) continue;
+    if (datagram.count == 0 || (interface != datagram.key.interface && interface != every_interface)) continue;
     if (found == nullptr || datagram.deadline < found->deadline) found = &datagram;
   }
   return found;
+}
+
+/// The oldest datagram of the interface whose datagrams pin most.
+Reassembly::Datagram* Reassembly::victim() noexcept {
+  std::array<std::size_t, maximum_interfaces> pinned{};
+  for (std::size_t i = 0; i < options_.datagrams; ++i) pinned[datagrams_[i].key.interface] += datagrams_[i].pinned;
+  const auto most = static_cast<std::size_t>(std::ranges::max_element(pinned) - pinned.begin());
+  return oldest(most);
 }
 
 /// The fragment's payload as one slice that does not pin much more than it holds; empty without memory.
@@ -145,7 +156,7 @@ void Reassembly::release(Datagram& datagram) noexcept {
 
 bool Reassembly::expire(Time now, Slice& original) noexcept {
   if (!datagrams_) return false;
-  Datagram* datagram = oldest();
+  Datagram* datagram = oldest(every_interface);
   if (datagram == nullptr || datagram->deadline > now) return false;
   original = std::move(datagram->original);
   release(*datagram);

@@ -15,8 +15,9 @@
 namespace mirage::net::ip {
 
 struct ReassemblyOptions {
-  std::uint8_t datagrams = 16;              ///< in reassembly at once; the oldest makes room
-  std::uint32_t pinned_bytes = 256 * 1024;  ///< all together; the oldest makes room
+  // The oldest makes room, of the interface that has most: one network does not displace what came from another.
+  std::uint8_t datagrams = 16;              ///< in reassembly at once
+  std::uint32_t pinned_bytes = 256 * 1024;  ///< all together
   Duration timeout = 30s;  ///< from the first fragment that arrives (RFC 1122 3.3.2: 60-120 s; less is safer)
 };
 
@@ -24,7 +25,8 @@ struct FragmentKey {
   IpAddress source{};
   IpAddress destination{};
   std::uint32_t identification = 0;
-  std::uint8_t protocol = 0;  ///< of IPv4; IPv6 takes that of the first fragment (RFC 8200 4.5)
+  std::uint8_t protocol = 0;    ///< of IPv4; IPv6 takes that of the first fragment (RFC 8200 4.5)
+  std::uint16_t interface = 0;  ///< where it came in: groups and link-local addresses are on every link
   constexpr bool operator==(const FragmentKey&) const = default;
 };
 
@@ -92,7 +94,8 @@ class Reassembly {
     std::array<Piece, maximum_fragments> pieces{};  ///< ordered by offset
   };
   [[nodiscard]] Datagram* find_or_start(const FragmentKey& key, Time now) noexcept;
-  [[nodiscard]] Datagram* oldest() noexcept;
+  [[nodiscard]] Datagram* oldest(std::size_t interface) noexcept;
+  [[nodiscard]] Datagram* victim() noexcept;
   [[nodiscard]] ReassemblyOutcome insert(Datagram& datagram, Fragment& fragment) noexcept;
   [[nodiscard]] ReassemblyOutcome join(Datagram& datagram, Reassembled& out) noexcept;
   [[nodiscard]] Slice single(SliceList& payload) noexcept;

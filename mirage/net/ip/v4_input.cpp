@@ -59,7 +59,8 @@ bool Ip::input_v4(LinkPacket& packet, IpPacket& up) noexcept {
   return collect(up, {.key = {.source = up.source,
                               .destination = up.destination,
                               .identification = header.identification,
-                              .protocol = header.protocol},
+                              .protocol = header.protocol,
+                              .interface = up.interface},
                       .offset = header.fragment_offset,
                       .more = header.more_fragments,
                       .protocol = header.protocol,
@@ -93,7 +94,7 @@ bool Ip::acceptable_v4(const Ipv4View& view, std::uint16_t interface, bool link_
   const Ipv4Address source = view.source();
   const Ipv4Address destination = view.destination();
   if (!source.is_unicast() || source.is_loopback() || is_broadcast(source, interface) ||
-      addresses_.find(source, interface) != nullptr) {
+      is_own_source(source, interface)) {
     ++counters_.drop_bad_source;
     return false;
   }

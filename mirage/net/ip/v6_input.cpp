@@ -58,8 +58,7 @@ bool Ip::acceptable_v6(const Ipv6Header& header, std::uint16_t interface, bool l
   const IpAddress& destination = header.destination;
   const bool to_group = destination.is_multicast();
   const bool nobody = source.is_unspecified() && to_group;  // while it asks for its address (RFC 4862 5.4)
-  if (source.is_v4() || source.is_loopback() || !(source.is_unicast() || nobody) ||
-      addresses_.find(source, interface) != nullptr) {
+  if (source.is_v4() || source.is_loopback() || !(source.is_unicast() || nobody) || is_own_source(source, interface)) {
     ++counters_.drop_bad_source;
     return false;
   }
@@ -129,14 +128,15 @@ bool Ip::collect_v6(IpPacket& packet, const Ipv6Fragment& fragment, std::size_t 
                                !wire::holds_header_chain(fragment.next_header, first_bytes(packet.payload)))) {
     return problem(wire::icmpv6_parameter_problem::incomplete_chain, 0);
   }
-  const bool whole = collect(
-      packet,
-      {.key = {.source = packet.source, .destination = packet.destination, .identification = fragment.identification},
-       .offset = fragment.offset,
-       .more = fragment.more,
-       .protocol = fragment.next_header,
-       .payload = {},
-       .original = {}});
+  const bool whole = collect(packet, {.key = {.source = packet.source,
+                                              .destination = packet.destination,
+                                              .identification = fragment.identification,
+                                              .interface = packet.interface},
+                                      .offset = fragment.offset,
+                                      .more = fragment.more,
+                                      .protocol = fragment.next_header,
+                                      .payload = {},
+                                      .original = {}});
   return whole && unwrap(packet, base);
 }
 
