@@ -33,10 +33,10 @@ class InsideHost:
     def run(self, *words, **options):
         return subprocess.run(self.command(*words), text=True, capture_output=True, timeout=30, **options)
 
-    def adopt(self, tap):
+    def adopt(self, tap, address=INSIDE, gateway=GATEWAY):
         sh("ip", "link", "set", tap, "netns", str(self.keeper.pid))
-        for words in (["link", "set", "lo", "up"], ["addr", "add", f"{INSIDE}/24", "dev", tap], ["link", "set", tap, "up"],
-                      ["route", "add", "default", "via", GATEWAY]):
+        for words in (["link", "set", "lo", "up"], ["addr", "add", f"{address}/24", "dev", tap], ["link", "set", tap, "up"],
+                      ["route", "add", "default", "via", gateway] if gateway else ["link", "show"]):
             done = self.run("ip", *words)
             check(done.returncode == 0, done.stderr)
 
