@@ -21,7 +21,7 @@ BUDGETS = [
     ("tutorial/hello", "virtio", False, 64 * KIB),
     ("application/website", "spt", True, 256 * KIB),
     ("application/website", "hvt", True, 256 * KIB),
-    ("application/website", "virtio", True, 264 * KIB),  # goal: 256; PCI, ACPI, clocks and drivers: 21 KiB more than on hvt
+    ("application/website", "virtio", True, 268 * KIB),  # goal: 256; PCI, ACPI, clocks and drivers: 21 KiB more than on hvt
 ]
 
 
