@@ -66,6 +66,10 @@ TEST_CASE("a database on a disk brings its port and its keys") {
   CHECK(plan.find_key("data-allow-volatile") != nullptr);
   CHECK(catalogue().ports_of({"mirage_base", "mirage_store_sqlite"}) == std::vector<std::string>{"sqlite"});
   CHECK(catalogue().ports_of({"mirage_base"}).empty());
+  const auto tree = dsl::value_file(dsl::tree(dsl::block("data")), "notes");
+  const auto on_tree = plan_of(dsl::unikernel("x", app(dsl::sqlite(tree, "data"))));
+  CHECK(variables(on_tree) == std::vector<std::string>{"block", "tree", "value_file", "sqlite", "main"});
+  CHECK(on_tree.find_key("tree-format-blank") != nullptr);
 }
 
 TEST_CASE("layers of disks have keys of their own") {

@@ -50,6 +50,9 @@ struct FileTraits {
   Durability durability = Durability::none;
   bool read_only = false;
   std::size_t batch_limit = 0;  ///< bytes in one batch(); 0: there is none
+  /// A power cut leaves what some write left, and nothing of those that came later, to this file and to the one beside
+  /// it in a JournaledFile: writes need no sync() between them to arrive in order.
+  bool ordered = false;
 };
 
 /// read_at(): fills as much of `in` as lies before the end; the number of bytes read, fewer only at the end (0 behind

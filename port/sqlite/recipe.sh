@@ -12,6 +12,8 @@ sqlite_options() {
   echo -DSQLITE_OMIT_DESERIALIZE
   # Everything temporary stays in memory: there is no file for it.
   echo -DSQLITE_TEMP_STORE=3 -DSQLITE_STMTJRNL_SPILL=-1
+  # Commits without a journal on files with atomic batches.
+  echo -DSQLITE_ENABLE_BATCH_ATOMIC_WRITE
   # Safe defaults: a misspelt column is no string, fsync for every commit, bounded recursion for a fiber's stack.
   echo -DSQLITE_DQS=0 -DSQLITE_DEFAULT_SYNCHRONOUS=3 -DSQLITE_DEFAULT_FOREIGN_KEYS=1 -DSQLITE_MAX_EXPR_DEPTH=100
   echo -DSQLITE_MAX_ATTACHED=1 -DSQLITE_LIKE_DOESNT_MATCH_BLOBS -DSQLITE_MAX_VARIABLE_NUMBER=999
@@ -27,4 +29,10 @@ build_port() {
   cp "$work/generated/sqlite3.c" "$ports/sqlite/none.c" .
   compile "$options" sqlite3.c none.c
   cp "$work/generated/sqlite3.h" "$root/include/"
+  # bench/store compiles the same source for Linux, with the same flags but for what is below it.
+  if [ "$arch" = native ]; then
+    mkdir "$root/source"
+    cp sqlite3.c "$root/source/"
+    echo "$flags $options" >"$root/source/flags"
+  fi
 }

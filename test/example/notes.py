@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: ISC
-"""usage: notes.py TARGET TOOLS WORK [KILLS]
+"""usage: notes.py TARGET TOOLS WORK [KILLS [STORE]]
 
 The notes of example/application/notes survive kill -9: the image is killed KILLS times (default 5) at random moments
 while notes are added and deleted; after each start every note that was acknowledged is there, every one whose deletion
-was acknowledged is gone, and of what was under way at most the one request is either.
+was acknowledged is gone, and of what was under way at most the one request is either. STORE: volume (default), or tree.
 """
 import contextlib
 import fcntl
@@ -42,11 +42,11 @@ def free_port():
 class Image:
     """The image, running; killed with everything that `mirage run` has started."""
 
-    def __init__(self, mirage, project, disk):
+    def __init__(self, mirage, project, disk, create):
         self.port, self.disk = free_port(), disk
         self.log = open(project / "console.log", "ab")
         self.process = subprocess.Popen(
-            [mirage, "run", "-p", f"127.0.0.1:{self.port}:80", "--block", f"data={disk}", "--", "--data-create"], cwd=project,
+            [mirage, "run", "-p", f"127.0.0.1:{self.port}:80", "--block", f"data={disk}", "--", create], cwd=project,
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True)
 
     def ask(self, method, path, body=None, timeout=10):
@@ -125,10 +125,10 @@ def compare(found, there, open_request):
     check(found == there, f"missing: {missing}, too many: {[n for n in found if n not in there]}")
 
 
-def rounds(mirage, project, disk, kills):
+def rounds(mirage, project, disk, create, kills):
     there, serial, open_request = {}, 0, None
     for turn in range(kills + 1):
-        image = Image(mirage, project, disk)
+        image = Image(mirage, project, disk, create)
         try:
             image.wait()
             check(image.ask("POST", "/notes", b"\xff")[0] == 400, "text that is no UTF-8 was taken")
@@ -147,11 +147,13 @@ def rounds(mirage, project, disk, kills):
 
 
 def main():
-    if len(sys.argv) not in (4, 5):
+    if len(sys.argv) not in (4, 5, 6):
         print(__doc__, file=sys.stderr)
         return 2
     target, tools, work = sys.argv[1:4]
-    kills = int(sys.argv[4]) if len(sys.argv) == 5 else 5
+    kills = int(sys.argv[4]) if len(sys.argv) > 4 else 5
+    store = sys.argv[5] if len(sys.argv) > 5 else "volume"
+    create = {"volume": "--data-create", "tree": "--tree-format-blank"}[store]
     mirage, work = str(Path(tools).resolve() / "mirage"), Path(work).resolve()
     seed = random.randrange(1 << 32)
     random.seed(seed)
@@ -159,7 +161,7 @@ def main():
     work.mkdir(parents=True)
     project = work / "notes"
     shutil.copytree(ROOT / "example/application/notes", project)
-    for words in (["configure", "-t", target], ["build"]):
+    for words in (["configure", "-t", target, f"--store={store}"], ["build"]):
         done = subprocess.run([mirage, *words], cwd=project, text=True, capture_output=True)
         if done.returncode != 0:
             print(f"mirage {words[0]}: status {done.returncode}\n{done.stdout}{done.stderr}")
@@ -168,11 +170,11 @@ def main():
     disk.touch()
     os.truncate(disk, 16 << 20)
     try:
-        left, added = rounds(mirage, project, disk, kills)
+        left, added = rounds(mirage, project, disk, create, kills)
     except Failed as error:
         print(f"{error} (seed {seed})\n{(project / 'console.log').read_text(errors='replace')[-3000:]}")
         return 1
-    print(f"{target}: killed {kills} times; {added} notes were added, the {left} that were not deleted are all there")
+    print(f"{target}, {store}: killed {kills} times; {added} notes were added, the {left} that were not deleted are all there")
     return 0 if added > kills else 1
 
 

@@ -3,7 +3,7 @@
 #pragma once
 
 #include <mirage/async/fiber/fiber.hpp>
-#include <mirage/module/file.hpp>
+#include <mirage/store/sqlite/gather.hpp>
 
 namespace mirage::store::sqlite {
 
@@ -16,6 +16,12 @@ class BlockingFile {
   virtual Result<void, FileError> write(std::uint64_t offset, Bytes out) noexcept = 0;
   virtual Result<void, FileError> truncate(std::uint64_t size) noexcept = 0;
   virtual Result<void, FileError> sync() noexcept = 0;
+  /// What is written from now on waits for commit_batch(), which makes all of it durable or nothing. Only where
+  /// traits().batch_limit is not 0.
+  virtual void begin_batch() noexcept = 0;
+  virtual Result<void, FileError> commit_batch() noexcept = 0;
+  /// Forgets the batch, also one whose commit has failed.
+  virtual void drop_batch() noexcept = 0;
 
  protected:
   ~BlockingFile() = default;
@@ -33,6 +39,7 @@ class FiberFile final : public BlockingFile {
   }
   Result<void, FileError> write(std::uint64_t offset, Bytes out) noexcept override {
     if (!fiber_.current()) return Failure{FileError::io};
+    if (gather_.active()) return gather_.add(offset, out, traits().batch_limit);
     return fiber_.wait(file_.write_at(offset, out));
   }
   Result<void, FileError> truncate(std::uint64_t size) noexcept override {
@@ -43,10 +50,23 @@ class FiberFile final : public BlockingFile {
     if (!fiber_.current()) return Failure{FileError::io};
     return fiber_.wait(file_.sync());
   }
+  void begin_batch() noexcept override { gather_.begin(); }
+  Result<void, FileError> commit_batch() noexcept override {
+    if constexpr (FileBatch<F>) {
+      if (!fiber_.current()) return Failure{FileError::io};
+      const auto done = fiber_.wait(file_.batch(gather_.changes(), gather_.size_after(size())));
+      if (done) gather_.end();
+      return done;
+    } else {
+      return Failure{FileError::unsupported};
+    }
+  }
+  void drop_batch() noexcept override { gather_.end(); }
 
  private:
   Fiber& fiber_;
   F& file_;
+  Gather gather_;
 };
 
 }  // namespace mirage::store::sqlite

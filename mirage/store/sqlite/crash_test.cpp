@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // The power goes at every write and flush of a workload, and while SQLite recovers from that: each time the database
-// opens, is sound, holds what was acknowledged, and of the transaction under way all or nothing.
+// opens, is sound, holds what was acknowledged, and of the transaction under way all or nothing. The database is in a
+// volume, and in a tree store, which is checked, too.
 //
 // By itself this tries a sample. MIRAGE_CRASH=1000 in the environment tries everything, on 1000 transactions.
 #include <cstdlib>
@@ -20,8 +21,8 @@ using namespace mirage::store;
 namespace {
 
 using test::Machine;
-using test::Opened;
-using Disk = device::PowerCut;
+using test::OpenedIn;
+using CutDisk = device::PowerCut;
 
 constexpr std::uint64_t sectors = 2 * 4096 / 512 + 24 * 128;
 constexpr int kept = 40;  // rows beyond this age are deleted: the database stays small
@@ -76,9 +77,10 @@ struct Record {
 };
 
 /// Runs transactions until one fails.
-Record work(Machine& machine, Disk& disk, int transactions) {
+template <class Place>
+Record work(Machine& machine, CutDisk& disk, int transactions) {
   Record record;
-  Opened opened{machine, disk, true};
+  OpenedIn<Place, CutDisk> opened{machine, disk, true};
   if (!opened.error().empty()) return record;
   record.marks.push_back(disk.events());
   if (!machine.run(opened.database().transaction(create))) return record;
@@ -91,9 +93,9 @@ Record work(Machine& machine, Disk& disk, int transactions) {
 }
 
 /// Opens what a power cut left. Empty when all is well.
-template <Block B>
+template <class Place, Block B>
 std::string judge(Machine& machine, B& disk, int at_least) {
-  Opened opened{machine, disk};
+  OpenedIn<Place, B> opened{machine, disk};
   if (!opened.error().empty()) return opened.error();
   const auto last = machine.run(opened.database().run(last_of));
   if (!last) return std::string(last.error().text());
@@ -101,7 +103,7 @@ std::string judge(Machine& machine, B& disk, int at_least) {
     return std::string(Text<80>("transaction {} is the last, {} was acknowledged", *last, at_least).view());
   }
   const std::string sound = test::integrity(machine, opened.database());
-  return sound == "ok" ? "" : sound;
+  return sound == "ok" ? opened.below().check(machine) : sound;
 }
 
 /// A vector's loop, which is not optimised in tests, would take most of their time.
@@ -113,33 +115,34 @@ Copy copy_of(Bytes bytes) {
 }
 
 /// The power goes again while the database recovers from an image.
+template <class Place>
 std::string judge_recovery(Machine& machine, Bytes image, int at_least, std::size_t stride, std::size_t& tried) {
-  Disk disk{machine.shard, image};
+  CutDisk disk{machine.shard, image};
   {
-    Opened opened{machine, disk};
+    OpenedIn<Place, CutDisk> opened{machine, disk};
     if (!opened.error().empty()) return opened.error();
   }
   device::CutExplorer explorer{machine.shard, disk, 7, 4};
   while (explorer.advance()) {
     for (std::size_t i = tried % stride; i < explorer.variants(); i += stride) {
       ++tried;
-      if (auto wrong = judge(machine, explorer.image(i), at_least); !wrong.empty()) return "in recovery: " + wrong;
+      if (auto wrong = judge<Place>(machine, explorer.image(i), at_least); !wrong.empty())
+        return "in recovery: " + wrong;
     }
     ++tried;
   }
   return "";
 }
 
-}  // namespace
-
-TEST_CASE("after a power cut at any write or flush acknowledged transactions are there, others whole or absent") {
+template <class Place>
+void cut_everywhere(std::size_t sample) {
   Machine machine;
-  Disk disk{machine.shard, sectors};
+  CutDisk disk{machine.shard, sectors};
   const int transactions = full() != 0 ? full() : 16;
-  const Record record = work(machine, disk, transactions);
+  const Record record = work<Place>(machine, disk, transactions);
   REQUIRE(record.marks.size() == static_cast<std::size_t>(transactions) + 2);
   device::CutExplorer explorer{machine.shard, disk, 1, 32};
-  const std::size_t stride = full() != 0 ? 1 : 37;
+  const std::size_t stride = full() != 0 ? 1 : sample;
   std::size_t images = 0;
   std::size_t recoveries = 0;
   std::size_t turn = 0;
@@ -150,36 +153,49 @@ TEST_CASE("after a power cut at any write or flush acknowledged transactions are
       auto& image = explorer.image(i);
       const bool recover = ++images % (full() != 0 ? 997 : 41) == 0;
       const Copy before = recover ? copy_of(image.content()) : Copy{};
-      const std::string wrong = judge(machine, image, at_least);
+      const std::string wrong = judge<Place>(machine, image, at_least);
       Text<80> what;
       explorer.describe(what.writer(), i);
       REQUIRE_MESSAGE(wrong == "", wrong, ": event ", explorer.event(), ", ", what.view());
       if (!recover) continue;
       const Bytes bytes{before.get(), image.content().size()};
-      const std::string again = judge_recovery(machine, bytes, at_least, full() != 0 ? 3 : 29, recoveries);
+      const std::string again = judge_recovery<Place>(machine, bytes, at_least, full() != 0 ? 3 : 29, recoveries);
       REQUIRE_MESSAGE(again == "", again, ": event ", explorer.event(), ", ", what.view());
     }
   }
   MESSAGE(disk.events(), " writes and flushes, ", images, " images, ", recoveries, " of them in recovery");
   CHECK(images > 100);
-  CHECK(recoveries > 10);
+  if (Place::recovery_writes) CHECK(recoveries > 10);
 }
 
-TEST_CASE("a write or flush that fails ends with an error, and what was acknowledged is there") {
+template <class Place>
+void fail_everywhere() {
   Machine machine;
   std::uint64_t struck = 0;
   for (const bool flush : {false, true}) {
     for (std::uint64_t count = full() != 0 ? 0 : 3; count < 90; count += full() != 0 ? 1 : 7) {
-      Disk disk{machine.shard, sectors};
-      disk.set_faults(flush ? Disk::Faults{.flush = count} : Disk::Faults{.write = count});
-      const Record record = work(machine, disk, 6);
+      CutDisk disk{machine.shard, sectors};
+      disk.set_faults(flush ? CutDisk::Faults{.flush = count} : CutDisk::Faults{.write = count});
+      const Record record = work<Place>(machine, disk, 6);
       if (!disk.struck()) break;
       ++struck;
       disk.set_faults({});
       if (record.marks.empty()) continue;
       const int at_least = static_cast<int>(record.marks.size()) - 2;
-      CHECK(judge(machine, disk, at_least) == "");
+      CHECK(judge<Place>(machine, disk, at_least) == "");
     }
   }
-  CHECK(struck > 5);
+  CHECK(struck > 2);
 }
+
+}  // namespace
+
+TEST_CASE("after a power cut at any write or flush acknowledged transactions are there, others whole or absent") {
+  cut_everywhere<test::InVolume>(37);
+}
+TEST_CASE("the same after a power cut in a tree store") { cut_everywhere<test::InTree>(29); }
+
+TEST_CASE("a write or flush that fails ends with an error, and what was acknowledged is there") {
+  fail_everywhere<test::InVolume>();
+}
+TEST_CASE("the same when it fails below a tree store") { fail_everywhere<test::InTree>(); }

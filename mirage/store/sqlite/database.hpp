@@ -100,10 +100,17 @@ class Database {
     const FileTraits traits = data_.traits();
     MIRAGE_CHECK(sql.open(sqlite::database_name, vfs_.name(), traits.read_only));
     sql.set_interruption(&interrupt, this);
-    // Exclusive: nobody else has the device. A journal that is kept costs no change of size per transaction.
-    MIRAGE_CHECK(
-        sql.execute("PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=PERSIST; PRAGMA synchronous=FULL;"
-                    "PRAGMA journal_size_limit=4194304; PRAGMA foreign_keys=ON; PRAGMA cell_size_check=ON"));
+    MIRAGE_CHECK(sql.execute("PRAGMA foreign_keys=ON; PRAGMA cell_size_check=ON"));
+    if (traits.batch_limit != 0) {
+      // Without a journal, but for transactions that do not fit into memory. Normal locking closes that one, so that
+      // the next transaction needs none; extra: the transaction is durable when it is gone.
+      MIRAGE_CHECK(sql.execute("PRAGMA journal_mode=DELETE; PRAGMA synchronous=EXTRA"));
+    } else {
+      // Exclusive: nobody else has the device. A journal that is kept costs no change of size per transaction.
+      MIRAGE_CHECK(
+          sql.execute("PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=PERSIST; PRAGMA synchronous=FULL;"
+                      "PRAGMA journal_size_limit=4194304"));
+    }
     const Text<48> cache("PRAGMA cache_size=-{}", cache_);
     MIRAGE_CHECK(sql.execute(cache.view()));
     // The first access: a journal that is left over is rolled back here.

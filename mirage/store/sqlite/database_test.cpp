@@ -11,19 +11,21 @@ using namespace mirage;
 using namespace mirage::store;
 
 static_assert(mirage::Database<store::Database<Volume<device::PowerCut>>>);
+static_assert(mirage::Database<store::Database<ValueFiles<Tree<device::PowerCut>>>>);
 
 namespace {
 
 using test::Machine;
 using test::Opened;
-using Disk = device::PowerCut;
+using test::OpenedIn;
+using CutDisk = device::PowerCut;
 constexpr std::uint64_t sectors = 2 * 4096 / 512 + 64 * 128;
 
 }  // namespace
 
 TEST_CASE("values of every type go in and come out, also after a restart") {
   Machine machine;
-  Disk disk{machine.shard, sectors};
+  CutDisk disk{machine.shard, sectors};
   const std::string text = std::string("na\0ive \xc3\xa9", 10);
   {
     Opened opened{machine, disk, true};
@@ -67,7 +69,7 @@ TEST_CASE("values of every type go in and come out, also after a restart") {
 
 TEST_CASE("what fails leaves nothing behind, and says why") {
   Machine machine;
-  Disk disk{machine.shard, sectors};
+  CutDisk disk{machine.shard, sectors};
   Opened opened{machine, disk, true};
   REQUIRE(opened.error() == "");
   auto& database = opened.database();
@@ -103,7 +105,7 @@ TEST_CASE("what fails leaves nothing behind, and says why") {
 
 TEST_CASE("transactions take turns; a cancelled one that computes for long is rolled back") {
   Machine machine;
-  Disk disk{machine.shard, sectors};
+  CutDisk disk{machine.shard, sectors};
   Opened opened{machine, disk, true};
   REQUIRE(opened.error() == "");
   auto& database = opened.database();
@@ -145,16 +147,20 @@ TEST_CASE("transactions take turns; a cancelled one that computes for long is ro
   CHECK(**left == 80);
 }
 
-TEST_CASE("a full device is an error that leaves the database as it was") {
+namespace {
+
+/// Rows until the device is full.
+template <class Place>
+void fill(std::uint64_t size, int at_least) {
   Machine machine;
-  Disk disk{machine.shard, 2 * 4096 / 512 + 12 * 128};
-  Opened opened{machine, disk, true};
+  CutDisk disk{machine.shard, size};
+  OpenedIn<Place, CutDisk> opened{machine, disk, true};
   REQUIRE(opened.error() == "");
   auto& database = opened.database();
   REQUIRE(machine.run(database.run([](Connection& sql) { return sql.execute("CREATE TABLE t (a)"); })));
   int added = 0;
   std::optional<SqlCode> code;
-  while (!code && added < 100) {
+  while (!code && added < 10 * at_least) {
     const auto done = machine.run(database.transaction(
         [](Connection& sql) { return sql.execute("INSERT INTO t VALUES (zeroblob(?))", 20'000); }));
     if (done) {
@@ -164,18 +170,77 @@ TEST_CASE("a full device is an error that leaves the database as it was") {
     }
   }
   CHECK(code == SqlCode::full);
-  CHECK(added > 10);
+  CHECK(added > at_least);
   CHECK(test::integrity(machine, database) == "ok");
   const auto rows = machine.run(database.run([](Connection& sql) { return sql.integer("SELECT count(*) FROM t"); }));
   REQUIRE(rows);
   CHECK(**rows == added);
   CHECK(machine.run(database.transaction([](Connection& sql) { return sql.execute("DELETE FROM t"); })));
   CHECK(machine.run(database.transaction([](Connection& sql) { return sql.execute("INSERT INTO t VALUES (1)"); })));
+  CHECK(opened.below().check(machine) == "");
+}
+
+}  // namespace
+
+TEST_CASE("a full device is an error that leaves the database as it was") {
+  fill<test::InVolume>(2 * 4096 / 512 + 12 * 128, 10);
+  fill<test::InTree>(8'192, 100);
+}
+
+TEST_CASE("in a tree store a transaction is one batch, without a journal unless it is too large for memory") {
+  Machine machine;
+  CutDisk disk{machine.shard, 49'152};
+  OpenedIn<test::InTree, CutDisk> opened{machine, disk, true};
+  REQUIRE(opened.error() == "");
+  auto& database = opened.database();
+  auto& files = opened.below().files();
+  const auto sum = [&] {
+    const auto found =
+        machine.run(database.run([](Connection& sql) { return sql.integer("SELECT sum(a) + sum(length(b)) FROM t"); }));
+    return found ? found->value_or(-1) : -2;
+  };
+  const auto small = [&] {
+    const auto commits = files.counters().commits;
+    const auto flushes = opened.below().tree().store().counters().flushes;
+    REQUIRE(machine.run(
+        database.transaction([](Connection& sql) { return sql.execute("INSERT INTO t VALUES (1, 'one')"); })));
+    CHECK(files.counters().commits == commits + 1);
+    CHECK(opened.below().tree().store().counters().flushes == flushes + 2);
+    CHECK(files.journal().size() == 0);
+  };
+  REQUIRE(machine.run(database.run([](Connection& sql) { return sql.execute("CREATE TABLE t (a INTEGER, b TEXT)"); })));
+  small();
+  CHECK(sum() == 4);
+  const auto large = [](Connection& sql) {
+    return sql.execute(
+        "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c WHERE x < ?)"
+        "INSERT INTO t SELECT 2, zeroblob(500) FROM c",
+        6'000);
+  };
+  REQUIRE(machine.run(database.transaction(large)));
+  CHECK(files.counters().early > 0);
+  CHECK(files.journal().size() == 0);
+  CHECK(sum() == 4 + 6'000 * 502);
+  small();
+  // Changed pages go to the disk before the end, and come back from the journal.
+  const auto early = files.counters().early;
+  bool had_journal = false;
+  CHECK_FALSE(machine.run(database.transaction([&](Connection& sql) -> SqlResult<> {
+    MIRAGE_CHECK(sql.execute("UPDATE t SET a = a + 1"));
+    had_journal = files.journal().size() > std::size_t{1} << 20;
+    return Failure{SqlError{SqlCode::constraint, "no"}};
+  })));
+  CHECK(had_journal);
+  CHECK(files.counters().early > early);
+  CHECK(sum() == 8 + 6'000 * 502);
+  small();
+  CHECK(test::integrity(machine, database) == "ok");
+  CHECK(opened.below().check(machine) == "");
 }
 
 TEST_CASE("flipped bits of a database are errors, not crashes") {
   Machine machine;
-  Disk disk{machine.shard, sectors};
+  CutDisk disk{machine.shard, sectors};
   {
     Opened opened{machine, disk, true};
     REQUIRE(opened.error() == "");

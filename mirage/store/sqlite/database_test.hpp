@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: ISC
-// What the tests of this folder share: a shard, a volume and a database on a disk.
+// What the tests of this folder share: a shard, and a database on a disk, in a volume or in a tree store.
 #pragma once
 
 #include <optional>
@@ -9,6 +9,8 @@
 
 #include <mirage/async/scope.hpp>
 #include <mirage/store/sqlite/database.hpp>
+#include <mirage/store/tree/tree.hpp>
+#include <mirage/store/value_file/value_file.hpp>
 #include <mirage/store/volume/volume.hpp>
 
 namespace mirage::store::test {
@@ -42,28 +44,83 @@ struct Machine {
   }
 };
 
-/// A volume and its database, started.
-template <Block B>
-class Opened {
- public:
-  Opened(Machine& machine, B& disk, bool create = false) : volume_(machine.shard, disk, create) {
-    const auto volume = machine.run(volume_.start());
-    if (!volume) {
-      error_ = volume.error().text();
-      return;
+/// The database's files in a volume.
+struct InVolume {
+  static constexpr bool recovery_writes = true;  // the journal is played back
+  template <Block B>
+  class Of {
+   public:
+    Of(Machine& machine, B& disk, bool create) : files_(machine.shard, disk, create) {}
+    using Files = Volume<B>;
+    [[nodiscard]] Files& files() { return files_; }
+    /// Empty, or why not.
+    std::string start(Machine& machine) {
+      const auto started = machine.run(files_.start());
+      return started ? "" : std::string(started.error().text());
     }
-    database_.emplace(machine.shard, volume_);
+    static std::string check(Machine&) { return ""; }
+
+   private:
+    Files files_;
+  };
+};
+
+/// The same in a tree store.
+struct InTree {
+  static constexpr bool recovery_writes = false;  // the last root is whole
+  template <Block B>
+  class Of {
+   public:
+    using Files = ValueFiles<Tree<B>>;
+    Of(Machine& machine, B& disk, bool create)
+        : tree_(machine.shard, disk, {.cache_bytes = 0, .format_blank = create}), files_(machine.shard, tree_, "sql") {}
+    [[nodiscard]] Files& files() { return files_; }
+    [[nodiscard]] Tree<B>& tree() { return tree_; }
+    std::string start(Machine& machine) {
+      auto started = machine.run(tree_.start());
+      if (started) started = machine.run(files_.start());
+      return started ? "" : std::string(started.error().text());
+    }
+    /// Empty, or what the store's checker found.
+    std::string check(Machine& machine) {
+      tree::WalkReport report;
+      const auto checked = machine.run(tree_.store().check(report));
+      return checked ? "" : "the tree: " + std::string(report.problem);
+    }
+
+   private:
+    Tree<B> tree_;
+    Files files_;
+  };
+};
+
+/// A database and what is below it, started.
+template <class Place, Block B>
+class OpenedIn {
+ public:
+  using Below = typename Place::template Of<B>;
+  OpenedIn(Machine& machine, B& disk, bool create = false) : below_(machine, disk, create) {
+    error_ = below_.start(machine);
+    if (!error_.empty()) return;
+    database_.emplace(machine.shard, below_.files());
     const auto database = machine.run(database_->start());
     if (!database) error_ = database.error().text();
   }
   [[nodiscard]] const std::string& error() const { return error_; }
   [[nodiscard]] auto& database() { return *database_; }
-  [[nodiscard]] auto& volume() { return volume_; }
+  [[nodiscard]] Below& below() { return below_; }
 
  private:
-  Volume<B> volume_;
-  std::optional<Database<Volume<B>>> database_;
+  Below below_;
+  std::optional<Database<typename Below::Files>> database_;
   std::string error_;
+};
+
+template <Block B>
+class Opened : public OpenedIn<InVolume, B> {
+ public:
+  Opened(Machine& machine, B& disk, bool create = false) : OpenedIn<InVolume, B>(machine, disk, create) {}
+  [[nodiscard]] auto& volume() { return this->below().files(); }
 };
 
 /// "ok", or what PRAGMA integrity_check says first.

@@ -88,14 +88,37 @@ int check_lock(sqlite3_file*, int* reserved) {
   return SQLITE_OK;
 }
 
-int control_file(sqlite3_file*, int, void*) { return SQLITE_NOTFOUND; }
+/// sqlite.org/c3ref/c_fcntl_begin_atomic_write.html: a commit without a journal. When it fails with an I/O error SQLite
+/// drops the batch and commits with a journal.
+int control_file(sqlite3_file* opened, int operation, void*) {
+  BlockingFile& file = file_of(opened);
+  switch (operation) {
+    case SQLITE_FCNTL_BEGIN_ATOMIC_WRITE:
+      file.begin_batch();
+      return SQLITE_OK;
+    case SQLITE_FCNTL_COMMIT_ATOMIC_WRITE:
+      return result_of(file.commit_batch(), SQLITE_IOERR_COMMIT_ATOMIC);
+    case SQLITE_FCNTL_ROLLBACK_ATOMIC_WRITE:
+      file.drop_batch();
+      return SQLITE_OK;
+    default:
+      return SQLITE_NOTFOUND;
+  }
+}
 
 /// SQLite keeps what a torn write may damage apart by this much. At least a page: disks that say 512 may write 4096.
 int sector_size(sqlite3_file* opened) {
   return static_cast<int>(std::clamp<std::uint32_t>(file_of(opened).traits().unit, 4096, 65536));
 }
 
-int device_characteristics(sqlite3_file*) { return SQLITE_IOCAP_UNDELETABLE_WHEN_OPEN; }
+/// sqlite.org/c3ref/c_iocap_atomic.html. A journal that "cannot be deleted" stays open from one transaction to the
+/// next; with batches there is seldom one, and after that SQLite must find it closed to go on without.
+int device_characteristics(sqlite3_file* opened) {
+  const FileTraits traits = file_of(opened).traits();
+  int found = traits.batch_limit != 0 ? SQLITE_IOCAP_BATCH_ATOMIC : SQLITE_IOCAP_UNDELETABLE_WHEN_OPEN;
+  if (traits.ordered) found |= SQLITE_IOCAP_SEQUENTIAL | SQLITE_IOCAP_SAFE_APPEND | SQLITE_IOCAP_POWERSAFE_OVERWRITE;
+  return found;
+}
 
 constexpr sqlite3_io_methods methods = {
     .iVersion = 1,

@@ -81,15 +81,15 @@ void Btree::begin(std::uint64_t generation) noexcept {
   generation_ = generation;
   changes_ = 0;
   balance_ = 0;
-  deleting_ = false;
+  purpose_ = Purpose::grow;
 }
 
 Result<Run, KvError> Btree::allocate(std::uint32_t count) noexcept {
-  // Deleting must always be possible, and it needs new pages before it gives up old ones.
   const std::uint64_t kept = std::clamp<std::uint64_t>(space_.pages() / 16, 4, 64);
+  const std::uint64_t floor = purpose_ == Purpose::grow ? kept : purpose_ == Purpose::replace ? kept / 2 : 0;
   const std::uint64_t spare = space_.free_pages();
-  if (!deleting_ && spare <= kept) return Failure{KvError::no_space};
-  const Run run = space_.allocate(deleting_ ? count : std::min(count, static_cast<std::uint32_t>(spare - kept)));
+  if (spare <= floor) return Failure{KvError::no_space};
+  const Run run = space_.allocate(static_cast<std::uint32_t>(std::min<std::uint64_t>(count, spare - floor)));
   if (run.count == 0) return Failure{KvError::no_space};
   if (!fresh_.add(run.first, run.count)) {
     space_.release(run);

@@ -66,8 +66,10 @@ class Btree {
   /// Pages for data.
   [[nodiscard]] Result<Run, KvError> allocate(std::uint32_t count) noexcept;
   [[nodiscard]] Result<void, KvError> give_up(const Run& run) noexcept;
-  /// Writes what may only delete: it may use the pages that are kept for that.
-  void set_deleting(bool deleting) noexcept { deleting_ = deleting; }
+  /// What new pages are for. Some are kept for what gives up as many of them as it takes, of these half for deleting
+  /// alone: that needs pages, too, before it gives up old ones.
+  enum class Purpose : std::uint8_t { grow, replace, remove };
+  void set_purpose(Purpose purpose) noexcept { purpose_ = purpose; }
   /// How much was changed since begin(): grows with every change.
   [[nodiscard]] std::uint64_t changes() const noexcept { return changes_; }
   /// Pages that the transaction took less those that it gave up.
@@ -106,7 +108,7 @@ class Btree {
   std::uint64_t generation_ = 0;
   std::uint64_t changes_ = 0;
   std::int64_t balance_ = 0;
-  bool deleting_ = false;
+  Purpose purpose_ = Purpose::grow;
   RunList fresh_;     // taken by this transaction
   RunList given_up_;  // by this transaction
   std::array<std::byte, page_size> scratch_{};

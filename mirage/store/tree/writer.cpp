@@ -18,7 +18,7 @@ void Writer::abort() noexcept { core_.tree().abort(); }
 
 Task<Writer::Outcome> Writer::apply(const KvChange& change) {
   if (!valid_key(change.key)) co_return Failure{KvError::invalid_key};
-  core_.tree().set_deleting(change.kind == KvChange::Kind::remove);
+  core_.tree().set_purpose(change.kind == KvChange::Kind::remove ? Btree::Purpose::remove : Btree::Purpose::grow);
   switch (change.kind) {
     case KvChange::Kind::set:
     case KvChange::Kind::set_partial:
@@ -89,6 +89,8 @@ Task<Writer::Outcome> Writer::write_value(const KvChange& change) {
   MIRAGE_CO_CHECK(co_await core_.attempt(step));
   MIRAGE_CO_TRY(const std::uint64_t size, size_after(change, old.record.size));
   const bool replaces = change.kind == KvChange::Kind::set;
+  if (old.record.is_object && change.kind != KvChange::Kind::set && size <= old.record.size)
+    core_.tree().set_purpose(size < old.record.size ? Btree::Purpose::remove : Btree::Purpose::replace);
   if (replaces && old.record.is_object) MIRAGE_CO_CHECK(co_await clear_runs(old.record.object, 0, ~std::uint64_t{0}));
   next_.keys += old.exists ? 0 : 1;
   if (NameRecord::fits_inline(change.key.size(), size) && (replaces || !old.record.is_object))

@@ -166,6 +166,13 @@ inline Module<JournaledFile> volume(const Module<Block>& disk, std::string group
   return library_module<JournaledFile>("volume", {disk.node()}, {}, std::move(group), where);
 }
 
+/// Two files in a store with batches, data and journal, as the values NAME/data and NAME/journal:
+/// `sqlite(value_file(tree(block("data")), "notes"))`. What else is in the store does not matter.
+inline Module<JournaledFile> value_file(const Module<KvBatch>& store, std::string name,
+                                        std::source_location where = std::source_location::current()) {
+  return library_module<JournaledFile>("value_file", {store.node()}, {{"name", std::move(name)}}, "", where);
+}
+
 /// An SQLite database: `sqlite(volume(block("data")))`. Its run-time key (--cache) gets the prefix `group-`.
 inline Module<Database> sqlite(const Module<JournaledFile>& files, std::string group = "",
                                std::source_location where = std::source_location::current()) {
