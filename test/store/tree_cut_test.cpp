@@ -6,7 +6,6 @@
 // All of it: MIRAGE_CUT_STRIDE=1 store_tree_cut_test (minutes, without sanitizers). CTest takes every 127th event.
 #include <cstdlib>
 #include <functional>
-#include <map>
 #include <random>
 #include <set>
 #include <string>
@@ -17,6 +16,8 @@
 #include <mirage/device/power_cut/power_cut.hpp>
 #include <mirage/module/check/virtual_environment.hpp>
 #include <mirage/store/tree/tree.hpp>
+
+#include "content.hpp"
 
 using namespace mirage;
 using device::CutExplorer;
@@ -29,7 +30,7 @@ namespace {
 constexpr int workload_operations = 1'000;
 constexpr std::uint64_t disk_sectors = 2'048;  // 1 MiB
 
-using Model = std::map<std::string, std::string>;
+using Model = test::Content;
 
 /// An operation under way at some time, and the state that it makes of the one before.
 struct Applied {
@@ -133,30 +134,6 @@ void format(Record& record) {
   REQUIRE(run(record.world.shard, tree.store().format({1, 2}, false)).value().has_value());
 }
 
-template <KvRo K>
-Task<bool> read_all(Shard& shard, K& store, std::string directory, Model& out) {
-  std::string after;
-  while (true) {
-    const auto page = co_await store.list(directory, after, 1'000);
-    if (!page) co_return false;
-    for (const KvEntry entry : *page) {
-      after = entry.name;
-      const std::string key = directory.empty() ? after : directory + "/" + after;
-      if (entry.kind == KvKind::directory) {
-        if (!co_await read_all(shard, store, key, out)) co_return false;
-        continue;
-      }
-      std::string& value = out[key];
-      while (value.size() < entry.size) {
-        const auto part = co_await store.get(key, value.size(), entry.size);
-        if (!part || part->empty()) co_return false;
-        for (const Slice& slice : *part) value += slice.text();
-      }
-    }
-    if (!page->more()) co_return true;
-  }
-}
-
 /// Whether `found` is `before` with some of the operations, each whole, and with all of those that are acknowledged.
 bool is_allowed(const Model& found, const Model& before, const Round& round, std::size_t events) {
   for (std::size_t choice = 0; choice < std::size_t{1} << round.size(); ++choice) {
@@ -179,7 +156,7 @@ std::string examine(Shard& shard, D& image, Model& found) {
   WalkReport report;
   const auto checked = run(shard, tree.store().check(report));
   if (!checked || !*checked) return "checker: " + std::string{report.problem};
-  if (run(shard, read_all(shard, tree, "", found)) != true) return "a value cannot be read";
+  if (run(shard, test::read_all(shard, tree, "", found)) != true) return "a value cannot be read";
   return found.size() == report.keys ? "" : "a value is not listed";
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: ISC
 // Archives here are made by our own header code, byte by byte; test/store runs against GNU tar, both ways.
+#include <cstdlib>
 #include <map>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -284,11 +286,11 @@ struct Acknowledged {
 using Cut = store::TarAppend<device::PowerCut>;
 
 /// Appends `count` values, some of them again, and says when each was there.
-std::vector<Acknowledged> append_values(Shard& shard, device::PowerCut& disk, Cut& tar, int count) {
+std::vector<Acknowledged> append_values(Shard& shard, device::PowerCut& disk, Cut& tar, int count, int largest) {
   std::vector<Acknowledged> done;
   for (int i = 0; i < count; ++i) {
     const std::string key = i % 4 == 3 ? std::string(110, 'k') : "key" + std::to_string(i % 3);
-    const std::string value(static_cast<std::size_t>(i * 397 % 2100), static_cast<char>('a' + i));
+    const std::string value(static_cast<std::size_t>(i * 397 % largest), static_cast<char>('a' + i % 26));
     REQUIRE(run(shard, tar.set(key, as_bytes(value)))->has_value());
     done.push_back({disk.events(), key, value});
   }
@@ -323,29 +325,49 @@ std::string check_image(Shard& shard, device::CutImage& image, const std::vector
   return "";
 }
 
-}  // namespace
-
-TEST_CASE("tar: power cuts while appending lose nothing that was acknowledged") {
+/// Appends `count` values to an archive of `size` bytes and cuts the power at every event, or at random ones that are
+/// `stride` apart on average; images that were tried.
+std::size_t cut_appends(std::uint32_t sector, int count, std::size_t size, std::size_t subsets, std::size_t stride) {
   check::VirtualEnvironment environment;
   Shard shard{environment};
   REQUIRE(shard.log().configure("quiet"));
-  for (const std::uint32_t sector : {512U, 4096U}) {
-    Image image = closed(sample(), 64 * 1024);
-    device::PowerCut disk{shard, image, sector};
-    Cut tar{shard, disk, false};
-    REQUIRE(run(shard, tar.start())->has_value());
-    const auto all = append_values(shard, disk, tar, 8);
-    device::CutExplorer explorer{shard, disk, 1, 8};
-    std::size_t images = 0;
-    while (explorer.advance()) {
-      for (std::size_t variant = 0; variant < explorer.variants(); ++variant, ++images) {
-        const std::string broken = check_image(shard, explorer.image(variant), all, explorer.event());
-        if (broken.empty()) continue;
-        Text<80> what;
-        explorer.describe(what.writer(), variant);
-        FAIL("event ", explorer.event(), ", ", std::string{what.view()}, ": ", broken);
-      }
+  Image image = closed(sample(), size);
+  device::PowerCut disk{shard, image, sector};
+  Cut tar{shard, disk, false};
+  REQUIRE(run(shard, tar.start())->has_value());
+  const auto all = append_values(shard, disk, tar, count, count < 100 ? 2'100 : 1'100);
+  device::CutExplorer explorer{shard, disk, 1, subsets};
+  std::mt19937 random{7};
+  std::size_t images = 0;
+  std::size_t skipped = 0;
+  while (explorer.advance()) {
+    if (skipped != 0) {
+      --skipped;
+      continue;
     }
-    CHECK(images > 100);
+    skipped = stride == 1 ? 0 : random() % (2 * stride - 1);
+    for (std::size_t variant = 0; variant < explorer.variants(); ++variant, ++images) {
+      const std::string broken = check_image(shard, explorer.image(variant), all, explorer.event());
+      if (broken.empty()) continue;
+      Text<80> what;
+      explorer.describe(what.writer(), variant);
+      FAIL("event ", explorer.event(), ", ", std::string{what.view()}, ": ", broken);
+    }
   }
+  return images;
+}
+
+}  // namespace
+
+TEST_CASE("tar: power cuts while appending lose nothing that was acknowledged") {
+  for (const std::uint32_t sector : {512U, 4096U}) CHECK(cut_appends(sector, 8, 64 * 1024, 8, 1) > 100);
+}
+
+// A sample by itself; MIRAGE_CUT_STRIDE=1 in the environment: at every event.
+TEST_CASE("tar: power cuts while a thousand values are appended") {
+  const char* stride = std::getenv("MIRAGE_CUT_STRIDE");
+  const auto images = cut_appends(512, 1'000, std::size_t{2} << 20, 32,
+                                  stride == nullptr ? 2003 : static_cast<std::size_t>(std::max(1, std::atoi(stride))));
+  MESSAGE(images, " images");
+  CHECK(images > 100);
 }
