@@ -120,6 +120,8 @@ bench_store() { # [--quick] [--only REGEX]
   "$tools/bench_tree" "$work"
   echo '## The same with 50 times more data than the cache, both held to the same memory'
   "$root/bench/store/large.py" "$tools/bench_tree" "$work"
+  echo '## SQLite on a raw disk and on the tree store beside the same SQLite on Linux: one core, the same durability (median of 3 rounds by turns)'
+  "$root/bench/store/sqlite.py" "$tools" "$work"
 }
 
 [ $# -gt 0 ] || set -- size start memory net
