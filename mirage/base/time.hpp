@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <ratio>
 
 // Durations, time points and their literals alone: libc++'s <chrono> brings formatting, locales and calendars along,
 // which were two thirds of the time of compiling a typical file.

@@ -9,6 +9,8 @@
 #include <mirage/async/environment.hpp>
 #include <mirage/async/shard.hpp>
 
+struct timespec;
+
 namespace mirage::target::posix {
 
 /// Hears of events on a descriptor. Must stay until forget(); may end its own watch, and itself, from on_ready().
