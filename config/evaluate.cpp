@@ -7,6 +7,7 @@
 #include <config/error.hpp>
 #include <config/evaluate.hpp>
 #include <config/place.hpp>
+#include <config/precompile.hpp>
 #include <config/process.hpp>
 #include <config/text.hpp>
 
@@ -133,27 +134,35 @@ std::string state_of(const std::vector<fs::path>& files) {
   return state;
 }
 
+/// Whether the compiler does not take the precompiled header (the standard library's headers changed since, or it is
+/// damaged), or fell over it.
+bool refuses(const Finished& compiled) {
+  const auto says = [&](std::string_view words) { return compiled.errors.contains(words); };
+  return compiled.status != 0 && compiled.status != 127 &&
+         (says("precompiled header") || says("AST file") || says("PCH file") || says("Stack dump"));
+}
+
 void compile(const fs::path& config, const fs::path& folder, const fs::path& root) {
   write_if_changed(folder / "program.cpp",
                    std::format("#include \"{}\"\nint main() {{ return mirage::config::detail::emit(configure()); }}\n",
                                config.string()));
   const auto program = folder / "program";
-  const Words words{"clang++-19",
-                    "-std=c++23",
-                    "-stdlib=libc++",
-                    "-O0",
-                    "-fuse-ld=lld",
-                    "-fno-color-diagnostics",
-                    "-ferror-limit=1",
-                    "-MMD",
-                    "-MF",
-                    (folder / "program.d").string(),
-                    "-I",
-                    (root / "config/include").string(),
-                    "-o",
-                    program.string(),
-                    (folder / "program.cpp").string()};
-  const auto compiled = run_program(words, Output::capture);
+  // The compiler would not miss the include of one that has none.
+  const bool includes = read_text(config).contains("#include <mirage/config.hpp>");
+  const fs::path precompiled = includes ? precompiled_language(root) : fs::path();
+  const auto run = [&](const Words& more) {
+    Words words = config_compiler(root);
+    words.insert(words.end(), {"-fuse-ld=lld", "-MMD", "-MF", (folder / "program.d").string(), "-o", program.string()});
+    words.insert(words.end(), more.begin(), more.end());
+    words.push_back((folder / "program.cpp").string());
+    return run_program(words, Output::capture);
+  };
+  auto compiled = run(precompiled.empty() ? Words{} : Words{"-include-pch", precompiled.string()});
+  if (!precompiled.empty() && refuses(compiled)) {
+    std::error_code ignored;
+    fs::remove(precompiled, ignored);
+    compiled = run({});
+  }
   if (compiled.status == 127) {
     throw Error("", "clang++-19 is not installed", "apt-get install clang-19 lld-19 libc++-19-dev libc++abi-19-dev");
   }

@@ -242,6 +242,15 @@ What a choice of the keys includes is what is linked.
   $ mirage configure -t spt --compress -q && mirage describe | grep -c mirage_http_compress
   1
 
+The precompiled configuration language of the cache is no obstacle when it is of something else, or damaged.
+
+  $ export MIRAGE_CACHE=$PWD/../cache; rm -r build/config; mirage configure -t spt -q && ls ../cache
+  config-[0-9a-f]{16}.pch (re)
+  $ echo nothing of the kind > ../cache/config-*.pch; rm -r build/config; mirage configure -t spt -q
+  $ rm -r build/config; mirage configure -t spt -q && python3 -c '
+  > import sys; file = open(sys.argv[1], "r+b"); file.truncate(1 << 20); file.seek(1 << 19); file.write(bytes(4096))' ../cache/config-*.pch
+  $ rm -r build/config; mirage configure -t spt -q; unset MIRAGE_CACHE
+
 Cleaning leaves what the user wrote.
 
   $ mirage clean
