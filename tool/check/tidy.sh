@@ -29,8 +29,10 @@ def bare(command):
         elif word not in ('-c', '-MD', '-MMD') and not word.endswith(('.cpp', '.cxx')) and 'clang++' not in word: kept.append(word)
     return kept
 core, units, seen = None, {}, set()
+entries = json.load(open(f'{build}/compile_commands.json'))
+ports = sorted({flag for entry in entries for flag in re.findall(r'-isystem \S+', entry['command'])})
 def compiled():  # (path, command); a unity file stands for those that it includes
-    for entry in json.load(open(f'{build}/compile_commands.json')):
+    for entry in entries:
         file = os.path.join(entry['directory'], entry['file'])
         together = re.findall(r'^#include "(.*\.cpp)"', open(file).read(), re.M) if '/Unity/' in file else [file]
         for path in together: yield os.path.relpath(path, root), entry['command']
@@ -39,10 +41,12 @@ for path, command in compiled():
     if path == 'mirage/async/shard.cpp': core = bare(command)
     if path in seen or (only and path not in only): continue
     seen.add(path)
+    # What is of mirage/ compiles together, whether or not it uses a port.
+    if not path.startswith('tender/'): command = ' '.join([re.sub(r'-isystem \S+ | -Wno-shadow', '', command)] + ports)
     flags = shlex.join(bare(command))
     print(path, flags)
     units.setdefault(flags, {}).setdefault(os.path.dirname(path), []).append(path)
-def parts(folders, size=45):  # whole folders, some forty files together
+def parts(folders, size=90):  # whole folders, some ninety files together
     part = []
     for files in folders:
         part += files

@@ -7,7 +7,7 @@
 #include <mirage/base/bytes.hpp>
 #include <mirage/http/compress/coding.hpp>
 
-struct z_stream_s;
+struct z_stream_s;  // NOLINT(readability-identifier-naming): a name of zlib
 
 namespace mirage::http::compress {
 
