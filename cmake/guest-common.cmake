@@ -46,7 +46,9 @@ if(MIRAGE_ARCH STREQUAL x86_64)
   list(APPEND machine_flags -mno-red-zone -mstack-protector-guard=global)
 endif()
 set(hardening_flags -fstack-protector-strong -ftrivial-auto-var-init=zero)
-set(debug_flags -gline-tables-only -fno-omit-frame-pointer -mno-omit-leaf-frame-pointer
+# Files that are compiled together are named in one that CMake writes, with their whole paths: DWARF would hold its MD5.
+# It has no place for SHA-1.
+set(debug_flags -gline-tables-only -Xclang -gsrc-hash=sha1 -fno-omit-frame-pointer -mno-omit-leaf-frame-pointer
   -ffile-prefix-map=${mirage_root}=/mirage -ffile-prefix-map=${MIRAGE_SYSROOT}=/mirage/sysroot
   -ffile-prefix-map=${CMAKE_BINARY_DIR}=/mirage/build)
 set(c_flags ${machine_flags} ${hardening_flags} ${debug_flags})
@@ -63,7 +65,7 @@ else()
   list(APPEND cxx_flags -fno-exceptions -fno-rtti)
 endif()
 
-# A target adds its linker script (-Wl,-T,...). Without separate-code, segments would share file pages.
+# A target adds its linker script (-Wl,-T,...). Without separate-code, segments could share pages of memory.
 set(link_flags -nostdlib -static -fuse-ld=lld -Wl,--gc-sections,--icf=all,-O2,--build-id=none
   -Wl,--image-base=0x100000,-z,max-page-size=4096,-z,separate-code,-z,noexecstack,-z,norelro
   -L${MIRAGE_SYSROOT}/usr/lib/${libcxx_variant})
