@@ -105,18 +105,34 @@ Block::~Block() {
     operation->finish();
   }
   while (in_flight_ != 0) {
-    (void)ring_.submit(true);
+    (void)ring_.submit_and_wait();
     (void)collect();
   }
-  if (ring_.is_open()) environment_of(shard_).forget(ring_.descriptor());
+  if (!ring_.is_open()) return;
+  environment_of(shard_).end_sleeper(pump_);
+  environment_of(shard_).forget(ring_.descriptor());
 }
 
+/// The loop sleeps in the first ring, which watches epoll's set for it; in that set are the rings of other devices. Of
+/// completions that it defers the kernel tells epoll nothing.
 void Block::open_ring() noexcept {
+  Environment& environment = environment_of(shard_);
   slots_.reset(new (std::nothrow) Slot[maximum_requests]);
-  if (!slots_ || !ring_.open(maximum_requests)) return;
+  const bool sleeper = slots_ && environment.set_sleeper(pump_);
+  if (!slots_ || !ring_.open(maximum_requests, sleeper ? at_best_ : std::max(at_best_, Ring::Mode::cooperative))) {
+    environment.end_sleeper(pump_);
+    return;
+  }
   for (std::uint16_t i = 0; i < maximum_requests; ++i) slots_[i].next_free = std::exchange(first_free_, i);
   geometry_.queue_depth = maximum_requests;
   shard_.add_poller(pump_);
+  if (sleeper && !ring_.can_sleep()) environment.end_sleeper(pump_);
+}
+
+/// False when the kernel refuses.
+bool Block::join_loop() noexcept {
+  Environment& environment = environment_of(shard_);
+  return environment.is_sleeper(pump_) || environment.watch(ring_.descriptor(), EPOLLIN, nullptr);
 }
 
 Result<void, StartError> Block::open() noexcept {
@@ -127,7 +143,7 @@ Result<void, StartError> Block::open() noexcept {
     return Failure{StartError{"block device '{}': {}", name_, opened.error().text()}};
   }
   open_ring();
-  if (ring_.is_open() && !environment_of(shard_).watch(ring_.descriptor(), EPOLLIN, nullptr)) {
+  if (ring_.is_open() && !join_loop()) {
     return Failure{StartError{"block device '{}': cannot wait for its ring", name_}};
   }
   shard_.logger("unix").info("block device '{}': {} sectors of {} bytes{}{}{}", name_, geometry_.sectors,
@@ -258,6 +274,7 @@ bool Block::enqueue(BlockOperation& operation) noexcept {
   request.user_data = index;
   describe(request, operation.kind_, std::span{slot.pieces}.first(slot.count), operation.size_);
   ++in_flight_;
+  if (ring_.prepared() >= batch) (void)ring_.submit();
   return true;
 }
 
@@ -283,7 +300,7 @@ void Block::complete(const Ring::Completion& completion) noexcept {
 }
 
 bool Block::collect() noexcept {
-  bool any = ring_.has_prepared();  // the kernel was short of memory: no sleep before it has taken them
+  bool any = ring_.prepared() != 0;  // the kernel was short of memory: no sleep before it has taken them
   while (const auto completion = ring_.take()) {
     complete(*completion);
     any = true;

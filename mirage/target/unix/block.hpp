@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: ISC
 // A block device of a process: a file or block device of the host. What may wait for the disk goes through io_uring,
-// many at once, submitted together at the end of a turn. With the host's page cache (the default) reads that it holds
-// and writes into it complete at once; with --block-direct:NAME=on (O_DIRECT) everything goes through the ring. Where
-// the kernel offers no ring, each operation is a blocking system call.
+// many at once: a call of the kernel hands over four (the disk begins while the next ones are made) or what a turn
+// leaves at its end, and what has completed comes back together, with the sleep that waited for it. With the host's
+// page cache (the default) reads that it holds and writes into it complete at once; with --block-direct:NAME=on
+// (O_DIRECT) everything goes through the ring. Where the kernel offers no ring, each operation is a blocking system
+// call.
 #pragma once
 
 #include <array>
@@ -15,6 +17,7 @@
 #include <mirage/async/shard.hpp>
 #include <mirage/module/block.hpp>
 #include <mirage/target/unix/block_file.hpp>
+#include <mirage/target/unix/environment.hpp>
 #include <mirage/target/unix/ring.hpp>
 
 namespace mirage::target::posix {
@@ -85,8 +88,9 @@ class [[nodiscard]] BlockOperation : public WaitBase {
 
 class Block {
  public:
-  /// The device attached as `name` (see attachment.hpp).
-  Block(Shard& shard, std::string_view name) noexcept : shard_(shard), name_(name) {}
+  /// The device attached as `name` (see attachment.hpp). `at_best`: no newer use of io_uring, for tests.
+  Block(Shard& shard, std::string_view name, Ring::Mode at_best = Ring::Mode::deferred) noexcept
+      : shard_(shard), name_(name), at_best_(at_best) {}
   Block(const Block&) = delete;
   Block& operator=(const Block&) = delete;
   /// Waits for what is in flight: the kernel holds the memory.
@@ -115,15 +119,23 @@ class Block {
   /// A hole reads as zeroes.
   BlockOperation write_zeroes(std::uint64_t sector, std::uint64_t count) noexcept { return discard(sector, count); }
   [[nodiscard]] Shard& shard() const noexcept { return shard_; }
+  [[nodiscard]] const Ring& ring() const noexcept { return ring_; }
+  /// Requests that one call of the kernel hands over, at most.
+  static constexpr unsigned batch = 4;
 
  private:
   friend class BlockOperation;
   /// The ring in the shard's loop.
-  struct Pump final : Poller {
+  struct Pump final : Poller, Sleeper {
     explicit Pump(Block& device) noexcept : block(device) {}
     bool poll() noexcept override { return block.collect(); }
     void flush() noexcept override {
-      if (block.ring_.has_prepared()) (void)block.ring_.submit();
+      if (block.ring_.prepared() != 0) (void)block.ring_.submit();
+    }
+    bool sleep(int descriptor, const timespec* timeout) noexcept override {
+      if (block.in_flight_ == 0) return false;
+      block.ring_.sleep(descriptor, timeout);
+      return true;
     }
     Block& block;
   };
@@ -146,6 +158,8 @@ class Block {
 
   [[nodiscard]] Result<void, StartError> open() noexcept;
   void open_ring() noexcept;
+  /// The loop waits for the ring, too. False when the kernel refuses.
+  [[nodiscard]] bool join_loop() noexcept;
   [[nodiscard]] bool fill(Slot& slot, const BlockOperation& operation) const noexcept;
   void copy_back(Slot& slot, BlockOperation& operation, long result) const noexcept;
   /// The system call itself, blocking unless `flags` says otherwise.
@@ -159,6 +173,7 @@ class Block {
 
   Shard& shard_;
   std::string_view name_;
+  Ring::Mode at_best_;
   Pump pump_{*this};
   BlockFile file_;
   Ring ring_;

@@ -55,7 +55,8 @@ class TemporaryFile {
 
 /// One device as attached by `options`, and what starting it said.
 struct Rig {
-  explicit Rig(const std::vector<std::string>& options = {}) {
+  explicit Rig(const std::vector<std::string>& options = {}, posix::Ring::Mode at_best = posix::Ring::Mode::deferred)
+      : block{shard, "disk", at_best} {
     ::unsetenv("MIRAGE_BLOCK_SECTOR_SIZE_disk");
     ::unsetenv("MIRAGE_BLOCK_DIRECT_disk");
     for (const std::string& option : options) attach(option);
@@ -71,7 +72,7 @@ struct Rig {
   }
   posix::Environment environment;
   Shard shard{environment};
-  posix::Block block{shard, "disk"};
+  posix::Block block;
   std::string error;
 };
 
@@ -133,6 +134,94 @@ TEST_CASE("unix block: conforms") {
   struct stat status{};
   REQUIRE(::stat(file.path().c_str(), &status) == 0);
   CHECK(status.st_size == 1 << 20);
+}
+
+TEST_CASE("unix block: kernels of all ages") {
+  const TemporaryFile file{1 << 20};
+  using Mode = posix::Ring::Mode;
+  for (const Mode mode : {Mode::deferred, Mode::cooperative, Mode::plain}) {
+    for (const char* direct : {"off", "on"}) {
+      Rig rig{{"--block:disk=" + file.path(), "--block-sector-size:disk=4096",
+               std::string{"--block-direct:disk="} + direct},
+              mode};
+      if (no_direct(rig)) continue;
+      CHECK(rig.block.ring().mode() >= mode);
+      CHECK(rig.broken_rule() == "");
+      CHECK(write_read_many(rig, 200, 0) == 200);
+    }
+  }
+}
+
+namespace {
+
+/// `count` durable writes, which go through the ring always, all begun in one turn: how many calls of the kernel has
+/// that turn made?
+std::uint64_t calls_for(unsigned count) {
+  const TemporaryFile file{1 << 20};
+  Rig rig{{"--block:disk=" + file.path(), "--block-direct:disk=off"}};
+  REQUIRE(rig.block.ring().is_open());
+  const std::array<std::byte, 512> sector{};
+  unsigned good = 0;
+  Scope scope{rig.shard};
+  for (unsigned i = 0; i < count; ++i) {
+    REQUIRE(scope.spawn([](Rig& r, Shard&, std::uint64_t at, Bytes bytes, unsigned& counter) -> Task<void> {
+      if (co_await r.block.write_durable(at, bytes)) ++counter;
+    }(rig, rig.shard, i, sector, good)));
+  }
+  const std::uint64_t before = rig.block.ring().enters();
+  (void)rig.shard.turn();
+  const std::uint64_t calls = rig.block.ring().enters() - before;
+  REQUIRE(run(rig.shard, [](Shard&, Scope& all) -> Task<int> {
+    co_await all.join();
+    co_return 0;
+  }(rig.shard, scope)));
+  CHECK(good == count);
+  CHECK(rig.block.ring().enters() - before <= 2 * count);  // at worst one by one: there, and back
+  return calls;
+}
+
+}  // namespace
+
+TEST_CASE("unix block: a call of the kernel hands over four requests, and the rest of the turn") {
+  if (const Rig rig{{"--block:disk=" + TemporaryFile{512}.path()}}; !rig.block.ring().is_open()) {
+    MESSAGE("not run: no io_uring here");
+    return;
+  }
+  CHECK(calls_for(1) == 1);
+  CHECK(calls_for(4) == 1);
+  CHECK(calls_for(6) == 2);
+  CHECK(calls_for(32) == 8);
+  CHECK(calls_for(64) == 16);
+  CHECK(calls_for(100) == 16);  // the ring holds no more
+}
+
+TEST_CASE("unix block: two disks in one loop") {
+  const TemporaryFile one{1 << 20};
+  const TemporaryFile two{1 << 20};
+  attach("--block:other=" + two.path());
+  Rig rig{{"--block:disk=" + one.path()}};
+  posix::Block other{rig.shard, "other"};
+  REQUIRE(run(rig.shard, other.start())->has_value());
+  const std::array<std::byte, 512> sector{};
+  for (int round = 0; round < 3; ++round) {
+    // The second one's completions end the sleep of the loop alone, and together with the first one's.
+    unsigned good = 0;
+    Scope scope{rig.shard};
+    for (posix::Block* block : {&rig.block, &other}) {
+      if (round == 1 && block == &rig.block) continue;
+      REQUIRE(scope.spawn([](Shard&, posix::Block& to, Bytes bytes, unsigned& counter) -> Task<void> {
+        for (std::uint64_t i = 0; i < 50; ++i) {
+          if (!co_await to.write_durable(i, bytes)) co_return;
+        }
+        ++counter;
+      }(rig.shard, *block, sector, good)));
+    }
+    REQUIRE(run(rig.shard, [](Shard&, Scope& all) -> Task<int> {
+      co_await all.join();
+      co_return 0;
+    }(rig.shard, scope)));
+    CHECK(good == (round == 1 ? 1 : 2));
+  }
 }
 
 TEST_CASE("unix block: large operations, many pieces") {

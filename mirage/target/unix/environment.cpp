@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: ISC
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -43,13 +44,11 @@ bool Environment::entropy(MutableBytes out) noexcept {
 }
 
 void Environment::wait(Time deadline) noexcept {
-  if (deadline == never) {
-    collect(nullptr);
-    return;
-  }
-  const std::int64_t left = (deadline - monotonic()).count();
-  const timespec timeout{left > 0 ? left / second : 0, left > 0 ? left % second : 0};
-  collect(&timeout);
+  const std::int64_t left = std::max<std::int64_t>((deadline - monotonic()).count(), 0);
+  const timespec time_left{left / second, left % second};
+  const timespec* timeout = deadline == never ? nullptr : &time_left;
+  // After it has slept, dispatch() looks for events.
+  if (sleeper_ == nullptr || !sleeper_->sleep(epoll_, timeout)) collect(timeout);
 }
 
 void Environment::collect(const timespec* timeout) noexcept {

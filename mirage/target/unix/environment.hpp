@@ -23,6 +23,17 @@ class Watch {
   ~Watch() = default;
 };
 
+/// Waits for the kernel in its own way, in place of the environment, which then waits for both.
+class Sleeper {
+ public:
+  /// Until one of its requests is complete, `descriptor` is readable or `timeout` (null: never) has passed; or less.
+  /// False, at once, when it waits for nothing.
+  virtual bool sleep(int descriptor, const struct timespec* timeout) noexcept = 0;
+
+ protected:
+  ~Sleeper() = default;
+};
+
 class Environment final : public mirage::Environment {
  public:
   /// Ignores SIGPIPE for the process: a closed peer is an error value.
@@ -47,11 +58,22 @@ class Environment final : public mirage::Environment {
   void forget(int descriptor) noexcept;
   /// Runs the watches of events that are there, without blocking; true when there were any since the last call.
   bool dispatch() noexcept;
+  /// From now on `sleeper` is asked first when there is nothing to do. False when there is another. It must stay until
+  /// end_sleeper().
+  [[nodiscard]] bool set_sleeper(Sleeper& sleeper) noexcept {
+    if (sleeper_ == nullptr) sleeper_ = &sleeper;
+    return is_sleeper(sleeper);
+  }
+  void end_sleeper(Sleeper& sleeper) noexcept {
+    if (is_sleeper(sleeper)) sleeper_ = nullptr;
+  }
+  [[nodiscard]] bool is_sleeper(const Sleeper& sleeper) const noexcept { return sleeper_ == &sleeper; }
 
  private:
   void collect(const struct timespec* timeout) noexcept;
 
   int epoll_;
+  Sleeper* sleeper_ = nullptr;
   bool fresh_ = false;  // wait() has run watches since the last dispatch()
 };
 

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: ISC
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <bit>
 #include <cerrno>
+#include <utility>
 
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -12,6 +16,8 @@
 namespace mirage::target::posix {
 
 namespace {
+
+constexpr std::uint64_t watch_token = ~std::uint64_t{0};
 
 template <class T>
 T* at(void* base, std::uint32_t offset) noexcept {
@@ -30,20 +36,28 @@ Ring::~Ring() {
   if (descriptor_ >= 0) ::close(descriptor_);
 }
 
-bool Ring::open(unsigned entries) noexcept {
+bool Ring::set_up(unsigned entries, std::uint32_t flags) noexcept {
   io_uring_params parameters{};
-  // Completions need not interrupt us: we look when we are ready. Older kernels do not know the flag.
-  parameters.flags = IORING_SETUP_COOP_TASKRUN;
-  long descriptor = ::syscall(SYS_io_uring_setup, entries, &parameters);
-  if (descriptor < 0 && errno == EINVAL) {
-    parameters = {};
-    descriptor = ::syscall(SYS_io_uring_setup, entries, &parameters);
-  }
-  if (descriptor < 0) return false;
-  descriptor_ = static_cast<int>(descriptor);
+  parameters.flags = flags;
+  descriptor_ = static_cast<int>(::syscall(SYS_io_uring_setup, entries, &parameters));
+  if (descriptor_ < 0) return false;
+  can_sleep_ = (parameters.features & IORING_FEAT_EXT_ARG) != 0;
   if ((parameters.features & IORING_FEAT_SINGLE_MMAP) != 0 && map(parameters)) return true;
-  ::close(descriptor_);
-  descriptor_ = -1;
+  ::close(std::exchange(descriptor_, -1));
+  errno = ENOSYS;
+  return false;
+}
+
+bool Ring::open(unsigned entries, Mode at_best) noexcept {
+  static constexpr std::array<std::uint32_t, 3> flags{
+      IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_TASKRUN_FLAG,
+      IORING_SETUP_COOP_TASKRUN | IORING_SETUP_TASKRUN_FLAG, 0};
+  for (auto mode = static_cast<std::size_t>(at_best); mode < flags.size(); ++mode) {
+    mode_ = static_cast<Mode>(mode);
+    if (set_up(entries + 1, flags[mode]))  // one for sleep()
+      return true;
+    if (errno != EINVAL) return false;  // EINVAL: it does not know the flags
+  }
   return false;
 }
 
@@ -55,6 +69,7 @@ bool Ring::map(const io_uring_params& parameters) noexcept {
   requests_ = static_cast<io_uring_sqe*>(map_shared(descriptor_, requests_size_, IORING_OFF_SQES));
   if (rings_ == nullptr || requests_ == nullptr) return false;
   submission_tail_ = at<std::uint32_t>(rings_, parameters.sq_off.tail);
+  submission_flags_ = at<std::uint32_t>(rings_, parameters.sq_off.flags);
   completion_head_ = at<std::uint32_t>(rings_, parameters.cq_off.head);
   completion_tail_ = at<std::uint32_t>(rings_, parameters.cq_off.tail);
   completions_ = at<io_uring_cqe>(rings_, parameters.cq_off.cqes);
@@ -73,16 +88,46 @@ io_uring_sqe& Ring::prepare() noexcept {
   return request;
 }
 
-bool Ring::submit(bool wait) noexcept {
+bool Ring::enter(unsigned wanted, unsigned flags, const void* argument, std::size_t size) noexcept {
   std::atomic_ref(*submission_tail_).store(tail_, std::memory_order_release);
-  const long taken = ::syscall(SYS_io_uring_enter, descriptor_, prepared_, wait ? 1 : 0,
-                               wait ? IORING_ENTER_GETEVENTS : 0, nullptr, 0);
+  ++enters_;
+  const long taken = ::syscall(SYS_io_uring_enter, descriptor_, prepared_, wanted, flags, argument, size);
   if (taken < 0) return false;
   prepared_ -= static_cast<std::uint32_t>(taken);
   return true;
 }
 
+void Ring::sleep(int descriptor, const timespec* timeout) noexcept {
+  if (!std::exchange(watching_, true)) {
+    // Looks whether it is readable now, too: nothing is missed between two of them.
+    io_uring_sqe& request = prepare();
+    request.opcode = IORING_OP_POLL_ADD;
+    request.fd = descriptor;
+    request.poll32_events = std::endian::native == std::endian::little ? POLLIN : POLLIN << 16;
+    request.user_data = watch_token;
+  }
+  const __kernel_timespec left{timeout == nullptr ? 0 : timeout->tv_sec, timeout == nullptr ? 0 : timeout->tv_nsec};
+  io_uring_getevents_arg argument{};
+  if (timeout != nullptr) argument.ts = reinterpret_cast<std::uintptr_t>(&left);
+  (void)enter(1, IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG, &argument, sizeof argument);
+}
+
+bool Ring::has_work() const noexcept {
+  return (std::atomic_ref(*submission_flags_).load(std::memory_order_relaxed) & IORING_SQ_TASKRUN) != 0;
+}
+
 std::optional<Ring::Completion> Ring::take() noexcept {
+  auto completion = take_made();
+  if (!completion && has_work()) {
+    (void)submit();
+    completion = take_made();
+  }
+  if (!completion || completion->token != watch_token) return completion;
+  watching_ = false;
+  return take();
+}
+
+std::optional<Ring::Completion> Ring::take_made() noexcept {
   const std::uint32_t head = *completion_head_;
   if (head == std::atomic_ref(*completion_tail_).load(std::memory_order_acquire)) return std::nullopt;
   const io_uring_cqe& completion = completions_[head & completion_mask_];
