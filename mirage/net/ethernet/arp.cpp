@@ -50,7 +50,7 @@ void Ethernet::learn(const ArpPacket& packet) noexcept {
     }
     counters_.drop_unresolved += cache_.drop_pending(*neighbour);
   }
-  set_reachable(*neighbour, packet.sender_mac);
+  if (!doubt(*neighbour, packet.sender_mac)) set_reachable(*neighbour, packet.sender_mac);
 }
 
 void Ethernet::conflict() noexcept {

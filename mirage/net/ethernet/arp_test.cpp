@@ -104,7 +104,7 @@ TEST_CASE("a scan of the network does not grow the table, and known neighbours i
   CHECK(bed.shard.buffers().statistics().bytes_in_use == 0);
 }
 
-TEST_CASE("answers to no question are ignored; known neighbours may move") {
+TEST_CASE("answers to no question are ignored; known neighbours may move when they are silent at the old place") {
   Testbed bed;
   bed.start();
   const Peer peer;
@@ -114,10 +114,47 @@ TEST_CASE("answers to no question are ignored; known neighbours may move") {
   Peer moved = peer;
   moved.mac.octets[5] = 0x77;
   bed.arrive(moved.arp(ArpPacket::request, moved.ip));  // a gratuitous announcement
+  CHECK(bed.stack.link().counters().claims_doubted == 1);
+  bed.run(1500ms);
+  CHECK(count_requests(bed, peer.ip) == 2);
+  CHECK(parse(bed.take()).ethernet.destination == peer.mac);
+  bed.net.sent.clear();
+  CHECK(send(bed, peer.ip));
+  CHECK(parse(bed.take()).ethernet.destination == peer.mac);
+  bed.run(1s);
   CHECK(bed.stack.link().counters().arp_changed == 1);
   bed.net.sent.clear();
   CHECK(send(bed, peer.ip));
-  CHECK(parse(bed.take()).ethernet.destination == moved.mac);
+  CHECK(count_requests(bed, peer.ip) == 1);  // whether it is really there
+  CHECK(parse(bed.net.sent.back()).ethernet.destination == moved.mac);
+}
+
+TEST_CASE("spoofing: a thousand claims to a neighbour's address move nothing while it answers, each is counted") {
+  Testbed bed;
+  bed.start();
+  const Peer peer;
+  bed.meet(peer);
+  Peer thief = peer;
+  thief.mac.octets[5] = 0x66;
+  bed.net.sent.clear();
+  std::size_t asked = 0;
+  for (unsigned i = 0; i < 1000; ++i) {
+    bed.arrive(thief.arp(i % 2 == 0 ? ArpPacket::request : ArpPacket::reply, i % 4 == 0 ? thief.ip : own_ip, own_mac));
+    for (const Sent& sent : bed.net.sent) {
+      if (parse_arp(sent).operation != ArpPacket::request) continue;  // else an answer to the thief
+      ++asked;
+      CHECK(parse(sent).ethernet.destination == peer.mac);
+    }
+    bed.arrive(peer.arp(ArpPacket::reply, own_ip, own_mac));
+    bed.net.sent.clear();
+    CHECK(send(bed, peer.ip));
+    REQUIRE(bed.net.sent.size() == 1);
+    CHECK(parse(bed.take()).ethernet.destination == peer.mac);
+    bed.run(10ms);
+  }
+  CHECK(bed.stack.link().counters().claims_doubted == 1000);
+  CHECK(bed.stack.link().counters().arp_changed == 0);
+  CHECK(asked == 10);  // once a second
 }
 
 TEST_CASE("a conflict is counted, and answered once in ten seconds") {

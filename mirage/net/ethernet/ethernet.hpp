@@ -36,6 +36,7 @@ struct Counters {
   std::uint64_t arp_unsolicited = 0;  ///< replies to what nobody asked: ignored
   std::uint64_t arp_changed = 0;      ///< a neighbour's link address changed
   std::uint64_t arp_conflicts = 0;    ///< another station uses our address
+  std::uint64_t claims_doubted = 0;   ///< claims to a known neighbour's address: that one is asked first, also IPv6
   std::uint64_t arp_table_full = 0;
   std::uint64_t arp_failed = 0;      ///< neighbours that did not answer, to neighbour solicitations neither
   std::uint64_t nd_unsolicited = 0;  ///< advertisements of neighbours that nobody asked for: ignored
@@ -86,6 +87,7 @@ class Ethernet {
   [[nodiscard]] bool accept_header(ReceivedFrame& frame, LinkPacket& packet) noexcept;
   void arp_input(Bytes bytes) noexcept;
   void learn(const wire::ArpPacket& packet) noexcept;
+  [[nodiscard]] bool doubt(Neighbour& neighbour, const MacAddress& mac) noexcept;
   void set_reachable(Neighbour& neighbour, const MacAddress& mac) noexcept;
   void set_stale(Neighbour& neighbour, const MacAddress& mac) noexcept;
   void release_pending(Neighbour& neighbour) noexcept;

@@ -45,7 +45,8 @@ Neighbour* NeighbourCache::insert(const IpAddress& address, Time now) noexcept {
   victim->mac = {};
   victim->state = Neighbour::State::empty;
   victim->attempts = 0;
-  victim->suspect = false;
+  victim->suspect = victim->contested = false;
+  victim->doubt_until = {};
   victim->used = now;
   return victim;
 }

@@ -25,7 +25,8 @@ struct NeighbourOptions {
   Duration probe_delay_v6 = 5s;            ///< RFC 4861 10: time for others to confirm before we ask
   Duration retry_interval = 1s;            ///< RFC 1122 2.3.2.1: at most one request per second; RFC 4861 10
   std::uint8_t attempts = 3;
-  Duration failure_time = 3s;  ///< how long sending to a neighbour that did not answer fails at once
+  std::uint8_t attempts_claimed = 2;  ///< when another station claims a neighbour's address (see Neighbour::claimed)
+  Duration failure_time = 3s;         ///< how long sending to a neighbour that did not answer fails at once
 };
 
 /// A frame waiting for its neighbour's address.
@@ -43,10 +44,13 @@ struct Neighbour : ListNode<AskTag> {
   MacAddress mac{};
   State state = State::empty;
   std::uint8_t attempts = 0;
-  bool suspect = false;  ///< did not answer when it was asked last, and has not been heard since
+  bool suspect = false;    ///< did not answer when it was asked last, and has not been heard since
+  bool contested = false;  ///< another station says that it has the address: this one is being asked first
+  MacAddress claimed{};    ///< contested: that station
   std::uint16_t pending_count = 0;
   Time deadline{};  ///< incomplete, delay, probing: next step; reachable, failed: until when
   Time used{};
+  Time doubt_until{};  ///< the neighbour has been asked because of a claim; not again before
   List<PendingFrame> pending;
 
   /// Its link address is good enough to send to.

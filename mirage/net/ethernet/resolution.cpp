@@ -65,12 +65,30 @@ bool Ethernet::is_unreachable(const IpAddress& next_hop) noexcept {
 
 // --- what was heard ---
 
+/// Another station says that it has a known neighbour's address. RFC 826 and RFC 4861 7.2.5 believe it at once, and so
+/// one forged frame would draw the neighbour's flows away (RFC 3756 4.1.1). Here the neighbour is asked first, at the
+/// address that is known, and used meanwhile; if it is silent, the other one is believed: see retry().
+bool Ethernet::doubt(Neighbour& neighbour, const MacAddress& mac) noexcept {
+  if (!neighbour.is_usable() || neighbour.mac == mac) return false;
+  ++counters_.claims_doubted;
+  neighbour.claimed = mac;
+  const Time now = shard_.now();
+  if (neighbour.contested || now < neighbour.doubt_until) return true;
+  neighbour.contested = true;
+  neighbour.doubt_until = now + cache_.options().retry_interval;
+  if (neighbour.state == Neighbour::State::probing) return true;
+  neighbour.state = Neighbour::State::probing;
+  neighbour.attempts = 0;
+  ask_again(neighbour, now);
+  return true;
+}
+
 void Ethernet::set_reachable(Neighbour& neighbour, const MacAddress& mac) noexcept {
   counters_.arp_changed += neighbour.is_usable() && neighbour.mac != mac;
   neighbour.mac = mac;
   neighbour.state = Neighbour::State::reachable;
   neighbour.attempts = 0;
-  neighbour.suspect = false;
+  neighbour.suspect = neighbour.contested = false;
   neighbour.unlink();
   Duration time = cache_.options().reachable_time;
   if (!neighbour.address.is_v4()) {
@@ -86,7 +104,7 @@ void Ethernet::set_stale(Neighbour& neighbour, const MacAddress& mac) noexcept {
   counters_.arp_changed += neighbour.is_usable() && neighbour.mac != mac;
   neighbour.mac = mac;
   neighbour.state = Neighbour::State::stale;
-  neighbour.suspect = false;
+  neighbour.suspect = neighbour.contested = false;
   neighbour.unlink();
   release_pending(neighbour);
 }
@@ -123,7 +141,8 @@ void Ethernet::hear_source(const NeighbourEvidence& evidence) noexcept {
     }
     counters_.drop_unresolved += cache_.drop_pending(*neighbour);
   }
-  if (!neighbour->is_usable() || neighbour->mac != *evidence.mac) set_stale(*neighbour, *evidence.mac);
+  if (doubt(*neighbour, *evidence.mac)) return;
+  if (!neighbour->is_usable()) set_stale(*neighbour, *evidence.mac);
 }
 
 /// RFC 4861 7.2.5 and its appendix C.
@@ -139,9 +158,8 @@ void Ethernet::hear_advertisement(Neighbour& neighbour, const NeighbourEvidence&
     if (neighbour.state == reachable) neighbour.state = stale;
     return;
   }
-  const MacAddress mac = evidence.mac.value_or(neighbour.mac);
-  if (evidence.solicited) return set_reachable(neighbour, mac);
-  if (!same) set_stale(neighbour, mac);
+  if (!same && doubt(neighbour, *evidence.mac)) return;
+  if (evidence.solicited) set_reachable(neighbour, neighbour.mac);
 }
 
 // --- time ---
@@ -159,8 +177,11 @@ void Ethernet::retry() noexcept {
     if (neighbour.state != incomplete && neighbour.state != delay && neighbour.state != probing) return;
     if (neighbour.deadline <= now) {
       if (neighbour.state == delay) neighbour.state = probing;
-      if (neighbour.attempts < cache_.options().attempts) {
+      const std::uint8_t attempts = neighbour.contested ? cache_.options().attempts_claimed : cache_.options().attempts;
+      if (neighbour.attempts < attempts) {
         ask_again(neighbour, now);
+      } else if (neighbour.contested) {
+        return set_stale(neighbour, neighbour.claimed);
       } else {
         ++counters_.arp_failed;
         neighbour.state = failed;

@@ -65,7 +65,9 @@ bool Ip::collect(IpPacket& packet, Fragment&& fragment) noexcept {
   fragment.payload = std::move(packet.payload);
   fragment.original = std::move(packet.original);
   Reassembled whole;
-  switch (reassembly_.add(std::move(fragment), shard_.now(), whole)) {
+  const ReassemblyOutcome outcome = reassembly_.add(std::move(fragment), shard_.now(), whole);
+  counters_.reassembly_displaced = reassembly_.displaced();
+  switch (outcome) {
     case ReassemblyOutcome::waiting:
       if (!timer_.armed()) timer_.arm(shard_.timers(), reassembly_.next_deadline());
       return false;

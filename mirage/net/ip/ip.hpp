@@ -53,6 +53,7 @@ struct Counters {
   std::uint64_t drop_overlap = 0;
   std::uint64_t drop_reassembly = 0;  ///< inconsistent, or a bound
   std::uint64_t reassembly_timeouts = 0;
+  std::uint64_t reassembly_displaced = 0;  ///< unfinished datagrams that made room for others
   std::uint64_t drop_no_memory = 0;
   std::uint64_t drop_no_route = 0;
   std::uint64_t drop_too_long = 0;

@@ -187,6 +187,45 @@ TEST_CASE("fragments in: a datagram larger than the MTU; out: the echo in fragme
   CHECK(bed.shard.buffers().statistics().bytes_in_use == 0);
 }
 
+TEST_CASE(
+    "a siege of fragments: each overlap and each that made room is counted, an honest datagram passes each time") {
+  Testbed bed;
+  bed.start();
+  const Peer peer;
+  bed.meet(peer);
+  Collector echo;
+  echo.echo = &bed.stack.udp();
+  REQUIRE(bed.stack.udp().bind(7, echo));
+  const auto fragment = [&](unsigned id, std::uint16_t offset, bool more, const Packet& bytes) {
+    bed.arrive(peer.ipv4(17, bytes, [&](wire::Ipv4Header& header) {
+      header.identification = static_cast<std::uint16_t>(id);
+      header.fragment_offset = offset;
+      header.more_fragments = more;
+    }));
+  };
+  const Packet whole = peer.udp(5000, 7, Packet(600));
+  constexpr unsigned rounds = 1000;
+  for (unsigned i = 0; i < rounds; ++i) {
+    bed.net.sent.clear();
+    fragment(4 * i, 0, true, Packet(64));  // overlapped
+    fragment(4 * i, 32, false, Packet(64));
+    fragment(4 * i + 1, 0, true, Packet(1400));  // alone
+    fragment(4 * i + 2, 0, true, {whole.begin(), whole.begin() + 320});
+    fragment(4 * i + 2, 320, false, {whole.begin() + 320, whole.end()});
+    CHECK(bed.net.sent.size() == 1);
+  }
+  CHECK(echo.received.size() == rounds);
+  const ip::Counters& c = bed.stack.ip().counters();
+  CHECK(c.fragments_received == 5 * rounds);
+  CHECK(c.drop_overlap == rounds);
+  CHECK(c.reassembled == rounds);
+  CHECK(c.reassembly_displaced == rounds - 15);  // of 16 places one is free for what is complete at once
+  CHECK(bed.shard.buffers().statistics().peak_in_use <= std::size_t{256} * 1024);
+  bed.run(31s);
+  CHECK(c.reassembly_timeouts == 15);
+  CHECK(bed.shard.buffers().statistics().bytes_in_use == 0);
+}
+
 TEST_CASE("a lost fragment: time exceeded is sent and nothing stays") {
   Testbed bed;
   bed.start();

@@ -19,11 +19,12 @@ struct DiscoveryCounters {
   std::uint64_t drop_hop_limit = 0;   ///< not 255: from beyond the link (RFC 4861 7.1)
   std::uint64_t drop_fragmented = 0;  ///< RFC 6980
   std::uint64_t drop_malformed = 0;
-  std::uint64_t drop_unwanted = 0;  ///< advertisements of routers that are not accepted, redirects
+  std::uint64_t drop_unwanted = 0;  ///< advertisements of routers that are not accepted, redirects; for others
   std::uint64_t solicitations_sent = 0;
   std::uint64_t advertisements_sent = 0;
   std::uint64_t router_solicitations_sent = 0;
   std::uint64_t duplicates = 0;  ///< addresses that somebody else has
+  std::uint64_t conflicts = 0;   ///< somebody claims an address that is in use here: ignored
 };
 
 class NeighbourDiscovery {

@@ -154,6 +154,7 @@ TEST_CASE("somebody has our address: another one where we chose it, none where w
   const IpAddress after = bed.stack.ip().addresses().begin()->address();
   bed.arrive(peer.icmp(peer.neighbour(136, 0x20, after), peer.link_local, wire::ipv6_group::all_nodes));
   CHECK(bed.stack.ip().addresses().find(after) != nullptr);
+  CHECK(bed.stack.discovery().counters().conflicts == 1);
 }
 
 TEST_CASE("a solicitation is answered, and who asked is known") {
@@ -255,7 +256,7 @@ TEST_CASE("reachability (RFC 4861 7.3): stale entries are used, then confirmed, 
   CHECK_FALSE(send(bed, peer.ip));
 }
 
-TEST_CASE("an advertisement without the right to override does not move a neighbour") {
+TEST_CASE("no advertisement moves a neighbour that answers; without the right to override none at all") {
   Bed6 bed;
   bed.meet(peer);
   Peer6 thief = peer;
@@ -264,7 +265,20 @@ TEST_CASE("an advertisement without the right to override does not move a neighb
   CHECK(bed.stack.link().counters().nd_refused == 1);
   CHECK(send(bed, peer.ip));
   CHECK(parse6(bed.take()).ethernet.destination == peer.mac);
-  bed.arrive(thief.advertisement(0x60));
+  for (const std::uint8_t flags : {std::uint8_t{0x20}, std::uint8_t{0x60}}) bed.arrive(thief.advertisement(flags));
+  bed.arrive(thief.solicitation());
+  CHECK(bed.stack.link().counters().claims_doubted == 3);
+  CHECK(count(bed, 135) == 1);
+  const auto question = std::ranges::find_if(bed.net.sent, [](const Sent& sent) { return parse6(sent).is_icmp(135); });
+  REQUIRE(question != bed.net.sent.end());
+  CHECK(parse6(*question).ethernet.destination == peer.mac);
+  bed.arrive(peer.advertisement());  // the owner is there
+  bed.run(5s);
+  bed.net.sent.clear();
+  CHECK(send(bed, peer.ip));
+  CHECK(parse6(bed.take()).ethernet.destination == peer.mac);
+  bed.arrive(thief.advertisement(0x60));  // now it is silent
+  bed.run(2500ms);
   bed.net.sent.clear();
   CHECK(send(bed, peer.ip));
   CHECK(parse6(bed.take()).ethernet.destination == thief.mac);

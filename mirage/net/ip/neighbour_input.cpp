@@ -58,7 +58,10 @@ void NeighbourDiscovery::on_solicitation(const IpPacket& packet) noexcept {
     return;
   }
   const Address* own = ip_.addresses().find(message->target, packet.interface);
-  if (own == nullptr) return;  // another one in the same solicited-node group
+  if (own == nullptr) {
+    ++counters_.drop_unwanted;  // for another one in the same solicited-node group
+    return;
+  }
   // RFC 4862 5.4.3: two stations ask for the same address at once.
   if (probe && own->phase != Address::Phase::confirmed) return on_duplicate(*own);
   if (!probe) ip_.link(packet.interface).learn({.address = packet.source, .mac = mac});
@@ -86,7 +89,8 @@ void NeighbourDiscovery::on_advertisement(const IpPacket& packet) noexcept {
   if (own != nullptr) {
     // RFC 4862 5.4.4. An address in use stays ours (RFC 4862 5.4.4 leaves it to us): giving it up would let anybody
     // take it away with one packet.
-    if (own->phase != Address::Phase::confirmed) on_duplicate(*own);
+    if (own->phase != Address::Phase::confirmed) return on_duplicate(*own);
+    ++counters_.conflicts;
     return;
   }
   if (!message->has(NeighbourMessage::router)) configuration_.forget_router(message->target, packet.interface);

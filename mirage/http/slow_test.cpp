@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: ISC
+// Slow-loris beside an honest client: whoever sends a head byte by byte holds a connection for ten seconds, and nothing
+// of what others get.
+#include <doctest/doctest.h>
+
+#include <mirage/http/connection_test.hpp>
+#include <mirage/http/pipe_test.hpp>
+#include <mirage/http/server.hpp>
+
+using namespace mirage;
+using namespace mirage::http;
+using namespace mirage::http::test;
+
+namespace {
+
+constexpr std::uint32_t attackers = 100;
+constexpr std::uint32_t questions = 1100;  // one each 10 ms: longer than a head may take
+
+struct Answer {
+  static constexpr bool upgrades = false;
+  Response operator()(const Request&, Body&) noexcept { return Response::text(200, "hello\n"); }
+};
+
+struct Siege {
+  Shard& shard() { return shard_; }
+  TestEnvironment environment;
+  Shard shard_{environment};
+  PipeTcp tcp{shard_};
+  Answer answer;
+  Server<PipeTcp, Answer> server{shard_, tcp, answer};
+  std::uint32_t served = 0;  // at once
+  std::uint32_t told = 0;    // that it took too long
+};
+
+Task<void> serve(Siege& siege) { (void)co_await siege.server.serve(1); }
+
+Task<void> trickle(Siege& siege) {
+  auto flow = co_await siege.tcp.connect({.address = {}, .port = 1});
+  if (!flow) co_return;
+  (void)co_await flow->write(SliceList{Slice::from_static("GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ")});
+  for (unsigned i = 0; i < 99; ++i) {
+    (void)co_await sleep(100ms);
+    (void)co_await flow->write(SliceList{Slice::from_static("x")});
+  }
+  const auto said = co_await flow->read();
+  if (said && !said->empty() && (*said)[0].text().starts_with("HTTP/1.1 408 ")) ++siege.told;
+}
+
+Task<void> ask(Siege& siege) {
+  auto flow = co_await siege.tcp.connect({.address = {}, .port = 1});
+  if (!flow) co_return;
+  for (std::uint32_t i = 0; i < questions; ++i) {
+    (void)co_await sleep(10ms);
+    const Time begin = siege.shard().now();
+    (void)co_await flow->write(SliceList{Slice::from_static("GET / HTTP/1.1\r\nHost: x\r\n\r\n")});
+    const auto said = co_await flow->read();
+    if (!said || said->empty()) co_return;
+    const bool good = (*said)[0].text().starts_with("HTTP/1.1 200 ");
+    siege.served += good && siege.shard().now() == begin ? 1 : 0;
+  }
+}
+
+Task<int> play(Siege& siege) {
+  Scope server{siege.shard()};
+  if (!server.spawn(serve(siege))) co_return 1;
+  co_await yield();
+  Scope clients{siege.shard()};
+  bool all = clients.spawn(ask(siege));
+  for (std::uint32_t i = 0; i < attackers; ++i) all = clients.spawn(trickle(siege)) && all;
+  co_await clients.join();
+  server.cancel();
+  co_await server.join();
+  co_return all ? 0 : 1;
+}
+
+}  // namespace
+
+TEST_CASE("slow-loris: a hundred heads that trickle in take nothing from others, and each ends after ten seconds") {
+  Siege siege;
+  REQUIRE(run(siege.shard(), play(siege)) == 0);
+  CHECK(siege.served == questions);
+  CHECK(siege.told == attackers);
+  const ServerCounters& counters = siege.server.counters();
+  CHECK(counters.timeouts == attackers);
+  CHECK(counters.connections == attackers + 1);
+  CHECK(counters.requests == questions);
+  CHECK(counters.errors == 0);
+  const auto& buffers = siege.shard().buffers().statistics();
+  CHECK(buffers.peak_in_use <= attackers * std::size_t{16} * 1024);  // twice what a head may have
+  siege.tcp.wires.clear();
+  CHECK(buffers.bytes_in_use == 0);
+  CHECK(siege.shard().frames().statistics().frames == 0);
+}

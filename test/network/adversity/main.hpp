@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: ISC
+// A web site, and at another port the counters of the stack and of the site's server.
+#pragma once
+
+#include <mirage/http/server.hpp>
+#include <mirage/http/site.hpp>
+#include <mirage/metrics/exporter.hpp>
+#include <mirage/module/application.hpp>
+
+template <class Server>
+struct ServerCounts {
+  const Server& server;
+  void visit_counters(mirage::CounterVisitor& visitor) const noexcept {
+    visitor.counters("http", mirage::counters_of(server.counters()));
+  }
+};
+
+template <mirage::Stack Net, mirage::KvRo Store>
+struct Besieged {
+  static mirage::Task<int> start(Net& net, Store& store, const Keys& keys) {
+    using Tcp = typename Net::Tcp;
+    using Site = mirage::http::Site<Store>;
+    using Server = mirage::http::Server<Tcp, Site>;
+    using Page = mirage::metrics::Handler<Net, ServerCounts<Server>>;
+    Site site{keys.shard, store};
+    Server server{keys.shard, net.tcp(), site};
+    const ServerCounts<Server> counts{server};
+    Page page{keys.shard, net, counts};
+    mirage::http::Server<Tcp, Page> pages{keys.shard, net.tcp(), page, {.maximum_connections = 4}};
+    mirage::Scope scope{keys.shard};
+    if (!scope.spawn(serve(server, keys.port)) || !scope.spawn(serve(pages, keys.metrics_port))) co_return 1;
+    co_await mirage::yield();  // until they listen
+    keys.shard.logger("application").info("serving on {}", net.address());
+    co_await scope.join();
+    co_return 1;
+  }
+
+ private:
+  template <class S>
+  static mirage::Task<> serve(S& server, mirage::Port port) {
+    (void)co_await server.serve(port);
+  }
+};
