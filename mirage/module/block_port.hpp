@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: ISC
 // Any Block behind four virtual functions, as NetPort is for network devices: stores and layers over it are compiled
-// once and not per device. A frame per request is nothing beside the request.
+// once and not per device. A request that the device completes at once (what the host has in memory) costs no frame.
 #pragma once
 
+#include <mirage/async/quick.hpp>
 #include <mirage/module/block.hpp>
 
 namespace mirage {
@@ -15,8 +16,8 @@ class BlockPort {
   BlockPort& operator=(const BlockPort&) = delete;
   [[nodiscard]] Shard& shard() const noexcept { return shard_; }
   [[nodiscard]] virtual const BlockGeometry& geometry() const noexcept = 0;
-  virtual Task<BlockResult> read(std::uint64_t sector, MutableBytes bytes) = 0;
-  virtual Task<BlockResult> write(std::uint64_t sector, Bytes bytes) = 0;
+  virtual Quick<BlockResult> read(std::uint64_t sector, MutableBytes bytes) = 0;
+  virtual Quick<BlockResult> write(std::uint64_t sector, Bytes bytes) = 0;
   virtual Task<BlockResult> flush() = 0;
   virtual Task<BlockResult> write_durable(std::uint64_t sector, Bytes bytes) = 0;
 
@@ -33,11 +34,11 @@ class BlockPortOf final : public BlockPort {
  public:
   BlockPortOf(Shard& shard, B& block) noexcept : BlockPort(shard), block_(block) {}
   [[nodiscard]] const BlockGeometry& geometry() const noexcept override { return block_.geometry(); }
-  Task<BlockResult> read(std::uint64_t sector, MutableBytes bytes) override {
-    co_return co_await block_.read(sector, bytes);
+  Quick<BlockResult> read(std::uint64_t sector, MutableBytes bytes) override {
+    return start([this, sector, bytes] { return block_.read(sector, bytes); });
   }
-  Task<BlockResult> write(std::uint64_t sector, Bytes bytes) override {
-    co_return co_await block_.write(sector, bytes);
+  Quick<BlockResult> write(std::uint64_t sector, Bytes bytes) override {
+    return start([this, sector, bytes] { return block_.write(sector, bytes); });
   }
   Task<BlockResult> flush() override { co_return co_await block_.flush(); }
   Task<BlockResult> write_durable(std::uint64_t sector, Bytes bytes) override {
@@ -50,6 +51,23 @@ class BlockPortOf final : public BlockPort {
   }
 
  private:
+  template <class Make>
+  Quick<BlockResult> start(Make make) {
+    if constexpr (std::convertible_to<decltype(make()), Quick<BlockResult>>) {
+      return make();
+    } else {
+      auto operation = make();
+      if constexpr (requires { operation.await_ready(); }) {
+        if (operation.await_ready()) return BlockResult{operation.await_resume()};
+      }
+      // It would have to wait and has not begun to: the same once more, in a frame.
+      return wait_for(shard(), make);
+    }
+  }
+  template <class Make>
+  static Task<BlockResult> wait_for(Shard& /*shard*/, Make make) {
+    co_return co_await make();
+  }
   B& block_;
 };
 

@@ -187,6 +187,12 @@ concept KvRo =
       { store.digest(key) } -> AwaitableOf<Result<KvDigest, KvError>>;
     };
 
+/// read_into(key, offset, in): as get() of in.size() bytes, into the caller's memory; how many it was.
+template <class K>
+concept KvReadInto = KvRo<K> && requires(K& store, std::string_view key, std::uint64_t offset, MutableBytes in) {
+  { store.read_into(key, offset, in) } -> AwaitableOf<Result<std::size_t, KvError>>;
+};
+
 /// Each operation is whole or absent, also for readers and (where the store is durable) after a crash: when it has
 /// completed, it is there. Keys and bytes belong to the caller until then.
 /// - set(key, value): not_a_value when it is a directory, not_a_directory when a part of its path is a value.

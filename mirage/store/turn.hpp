@@ -31,6 +31,13 @@ class Turns {
  public:
   explicit Turns(Shard& shard) noexcept : shard_(shard) {}
   [[nodiscard]] Shard& shard() const noexcept { return shard_; }
+  /// Whether nobody has it: what needs no waiting needs no turn then.
+  [[nodiscard]] bool is_free() const noexcept { return !taken_; }
+  /// Precondition: is_free().
+  [[nodiscard]] Turn take_free() noexcept {
+    taken_ = true;
+    return Turn{*this};
+  }
   /// Waits until the turn is the caller's. A cancelled wait ends with KvError::cancelled.
   Task<Result<Turn, KvError>> take() {
     if (taken_ && co_await waiting_.wait() == WaitStatus::cancelled) co_return Failure{KvError::cancelled};

@@ -32,9 +32,25 @@ inline bool starts_with(Bytes whole, std::size_t offset, const SliceList& part) 
 
 }  // namespace detail
 
+/// Reads `value` in pieces of at most `step` bytes into memory of its own. Empty when it is all there.
+template <KvReadInto K>
+Task<std::string_view> check_read_into(Shard&, K& store, std::string_view key, Bytes value, std::size_t step) {
+  for (std::size_t at = 0; at < value.size();) {
+    std::string memory(std::min(step, value.size() - at + 1), '?');
+    const auto count = co_await store.read_into(key, at, std::as_writable_bytes(std::span{memory}));
+    if (!count) co_return "a part was not read into memory";
+    if (*count == 0 || *count > memory.size() || *count > value.size() - at)
+      co_return "a part read into memory has a wrong size";
+    if (!std::ranges::equal(as_bytes(memory).first(*count), value.subspan(at, *count)))
+      co_return "a part read into memory has wrong bytes";
+    at += *count;
+  }
+  co_return "";
+}
+
 /// Reads `value` in pieces of at most `step` bytes. Empty when it is all there.
 template <KvRo K>
-Task<std::string_view> check_value(Shard&, K& store, std::string_view key, Bytes value, std::uint64_t step) {
+Task<std::string_view> check_value(Shard& shard, K& store, std::string_view key, Bytes value, std::uint64_t step) {
   const auto info = co_await store.info(key);
   if (!info) co_return "info() does not know the key";
   if (info->size != value.size()) co_return "info() has the wrong size";
@@ -46,6 +62,7 @@ Task<std::string_view> check_value(Shard&, K& store, std::string_view key, Bytes
     if (!detail::starts_with(value, at, *part)) co_return "a part has wrong bytes";
     at += part->byte_count();
   }
+  if constexpr (KvReadInto<K>) co_return co_await check_read_into(shard, store, key, value, step);
   co_return "";
 }
 

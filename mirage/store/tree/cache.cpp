@@ -44,6 +44,11 @@ void Cache::insert(Index index, std::uint32_t page) noexcept {
   buckets_[bucket(page)] = index;
 }
 
+void Cache::insert_data(Index index, std::uint32_t page) noexcept {
+  insert(index, page | data_bit);
+  frames_[index].used = false;
+}
+
 void Cache::release(Index index) noexcept { frames_[index].taken = false; }
 
 void Cache::unlink(Index index) noexcept {
@@ -62,8 +67,12 @@ void Cache::forget(Index index) noexcept {
 }
 
 void Cache::drop(std::uint32_t page) noexcept {
-  for (Index i = buckets_[bucket(page)]; i != none; i = frames_[i].next) {
-    if (frames_[i].page == page) return forget(i);
+  for (const std::uint32_t key : {page, page | data_bit}) {
+    for (Index i = buckets_[bucket(key)]; i != none; i = frames_[i].next) {
+      if (frames_[i].page != key) continue;
+      forget(i);
+      break;
+    }
   }
 }
 

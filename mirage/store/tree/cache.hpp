@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: ISC
 // Nodes in memory: a fixed number of frames, found by page number. A frame is evicted by second chance, unless it is
 // dirty, or of the step under way: code that looks at nodes does so in steps that never wait, and all nodes of one step
-// stay where they are until the next begins.
+// stay where they are until the next begins. Frames that no node needs hold pages of data that were read one by one;
+// these go first.
 #pragma once
 
 #include <cstdint>
@@ -36,6 +37,8 @@ class Cache {
     }
     return none;
   }
+  /// The same for a page of data, which is never taken for a node: damage may make one page both.
+  [[nodiscard]] Index find_data(std::uint32_t page) noexcept { return find(page | data_bit); }
   [[nodiscard]] std::byte* data(Index index) noexcept { return memory_.get() + std::size_t{index} * page_size; }
   [[nodiscard]] Node node(Index index) noexcept { return Node{data(index)}; }
   [[nodiscard]] std::uint32_t page(Index index) const noexcept { return frames_[index].page; }
@@ -44,8 +47,10 @@ class Cache {
   [[nodiscard]] Index take() noexcept;
   /// Keeps a taken frame from eviction, across steps, until insert() or release().
   void insert(Index index, std::uint32_t page) noexcept;
+  /// The same for a page of data: without a second chance until it is found.
+  void insert_data(Index index, std::uint32_t page) noexcept;
   void release(Index index) noexcept;
-  /// Forgets the page, if it is there.
+  /// Forgets the page, node or data, if it is there.
   void drop(std::uint32_t page) noexcept;
 
   /// False: no memory to remember it (the frame is as it was).
@@ -58,8 +63,9 @@ class Cache {
   void drop_dirty() noexcept;
 
  private:
+  static constexpr std::uint32_t data_bit = Ref::unsealed_bit;  // beyond every page number
   struct Frame {
-    std::uint32_t page = 0;  // 0: none
+    std::uint32_t page = 0;  // 0: none; with data_bit: of data
     Index next = none;
     std::uint64_t step = 0;
     bool dirty = false;

@@ -14,7 +14,12 @@ namespace mirage::store::tree {
 namespace detail {
 inline constexpr std::uint64_t odd = 0x9e3779b97f4a7c15;
 [[nodiscard]] constexpr std::uint64_t stir(std::uint64_t state, std::uint64_t word) noexcept {
-  return std::rotl((state ^ word) * odd, 29);
+  std::uint64_t product = (state ^ word) * odd;
+  // Clang makes two products of a product that is rotated, which doubles the time: it must not see through this.
+  if !consteval {
+    asm("" : "+r"(product));  // NOLINT: no instruction
+  }
+  return std::rotl(product, 29);
 }
 }  // namespace detail
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: ISC
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
@@ -89,11 +90,46 @@ bool Core::matches(std::uint32_t page, Bytes bytes, std::uint64_t sum) noexcept 
   return false;
 }
 
-Task<Result<void, KvError>> Core::read_pages(std::uint32_t page, MutableBytes bytes) {
+Bytes Core::kept(std::uint32_t page) noexcept {
+  Cache& cache = tree_.cache();
+  const Cache::Index frame = cache.find_data(page);
+  if (frame == Cache::none) return {};
+  ++counters_.data_hits;
+  return {cache.data(frame), page_size};
+}
+
+void Core::keep(std::uint32_t page, Bytes bytes) noexcept {
+  Cache& cache = tree_.cache();
+  // Somebody else may have read it meanwhile.
+  if (cache.find_data(page) != Cache::none) return;
+  const Cache::Index frame = cache.take();
+  if (frame == Cache::none) return;
+  std::memcpy(cache.data(frame), bytes.data(), page_size);
+  cache.insert_data(frame, page);
+}
+
+namespace {
+Result<void, KvError> as_kv_result(const BlockResult& done) noexcept {
+  if (!done) return Failure{as_kv_error(done.error())};
+  return {};
+}
+}  // namespace
+
+Quick<Result<void, KvError>> Core::read_pages(std::uint32_t page, MutableBytes bytes) {
   const std::uint64_t sector = std::uint64_t{page} * (page_size / device_.geometry().sector_size);
-  const auto read = co_await device_.read(sector, bytes);
-  if (!read) co_return Failure{as_kv_error(read.error())};
-  co_return Result<void, KvError>{};
+  auto request = device_.read(sector, bytes);
+  if (request.is_ready()) return as_kv_result(request.take());
+  return wait_for(std::move(request));
+}
+
+Task<Result<void, KvError>> Core::wait_for(Quick<BlockResult> request) { co_return as_kv_result(co_await request); }
+
+void Core::remember(const Root& root, std::string_view key, const NameRecord& record) noexcept {
+  if (!record.is_object || key.size() > recent_.memory.size()) return;
+  recent_.root = root.ref;
+  std::ranges::copy(key, recent_.memory.begin());
+  recent_.size = key.size();
+  recent_.record = record;
 }
 
 }  // namespace mirage::store::tree

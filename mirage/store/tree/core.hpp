@@ -2,10 +2,11 @@
 // What the parts of the tree store share: the device, the B+tree, and the states (views) that readers may still see.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <optional>
 
-#include <mirage/async/task.hpp>
+#include <mirage/async/quick.hpp>
 #include <mirage/module/block.hpp>
 #include <mirage/module/kv.hpp>
 #include <mirage/store/disk.hpp>
@@ -41,6 +42,7 @@ struct Counters {
   std::uint64_t flushes = 0;        ///< of the device
   std::uint64_t durable = 0;        ///< superblocks that needed none (FUA)
   std::uint64_t node_reads = 0;     ///< nodes that were not in memory
+  std::uint64_t data_hits = 0;      ///< single pages of data that were
   std::uint64_t pages_written = 0;  ///< nodes, data and superblocks
   std::uint64_t writes = 0;         ///< requests to the device
   std::uint64_t corrupt = 0;        ///< pages that did not match their checksum
@@ -82,12 +84,32 @@ class Core {
   Task<Result<void, KvError>> attempt(StepFunction step);
   Task<Result<void, KvError>> load(Ref ref, std::uint8_t level);
   /// Pages as they are on the disk.
-  Task<Result<void, KvError>> read_pages(std::uint32_t page, MutableBytes bytes);
+  Quick<Result<void, KvError>> read_pages(std::uint32_t page, MutableBytes bytes);
   /// A data page, checked.
   [[nodiscard]] bool matches(std::uint32_t page, Bytes bytes, std::uint64_t sum) noexcept;
+  /// A data page that is in memory, until the next step; empty: it is not.
+  [[nodiscard]] Bytes kept(std::uint32_t page) noexcept;
+  /// Keeps one, if there is room, that was checked.
+  void keep(std::uint32_t page, Bytes bytes) noexcept;
+
+  /// The large value that was found last: one that is read in pieces is looked up once. nullptr: not this one.
+  [[nodiscard]] const NameRecord* recall(const Root& root, std::string_view key) const noexcept {
+    const bool same = recent_.root.page == root.ref.page && recent_.root.sum == root.ref.sum;
+    return same && recent_.key() == key ? &recent_.record : nullptr;
+  }
+  /// `root`: of a committed state; its checksum tells it from every other one.
+  void remember(const Root& root, std::string_view key, const NameRecord& record) noexcept;
 
  private:
+  struct Recent {
+    Ref root;
+    std::array<char, 128> memory{};
+    std::size_t size = 0;
+    NameRecord record;
+    [[nodiscard]] std::string_view key() const noexcept { return {memory.data(), size}; }
+  };
   [[nodiscard]] bool accept(const Ref& ref, std::uint8_t level, Bytes bytes) noexcept;
+  Task<Result<void, KvError>> wait_for(Quick<BlockResult> request);
   struct Free {
     void operator()(std::byte* memory) const noexcept { std::free(memory); }
   };
@@ -97,6 +119,7 @@ class Core {
   List<View> views_;  // oldest first; the last is current
   std::unique_ptr<std::byte[], Free> staging_;
   Counters counters_;
+  Recent recent_;
 };
 
 /// Keeps a state's pages from being reused.

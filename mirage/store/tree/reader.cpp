@@ -47,6 +47,14 @@ Quick<Result<T, KvError>> quick(Core& core, View& view, F step) {
   return patient<T>(core, ViewRef{core, view}, step);
 }
 
+Result<void, KvError> check_part(Core& core, const Part& part, Bytes bytes) noexcept {
+  for (std::uint32_t i = 0; i < part.count; ++i) {
+    if (!core.matches(part.page + i, bytes.subspan(i * page_size, page_size), part.sums[i]))
+      return Failure{KvError::corrupt};
+  }
+  return {};
+}
+
 /// Reads the pages of a part and checks them; zeros for those that were never written.
 Task<Result<SliceList, KvError>> read_part(Core& core, ViewRef /*keep*/, Part part) {
   const std::size_t size = std::size_t{part.count} * page_size;
@@ -57,10 +65,7 @@ Task<Result<SliceList, KvError>> read_part(Core& core, ViewRef /*keep*/, Part pa
     std::memset(bytes.data(), 0, size);
   } else {
     MIRAGE_CO_CHECK(co_await core.read_pages(part.page, bytes));
-    for (std::uint32_t i = 0; i < part.count; ++i) {
-      if (!core.matches(part.page + i, Bytes{bytes}.subspan(i * page_size, page_size), part.sums[i]))
-        co_return Failure{KvError::corrupt};
-    }
+    MIRAGE_CO_CHECK(check_part(core, part, bytes));
   }
   co_return SliceList{std::move(memory).freeze().sub(part.skip, part.length)};
 }
@@ -69,7 +74,7 @@ Task<Result<SliceList, KvError>> get_slowly(Core& core, ViewRef view, std::strin
                                             std::uint64_t length) {
   Part part;
   auto step = [&]() noexcept -> Step<void> {
-    MIRAGE_TRY(part, find_part(core.shard(), core.tree(), view.state().root, key, offset, length));
+    MIRAGE_TRY(part, find_part(core, view.state().root, key, offset, length));
     return {};
   };
   MIRAGE_CO_CHECK(co_await core.attempt(step));
@@ -108,26 +113,29 @@ Step<std::optional<RunRecord>> find_run(Btree& tree, const Root& root, std::uint
   tree.begin_step();
   Path path;
   MIRAGE_CHECK(tree.seek(root, key.view(), path));
-  const auto parse = [&]() noexcept -> Step<std::optional<RunRecord>> {
-    if (!is_object_key(path.key())) return std::nullopt;
-    const auto run = RunRecord::parse(path.key(), path.value());
+  const auto parse = [&](Path& at) noexcept -> Step<std::optional<RunRecord>> {
+    if (!is_object_key(at.key())) return std::nullopt;
+    const auto run = RunRecord::parse(at.key(), at.value());
     if (!run || run->page < first_page || run->page + run->count > tree.space().pages())
       return Failure{Fault{KvError::corrupt}};
     return run->object == object ? run : std::nullopt;
   };
   if (!path.at_cell() || path.key() != key.view()) {
-    Path before = path;
-    MIRAGE_TRY(const bool exists, tree.previous(before));
+    // The run before may reach up to here: nearly always in the same leaf.
+    Path before;
+    const bool same_leaf = path.size != 0 && path.leaf().index != 0;
+    if (!same_leaf) before = path;
+    if (same_leaf) --path.leaf().index;
+    MIRAGE_TRY(const bool exists, same_leaf ? Step<bool>{true} : tree.previous(before));
     if (exists) {
-      std::swap(path, before);
-      MIRAGE_TRY(const auto run, parse());
+      MIRAGE_TRY(const auto run, parse(same_leaf ? path : before));
       if (run && run->end() > index) return run;
-      std::swap(path, before);
     }
+    if (same_leaf) ++path.leaf().index;
   }
   MIRAGE_TRY(const bool more, tree.settle(path));
   if (!more) return std::nullopt;
-  MIRAGE_TRY(const auto run, parse());
+  MIRAGE_TRY(const auto run, parse(path));
   if (run && run->end() <= index) return Failure{Fault{KvError::corrupt}};
   return run;
 }
@@ -155,15 +163,21 @@ Step<Part> find_object_part(Btree& tree, const Root& root, const NameRecord& rec
 
 }  // namespace
 
-Step<Part> find_part(Shard& shard, Btree& tree, const Root& root, std::string_view key, std::uint64_t offset,
+Step<Part> find_part(Core& core, const Root& root, std::string_view key, std::uint64_t offset,
                      std::uint64_t length) noexcept {
-  MIRAGE_TRY(const NameRecord record, find_name(tree, root, key));
+  NameRecord record;
+  if (const NameRecord* recent = core.recall(root, key)) {
+    record = *recent;
+  } else {
+    MIRAGE_TRY(record, find_name(core.tree(), root, key));
+    core.remember(root, key, record);
+  }
   if (offset >= record.size && !(offset == 0 && record.size == 0)) return Failure{Fault{KvError::out_of_range}};
   const std::uint64_t count = std::min(length, record.size - offset);
   if (count == 0) return Part{};
-  if (record.is_object) return find_object_part(tree, root, record, offset, count);
+  if (record.is_object) return find_object_part(core.tree(), root, record, offset, count);
   Part part;
-  part.slice = shard.buffers().copy(record.content.subspan(offset, count));
+  part.slice = core.shard().buffers().copy(record.content.subspan(offset, count));
   if (part.slice.empty()) return Failure{Fault{KvError::no_memory}};
   return part;
 }
@@ -190,11 +204,59 @@ Quick<Result<KvKind, KvError>> exists(Core& core, View& view, std::string_view k
 
 Quick<Result<SliceList, KvError>> get(Core& core, View& view, std::string_view key, std::uint64_t offset,
                                       std::uint64_t length) {
-  auto part = find_part(core.shard(), core.tree(), view.state.root, key, offset, length);
+  auto part = find_part(core, view.state.root, key, offset, length);
   if (!part && part.error().is_miss) return get_slowly(core, ViewRef{core, view}, key, offset, length);
   if (!part) return Result<SliceList, KvError>{Failure{part.error().error}};
   if (part->count == 0) return Result<SliceList, KvError>{SliceList{std::move(part->slice)}};
   return read_part(core, ViewRef{core, view}, *std::move(part));
+}
+
+namespace {
+
+Task<Result<std::size_t, KvError>> read_into_slowly(Core& core, ViewRef view, std::string_view key,
+                                                    std::uint64_t offset, MutableBytes in) {
+  MIRAGE_CO_TRY(const SliceList found, co_await get_slowly(core, std::move(view), key, offset, in.size()));
+  std::size_t size = 0;
+  for (const Slice& slice : found) {
+    std::ranges::copy(slice.bytes(), in.subspan(size).begin());
+    size += slice.size();
+  }
+  co_return size;
+}
+
+Result<std::size_t, KvError> checked(Core& core, const Result<void, KvError>& read, const Part& part,
+                                     Bytes in) noexcept {
+  MIRAGE_CHECK(read);
+  MIRAGE_CHECK(check_part(core, part, in));
+  if (part.count == 1) core.keep(part.page, in);
+  return in.size();
+}
+
+Task<Result<std::size_t, KvError>> check_later(Core& core, ViewRef /*keep*/, Quick<Result<void, KvError>> pages,
+                                               Part part, MutableBytes in) {
+  const auto read = co_await pages;
+  co_return checked(core, read, part, in);
+}
+
+}  // namespace
+
+/// Whole pages of a run go to where they are wanted, single ones stay in memory, too; everything else by way of a
+/// buffer.
+Quick<Result<std::size_t, KvError>> read_into(Core& core, View& view, std::string_view key, std::uint64_t offset,
+                                              MutableBytes in) {
+  const auto part = find_part(core, view.state.root, key, offset, in.size());
+  if (!part && !part.error().is_miss) return Result<std::size_t, KvError>{Failure{part.error().error}};
+  const std::size_t size = part ? part->count * page_size : 0;
+  if (!part || part->page == 0 || part->length != size)
+    return read_into_slowly(core, ViewRef{core, view}, key, offset, in);
+  in = in.first(size);
+  if (const Bytes page = part->count == 1 ? core.kept(part->page) : Bytes{}; !page.empty()) {
+    std::memcpy(in.data(), page.data(), page_size);
+    return Result<std::size_t, KvError>{size};
+  }
+  auto pages = core.read_pages(part->page, in);
+  if (pages.is_ready()) return checked(core, pages.take(), *part, in);
+  return check_later(core, ViewRef{core, view}, std::move(pages), *part, in);
 }
 
 namespace {

@@ -2,38 +2,10 @@
 // Reading a committed state. What is in memory is answered at once, without a coroutine.
 #pragma once
 
+#include <mirage/async/quick.hpp>
 #include <mirage/store/tree/core.hpp>
 
 namespace mirage::store::tree {
-
-/// An awaitable that is complete, or a task.
-template <class T>
-class [[nodiscard]] Quick {
- public:
-  Quick(T value) noexcept : value_(std::move(value)) {}                   // NOLINT: implicit on purpose
-  Quick(Task<T> task) noexcept : task_(std::move(task)), waits_(true) {}  // NOLINT
-
-  class Awaiter {
-   public:
-    explicit Awaiter(Quick& from) noexcept : from_(from), inner_(std::move(from.task_).operator co_await()) {}
-    [[nodiscard]] bool await_ready() const noexcept { return !from_.waits_ || inner_.await_ready(); }
-    template <class Promise>
-    std::coroutine_handle<> await_suspend(std::coroutine_handle<Promise> handle) noexcept {
-      return inner_.await_suspend(handle);
-    }
-    T await_resume() noexcept { return from_.waits_ ? inner_.await_resume() : *std::move(from_.value_); }
-
-   private:
-    Quick& from_;
-    typename Task<T>::Awaiter inner_;
-  };
-  Awaiter operator co_await() noexcept { return Awaiter{*this}; }
-
- private:
-  std::optional<T> value_;
-  Task<T> task_;
-  bool waits_ = false;
-};
 
 /// Where bytes of a value are: in the leaf (copied to a slice), or in a run of pages, or nowhere (zeros).
 struct Part {
@@ -51,8 +23,9 @@ struct Part {
 /// The run that covers the object's page, or that follows it; nullopt when there is none.
 [[nodiscard]] Step<std::optional<RunRecord>> find_run(Btree& tree, const Root& root, std::uint64_t object,
                                                       std::uint32_t index) noexcept;
-[[nodiscard]] Step<Part> find_part(Shard& shard, Btree& tree, const Root& root, std::string_view key,
-                                   std::uint64_t offset, std::uint64_t length) noexcept;
+/// `root`: of a state that is committed.
+[[nodiscard]] Step<Part> find_part(Core& core, const Root& root, std::string_view key, std::uint64_t offset,
+                                   std::uint64_t length) noexcept;
 
 /// The operations of KvRo on what a ViewRef keeps.
 class Reader {
@@ -75,6 +48,8 @@ class Reader {
 Quick<Result<KvInfo, KvError>> info(Core& core, View& view, std::string_view key);
 Quick<Result<SliceList, KvError>> get(Core& core, View& view, std::string_view key, std::uint64_t offset,
                                       std::uint64_t length);
+Quick<Result<std::size_t, KvError>> read_into(Core& core, View& view, std::string_view key, std::uint64_t offset,
+                                              MutableBytes in);
 Quick<Result<KvKind, KvError>> exists(Core& core, View& view, std::string_view key);
 Task<Result<KvPage, KvError>> list(Core& core, ViewRef view, std::string_view directory, std::string_view after,
                                    std::size_t maximum);

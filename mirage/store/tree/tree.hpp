@@ -19,12 +19,16 @@ class Tree {
       : device_(shard, block), store_(shard, device_, options) {}
   [[nodiscard]] Shard& shard() noexcept { return store_.shard(); }
   Task<Result<void, StartError>> start() { return store_.open(); }
+  [[nodiscard]] const tree::Counters& counters() const noexcept { return store_.counters(); }
   /// Formatting, checking, and what else needs no type of block.
   [[nodiscard]] tree::Store& store() noexcept { return store_; }
 
   auto info(std::string_view key) { return tree::info(store_.core(), store_.view(), key); }
   auto get(std::string_view key, std::uint64_t offset, std::uint64_t length) {
     return tree::get(store_.core(), store_.view(), key, offset, length);
+  }
+  auto read_into(std::string_view key, std::uint64_t offset, MutableBytes in) {
+    return tree::read_into(store_.core(), store_.view(), key, offset, in);
   }
   auto exists(std::string_view key) { return tree::exists(store_.core(), store_.view(), key); }
   auto list(std::string_view directory, std::string_view after, std::size_t maximum) {

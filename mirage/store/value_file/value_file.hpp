@@ -12,6 +12,7 @@
 #include <array>
 #include <cstring>
 
+#include <mirage/async/quick.hpp>
 #include <mirage/base/counters.hpp>
 #include <mirage/module/file.hpp>
 #include <mirage/store/turn.hpp>
@@ -48,7 +49,7 @@ class ValueFiles {
       return {.unit = 1, .durability = Durability::flush, .batch_limit = batch_limit, .ordered = true};
     }
     [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
-    Task<Result<std::size_t, FileError>> read_at(std::uint64_t offset, MutableBytes in);
+    Quick<Result<std::size_t, FileError>> read_at(std::uint64_t offset, MutableBytes in);
     Task<Outcome> write_at(std::uint64_t offset, Bytes out);
     Task<Outcome> truncate(std::uint64_t size);
     Task<Outcome> sync();
@@ -58,7 +59,13 @@ class ValueFiles {
     friend class ValueFiles;
     static constexpr std::size_t page_size = value_file::page_size;
     [[nodiscard]] std::string_view key() const noexcept { return key_.view(); }
+    /// The same with all waiting that there may be.
+    Task<Result<std::size_t, FileError>> read_slowly(std::uint64_t offset, MutableBytes in);
     Task<Outcome> read_stored(std::uint64_t offset, MutableBytes in);
+    /// The store's answer about a range; `done`: bytes of it that are there.
+    Task<Outcome> read_some(std::uint64_t offset, MutableBytes in, std::size_t& done);
+    Task<Result<std::size_t, FileError>> finish_page(Turn turn, Quick<Result<std::size_t, KvError>> page,
+                                                     std::uint64_t offset, MutableBytes in);
     Task<Outcome> write_page(std::uint64_t index, std::size_t inside, Bytes out);
     void collect(value_file::Changes& list) const noexcept;
     void collect(value_file::Changes& list, std::span<const FileChange> changes, std::uint64_t size) const noexcept;
@@ -196,6 +203,27 @@ void ValueFiles<K>::Part::collect(value_file::Changes& list, std::span<const Fil
   if (size < end) list.resize(key(), size);
 }
 
+template <KvBatch K>
+Task<Result<void, FileError>> ValueFiles<K>::Part::read_some(std::uint64_t offset, MutableBytes in, std::size_t& done) {
+  ++files_.counters_.reads;
+  if constexpr (KvReadInto<K>) {
+    const auto got = co_await files_.store_.read_into(key(), offset, in);
+    if (!got) co_return Failure{files_.failed(got.error())};
+    if (*got == 0 || *got > in.size()) co_return Failure{FileError::corrupt};
+    done += *got;
+  } else {
+    const auto got = co_await files_.store_.get(key(), offset, in.size());
+    if (!got) co_return Failure{files_.failed(got.error())};
+    if (got->byte_count() == 0 || got->byte_count() > in.size()) co_return Failure{FileError::corrupt};
+    for (const Slice& slice : *got) {
+      std::ranges::copy(slice.bytes(), in.begin());
+      in = in.subspan(slice.size());
+      done += slice.size();
+    }
+  }
+  co_return Outcome{};
+}
+
 /// From the store; zeros for what was cut off or never there.
 template <KvBatch K>
 Task<Result<void, FileError>> ValueFiles<K>::Part::read_stored(std::uint64_t offset, MutableBytes in) {
@@ -203,20 +231,47 @@ Task<Result<void, FileError>> ValueFiles<K>::Part::read_stored(std::uint64_t off
       offset < kept_ ? static_cast<std::size_t>(std::min<std::uint64_t>(in.size(), kept_ - offset)) : 0;
   std::ranges::fill(in.subspan(there), std::byte{});
   for (std::size_t done = 0; done < there;) {
-    ++files_.counters_.reads;
-    const auto got = co_await files_.store_.get(key(), offset + done, there - done);
-    if (!got) co_return Failure{files_.failed(got.error())};
-    if (got->byte_count() == 0 || got->byte_count() > there - done) co_return Failure{FileError::corrupt};
-    for (const Slice& slice : *got) {
-      std::ranges::copy(slice.bytes(), in.subspan(done).begin());
-      done += slice.size();
-    }
+    MIRAGE_CO_CHECK(co_await read_some(offset + done, in.subspan(done, there - done), done));
   }
   co_return Outcome{};
 }
 
+/// What databases do most, a page that is in the store or waits to be, is answered without a frame if the store can.
 template <KvBatch K>
-Task<Result<std::size_t, FileError>> ValueFiles<K>::Part::read_at(std::uint64_t offset, MutableBytes in) {
+Quick<Result<std::size_t, FileError>> ValueFiles<K>::Part::read_at(std::uint64_t offset, MutableBytes in) {
+  using Read = Result<std::size_t, FileError>;
+  const bool is_page =
+      offset % page_size == 0 && in.size() == page_size && offset < size_ && size_ - offset >= page_size;
+  if (!is_page || !files_.turns_.is_free()) return read_slowly(offset, in);
+  if (const Bytes page = files_.pending_.find(index_, offset / page_size); !page.empty()) {
+    std::memcpy(in.data(), page.data(), page_size);
+    return Read{page_size};
+  }
+  if constexpr (KvReadInto<K>) {
+    if (offset + page_size <= kept_) {
+      ++files_.counters_.reads;
+      Quick<Result<std::size_t, KvError>> page = files_.store_.read_into(key(), offset, in);
+      if (!page.is_ready()) return finish_page(files_.turns_.take_free(), std::move(page), offset, in);
+      const auto read = page.take();
+      if (!read) return Read{Failure{files_.failed(read.error())}};
+      if (*read == page_size) return Read{page_size};
+    }
+  }
+  return read_slowly(offset, in);
+}
+
+template <KvBatch K>
+Task<Result<std::size_t, FileError>> ValueFiles<K>::Part::finish_page(Turn /*turn*/,
+                                                                      Quick<Result<std::size_t, KvError>> page,
+                                                                      std::uint64_t offset, MutableBytes in) {
+  const auto read = co_await page;
+  if (!read) co_return Failure{files_.failed(read.error())};
+  MIRAGE_CO_CHECK(co_await read_stored(offset + *read, in.subspan(*read)));
+  co_return page_size;
+}
+
+template <KvBatch K>
+Task<Result<std::size_t, FileError>> ValueFiles<K>::Part::read_slowly(std::uint64_t offset, MutableBytes in) {
   MIRAGE_CO_TRY([[maybe_unused]] const Turn turn, co_await files_.turn());
   if (offset >= size_) co_return std::size_t{0};
   const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(in.size(), size_ - offset));

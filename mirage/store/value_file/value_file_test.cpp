@@ -34,6 +34,14 @@ struct World {
     REQUIRE(value.has_value());
     return *std::move(value);
   }
+  template <class T>
+  T operator()(Quick<T> quick) {
+    return (*this)(finish(shard, std::move(quick)));
+  }
+  template <class T>
+  static Task<T> finish(Shard&, Quick<T> quick) {
+    co_return co_await quick;
+  }
 };
 
 /// A tree store with two files.
