@@ -64,4 +64,12 @@ void Log::write(LogLevel level, std::string_view source, std::string_view text) 
   sink_->write_line(line);
 }
 
+void Log::print(LogLevel level, std::string_view source, std::string_view format,
+                std::span<const detail::FormatArgument> arguments) noexcept {
+  if (!enabled(level, source)) return;
+  Text<maximum_line> text;
+  detail::format_erased(text.writer(), format, arguments);
+  write(level, source, text);
+}
+
 }  // namespace mirage

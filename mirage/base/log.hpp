@@ -41,6 +41,9 @@ class Log {
 
   /// Writes "LEVEL [source] text"; lines longer than maximum_line are cut.
   void write(LogLevel level, std::string_view source, std::string_view text) noexcept;
+  /// The same for a format and its arguments, unless the source is not heard at this level: what Logger calls.
+  void print(LogLevel level, std::string_view source, std::string_view format,
+             std::span<const detail::FormatArgument> arguments) noexcept;
 
  private:
   struct Rule {
@@ -81,9 +84,8 @@ class Logger {
  private:
   template <class... A>
   void emit(LogLevel level, FormatString<std::type_identity_t<A>...> format, const A&... arguments) const noexcept {
-    if (!log_->enabled(level, source_)) return;
-    const Text<Log::maximum_line> text{format, arguments...};
-    log_->write(level, source_, text);
+    const std::array<detail::FormatArgument, sizeof...(A)> erased{detail::format_argument(arguments)...};
+    log_->print(level, source_, format.text(), erased);
   }
   Log* log_;
   std::string_view source_;
