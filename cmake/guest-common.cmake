@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: ISC
 # Toolchain of guest images; included by guest-<arch>.cmake, which sets MIRAGE_ARCH. Why each flag: doc/toolchain.md.
 #   MIRAGE_SYSROOT     the sysroot; when empty, tool/sysroot/build.sh is asked for it (and builds it on first use)
+#   MIRAGE_SMALL       ON: --optimize=size
 #   MIRAGE_EXCEPTIONS  ON: the whole image has C++ exceptions and RTTI
 # Writes <build>/guest/{compile,link,libraries}.rsp, the same flags for use outside CMake:
 #   clang++-19 @compile.rsp -c main.cpp; clang++-19 @link.rsp -Wl,-T,SCRIPT main.o MIRAGE_LIBRARIES @libraries.rsp -o IMAGE
 set(CMAKE_SYSTEM_NAME Generic)
 set(CMAKE_SYSTEM_PROCESSOR ${MIRAGE_ARCH})
 set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
-list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES MIRAGE_SYSROOT MIRAGE_EXCEPTIONS)
+list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES MIRAGE_SYSROOT MIRAGE_EXCEPTIONS MIRAGE_SMALL)
 
 get_filename_component(mirage_root ${CMAKE_CURRENT_LIST_DIR} DIRECTORY)
 if(NOT MIRAGE_SYSROOT)
@@ -40,7 +41,14 @@ set(CMAKE_FIND_ROOT_PATH_MODE_LIBRARY ONLY)
 set(CMAKE_FIND_ROOT_PATH_MODE_INCLUDE ONLY)
 set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
 
-set(machine_flags -Os -fno-pic -fno-pie -ffunction-sections -fdata-sections)
+# For size, the linker sees all of the image at once: what runs of instructions have in common becomes a function.
+set(optimize_flags -Os)
+set(optimize_link_flags "")
+if(MIRAGE_SMALL)
+  set(optimize_flags -Oz -flto)
+  set(optimize_link_flags -Oz -flto -Wl,-mllvm,-enable-machine-outliner=always)
+endif()
+set(machine_flags ${optimize_flags} -fno-pic -fno-pie -ffunction-sections -fdata-sections)
 if(MIRAGE_ARCH STREQUAL x86_64)
   # An interrupt in ring 0 writes below the stack pointer; the canary is a plain global, valid before libc starts.
   list(APPEND machine_flags -mno-red-zone -mstack-protector-guard=global)
@@ -66,7 +74,7 @@ else()
 endif()
 
 # A target adds its linker script (-Wl,-T,...). Without separate-code, segments could share pages of memory.
-set(link_flags -nostdlib -static -fuse-ld=lld -Wl,--gc-sections,--icf=all,-O2,--build-id=none
+set(link_flags ${optimize_link_flags} -nostdlib -static -fuse-ld=lld -Wl,--gc-sections,--icf=all,-O2,--build-id=none
   -Wl,--image-base=0x100000,-z,max-page-size=4096,-z,separate-code,-z,noexecstack,-z,norelro
   -L${MIRAGE_SYSROOT}/usr/lib/${libcxx_variant})
 if(MIRAGE_EXCEPTIONS)

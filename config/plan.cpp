@@ -18,7 +18,14 @@ namespace {
 std::vector<Key> standard_keys(const Graph& graph) {
   return {{"name", "string", graph.name, "name of this unikernel, in logs and to the network", false, "mirage"},
           {"logs", "string", "info", "what to log: LEVEL or SOURCE:LEVEL, separated by commas", false, "mirage"},
-          {"delay", "duration", "0s", "wait before starting", false, "mirage"}};
+          {"delay", "duration", "0s", "wait before starting", false, "mirage"},
+          {"optimize",
+           "string",
+           "speed",
+           "what counts more: speed, or a smaller image, which takes longer to link",
+           true,
+           "mirage",
+           {"speed", "size"}}};
 }
 
 Key with_group(Key key, const std::string& group) {
@@ -61,6 +68,11 @@ class Planner {
     for (const auto& key : graph_.keys) add_key(key);
     for (const std::size_t job : graph_.jobs) (void)visit(job);
     for (const auto& key : standard_keys(graph_)) add_key(key);
+    plan_.small = fixed("optimize") == "size";
+    if (plan_.small && !target_.guest) {
+      throw UsageError("", std::format("--optimize=size is for images: target {} makes a program", target_.name),
+                       "Leave it out, or choose another target.");
+    }
     check_devices();
     check_interfaces();
     return std::move(plan_);
@@ -171,6 +183,7 @@ class Planner {
     std::map<std::string, std::string> names;
     for (const auto& [name, value] : vertex.parameters) {
       names[name] = expression(value);
+      instance.type = replaced(instance.type, std::format("{{{}}}", name), names[name]);
       if (name != "name" && name != "directory") continue;
       instance.title += std::format(" '{}'", value.text);
       if (name == "name" && !module.device.empty()) instance.device_name = value.text;

@@ -51,6 +51,7 @@ struct Plan {
   std::string name;
   const Target* target = nullptr;
   bool exceptions = false;
+  bool small = false;  ///< --optimize=size
   unsigned memory = 32;
   std::vector<Instance> instances;
   std::vector<PlannedKey> keys;

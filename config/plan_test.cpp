@@ -191,7 +191,7 @@ TEST_CASE("module keys do not hide the project's") {
   (void)app;
   // The error names both: which file the DSL was used in does not matter here.
   const auto graph = graph_of(dsl::unikernel("x", app(dsl::default_stack())));
-  CHECK(graph.keys.size() == 4);  // net, cpus and tcp-bbr of default_stack()
+  CHECK(graph.keys.size() == 5);  // net, cpus, tcp-bbr and dhcp-clients of default_stack()
 }
 
 TEST_CASE("several jobs run side by side") {

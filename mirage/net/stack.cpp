@@ -28,10 +28,10 @@ static_assert(mirage::Stack<BasicStack<2>> && Startable<BasicStack<2>> && Learns
 
 }  // namespace
 
-template <std::size_t count>
+template <std::size_t count, DhcpClients dhcp_clients>
 template <std::size_t... number, class... Given>
-BasicStack<count>::BasicStack(std::index_sequence<number...>, Shard& shard, const Shared& shared,
-                              const Given&... given) noexcept
+BasicStack<count, dhcp_clients>::BasicStack(std::index_sequence<number...>, Shard& shard, const Shared& shared,
+                                            const Given&... given) noexcept
     : shard_(shard),
       log_(shard.logger("net")),
       congestion_(shared.tcp.congestion),
@@ -57,27 +57,27 @@ BasicStack<count>::BasicStack(std::index_sequence<number...>, Shard& shard, cons
   }
 }
 
-template <std::size_t count>
-BasicStack<count>::BasicStack(Shard& shard, NetPort port, const StackOptions& options) noexcept
+template <std::size_t count, DhcpClients dhcp_clients>
+BasicStack<count, dhcp_clients>::BasicStack(Shard& shard, NetPort port, const StackOptions& options) noexcept
   requires(count == 1)
     : BasicStack(std::index_sequence<0>{}, shard, {options.hostname, options.ip, options.tcp}, Bare{port, options}) {}
 
-template <std::size_t count>
-BasicStack<count>::BasicStack(Shard& shard, Interface& first, Interface& second,
-                              const MultihomedOptions& options) noexcept
+template <std::size_t count, DhcpClients dhcp_clients>
+BasicStack<count, dhcp_clients>::BasicStack(Shard& shard, Interface& first, Interface& second,
+                                            const MultihomedOptions& options) noexcept
   requires(count == 2)
     : BasicStack(std::make_index_sequence<2>{}, shard, {options.hostname, options.ip, options.tcp}, first, second) {}
 
-template <std::size_t count>
-BasicStack<count>::BasicStack(Shard& shard, Interface& first, Interface& second, Interface& third,
-                              const MultihomedOptions& options) noexcept
+template <std::size_t count, DhcpClients dhcp_clients>
+BasicStack<count, dhcp_clients>::BasicStack(Shard& shard, Interface& first, Interface& second, Interface& third,
+                                            const MultihomedOptions& options) noexcept
   requires(count == 3)
     : BasicStack(std::make_index_sequence<3>{}, shard, {options.hostname, options.ip, options.tcp}, first, second,
                  third) {}
 
-template <std::size_t count>
-BasicStack<count>::BasicStack(Shard& shard, Interface& first, Interface& second, Interface& third, Interface& fourth,
-                              const MultihomedOptions& options) noexcept
+template <std::size_t count, DhcpClients dhcp_clients>
+BasicStack<count, dhcp_clients>::BasicStack(Shard& shard, Interface& first, Interface& second, Interface& third,
+                                            Interface& fourth, const MultihomedOptions& options) noexcept
   requires(count == 4)
     : BasicStack(std::make_index_sequence<4>{}, shard, {options.hostname, options.ip, options.tcp}, first, second,
                  third, fourth) {}
@@ -85,8 +85,8 @@ BasicStack<count>::BasicStack(Shard& shard, Interface& first, Interface& second,
 // --- the receive path ---
 
 /// Every packet's way up, whole.
-template <std::size_t count>
-void BasicStack<count>::receive(ReceivedFrame&& frame, std::size_t interface) noexcept {
+template <std::size_t count, DhcpClients dhcp_clients>
+void BasicStack<count, dhcp_clients>::receive(ReceivedFrame&& frame, std::size_t interface) noexcept {
   auto packet = parts_[at(interface)].link.input(std::move(frame));
   if (!packet || (count == 1 && hook_ != nullptr && hook_->take(*packet))) return;
   auto datagram = ip_.input(std::move(*packet), static_cast<std::uint16_t>(at(interface)));
@@ -110,8 +110,8 @@ void BasicStack<count>::receive(ReceivedFrame&& frame, std::size_t interface) no
   }
 }
 
-template <std::size_t count>
-void BasicStack<count>::dispatch(const ip::QuotedError& quoted) noexcept {
+template <std::size_t count, DhcpClients dhcp_clients>
+void BasicStack<count, dhcp_clients>::dispatch(const ip::QuotedError& quoted) noexcept {
   const TransportError& error = quoted.error;
   const bool tcp = quoted.protocol == ip_protocol::tcp;
   const bool believed = tcp ? tcp_.on_error(error) : quoted.protocol == ip_protocol::udp && udp_.on_error(error);
@@ -120,15 +120,15 @@ void BasicStack<count>::dispatch(const ip::QuotedError& quoted) noexcept {
   (void)ip_.path_mtu().note(error.remote, error.interface, error.mtu, shard_.now());
 }
 
-template <std::size_t count>
-bool BasicStack<count>::poll() noexcept {
+template <std::size_t count, DhcpClients dhcp_clients>
+bool BasicStack<count, dhcp_clients>::poll() noexcept {
   bool any = false;
   for (std::size_t i = 0; i < count; ++i) any |= poll(i);
   return any;
 }
 
-template <std::size_t count>
-bool BasicStack<count>::poll(std::size_t interface) noexcept {
+template <std::size_t count, DhcpClients dhcp_clients>
+bool BasicStack<count, dhcp_clients>::poll(std::size_t interface) noexcept {
   bool any = false;
   for (std::size_t round = 0; round < bursts_per_turn; ++round) {
     const std::size_t arrived = parts_[at(interface)].port.queue(0).poll(burst_);
@@ -143,8 +143,8 @@ bool BasicStack<count>::poll(std::size_t interface) noexcept {
   return any;
 }
 
-template <std::size_t count>
-void BasicStack<count>::flush() noexcept {
+template <std::size_t count, DhcpClients dhcp_clients>
+void BasicStack<count, dhcp_clients>::flush() noexcept {
   for (std::size_t i = 0; i < count; ++i) {
     heed_conflict(i);
     follow_lease(i);
@@ -157,8 +157,8 @@ void BasicStack<count>::flush() noexcept {
   if (!gone && !transmit_again_.armed()) transmit_again_.arm(shard_.timers(), shard_.now() + transmit_retry);
 }
 
-template <std::size_t count>
-void BasicStack<count>::visit_counters(CounterVisitor& visitor) const noexcept {
+template <std::size_t count, DhcpClients dhcp_clients>
+void BasicStack<count, dhcp_clients>::visit_counters(CounterVisitor& visitor) const noexcept {
   for (const Part& part : parts_) visitor.counters("ethernet", counters_of(part.link.counters()));
   visitor.counters("ip", counters_of(ip_.counters()));
   visitor.counters("icmp", counters_of(icmp_.counters()));
@@ -176,8 +176,8 @@ void BasicStack<count>::visit_counters(CounterVisitor& visitor) const noexcept {
 
 // --- start and address ---
 
-template <std::size_t count>
-auto& BasicStack<count>::udp_of([[maybe_unused]] std::size_t interface) noexcept {
+template <std::size_t count, DhcpClients dhcp_clients>
+auto& BasicStack<count, dhcp_clients>::udp_of([[maybe_unused]] std::size_t interface) noexcept {
   if constexpr (count > 1) {
     return several_.udps[interface];
   } else {
@@ -185,9 +185,12 @@ auto& BasicStack<count>::udp_of([[maybe_unused]] std::size_t interface) noexcept
   }
 }
 
-template <std::size_t count>
-Result<void, StartError> BasicStack<count>::check(std::size_t interface) const noexcept {
+template <std::size_t count, DhcpClients dhcp_clients>
+Result<void, StartError> BasicStack<count, dhcp_clients>::check(std::size_t interface) const noexcept {
   const InterfaceOptions& options = parts_[at(interface)].options;
+  if (dhcp_clients == DhcpClients::none && options.dhcp) {
+    return Failure{StartError("net: no DHCP client in this image: configure without --dhcp-clients=none")};
+  }
   if (options.ipv4_enabled && !options.dhcp && !is_usable(options.ipv4)) {
     if constexpr (count == 1) {
       return Failure{StartError("net: {} is no address for a host, such as 10.0.0.2/24", options.ipv4)};
@@ -201,8 +204,8 @@ Result<void, StartError> BasicStack<count>::check(std::size_t interface) const n
   return Failure{StartError("net: {} is no address for a host, such as 2001:db8::2/64", options.ipv6.address)};
 }
 
-template <std::size_t count>
-Result<void, StartError> BasicStack<count>::check() const noexcept {
+template <std::size_t count, DhcpClients dhcp_clients>
+Result<void, StartError> BasicStack<count, dhcp_clients>::check() const noexcept {
   for (std::size_t i = 0; i < count; ++i) {
     MIRAGE_CHECK(check(i));
     for (std::size_t j = 0; j < i; ++j) {
@@ -223,8 +226,8 @@ Result<void, StartError> BasicStack<count>::check() const noexcept {
       StartError("net: TCP's congestion control is cubic, newreno or none; or bbr, with configure --tcp-bbr")};
 }
 
-template <std::size_t count>
-Result<void, StartError> BasicStack<count>::prepare() noexcept {
+template <std::size_t count, DhcpClients dhcp_clients>
+Result<void, StartError> BasicStack<count, dhcp_clients>::prepare() noexcept {
   if (!shard_.seed_random()) return Failure{StartError("net: no entropy source on this machine, which TCP needs")};
   for (Part& part : parts_) {
     if (!part.link.start()) return Failure{StartError{StartError::no_memory}};
@@ -237,8 +240,8 @@ Result<void, StartError> BasicStack<count>::prepare() noexcept {
   return {};
 }
 
-template <std::size_t count>
-Task<Result<void, StartError>> BasicStack<count>::start() {
+template <std::size_t count, DhcpClients dhcp_clients>
+Task<Result<void, StartError>> BasicStack<count, dhcp_clients>::start() {
   MIRAGE_CO_CHECK(check());
   MIRAGE_CO_CHECK(prepare());
   for (std::size_t i = 0; i < count; ++i) {
@@ -263,8 +266,8 @@ Task<Result<void, StartError>> BasicStack<count>::start() {
   co_return Result<void, StartError>{};
 }
 
-template <std::size_t count>
-bool BasicStack<count>::waits_for_lease() const noexcept {
+template <std::size_t count, DhcpClients dhcp_clients>
+bool BasicStack<count, dhcp_clients>::waits_for_lease() const noexcept {
   for (std::uint16_t i = 0; i < interfaces; ++i) {
     const InterfaceOptions& options = parts_[i].options;
     if (options.ipv4_enabled && options.dhcp && ip_.prefix(i).address.is_unspecified()) return true;
@@ -272,8 +275,8 @@ bool BasicStack<count>::waits_for_lease() const noexcept {
   return false;
 }
 
-template <std::size_t count>
-Task<Result<void, StartError>> BasicStack<count>::wait_for_leases() {
+template <std::size_t count, DhcpClients dhcp_clients>
+Task<Result<void, StartError>> BasicStack<count, dhcp_clients>::wait_for_leases() {
   while (waits_for_lease()) {
     if (co_await configured_.wait() == WaitStatus::cancelled) co_return Failure{StartError("net: cancelled")};
   }
@@ -282,8 +285,8 @@ Task<Result<void, StartError>> BasicStack<count>::wait_for_leases() {
 
 // --- names of interfaces ---
 
-template <std::size_t count>
-std::optional<std::uint16_t> BasicStack<count>::interface_named(std::string_view name) const noexcept
+template <std::size_t count, DhcpClients dhcp_clients>
+std::optional<std::uint16_t> BasicStack<count, dhcp_clients>::interface_named(std::string_view name) const noexcept
   requires(count > 1)
 {
   for (std::uint16_t i = 0; i < interfaces; ++i) {
@@ -292,8 +295,8 @@ std::optional<std::uint16_t> BasicStack<count>::interface_named(std::string_view
   return std::nullopt;
 }
 
-template <std::size_t count>
-std::optional<Endpoint> BasicStack<count>::endpoint(std::string_view address, Port port) const noexcept
+template <std::size_t count, DhcpClients dhcp_clients>
+std::optional<Endpoint> BasicStack<count, dhcp_clients>::endpoint(std::string_view address, Port port) const noexcept
   requires(count > 1)
 {
   const std::size_t sign = address.find('%');
@@ -306,6 +309,8 @@ std::optional<Endpoint> BasicStack<count>::endpoint(std::string_view address, Po
 }
 
 template class BasicStack<1>;
+template class BasicStack<1, DhcpClients::ipv4>;
+template class BasicStack<1, DhcpClients::none>;
 template class BasicStack<2>;
 template class BasicStack<3>;
 template class BasicStack<4>;

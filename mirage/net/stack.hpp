@@ -17,7 +17,9 @@
 #include <mirage/module/net.hpp>
 #include <mirage/module/stack.hpp>
 #include <mirage/module/start.hpp>
+#include <mirage/net/dhcp/absent.hpp>
 #include <mirage/net/dhcp/client.hpp>
+#include <mirage/net/dhcp6/absent.hpp>
 #include <mirage/net/dhcp6/client.hpp>
 #include <mirage/net/interface.hpp>
 #include <mirage/net/interface_ports.hpp>
@@ -43,6 +45,9 @@ struct MultihomedOptions {
   tcp::TcpOptions tcp{};
 };
 
+/// The DHCP clients that a stack links; together they are a tenth of a web server.
+enum class DhcpClients : std::uint8_t { both, ipv4, none };
+
 /// Sees every packet of a stack before it does: how a router gets what is for others.
 class PacketHook {
  public:
@@ -56,7 +61,7 @@ class PacketHook {
 /// A strong host (RFC 1122 3.3.4.2): what is sent from an address leaves by the address's interface, what arrives for
 /// an address of another interface is refused. Nothing is forwarded from one interface to another. Interfaces have the
 /// numbers in which they were given, from 0 on.
-template <std::size_t count>
+template <std::size_t count, DhcpClients dhcp_clients = DhcpClients::both>
 class BasicStack final : public Poller {
  public:
   using Link = ethernet::Ethernet;
@@ -65,7 +70,8 @@ class BasicStack final : public Poller {
   using Icmpv6 = ip::Icmpv6;
   using Udp = udp::Udp;
   using Tcp = tcp::Tcp;
-  using Dhcp = dhcp::Client;
+  using Dhcp = std::conditional_t<dhcp_clients != DhcpClients::none, dhcp::Client, dhcp::Absent>;
+  using Dhcp6 = std::conditional_t<dhcp_clients == DhcpClients::both, dhcp6::Client, dhcp6::Absent>;
   static_assert(count >= 1 && count <= ip::maximum_interfaces);
 
   /// `port` refers to a device (or to device/offload over one) that outlives the stack.
@@ -130,9 +136,7 @@ class BasicStack final : public Poller {
   [[nodiscard]] const ip::NeighbourDiscovery& discovery() const noexcept { return discovery_; }
   [[nodiscard]] const Link& link(std::uint16_t interface = 0) const noexcept { return parts_[at(interface)].link; }
   [[nodiscard]] const Dhcp& dhcp(std::uint16_t interface = 0) const noexcept { return clients_[at(interface)].dhcp; }
-  [[nodiscard]] const dhcp6::Client& dhcp6(std::uint16_t interface = 0) const noexcept {
-    return clients_[at(interface)].dhcp6;
-  }
+  [[nodiscard]] const Dhcp6& dhcp6(std::uint16_t interface = 0) const noexcept { return clients_[at(interface)].dhcp6; }
 
   // Poller
   bool poll() noexcept override;
@@ -168,7 +172,7 @@ class BasicStack final : public Poller {
     Clients(Shard& shard, U&& udp, std::string_view hostname) noexcept
         : dhcp(shard, udp, hostname), dhcp6(shard, udp) {}
     Dhcp dhcp;
-    dhcp6::Client dhcp6;
+    Dhcp6 dhcp6;
     NameService names;
   };
   struct Nothing {};
@@ -236,6 +240,8 @@ class BasicStack final : public Poller {
 using Stack = BasicStack<1>;
 
 extern template class BasicStack<1>;
+extern template class BasicStack<1, DhcpClients::ipv4>;
+extern template class BasicStack<1, DhcpClients::none>;
 extern template class BasicStack<2>;
 extern template class BasicStack<3>;
 extern template class BasicStack<4>;

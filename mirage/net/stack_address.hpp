@@ -36,8 +36,8 @@ inline std::optional<ip::Route> parse_route(std::string_view text) noexcept {
 }  // namespace route_list
 
 /// For messages: the interface where there are several.
-template <std::size_t count>
-auto BasicStack<count>::title(std::size_t interface) const noexcept {
+template <std::size_t count, DhcpClients dhcp_clients>
+auto BasicStack<count, dhcp_clients>::title(std::size_t interface) const noexcept {
   if constexpr (count > 1) {
     return several_.settings[interface]->name;
   } else {
@@ -45,8 +45,8 @@ auto BasicStack<count>::title(std::size_t interface) const noexcept {
   }
 }
 
-template <std::size_t count>
-Result<void, StartError> BasicStack<count>::start_ipv4(std::size_t interface) noexcept {
+template <std::size_t count, DhcpClients dhcp_clients>
+Result<void, StartError> BasicStack<count, dhcp_clients>::start_ipv4(std::size_t interface) noexcept {
   const InterfaceOptions& options = parts_[at(interface)].options;
   if (!options.dhcp) {
     const bool own_gateway = options.gateway == options.ipv4.address;
@@ -59,8 +59,8 @@ Result<void, StartError> BasicStack<count>::start_ipv4(std::size_t interface) no
   return Failure{StartError("net: the DHCP client's port is taken")};
 }
 
-template <std::size_t count>
-void BasicStack<count>::start_ipv6(std::size_t interface) noexcept {
+template <std::size_t count, DhcpClients dhcp_clients>
+void BasicStack<count, dhcp_clients>::start_ipv6(std::size_t interface) noexcept {
   const auto number = static_cast<std::uint16_t>(at(interface));
   const Ipv6Options& options = parts_[at(interface)].options.ipv6;
   const NetCapabilities& device = parts_[at(interface)].port.capabilities();
@@ -75,8 +75,8 @@ void BasicStack<count>::start_ipv6(std::size_t interface) noexcept {
 }
 
 /// Of several interfaces: what its settings name.
-template <std::size_t count>
-Result<void, StartError> BasicStack<count>::add_routes(std::size_t interface) noexcept {
+template <std::size_t count, DhcpClients dhcp_clients>
+Result<void, StartError> BasicStack<count, dhcp_clients>::add_routes(std::size_t interface) noexcept {
   if constexpr (count > 1) {
     std::string_view rest = several_.settings[interface]->routes;
     while (!rest.empty()) {
@@ -95,8 +95,8 @@ Result<void, StartError> BasicStack<count>::add_routes(std::size_t interface) no
   return {};
 }
 
-template <std::size_t count>
-void BasicStack<count>::report_ipv6() noexcept {
+template <std::size_t count, DhcpClients dhcp_clients>
+void BasicStack<count, dhcp_clients>::report_ipv6() noexcept {
   if (const IpAddress taken = discovery_.take_duplicate(); !taken.is_unspecified()) {
     log_.warning("another station uses {}", taken);
     for (Clients& each : clients_) {
@@ -116,11 +116,11 @@ void BasicStack<count>::report_ipv6() noexcept {
 }
 
 /// RFC 4862 5.5.2, RFC 4861 4.2: routers say whether DHCPv6 has addresses, or other things only.
-template <std::size_t count>
-void BasicStack<count>::follow_routers(std::size_t interface) noexcept {
+template <std::size_t count, DhcpClients dhcp_clients>
+void BasicStack<count, dhcp_clients>::follow_routers(std::size_t interface) noexcept {
   const auto number = static_cast<std::uint16_t>(at(interface));
   const ip::Autoconfiguration& advertised = discovery_.autoconfiguration();
-  dhcp6::Client& client = clients_[at(interface)].dhcp6;
+  Dhcp6& client = clients_[at(interface)].dhcp6;
   if (client.started() || !(advertised.managed(number) || advertised.other(number))) return;
   const IpAddress own = discovery_.link_local(number);
   if (own.is_unspecified()) return;
@@ -129,10 +129,10 @@ void BasicStack<count>::follow_routers(std::size_t interface) noexcept {
   log_.warning("no DHCPv6: its port is taken");
 }
 
-template <std::size_t count>
-void BasicStack<count>::follow_lease6(std::size_t interface) noexcept {
+template <std::size_t count, DhcpClients dhcp_clients>
+void BasicStack<count, dhcp_clients>::follow_lease6(std::size_t interface) noexcept {
   const auto number = static_cast<std::uint16_t>(at(interface));
-  dhcp6::Client& client = clients_[at(interface)].dhcp6;
+  Dhcp6& client = clients_[at(interface)].dhcp6;
   const dhcp6::Lease& lease = client.lease();
   switch (client.take_change()) {
     case dhcp6::Actions::Change::none:
@@ -153,8 +153,8 @@ void BasicStack<count>::follow_lease6(std::size_t interface) noexcept {
   learn_names();
 }
 
-template <std::size_t count>
-IpAddress BasicStack<count>::address() noexcept {
+template <std::size_t count, DhcpClients dhcp_clients>
+IpAddress BasicStack<count, dhcp_clients>::address() noexcept {
   const ip::Address* best = nullptr;
   for (const ip::Address& own : ip_.addresses()) {
     if (own.address().is_v4()) return own.address();
@@ -163,9 +163,9 @@ IpAddress BasicStack<count>::address() noexcept {
   return best == nullptr ? IpAddress{} : best->address();
 }
 
-template <std::size_t count>
-void BasicStack<count>::use(std::size_t interface, const Ipv4Prefix& prefix, Ipv4Address gateway, std::uint16_t mtu,
-                            ip::Route::Origin origin) noexcept {
+template <std::size_t count, DhcpClients dhcp_clients>
+void BasicStack<count, dhcp_clients>::use(std::size_t interface, const Ipv4Prefix& prefix, Ipv4Address gateway,
+                                          std::uint16_t mtu, ip::Route::Origin origin) noexcept {
   const auto number = static_cast<std::uint16_t>(at(interface));
   const bool changed = ip_.prefix(number) != prefix;
   ip_.configure(prefix, gateway, mtu, number, origin);
@@ -176,8 +176,8 @@ void BasicStack<count>::use(std::size_t interface, const Ipv4Prefix& prefix, Ipv
   configured_.notify_all();
 }
 
-template <std::size_t count>
-void BasicStack<count>::follow_lease(std::size_t interface) noexcept {
+template <std::size_t count, DhcpClients dhcp_clients>
+void BasicStack<count, dhcp_clients>::follow_lease(std::size_t interface) noexcept {
   Clients& client = clients_[at(interface)];
   const dhcp::Lease& lease = client.dhcp.lease();
   switch (client.dhcp.take_change()) {
@@ -199,8 +199,8 @@ void BasicStack<count>::follow_lease(std::size_t interface) noexcept {
 }
 
 /// RFC 3442. What does not fit into the table is left out.
-template <std::size_t count>
-void BasicStack<count>::add_leased_routes(std::size_t interface) noexcept {
+template <std::size_t count, DhcpClients dhcp_clients>
+void BasicStack<count, dhcp_clients>::add_leased_routes(std::size_t interface) noexcept {
   const auto& routes = clients_[at(interface)].dhcp.lease().routes;
   for (std::size_t i = 0; i < routes.count; ++i) {
     (void)ip_.routes().add({.prefix = routes.items[i].prefix,
@@ -211,8 +211,8 @@ void BasicStack<count>::add_leased_routes(std::size_t interface) noexcept {
 }
 
 /// What leases say comes first, those of the first interface before others; RFC 8106 5.3.1 leaves the order to us.
-template <std::size_t count>
-void BasicStack<count>::learn_names() noexcept {
+template <std::size_t count, DhcpClients dhcp_clients>
+void BasicStack<count, dhcp_clients>::learn_names() noexcept {
   name_service_ = clients_[0].names;
   for (std::size_t i = 1; i < count; ++i) {
     for (const IpAddress& server : clients_[i].names.servers()) name_service_.add_server(server);
@@ -233,9 +233,9 @@ void BasicStack<count>::learn_names() noexcept {
 
 /// True for an address of another interface: what its network is told to send there must not go where some other
 /// network's server says (strong host, RFC 1122 3.3.4.2).
-template <std::size_t count>
-bool BasicStack<count>::is_elsewhere([[maybe_unused]] const IpAddress& address,
-                                     [[maybe_unused]] std::size_t interface) const noexcept {
+template <std::size_t count, DhcpClients dhcp_clients>
+bool BasicStack<count, dhcp_clients>::is_elsewhere([[maybe_unused]] const IpAddress& address,
+                                                   [[maybe_unused]] std::size_t interface) const noexcept {
   if constexpr (count > 1) {
     const ip::Address* own = ip_.addresses().find(address);
     if (own == nullptr || own->interface == interface) return false;
@@ -246,10 +246,10 @@ bool BasicStack<count>::is_elsewhere([[maybe_unused]] const IpAddress& address,
   }
 }
 
-template <std::size_t count>
-void BasicStack<count>::heed_conflict(std::size_t interface) noexcept {
+template <std::size_t count, DhcpClients dhcp_clients>
+void BasicStack<count, dhcp_clients>::heed_conflict(std::size_t interface) noexcept {
   Part& part = parts_[at(interface)];
-  dhcp::Client& client = clients_[at(interface)].dhcp;
+  Dhcp& client = clients_[at(interface)].dhcp;
   if (!part.link.take_conflict()) return;
   log_.warning("another station uses {}", ip_.prefix(static_cast<std::uint16_t>(interface)).address);
   if (!part.options.dhcp || !client.declines()) return;
@@ -257,8 +257,8 @@ void BasicStack<count>::heed_conflict(std::size_t interface) noexcept {
   client.conflict();
 }
 
-template <std::size_t count>
-void BasicStack<count>::lose_address(std::size_t interface) noexcept {
+template <std::size_t count, DhcpClients dhcp_clients>
+void BasicStack<count, dhcp_clients>::lose_address(std::size_t interface) noexcept {
   clients_[at(interface)].names = {};
   learn_names();
   ip_.deconfigure(static_cast<std::uint16_t>(interface));

@@ -30,6 +30,16 @@ TEST_CASE("an unknown congestion control is refused at start") {
   CHECK(bed.start_error == "net: TCP's congestion control is cubic, newreno or none; or bbr, with configure --tcp-bbr");
 }
 
+TEST_CASE("a stack without DHCP clients refuses --dhcp, and works without") {
+  BasicTestbed<BasicStack<1, DhcpClients::none>> without{{InterfaceOptions{.dhcp = true}}};
+  without.start();
+  CHECK(without.start_error == "net: no DHCP client in this image: configure without --dhcp-clients=none");
+  BasicTestbed<BasicStack<1, DhcpClients::none>> bed;
+  bed.start();
+  CHECK(bed.start_error.empty());
+  CHECK(bed.stack.address() == IpAddress{own_ip});
+}
+
 TEST_CASE("a static address is announced at once, and asked for once") {
   Testbed bed;
   bed.start(true);

@@ -169,16 +169,17 @@ inline wire::ArpPacket parse_arp(const Sent& sent) {
 }
 
 /// The stack and all around it. `run(d)` lets virtual time pass.
-class Testbed {
+template <class Tested>
+class BasicTestbed {
  public:
-  explicit Testbed(const StackOptions& options = {}) : stack(shard, net, options) {}
-  ~Testbed() {
+  explicit BasicTestbed(const StackOptions& options = {}) : stack(shard, net, options) {}
+  ~BasicTestbed() {
     scope.cancel();
     turns(4);
   }
   /// Starts the stack; static configuration is done when this returns.
   void start(bool keep_announcement = false) {
-    auto body = [](Stack& s, std::string& error, bool& done) -> Task<void> {
+    auto body = [](Tested& s, std::string& error, bool& done) -> Task<void> {
       auto result = co_await s.start();
       if (!result) error = result.error().text();
       done = true;
@@ -222,11 +223,13 @@ class Testbed {
   TestEnvironment environment;
   Shard shard{environment};
   TestNet net{shard.buffers()};
-  Stack stack;
+  Tested stack;
   Scope scope{shard};
   std::string start_error;
   bool started = false;
 };
+
+using Testbed = BasicTestbed<Stack>;
 
 /// Collects what arrives on a port; answers with the same payload when `echo` is set.
 class Collector final : public DatagramHandler {

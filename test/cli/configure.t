@@ -44,6 +44,7 @@ Configuring checks the wiring and the keys; nothing is generated but the build f
   $ mirage query keys
   net=direct
   cpus=one
+  dhcp-clients=both
   tcp-bbr=false
   kv=crunch
   port=8080
@@ -65,6 +66,7 @@ Configuring checks the wiring and the keys; nothing is generated but the build f
   name=website
   logs=info
   delay=0s
+  optimize=speed
   $ mirage query devices
   net service
   $ mirage query image
@@ -85,6 +87,7 @@ What was configured is remembered.
   Jobs      Website                main.hpp  config.cpp:17 <- stack, crunch 'htdocs'
   Keys      --net                  direct (default)         stack on unix: our own (direct) or the host's (socket) [configure only]
             --cpus                 one (default)            CPUs that run the image: one, or as many as run --cpus says [configure only]
+            --dhcp-clients         both (default)           DHCP clients to link, by IP version [configure only]
             --tcp-bbr              false (default)          link BBR, for --tcp-congestion=bbr [configure only]
             --kv                   crunch (default)         store of the files: in the image (crunch), or on disk 'data' [configure only]
             --port                 8080                     TCP port to listen on
@@ -106,6 +109,7 @@ What was configured is remembered.
             --name                 website (default)        name of this unikernel, in logs and to the network
             --logs                 info (default)           what to log: LEVEL or SOURCE:LEVEL, separated by commas
             --delay                0s (default)             wait before starting
+            --optimize             speed (default)          what counts more: speed, or a smaller image, which takes longer to link [configure only]
   Libraries mirage_async
             mirage_base
             mirage_device_offload
@@ -131,6 +135,7 @@ The project's keys are part of the help.
   Keys of this project:
     --net=VALUE                stack on unix: our own (direct) or the host's (socket); direct or socket (default: direct) [configure only]
     --cpus=VALUE               CPUs that run the image: one, or as many as run --cpus says; one or many (default: one) [configure only]
+    --dhcp-clients=VALUE       DHCP clients to link, by IP version; both or ipv4 or none (default: both) [configure only]
     --tcp-bbr                  link BBR, for --tcp-congestion=bbr; true or false (default: false) [configure only]
     --kv=VALUE                 store of the files: in the image (crunch), or on disk 'data'; crunch or tar or fat or tree (default: crunch) [configure only]
     --port=VALUE               TCP port to listen on; a number from 0 to 65535 (default: 80)
@@ -155,6 +160,7 @@ The project's keys are part of the help.
     --name=VALUE               name of this unikernel, in logs and to the network; text (default: website)
     --logs=VALUE               what to log: LEVEL or SOURCE:LEVEL, separated by commas; text (default: info)
     --delay=VALUE              wait before starting; a duration such as 500ms, 10s or 2m (default: 0s)
+    --optimize=VALUE           what counts more: speed, or a smaller image, which takes longer to link; speed or size (default: speed) [configure only]
 
 Keys: unknown ones, bad values, missing values.
 
@@ -181,6 +187,14 @@ Keys: unknown ones, bad values, missing values.
   $ mirage configure --net=host
   mirage: bad value 'host' for key --net (config.cpp:15)
     -> Give direct or socket.
+  [2]
+  $ mirage configure --optimize=beauty
+  mirage: bad value 'beauty' for key --optimize (mirage)
+    -> Give speed or size.
+  [2]
+  $ mirage configure -t unix --optimize=size
+  mirage: --optimize=size is for images: target unix makes a program
+    -> Leave it out, or choose another target.
   [2]
   $ mirage configure -t vax
   mirage: unknown target 'vax'

@@ -40,7 +40,7 @@ RUNS = {
     "lookup": ("application/lookup", [], ["--names=localhost,192.0.2.1"], ["localhost is 127.0.0.1", "192.0.2.1 is 192.0.2.1"]),
     "custom-block": ("device/custom-block", [], [], ["a mirrored disk of 64 sectors"]),
 }
-# name -> folder, port of the guest, [(request line and headers, status, piece of the body)]
+# name -> folder, port of the guest, [(request line and headers, status, piece of the body)], options of `mirage configure`
 SERVERS = {
     "network": ("device/network", 8080, [("GET / HTTP/1.1\r\nHost: x", 200, b"Hello, World!\n")]),
     "website": ("application/website", 80, [
@@ -50,6 +50,10 @@ SERVERS = {
         ("GET /robots.txt HTTP/1.1\r\nHost: x\r\nRange: bytes=0-9\r\nConnection: close", 206, b"User-agent"),
         ("GET /../config.cpp HTTP/1.1\r\nHost: x\r\nConnection: close", 400, b""),
     ]),
+    # As small as it gets.
+    "small-website": ("application/website", 80, [
+        ("GET /style.css HTTP/1.1\r\nHost: x\r\nConnection: close", 200, b"main {"),
+    ], ["--optimize=size", "--dhcp-clients=ipv4"]),
 }
 
 
@@ -63,13 +67,13 @@ class Examples:
         done = subprocess.run([self.mirage, *words], cwd=folder, text=True, capture_output=True)
         check(done.returncode == 0, f"mirage {' '.join(words)}: status {done.returncode}\n{done.stdout}{done.stderr}")
 
-    def build(self, name, folder):
+    def build(self, name, folder, settings=()):
         project = self.work / name
         shutil.copytree(ROOT / "example" / folder, project)
-        self.tool(project, "configure", "-t", self.target)
+        self.tool(project, "configure", "-t", self.target, *settings)
         self.tool(project, "build")
         suffix = "" if self.target == "unix" else "." + self.target
-        image = project / "dist" / (name + suffix)
+        image = project / "dist" / (Path(folder).name + suffix)
         check(image.exists(), f"{image} is missing")
         return project, image
 
@@ -150,8 +154,8 @@ def ask_patiently(port, request, process, limit=60):
 
 
 def serve_here(examples, name):
-    folder, guest_port, requests = SERVERS[name]
-    project, _ = examples.build(name, folder)
+    folder, guest_port, requests, *settings = SERVERS[name]
+    project, _ = examples.build(name, folder, *settings)
     port = free_port()
     log = open(project / "console.log", "wb")
     process = subprocess.Popen([examples.mirage, "run", "-p", f"127.0.0.1:{port}:{guest_port}"], cwd=project,
@@ -193,7 +197,7 @@ def rig_case(examples, name):
         memory = options[options.index("--mem") + 1] if "--mem" in options else 32
         words = " ".join(f"'\"{a}\"'" for a in arguments)  # a tender joins words; the guest splits them as a shell does
         return f"echo 'BEGIN {name}'; mirage-hvt --mem={memory} {devices} -- {name}.hvt {words}; echo \"END {name} $?\""
-    port, requests = SERVERS[name][1:]
+    port, requests = SERVERS[name][1:3]
     asks = "\n".join(f"printf '{r}\\r\\n\\r\\n' | sed 's/|/\\r\\n/g' | timeout 5 nc 10.0.0.2 {port} | head -c 1500; echo" for r, _, _ in
                      [(q[0].replace("\r\n", "\\r\\n"), 0, 0) for q in requests])
     return (f"echo 'BEGIN {name}'\nmirage-hvt --mem=32 --net:service=tap0 -- {name}.hvt --ipv4=10.0.0.2/24 & p=$!\n"
@@ -223,9 +227,9 @@ def run_in_rig(examples):
     payload.mkdir()
     names = [*RUNS, *SERVERS]
     for name in names:
-        folder = RUNS[name][0] if name in RUNS else SERVERS[name][0]
-        _, image = examples.build(name, folder)
-        shutil.copy(image, payload)
+        folder, _, _, *settings = RUNS[name][:3] if name in RUNS else SERVERS[name]
+        _, image = examples.build(name, folder, *settings)
+        shutil.copy(image, payload / f"{name}.hvt")
     script = payload / "run.sh"
     script.write_text(RIG.replace("{cases}", "\n".join(rig_case(examples, name) for name in names)))
     script.chmod(0o755)
@@ -242,7 +246,8 @@ def main():
     examples = Examples(*sys.argv[1:])
     rig_output = run_in_rig(examples) if examples.target == "hvt" else None
     failures = 0
-    for name in [*RUNS, *SERVERS]:
+    names = [name for name in [*RUNS, *SERVERS] if examples.target != "unix" or name != "small-website"]  # for images only
+    for name in names:
         start = time.monotonic()
         try:
             if rig_output is not None:

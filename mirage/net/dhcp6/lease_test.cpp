@@ -16,8 +16,11 @@ namespace {
 const IpAddress leased = *IpAddress::parse("2001:db8:5::50");
 constexpr std::uint32_t association = 0x00000002;  // of own_mac: its last four octets, see Bed::next()
 
-struct Bed : Testbed {
-  Bed() : Testbed(v6_options(true)) {}
+template <class Tested>
+struct BasicBed : BasicTestbed<Tested> {
+  using BasicTestbed<Tested>::arrive, BasicTestbed<Tested>::net, BasicTestbed<Tested>::stack,
+      BasicTestbed<Tested>::take;
+  BasicBed() : BasicTestbed<Tested>(v6_options(true)) {}
   /// A router's advertisement with these flags: 0x80 managed, 0x40 other.
   void advertise(unsigned flags) {
     Packet message(16);
@@ -72,8 +75,17 @@ struct Bed : Testbed {
   Parsed6 packet;
   std::uint32_t id = association;
 };
+using Bed = BasicBed<net::Stack>;
 
 }  // namespace
+
+TEST_CASE("an image with the IPv4 client alone does not ask, whatever a router says") {
+  BasicBed<BasicStack<1, DhcpClients::ipv4>> bed;
+  bed.start();
+  bed.advertise(0x80);
+  bed.run(3s);
+  CHECK(!bed.next());
+}
 
 TEST_CASE("a router says managed: an address by DHCPv6, claimed as any other (RFC 4862 5.5.2, RFC 8415 18.2.10.1)") {
   Bed bed;

@@ -70,16 +70,18 @@ inline Module<Net> vlan(const Module<Net>& net, std::uint16_t id, std::uint8_t p
                              "", where);
 }
 
-/// TCP/IP on a network interface. Its run-time keys (--ipv4, --ipv6, --dhcp ...) get the prefix `group-`.
-inline Module<Stack> stack(const Module<Net>& net, std::string group = "",
-                           std::source_location where = std::source_location::current()) {
-  return library_module<Stack>("stack", {offload(net, where).node()}, {{"bbr", false}}, std::move(group), where);
-}
+/// What a stack links besides the rest.
+struct StackParts {
+  bool bbr = false;                   ///< --tcp-congestion=bbr is a choice then
+  std::string dhcp_clients = "both";  ///< "both" IP versions, "ipv4" or "none"
+};
 
-/// The same, with BBR linked: --tcp-congestion=bbr is a choice then.
-inline Module<Stack> stack_with_bbr(const Module<Net>& net, std::string group = "",
-                                    std::source_location where = std::source_location::current()) {
-  return library_module<Stack>("stack", {offload(net, where).node()}, {{"bbr", true}}, std::move(group), where);
+/// TCP/IP on a network interface. Its run-time keys (--ipv4, --ipv6, --dhcp ...) get the prefix `group-`.
+inline Module<Stack> stack(const Module<Net>& net, std::string group = "", const StackParts& parts = {},
+                           std::source_location where = std::source_location::current()) {
+  return library_module<Stack>("stack", {offload(net, where).node()},
+                               {{"bbr", parts.bbr}, {"dhcp-clients", Argument::code(parts.dhcp_clients)}},
+                               std::move(group), where);
 }
 
 /// A network for a stack on several. Its run-time keys (--ipv4, --dhcp, --routes ...) get the prefix `name-`; the name
@@ -116,9 +118,14 @@ inline Module<Stack> socket_stack(std::source_location where = std::source_locat
 inline Module<Stack> default_stack(std::source_location where = std::source_location::current()) {
   auto net = choice_key("net", {"direct", "socket"}, "stack on unix: our own (direct) or the host's (socket)", where);
   auto bbr = flag("tcp-bbr", "link BBR, for --tcp-congestion=bbr", where);
+  auto dhcp = choice_key("dhcp-clients", {"both", "ipv4", "none"}, "DHCP clients to link, by IP version", where);
   const auto network = default_network("service", where);
-  return if_(target_is("unix") && is(net, "socket"), socket_stack(where),
-             if_(bbr, stack_with_bbr(network, "", where), stack(network, "", where), where), where);
+  const auto with = [&](bool links_bbr) {
+    const auto one = [&](const char* clients) { return stack(network, "", {links_bbr, clients}, where); };
+    return match_<Stack>(dhcp, {{"ipv4", one("ipv4")}, {"none", one("none")}}, one("both"), where);
+  };
+  return if_(target_is("unix") && is(net, "socket"), socket_stack(where), if_(bbr, with(true), with(false), where),
+             where);
 }
 
 /// Names to addresses, by DNS over a stack. Its run-time keys (--nameserver, --search) get the prefix `group-`.
