@@ -168,6 +168,25 @@ TEST_CASE("one-byte segments: unread they are copied together, beyond holes they
     CHECK(siege.bench.shard.buffers().statistics().bytes_in_use <= 4 * std::size_t{2048});
     CHECK(siege.bench.tcp.counters().bytes_in == 4 * rounds + 8 * rounds);
   }
+  SUBCASE("sent back to a peer that takes nothing") {
+    Established greedy{siege.bench, *siege.listener, 4001};
+    std::uint32_t echoed = 0;
+    siege.under([&](std::uint32_t i) {
+      for (std::uint32_t k = 0; k < 4; ++k) {
+        siege.bench.arrive({.sequence = 101 + 4 * i + k,
+                            .acknowledgement = greedy.own,
+                            .window = 0,
+                            .payload = Bytes(byte),
+                            .from = 4001});
+        auto reader = greedy.flow->read();
+        if (!reader.await_ready()) continue;
+        auto writer = greedy.flow->write(reader.await_resume().value());
+        echoed += writer.await_ready() && writer.await_resume() ? 1 : 0;
+      }
+    });
+    CHECK(echoed == 4 * rounds);
+    CHECK(siege.bench.shard.buffers().statistics().peak_in_use <= 4 * std::size_t{4 * rounds} + 20 * std::size_t{2048});
+  }
   SUBCASE("beyond a hole, on many connections") {
     std::vector<Established> peers;
     peers.reserve(20);

@@ -57,10 +57,10 @@ bool WriteAwaiter::advance() noexcept {
   std::uint32_t room = tcp.room(*connection_);
   while (room > 0 && !slices_.empty()) {
     const Slice part = slices_[0].sub(0, room);
-    const std::uint32_t size = part.size();
-    if (!connection_->sending().push(tcp.nodes_, part)) break;
-    slices_.remove_prefix(size);
-    room -= size;
+    const std::uint32_t taken = connection_->sending().push(tcp.nodes_, tcp.shard_.buffers(), part);
+    slices_.remove_prefix(taken);
+    room -= taken;
+    if (taken < part.size()) break;
   }
   if (room > 0 && !bytes_.empty()) {
     const Bytes part = bytes_.first(std::min<std::size_t>(room, bytes_.size()));

@@ -9,18 +9,20 @@ namespace mirage::net::tcp {
 void SendQueue::seal() noexcept {
   if (pending_ == nullptr) return;
   pending_->slice = std::move(staging_).freeze();
+  pinned_ += pending_->slice.pinned();
   pending_ = nullptr;
 }
 
-bool SendQueue::push(NodePool& nodes, Slice slice) noexcept {
-  if (slice.empty()) return true;
+std::uint32_t SendQueue::push(NodePool& nodes, BufferPool& buffers, const Slice& slice) noexcept {
+  if (slice.empty()) return 0;
+  if (wastes(slice)) return append(nodes, buffers, slice.bytes());
   seal();
-  const std::uint32_t size = slice.size();
-  SliceNode* node = nodes.take(std::move(slice));
-  if (node == nullptr) return false;
+  SliceNode* node = nodes.take(Slice{slice});
+  if (node == nullptr) return 0;
+  if (chain_.empty() || chain_.last()->slice.block() != slice.block()) pinned_ += slice.pinned();
   chain_.push_back(node);
-  size_ += size;
-  return true;
+  size_ += slice.size();
+  return slice.size();
 }
 
 std::uint32_t SendQueue::append(NodePool& nodes, BufferPool& buffers, Bytes bytes) noexcept {
@@ -56,6 +58,8 @@ void SendQueue::release(NodePool& nodes, std::uint32_t count) noexcept {
       break;
     }
     count -= node->slice.size();
+    const bool shared = node->next != nullptr && node->next->slice.block() == node->slice.block();
+    if (!shared) pinned_ -= node->slice.pinned();
     nodes.give_back(chain_.pop_front());
   }
   cursor_ = nullptr;
@@ -108,7 +112,7 @@ void SendQueue::clear(NodePool& nodes) noexcept {
   seal();
   chain_.clear(nodes);
   cursor_ = nullptr;
-  size_ = 0;
+  size_ = pinned_ = 0;
 }
 
 }  // namespace mirage::net::tcp
