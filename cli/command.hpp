@@ -62,11 +62,12 @@ enum class StoreAction : unsigned char { format, check, list, import_folder, exp
 struct StoreOptions {
   StoreAction action = StoreAction::check;
   std::string image;
-  std::string type;    ///< empty: what the image holds; for format: tree
-  std::string size;    ///< "64M"; empty: the file is there
-  std::string key;     ///< of a value, or of a directory; empty: the root
-  std::string folder;  ///< import, export
-  std::string file;    ///< set; empty or "-": standard input
+  std::vector<std::string> layers;  ///< between the file and the store, in this order: "partition=data", "checksum" ...
+  std::string type;                 ///< empty: what the image holds; for format: tree
+  std::string size;                 ///< "64M"; empty: the file is there
+  std::string key;                  ///< of a value, or of a directory; empty: the root
+  std::string folder;               ///< import, export
+  std::string file;                 ///< set; empty or "-": standard input
   bool force = false;
   bool recursive = false;
 };

@@ -113,6 +113,13 @@ CLI::App* add_store_command(CLI::App& store, CommandLine& line, const char* name
   command->add_option("IMAGE", line.store.image, "file or disk that holds the store")->required();
   command->add_option("--type", line.store.type, "format of the store (default: what the image holds)")
       ->check(CLI::IsMember(store_types()));
+  command
+      ->add_option("--layer", line.store.layers,
+                   "what is between disk and store, in order: partition=WHICH, checksum, crypt=KEYFILE or "
+                   "crypt_authenticated=KEYFILE (-: standard input)")
+      ->expected(1)
+      ->take_all()
+      ->allow_extra_args(false);
   command->add_flag("--json", line.common.json, "result for programs, on standard output");
   command->add_flag("-q,--quiet", line.common.quiet, "say nothing but errors");
   command->callback([&line, action] {
@@ -123,7 +130,7 @@ CLI::App* add_store_command(CLI::App& store, CommandLine& line, const char* name
 }
 
 void add_store_commands(CLI::App& app, CommandLine& line) {
-  CLI::App* store = app.add_subcommand("store", "make, check, fill and read images of key-value stores");
+  CLI::App* store = app.add_subcommand("store", "make, check, fill and read images of stores");
   store->require_subcommand(1);
   auto* format = add_store_command(*store, line, "format", "make an empty store", StoreAction::format);
   format->add_option("--size", line.store.size, "make the file, of this size: 64M, 2G ...");

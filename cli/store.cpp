@@ -37,13 +37,16 @@ const StoreFormat& format_named(const std::string& name) {
 
 /// The one that was asked for, or whose images begin like this one.
 const StoreFormat& format_of(ImageFile& file, const std::string& asked) {
-  if (!asked.empty()) return format_named(asked);
   const std::string head = file.head(head_size);
+  const auto layer = recognise_layer(as_bytes(head));
+  if (layer && layer->certain) file.fail(layer->what, std::string{layer->mend});
+  if (!asked.empty()) return format_named(asked);
   for (const StoreFormat* each : store_formats()) {
     if (each->recognises(as_bytes(head))) return *each;
   }
   if (std::ranges::all_of(head, [](char c) { return c == 0; }))
     file.fail("the image is blank", "Make a store on it: mirage store format IMAGE.");
+  if (layer) file.fail(layer->what, std::string{layer->mend});  // a FAT volume begins like a disk with partitions
   file.fail("the image holds no store that is known here", "--type says which it is.");
 }
 
@@ -62,8 +65,9 @@ std::uint64_t parse_size(const std::string& text) {
 
 int run_format(const Common& common, const StoreOptions& options) {
   const StoreFormat& format = options.type.empty() ? *store_formats().front() : format_named(options.type);
-  if (!options.size.empty()) ImageFile::create(options.image, parse_size(options.size));
-  ImageFile file{options.image, ImageFile::Mode::write};
+  const auto layers = parse_layers(options.layers);
+  if (!options.size.empty()) DiskFile::create(options.image, parse_size(options.size));
+  ImageFile file{options.image, ImageFile::Mode::write, layers, true};
   format.format(file, options.force);
   print_result(common, std::format("Made a {} store in {}.\n", format.name(), options.image),
                Json{{"image", options.image}, {"type", format.name()}, {"bytes", file.geometry().bytes()}}.dump());
@@ -75,12 +79,25 @@ struct Opened {
   const StoreFormat& format;
   std::unique_ptr<StoreImage> image;
   Opened(const StoreOptions& options, ImageFile::Mode mode)
-      : file(options.image, mode), format(format_of(file, options.type)), image(format.open(file)) {}
+      : file(options.image, mode, parse_layers(options.layers)),
+        format(format_of(file, options.type)),
+        image(format.open(file)) {}
 };
+
+/// What the layers find, also where the store has nothing.
+void report_damage(StoreReport& report, ImageFile& file) {
+  const StoreDamage damage = file.read_all();
+  report.figures.emplace_back("verified sectors", file.geometry().sectors - damage.sectors);
+  if (damage.sectors == 0) return;
+  const std::string store = report.problem.empty() ? "" : std::format("; the store: {}", report.problem);
+  report.problem = std::format("{} damaged sectors, the first at byte {} of the disk that the store is on{}",
+                               damage.sectors, damage.first * file.geometry().sector_size, store);
+}
 
 int run_check(const Common& common, const StoreOptions& options) {
   Opened store{options, ImageFile::Mode::read};
-  const StoreReport report = store.image->check();
+  StoreReport report = store.image->check();
+  if (store.file.is_verified()) report_damage(report, store.file);
   Json json{{"image", options.image}, {"type", store.format.name()}, {"clean", report.problem.empty()}};
   std::string text;
   if (!report.problem.empty()) json["problem"] = report.problem;
@@ -236,9 +253,12 @@ int run_cat(const Common&, const StoreOptions& options) {
 }
 
 int run_set(const Common& common, const StoreOptions& options) {
+  const bool is_input = options.file.empty() || options.file == "-";
+  if (is_input && std::ranges::any_of(parse_layers(options.layers), &LayerChoice::reads_input))
+    throw plan::UsageError("", "standard input cannot be both the key and the value", "Name a file for one of them.");
   Opened store{options, ImageFile::Mode::write};
   Importer importer{*store.image};
-  if (options.file.empty() || options.file == "-") {
+  if (is_input) {
     importer.add_file(options.key, std::cin, "standard input");
   } else {
     std::ifstream from{options.file, std::ios::binary};

@@ -7,7 +7,8 @@
 namespace mirage::cli {
 
 std::span<const StoreFormat* const> store_formats() {
-  static const std::array<const StoreFormat*, 3> formats{&tree_format(), &fat_format(), &tar_format()};
+  static const std::array<const StoreFormat*, 4> formats{&tree_format(), &fat_format(), &tar_format(),
+                                                         &volume_format()};
   return formats;
 }
 

@@ -1,19 +1,8 @@
 // SPDX-License-Identifier: ISC
-#include <array>
-#include <cerrno>
+#include <algorithm>
 #include <chrono>
-#include <cstring>
-#include <filesystem>
-#include <format>
 
-#include <fcntl.h>
-#include <linux/fs.h>
-#include <sys/file.h>
-#include <sys/ioctl.h>
 #include <sys/random.h>
-#include <sys/stat.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 #include <cli/store_image.hpp>
 
@@ -31,102 +20,45 @@ bool HostEnvironment::entropy(MutableBytes out) noexcept { return getentropy(out
 
 void HostEnvironment::wait(Time) noexcept {}  // the file's operations end at once: there is always something to do
 
-namespace {
-
-[[noreturn]] void fail_with_errno(const std::string& path, std::string_view what) {
-  throw plan::Error(path, std::format("{}: {}", what, std::strerror(errno)));
-}
-
-std::uint64_t size_of(const std::string& path, int descriptor) {
-  struct stat status{};
-  if (fstat(descriptor, &status) != 0) fail_with_errno(path, "cannot be looked at");
-  if (S_ISREG(status.st_mode)) return static_cast<std::uint64_t>(status.st_size);
-  std::uint64_t size = 0;
-  if (!S_ISBLK(status.st_mode) || ioctl(descriptor, BLKGETSIZE64, &size) != 0)
-    throw plan::Error(path, "is neither a file nor a disk");
-  return size;
-}
-
-}  // namespace
-
-ImageFile::ImageFile(std::string path, Mode mode) : path_(std::move(path)) {
-  descriptor_ = ::open(path_.c_str(), (mode == Mode::write ? O_RDWR : O_RDONLY) | O_CLOEXEC);
-  if (descriptor_ < 0) fail_with_errno(path_, "cannot be opened");
-  try {
-    if (flock(descriptor_, (mode == Mode::write ? LOCK_EX : LOCK_SH) | LOCK_NB) != 0)
-      throw plan::Error(path_, "is in use by another program");
-    // A last part of a sector belongs to no store.
-    geometry_ = {.sector_size = 512,
-                 .sectors = size_of(path_, descriptor_) / 512,
-                 .durability = Durability::fua,
-                 .read_only = mode == Mode::read};
-  } catch (...) {
-    ::close(descriptor_);
-    throw;
+ImageFile::ImageFile(std::string path, Mode mode, std::span<const LayerChoice> layers, bool create)
+    : path_(std::move(path)), top_(bottom_layer(shard_, path_, mode)) {
+  for (const LayerChoice& choice : layers) {
+    top_ = make_layer(shard_, std::move(top_), choice, create);
+    const auto started = await(top_->start());
+    if (started) continue;
+    const std::string_view text = started.error().text();
+    // The store's commands have no keys of a unikernel.
+    const std::size_t key = text.find(" (the key create");
+    fail(text.substr(0, key), key == text.npos ? "" : "mirage store format makes the layer, and a store in it.");
   }
-}
-
-ImageFile::~ImageFile() { ::close(descriptor_); }
-
-void ImageFile::create(const std::string& path, std::uint64_t bytes) {
-  const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-  if (descriptor < 0) fail_with_errno(path, "cannot be made");
-  struct stat status{};
-  const bool is_empty_file = fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode) && status.st_size == 0;
-  const bool made = !is_empty_file || ftruncate(descriptor, static_cast<off_t>(bytes)) == 0;
-  const int error = errno;
-  ::close(descriptor);
-  errno = error;
-  if (!made) fail_with_errno(path, std::format("cannot be {} bytes long", bytes));
-  if (!is_empty_file && S_ISREG(status.st_mode) && static_cast<std::uint64_t>(status.st_size) != bytes)
-    throw plan::Error(path, std::format("is there already, with {} bytes", status.st_size),
-                      "Leave --size away to take it as it is, or remove it.");
-}
-
-ImageFile::Outcome ImageFile::read(std::uint64_t sector, MutableBytes bytes) noexcept {
-  if (const auto range = check_range(geometry_, sector, bytes.size()); !range) return Outcome{range};
-  auto at = static_cast<off_t>(sector * geometry_.sector_size);
-  while (!bytes.empty()) {
-    const ssize_t count = pread(descriptor_, bytes.data(), bytes.size(), at);
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return Outcome{Failure{BlockError::io}};
-    bytes = bytes.subspan(static_cast<std::size_t>(count));
-    at += count;
-  }
-  return Outcome{Result<void, BlockError>{}};
-}
-
-ImageFile::Outcome ImageFile::write(std::uint64_t sector, Bytes bytes) noexcept { return put(sector, bytes, 0); }
-
-ImageFile::Outcome ImageFile::write_durable(std::uint64_t sector, Bytes bytes) noexcept {
-  return put(sector, bytes, RWF_DSYNC);
-}
-
-ImageFile::Outcome ImageFile::put(std::uint64_t sector, Bytes bytes, int flags) noexcept {
-  if (geometry_.read_only) return Outcome{Failure{BlockError::read_only}};
-  if (const auto range = check_range(geometry_, sector, bytes.size()); !range) return Outcome{range};
-  auto at = static_cast<off_t>(sector * geometry_.sector_size);
-  while (!bytes.empty()) {
-    const iovec part{const_cast<std::byte*>(bytes.data()), bytes.size()};
-    const ssize_t count = pwritev2(descriptor_, &part, 1, at, flags);
-    if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return Outcome{Failure{BlockError::io}};
-    bytes = bytes.subspan(static_cast<std::size_t>(count));
-    at += count;
-  }
-  return Outcome{Result<void, BlockError>{}};
-}
-
-ImageFile::Outcome ImageFile::flush() noexcept {
-  if (fdatasync(descriptor_) != 0) return Outcome{Failure{BlockError::io}};
-  return Outcome{Result<void, BlockError>{}};
 }
 
 std::string ImageFile::head(std::size_t count) {
-  std::string bytes(count, '\0');
-  const ssize_t got = pread(descriptor_, bytes.data(), bytes.size(), 0);
-  bytes.resize(got > 0 ? static_cast<std::size_t>(got) : 0);
+  constexpr std::size_t step = 4096;
+  std::string bytes(static_cast<std::size_t>(std::min<std::uint64_t>(count, geometry().bytes())), '\0');
+  for (std::size_t at = 0; at < bytes.size(); at += step) {
+    const MutableBytes piece = std::as_writable_bytes(std::span{bytes}).subspan(at, std::min(step, bytes.size() - at));
+    const BlockResult done = await(read(at / geometry().sector_size, piece));
+    if (!done && at == 0) fail(to_string(done.error()));
+    if (!done) bytes.resize(at);
+  }
   return bytes;
+}
+
+StoreDamage ImageFile::read_all() {
+  constexpr std::uint64_t step = 128;
+  StoreDamage damage;
+  std::vector<std::byte> memory(step * geometry().sector_size);
+  for (std::uint64_t at = 0; at < geometry().sectors; at += step) {
+    const std::uint64_t count = std::min(step, geometry().sectors - at);
+    const MutableBytes bytes = MutableBytes{memory}.first(count * geometry().sector_size);
+    if (await(read(at, bytes))) continue;
+    for (std::uint64_t sector = at; sector < at + count; ++sector) {
+      if (await(read(sector, bytes.first(geometry().sector_size)))) continue;
+      if (damage.sectors++ == 0) damage.first = sector;
+    }
+  }
+  return damage;
 }
 
 }  // namespace mirage::cli

@@ -5,6 +5,7 @@
 // in store_formats().
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -13,11 +14,11 @@
 #include <string_view>
 #include <vector>
 
+#include <cli/store_disk.hpp>
+#include <cli/store_layer.hpp>
 #include <config/error.hpp>
 #include <mirage/async/scope.hpp>
-#include <mirage/module/block.hpp>
 #include <mirage/module/kv.hpp>
-#include <mirage/module/ready.hpp>
 
 namespace mirage::cli {
 
@@ -37,28 +38,34 @@ class HostEnvironment final : public Environment {
   return text.starts_with(prefix) ? text.substr(prefix.size()) : text;
 }
 
-/// The image's file as a Block. Flush is fdatasync(). Locked against others who do so.
+/// Sectors that cannot be read.
+struct StoreDamage {
+  std::uint64_t sectors = 0;
+  std::uint64_t first = 0;
+};
+
+/// The disk that a store is on: the image's file, or what its layers make of it.
 class ImageFile {
  public:
-  using Outcome = Ready<Result<void, BlockError>>;
-  enum class Mode : std::uint8_t { read, write };
-  /// Throws plan::Error.
-  ImageFile(std::string path, Mode mode);
-  ImageFile(const ImageFile&) = delete;
-  ImageFile& operator=(const ImageFile&) = delete;
-  ~ImageFile();
-  /// Makes the file, or grows one that is empty, to this many bytes: never shorter. Throws plan::Error.
-  static void create(const std::string& path, std::uint64_t bytes);
+  using Mode = DiskFile::Mode;
+  /// `layers`: from the file to the store. `create`: those that are made of blank disks are. Throws plan::Error.
+  ImageFile(std::string path, Mode mode, std::span<const LayerChoice> layers = {}, bool create = false);
 
   [[nodiscard]] Shard& shard() noexcept { return shard_; }
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
-  [[nodiscard]] const BlockGeometry& geometry() const noexcept { return geometry_; }
-  Outcome read(std::uint64_t sector, MutableBytes bytes) noexcept;
-  Outcome write(std::uint64_t sector, Bytes bytes) noexcept;
-  Outcome flush() noexcept;
-  Outcome write_durable(std::uint64_t sector, Bytes bytes) noexcept;
-  /// The first bytes of the file, at most `count`: by them a format knows its images.
+  [[nodiscard]] const BlockGeometry& geometry() const noexcept { return top_->port().geometry(); }
+  Task<BlockResult> read(std::uint64_t sector, MutableBytes bytes) { return top_->port().read(sector, bytes); }
+  Task<BlockResult> write(std::uint64_t sector, Bytes bytes) { return top_->port().write(sector, bytes); }
+  Task<BlockResult> flush() { return top_->port().flush(); }
+  Task<BlockResult> write_durable(std::uint64_t sector, Bytes bytes) {
+    return top_->port().write_durable(sector, bytes);
+  }
+  /// Its first bytes, at most `count`: by them a format knows its images. Throws plan::Error.
   [[nodiscard]] std::string head(std::size_t count);
+  /// Reads every sector: with a layer that has checksums or tags that says what is damaged.
+  [[nodiscard]] StoreDamage read_all();
+  /// Whether a layer finds damage.
+  [[nodiscard]] bool is_verified() const noexcept { return top_->verifies(); }
 
   /// Runs a task to its end. Throws plan::Error when there was no memory for it.
   template <class T>
@@ -72,12 +79,10 @@ class ImageFile {
   }
 
  private:
-  Outcome put(std::uint64_t sector, Bytes bytes, int flags) noexcept;
   std::string path_;
-  int descriptor_;
-  BlockGeometry geometry_;
   HostEnvironment environment_;
   Shard shard_{environment_};
+  std::unique_ptr<Layer> top_;
 };
 
 struct StoreEntry {
@@ -140,6 +145,7 @@ class StoreFormat {
 const StoreFormat& tree_format();
 const StoreFormat& fat_format();
 const StoreFormat& tar_format();
+const StoreFormat& volume_format();
 
 /// Listing, reading and writing over anything that is a KvRo; writing where it is a KvRw, in one step where it is a
 /// KvBatch.

@@ -30,7 +30,7 @@ _mirage() {
       if [ "$COMP_CWORD" = 2 ]; then
         COMPREPLY=($(compgen -W 'format check list import export cat set remove' -- "$current"))
       else
-        COMPREPLY=($(compgen -f -W "--type --size --force --recursive --to --from $common" -- "$current"))
+        COMPREPLY=($(compgen -f -W "--type --layer --size --force --recursive --to --from $common" -- "$current"))
       fi
       ;;
     symbolize) COMPREPLY=($(compgen -f -W "--image $common" -- "$current")) ;;

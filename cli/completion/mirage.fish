@@ -22,6 +22,7 @@ complete -c mirage -n "__fish_seen_subcommand_from describe" -s o -l output -r -
 complete -c mirage -n "__fish_seen_subcommand_from query" -x -a 'name target targets image keys modules devices libraries files main makefile'
 complete -c mirage -n "__fish_seen_subcommand_from store" -F -a 'format check list import export cat set remove'
 complete -c mirage -n "__fish_seen_subcommand_from store" -l type -l size -l to -l from -x
+complete -c mirage -n "__fish_seen_subcommand_from store" -l layer -x -a 'partition= checksum crypt= crypt_authenticated='
 complete -c mirage -n "__fish_seen_subcommand_from store" -l force
 complete -c mirage -n "__fish_seen_subcommand_from store" -s r -l recursive
 complete -c mirage -n "__fish_seen_subcommand_from symbolize" -F -l image -r

@@ -23,7 +23,7 @@ The command, its version and its help.
     query                       answer one question about the project
     symbolize                   resolve the addresses of a fault report
     version                     print the version
-    store                       make, check, fill and read images of key-value stores
+    store                       make, check, fill and read images of stores
     help                        tell about a command
 
   `mirage help COMMAND` tells more; the manual is mirage(1).

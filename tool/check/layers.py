@@ -44,8 +44,8 @@ LAYERS = {
                       "mirage/machine"],
     "tender": ["mirage/base", "mirage/target/solo5"],
     "config": ["mirage/base"],
-    # `mirage store` runs the stores on the host.
-    "cli": ["config", "mirage/base", "mirage/async", "mirage/module", "mirage/store"],
+    # `mirage store` runs the stores on the host, and the devices that are layers of images.
+    "cli": ["config", "mirage/base", "mirage/async", "mirage/module", "mirage/store", "mirage/device"],
 }
 # Each entry here says why it may see more.
 EXTRA = {
