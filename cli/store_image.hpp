@@ -54,8 +54,8 @@ class ImageFile {
   [[nodiscard]] Shard& shard() noexcept { return shard_; }
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
   [[nodiscard]] const BlockGeometry& geometry() const noexcept { return top_->port().geometry(); }
-  Task<BlockResult> read(std::uint64_t sector, MutableBytes bytes) { return top_->port().read(sector, bytes); }
-  Task<BlockResult> write(std::uint64_t sector, Bytes bytes) { return top_->port().write(sector, bytes); }
+  Quick<BlockResult> read(std::uint64_t sector, MutableBytes bytes) { return top_->port().read(sector, bytes); }
+  Quick<BlockResult> write(std::uint64_t sector, Bytes bytes) { return top_->port().write(sector, bytes); }
   Task<BlockResult> flush() { return top_->port().flush(); }
   Task<BlockResult> write_durable(std::uint64_t sector, Bytes bytes) {
     return top_->port().write_durable(sector, bytes);
@@ -69,6 +69,10 @@ class ImageFile {
 
   /// Runs a task to its end. Throws plan::Error when there was no memory for it.
   template <class T>
+  T await(Quick<T> quick) {
+    return await(result_of(shard_, quick));
+  }
+  template <class T>
   T await(Task<T> task) {
     auto value = run(shard_, std::move(task));
     if (!value) throw plan::Error(path_, "out of memory");
@@ -79,6 +83,10 @@ class ImageFile {
   }
 
  private:
+  template <class T>
+  static Task<T> result_of(Shard&, Quick<T>& quick) {
+    co_return co_await quick;
+  }
   std::string path_;
   HostEnvironment environment_;
   Shard shard_{environment_};
