@@ -168,14 +168,20 @@ TEST_CASE("one-byte segments: unread they are copied together, beyond holes they
     CHECK(siege.bench.shard.buffers().statistics().bytes_in_use <= 4 * std::size_t{2048});
     CHECK(siege.bench.tcp.counters().bytes_in == 4 * rounds + 8 * rounds);
   }
-  SUBCASE("sent back to a peer that takes nothing") {
+  SUBCASE("sent back to a peer that does not want it") {
     Established greedy{siege.bench, *siege.listener, 4001};
     std::uint32_t echoed = 0;
+    std::uint16_t window = 0xffff;
+    std::uint32_t behind = 4 * rounds;  // what it does not acknowledge of the latest
+    greedy.flow->set_no_delay(true);
+    SUBCASE("its window is closed") { window = 0; }
+    SUBCASE("it acknowledges nothing") {}
+    SUBCASE("it acknowledges byte by byte, and late") { behind = 500; }
     siege.under([&](std::uint32_t i) {
       for (std::uint32_t k = 0; k < 4; ++k) {
         siege.bench.arrive({.sequence = 101 + 4 * i + k,
-                            .acknowledgement = greedy.own,
-                            .window = 0,
+                            .acknowledgement = greedy.own + (echoed > behind ? echoed - behind : 0),
+                            .window = window,
                             .payload = Bytes(byte),
                             .from = 4001});
         auto reader = greedy.flow->read();

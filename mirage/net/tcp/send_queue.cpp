@@ -48,21 +48,31 @@ std::uint32_t SendQueue::append(NodePool& nodes, BufferPool& buffers, Bytes byte
   return taken;
 }
 
+void SendQueue::drop_first(NodePool& nodes) noexcept {
+  SliceNode* node = chain_.pop_front();
+  if (node == pending_) {
+    pending_ = nullptr;
+    staging_ = MutableSlice{};
+  } else if (chain_.empty() || chain_.first()->slice.block() != node->slice.block()) {
+    pinned_ -= node->slice.pinned();
+  }
+  nodes.give_back(node);
+}
+
+/// A block goes on filling up: whoever acknowledges byte by byte must not make us begin one for each.
 void SendQueue::release(NodePool& nodes, std::uint32_t count) noexcept {
-  seal();
   size_ -= count;
+  cursor_ = nullptr;
   while (count > 0) {
     SliceNode* node = chain_.first();
-    if (count < node->slice.size()) {
-      node->slice.remove_prefix(count);
-      break;
+    const auto size = static_cast<std::uint32_t>(content(*node).size());
+    if (count < size) {
+      node == pending_ ? staging_.remove_prefix(count) : node->slice.remove_prefix(count);
+      return;
     }
-    count -= node->slice.size();
-    const bool shared = node->next != nullptr && node->next->slice.block() == node->slice.block();
-    if (!shared) pinned_ -= node->slice.pinned();
-    nodes.give_back(chain_.pop_front());
+    count -= size;
+    drop_first(nodes);
   }
-  cursor_ = nullptr;
 }
 
 SliceNode* SendQueue::find(std::uint32_t offset, std::uint32_t& begin) noexcept {
@@ -72,8 +82,8 @@ SliceNode* SendQueue::find(std::uint32_t offset, std::uint32_t& begin) noexcept 
     node = cursor_;
     begin = cursor_begin_;
   }
-  while (offset - begin >= node->slice.size()) {
-    begin += node->slice.size();
+  while (offset - begin >= content(*node).size()) {
+    begin += static_cast<std::uint32_t>(content(*node).size());
     node = node->next;
   }
   cursor_ = node;
@@ -96,13 +106,13 @@ bool SendQueue::gather(std::uint32_t offset, std::uint32_t length, SliceList& ou
 
 void SendQueue::copy(std::uint32_t offset, MutableBytes out) noexcept {
   if (out.empty()) return;
-  seal();
   std::uint32_t begin = 0;
   for (SliceNode* node = find(offset, begin); !out.empty(); node = node->next) {
-    const Bytes source = node->slice.bytes().subspan(offset - begin);
+    const Bytes all = content(*node);
+    const Bytes source = all.subspan(offset - begin);
     const std::size_t count = std::min(source.size(), out.size());
     std::memcpy(out.data(), source.data(), count);
-    begin += node->slice.size();
+    begin += static_cast<std::uint32_t>(all.size());
     offset += static_cast<std::uint32_t>(count);
     out = out.subspan(count);
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 // Bytes that were written and not yet acknowledged. Slices are referenced; the TCB's sequence numbers say which ranges
 // are on their way, so retransmission needs no list of segments. Borrowed bytes are copied into blocks that later small
-// writes fill up until a segment takes from them; so are small slices once the queue pins more than four times its
+// writes fill up until a segment refers to them; so are small slices once the queue pins more than four times its
 // bytes: whoever sends back what came in segments of one byte must not fill the pool with their buffers.
 #pragma once
 
@@ -36,6 +36,11 @@ class SendQueue {
   [[nodiscard]] bool wastes(const Slice& slice) const noexcept {
     return pinned_ > unquestioned && pinned_ / 4 > size_ && slice.pinned() / 4 > slice.size();
   }
+  /// Of a node; the last one may still be filling up.
+  [[nodiscard]] Bytes content(const SliceNode& node) const noexcept {
+    return &node == pending_ ? staging_.bytes() : node.slice.bytes();
+  }
+  void drop_first(NodePool& nodes) noexcept;
   /// The node that holds byte `offset`, and where that node begins.
   SliceNode* find(std::uint32_t offset, std::uint32_t& begin) noexcept;
 
