@@ -173,11 +173,11 @@ class Counts:
         return {name: now[name] - self.values[name] for name in now}, now
 
     def expect(self, check_added):
-        """check_added(added) yields (what, expected, counted). Every kind of drop that it does not name is to be 0."""
+        """check_added(added, self) yields (what, expected, counted). Every kind of drop that it does not name is to be 0."""
         end = time.monotonic() + 5
         while True:
             added, now = self.added()
-            rows = list(check_added(added))
+            rows = list(check_added(added, self))
             named = {word for row in rows for word in row[0].split()}
             rows += [(name, 0, value) for name, value in added.items() if name.startswith(DROPS) and name not in named and name not in TALK]
             wrong = [f"{what}: {counted} counted, {expected} expected" for what, expected, counted in rows if counted != expected]
@@ -205,7 +205,7 @@ def besieged(lab, attack, check_added, after=None):
 
 
 def exactly(**expected):
-    return lambda added: [(name, count(), added[name]) if callable(count) else (name, count, added[name])
+    return lambda added, _: [(name, count(), added[name]) if callable(count) else (name, count, added[name])
                           for name, count in expected.items()]
 
 
@@ -269,19 +269,28 @@ def one_byte_segments(lab):
         else:
             beyond[i % 16] += 1
             peer.send(window=0, text=b"x", ahead=beyond[i % 16])
-    before = None
-
-    def kept_or_counted(added):
+    def kept_or_counted(added, before):
         text = added["tcp_bytes_in"] - before.honest_bytes()
         return [("segments tcp_receive_memory", lab.acts, text + added["tcp_receive_memory"]),
                 ("tcp_stored_dropped", added["tcp_stored_dropped"], added["tcp_stored_dropped"])]
-    before = lab.quiet()
-    lab.honest.resume()
-    lab.siege(lab.steady(pin))
-    lab.honest.pause()
-    before.expect(kept_or_counted)
-    ended(lab, peers)(before)
-    lab.honest.resume()
+    besieged(lab, lab.steady(pin), kept_or_counted, ended(lab, peers))
+
+
+def one_byte_segments_sent_back(lab):
+    """By an echo that does not wait for more, to peers whose windows are closed or who acknowledge nothing."""
+    lab.introduce()
+    peers = [Peer(lab, to=7) for _ in range(16)]
+
+    def pin(i):
+        peer = peers[i % 16]
+        peer.send(window=0xffff * (i % 2), text=b"x")
+        peer.own += 1
+
+    def pins_little(added, before):
+        most = 4 * lab.acts + 16 * 40 * 1024
+        return [("segments", lab.acts, added["tcp_bytes_in"] - before.honest_bytes()),
+                (f"{added['buffers_bytes_in_use']} bytes of buffers within {most}", True, added["buffers_bytes_in_use"] <= most)]
+    besieged(lab, lab.steady(pin), pins_little, ended(lab, peers))
 
 
 def overlapping_fragments(lab):
@@ -306,7 +315,7 @@ def overlapping_fragments(lab):
             way(i % 65536, 32, 0)
             sent["overlaps"] += 1
 
-    def counted(added):
+    def counted(added, _):
         waiting = sent["alone"] - added["ip_reassembly_displaced"] - added["ip_reassembly_timeouts"]
         return [("ip_fragments_received", sent["alone"] + 2 * sent["overlaps"], added["ip_fragments_received"]),
                 ("ip_drop_overlap", sent["overlaps"], added["ip_drop_overlap"]),
@@ -432,7 +441,7 @@ def syn_flood(lab):
         nonlocal sent
         sent += flood.send(seconds, rate)
 
-    def answered(added):
+    def answered(added, _):
         return [("SYNs", sent, added["tcp_opened_passively"] + added["tcp_cookies_sent"]), ("opened", 128, added["tcp_opened_passively"]),
                 ("ethernet_drop_queue_full", added["ethernet_drop_queue_full"], added["ethernet_drop_queue_full"])]
     begin = time.monotonic()
@@ -460,8 +469,8 @@ def slow_ones_are_gone(lab):
     check(lab.counters()["http_timeouts"] - lab.http_timeouts == len(lab.slow), "not all are counted")
 
 
-CASES = [slow_loris, tiny_and_shrinking_windows, one_byte_segments, overlapping_fragments, optimistic_acknowledgements,
-         injected_segments, spoofed_neighbours, malformed, slow_ones_are_gone, syn_flood]
+CASES = [slow_loris, tiny_and_shrinking_windows, one_byte_segments, one_byte_segments_sent_back, overlapping_fragments,
+         optimistic_acknowledgements, injected_segments, spoofed_neighbours, malformed, slow_ones_are_gone, syn_flood]
 
 
 def measure_scrape(lab):

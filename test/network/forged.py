@@ -116,9 +116,9 @@ class Peer:
     """A connection of EVIL's that does as it is told: no timer, no retransmission, no answer by itself."""
     next_port = 20000
 
-    def __init__(self, lab, window=0xffff):
+    def __init__(self, lab, window=0xffff, to=80):
         Peer.next_port += 1
-        self.lab, self.port, self.flags = lab, Peer.next_port, 0
+        self.lab, self.port, self.to, self.flags = lab, Peer.next_port, to, 0
         self.own, self.next = 1000 * self.port, None  # what we send next; what the guest sends next
         lab.ears.peers[self.port] = self
         self.send(SYN, window=window, options=b"\x02\x04\x05\xb4")
@@ -136,7 +136,7 @@ class Peer:
 
     def send(self, flags=ACK, *, ahead=0, beyond=0, **given):
         """A segment at our next number plus `ahead`, that acknowledges `beyond` what has come."""
-        return self.lab.wire.send(IPV4, tcp(EVIL, self.port, 80, self.own + ahead, (self.next or 0) + beyond, flags, **given))
+        return self.lab.wire.send(IPV4, tcp(EVIL, self.port, self.to, self.own + ahead, (self.next or 0) + beyond, flags, **given))
 
     def ask(self, path, **given):
         text = f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
