@@ -225,6 +225,13 @@ concept KvBatch = KvRw<K> && requires(K& store, std::span<const KvChange> change
   { store.batch(changes) } -> AwaitableOf<Result<void, KvError>>;
 };
 
+/// stage(changes): as batch(), and durable no later than the next batch() (an empty one will do): a power cut takes all
+/// that was staged since the last one, or leaves it up to some change of the order in which it came.
+template <class K>
+concept KvStage = KvBatch<K> && requires(K& store, std::span<const KvChange> changes) {
+  { store.stage(changes) } -> AwaitableOf<Result<void, KvError>>;
+};
+
 /// snapshot(): the store as it is now, read-only, whatever is changed later; it holds memory or space until it is
 /// destroyed, which must be before the store is. no_memory when there are too many.
 template <class K>

@@ -8,7 +8,9 @@
 #include <functional>
 #include <random>
 #include <set>
+#include <span>
 #include <string>
+#include <vector>
 
 #include <doctest/doctest.h>
 
@@ -70,12 +72,18 @@ Applied random_operation(std::mt19937& random, std::set<std::string>& taken) {
   return operation;
 }
 
-Task<void> perform(Shard&, store::Tree<PowerCut>& tree, PowerCut& disk, Applied& operation, const Model& model) {
+/// Of an operation on what `model` holds.
+std::vector<KvChange> changes_of(const Applied& operation, const Model& model) {
   std::vector<KvChange> changes;
   for (const auto& [key, value] : operation.sets) {
     if (!value.empty()) changes.push_back({.kind = KvChange::Kind::set, .key = key, .value = as_bytes(value)});
     if (value.empty() && model.contains(key)) changes.push_back({.kind = KvChange::Kind::remove, .key = key});
   }
+  return changes;
+}
+
+Task<void> perform(Shard&, store::Tree<PowerCut>& tree, PowerCut& disk, Applied& operation, const Model& model) {
+  const auto changes = changes_of(operation, model);
   operation.first_event = disk.events();
   const auto done = co_await tree.batch(changes);
   if (done) operation.acknowledged = disk.events();
@@ -291,6 +299,49 @@ TEST_CASE("tree: power cuts again, while work goes on after a recovery") {
           broken = "not a state that may be";
         REQUIRE_MESSAGE(broken.empty(), failure(again, variant, broken));
       }
+    }
+  }
+}
+
+TEST_CASE("tree: a power cut among staged changes leaves a state of their order, none before the last batch") {
+  Record record;
+  format(record);
+  const std::size_t formatted = record.disk.events();
+  struct State {
+    Model model;
+    std::size_t durable = ~std::size_t{0};  ///< events that had been submitted when it was acknowledged as such
+  };
+  std::vector<State> states(1);
+  states[0].durable = formatted;
+  store::Tree tree{record.world.shard, record.disk};
+  REQUIRE(start(record.world.shard, tree) == "");
+  std::mt19937 random{17};
+  for (int i = 0; i < 60; ++i) {
+    std::set<std::string> taken;
+    State next{.model = states.back().model};
+    const Applied operation = random_operation(random, taken);
+    apply(next.model, operation);
+    const bool is_durable = random() % 6 == 0;
+    const auto changes = changes_of(operation, states.back().model);
+    REQUIRE(run(record.world.shard, is_durable ? tree.batch(changes) : tree.stage(changes)).value());
+    if (is_durable) next.durable = record.disk.events();
+    states.push_back(std::move(next));
+  }
+  CHECK(tree.counters().stages > 30);
+  const std::size_t stride = stride_of("MIRAGE_CUT_STRIDE", 9);
+  CutExplorer explorer{record.world.shard, record.disk};
+  while (explorer.advance()) {
+    if (explorer.event() < formatted || (explorer.event() - formatted) % stride != 0) continue;
+    std::size_t first = 0;
+    for (std::size_t i = 0; i < states.size(); ++i) first = states[i].durable <= explorer.event() ? i : first;
+    for (std::size_t variant = 0; variant < explorer.variants(); ++variant) {
+      World world;
+      Model found;
+      std::string broken = examine(world.shard, explorer.image(variant), found);
+      const auto is_it = [&found](const State& state) { return state.model == found; };
+      if (broken.empty() && std::ranges::none_of(std::span{states}.subspan(first), is_it))
+        broken = "not a state that may be";
+      REQUIRE_MESSAGE(broken.empty(), failure(explorer, variant, broken));
     }
   }
 }

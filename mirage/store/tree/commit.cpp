@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
-// How a transaction becomes the state: nodes, flush, superblock, flush (or a superblock by FUA). A crash before the
-// superblock is whole leaves the state before; one after it, the new one.
+// How a transaction becomes the state: data, nodes, flush, superblock, flush (or a superblock by FUA). A crash before
+// the superblock is whole leaves the state before; one after it, the new one. A state that is staged has no superblock:
+// it is there for readers and for the transactions that follow, and the next superblock is of one of these.
 #include <algorithm>
 #include <cstring>
 #include <new>
@@ -16,24 +17,44 @@ Task<Writer::Outcome> Writer::spill_if_needed() {
   co_return co_await write_nodes();
 }
 
+Task<Writer::Outcome> Writer::stage() {
+  std::unique_ptr<View> view{new (std::nothrow) View};
+  if (view == nullptr) co_return Failure{KvError::no_memory};
+  core_.tree().seal(next_.id, next_.root);
+  MIRAGE_CO_CHECK(co_await write_nodes());
+  publish(std::move(view), false);
+  ++core_.counters().stages;
+  co_return Outcome{};
+}
+
 Task<Writer::Outcome> Writer::commit() {
   std::unique_ptr<View> view{new (std::nothrow) View};
   if (view == nullptr) co_return Failure{KvError::no_memory};
   core_.tree().seal(next_.id, next_.root);
   MIRAGE_CO_CHECK(co_await write_nodes());
   MIRAGE_CO_CHECK(co_await flush());
-  next_.used = core_.state().used + static_cast<std::uint64_t>(core_.tree().balance());
-  const auto written = co_await write_superblock(next_);
+  // Never to the committed state's own pair of pages.
+  if (next_.generation % 2 == core_.committed().generation % 2) ++next_.generation;
+  const auto written = co_await write_superblock(with_use());
   // From here on no memory to ask is a failure, too: part of it may have been written.
   failed_ = failed_ || !written;
   MIRAGE_CO_CHECK(written);
-  view->state = next_;
-  // That of the state that nobody has followed yet is empty: no memory is needed.
-  (void)core_.current()->held.take(core_.tree().given_up());
-  core_.publish(std::move(view));
-  core_.tree().finish();
+  publish(std::move(view), true);
   ++core_.counters().commits;
   co_return Outcome{};
+}
+
+const Superblock& Writer::with_use() noexcept {
+  next_.used = core_.state().used + static_cast<std::uint64_t>(core_.tree().balance());
+  return next_;
+}
+
+void Writer::publish(std::unique_ptr<View> view, bool is_committed) noexcept {
+  view->state = with_use();
+  // That of the state that nobody has followed yet is empty: no memory is needed.
+  (void)core_.current()->held.take(core_.tree().given_up());
+  core_.publish(std::move(view), is_committed);
+  core_.tree().finish();
 }
 
 Task<Writer::Outcome> Writer::write_superblock(const Superblock& state) {
@@ -51,8 +72,19 @@ Task<Writer::Outcome> Writer::write_superblock(const Superblock& state) {
   co_return co_await flush();
 }
 
-/// The dirty nodes in the order of their pages, neighbours in one request.
+/// The data that waits, in one request.
+Task<Writer::Outcome> Writer::write_data() {
+  if (data_.count == 0) co_return Outcome{};
+  const Bytes bytes = core_.staging().subspan(data_.at * page_size, data_.count * page_size);
+  const std::uint32_t page = data_.page;
+  data_ = {};
+  co_return co_await write_pages(page, bytes);
+}
+
+/// The dirty nodes in the order of their pages, neighbours in one request. What waits goes before: the buffer is the
+/// same.
 Task<Writer::Outcome> Writer::write_nodes() {
+  MIRAGE_CO_CHECK(co_await write_data());
   Cache& cache = core_.tree().cache();
   std::span<const Cache::Index> frames = cache.sort_dirty();
   while (!frames.empty()) {

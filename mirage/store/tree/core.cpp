@@ -16,11 +16,15 @@ bool Core::create(std::size_t cache_pages) noexcept {
   return staging_ != nullptr && tree_.cache().create(cache_pages);
 }
 
-void Core::publish(std::unique_ptr<View> view) noexcept {
+void Core::publish(std::unique_ptr<View> view, bool is_committed) noexcept {
   View* before = current();
   view->references = 1;
   views_.push_back(*view.release());
   if (before != nullptr) release(*before);
+  if (!is_committed) return;
+  View* older = std::exchange(committed_, current());
+  retain(*committed_);
+  if (older != nullptr) release(*older);
 }
 
 void Core::release(View& view) noexcept {

@@ -28,7 +28,7 @@ class StepFunction {
   Step<void> (*call_)(void*) noexcept;
 };
 
-/// A committed state. Pages that later commits gave up are held by the oldest state that has them.
+/// A state. Pages that later ones gave up are held by the oldest state that has them.
 struct View : ListNode<> {
   Superblock state;
   std::uint32_t references = 0;
@@ -38,6 +38,7 @@ struct View : ListNode<> {
 struct Counters {
   std::uint64_t operations = 0;     ///< changes that were asked for
   std::uint64_t commits = 0;        ///< that reached the device
+  std::uint64_t stages = 0;         ///< states that wait for the next commit
   std::uint64_t rollbacks = 0;      ///< transactions that were taken again without an operation that failed
   std::uint64_t flushes = 0;        ///< of the device
   std::uint64_t durable = 0;        ///< superblocks that needed none (FUA)
@@ -64,8 +65,11 @@ class Core {
   [[nodiscard]] Btree& tree() noexcept { return tree_; }
   [[nodiscard]] Counters& counters() noexcept { return counters_; }
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
-  /// The last committed state; nullptr before open().
+  /// The last state, committed or staged; nullptr before open().
   [[nodiscard]] View* current() noexcept { return views_.back(); }
+  /// The last committed state, whose pages nobody writes: the device comes back to it after a power cut.
+  [[nodiscard]] const Superblock& committed() const noexcept { return committed_->state; }
+  [[nodiscard]] bool is_ahead() noexcept { return current() != committed_; }
   [[nodiscard]] const Superblock& state() noexcept { return current()->state; }
   /// 64 KiB, page-aligned, for the one who writes; or while the store is opened.
   [[nodiscard]] MutableBytes staging() noexcept { return {staging_.get(), staging_pages * page_size}; }
@@ -74,7 +78,7 @@ class Core {
   [[nodiscard]] bool create(std::size_t cache_pages) noexcept;
   [[nodiscard]] bool is_created() const noexcept { return staging_ != nullptr; }
   /// Makes `view` the current state.
-  void publish(std::unique_ptr<View> view) noexcept;
+  void publish(std::unique_ptr<View> view, bool is_committed) noexcept;
   /// States that are kept.
   [[nodiscard]] std::size_t view_count() noexcept;
   void retain(View& view) noexcept { ++view.references; }
@@ -117,6 +121,7 @@ class Core {
   Disk& device_;
   Btree tree_;
   List<View> views_;  // oldest first; the last is current
+  View* committed_ = nullptr;
   std::unique_ptr<std::byte[], Free> staging_;
   Counters counters_;
   Recent recent_;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: ISC
 // Pages of large values: what stays in memory, and what reaches the disk.
+#include <algorithm>
 #include <string>
+#include <vector>
 
 #include <doctest/doctest.h>
 
@@ -81,4 +83,120 @@ TEST_CASE("tree: pages that are read do not crowd out nodes that are in use") {
   REQUIRE(run(world.shard, world.tree.set("v", as_bytes(large))).value());
   for (std::size_t index = 0; index < 1'024; ++index) CHECK(world.read(index) == 'x');
   CHECK(world.tree.counters().node_reads == 0);
+}
+
+TEST_CASE("tree: pages here and there of a value, in one batch, are few requests") {
+  World<device::Ramdisk> world{16'384};
+  REQUIRE(run(world.shard, world.tree.set("v", as_bytes(std::string(256 * page_size, 'x')))).value());
+  const std::string page = page_of('y');
+  std::vector<KvChange> changes;
+  for (std::size_t i = 0; i < 64; ++i)
+    changes.push_back(
+        {.kind = KvChange::Kind::set_partial, .key = "v", .value = as_bytes(page), .offset = 3 * i * page_size});
+  const std::uint64_t before = world.tree.counters().writes;
+  REQUIRE(run(world.shard, world.tree.batch(changes)).value());
+  // 64 pages by 16, what is left of the first of them where free space ended, nodes, superblocks.
+  CHECK(world.tree.counters().writes - before <= 4 + 1 + 2 + 1);
+  for (std::size_t i = 0; i < 192; ++i) CHECK(world.read(i) == (i % 3 == 0 ? 'y' : 'x'));
+  // A page that this transaction has written and changes again, in part.
+  changes.resize(1);
+  changes.push_back({.kind = KvChange::Kind::set_partial, .key = "v", .value = as_bytes("zz"), .offset = 0});
+  REQUIRE(run(world.shard, world.tree.batch(changes)).value());
+  CHECK(world.read(0) == '?');
+  world.write(0, 'z');
+  CHECK(world.read(0) == 'z');
+}
+
+namespace {
+
+struct Staging : World<device::PowerCut> {
+  Staging() : World<device::PowerCut>{2'048} {}
+  void stage(std::size_t index, char with) {
+    const std::string page = page_of(with);
+    const KvChange change{
+        .kind = KvChange::Kind::set_partial, .key = "v", .value = as_bytes(page), .offset = index * page_size};
+    REQUIRE(run(shard, tree.stage({&change, 1})).value());
+  }
+  void commit() { REQUIRE(run(shard, tree.batch({})).value()); }
+  [[nodiscard]] std::uint64_t flushes() const { return tree.counters().flushes; }
+  [[nodiscard]] std::uint64_t used() { return tree.store().core().tree().space().used_pages(); }
+  /// What a store that is opened now finds.
+  char committed(std::size_t index) { return found_on(disk.content(), index); }
+  char found_on(Bytes image, std::size_t index) {
+    device::PowerCut copy{shard, image};
+    store::Tree later{shard, copy};
+    REQUIRE(run(shard, later.start()).value());
+    store::tree::WalkReport report;
+    REQUIRE(run(shard, later.store().check(report)).value());
+    std::string page(page_size, '-');
+    REQUIRE(run(shard, read_into(shard, later, index * page_size, page)).value() == page_size);
+    return page[0];
+  }
+};
+
+}  // namespace
+
+TEST_CASE("tree: what is staged is seen at once, costs no flush, and is durable with the next batch") {
+  Staging world;
+  const std::uint64_t used = world.used();
+  const std::uint64_t flushes = world.flushes();
+  for (char c = 'k'; c <= 'z'; ++c) world.stage(3, c);
+  CHECK(world.read(3) == 'z');
+  CHECK(world.flushes() == flushes);
+  CHECK(world.committed(3) == 'd');
+  CHECK(world.used() > used + 16);
+  SUBCASE("an empty one") { world.commit(); }
+  SUBCASE("another change") { world.write(5, 'f'); }
+  CHECK(world.flushes() == flushes + 2);
+  CHECK(world.committed(3) == 'z');
+  CHECK(world.committed(4) == 'e');
+  CHECK(world.used() == used);
+  // Nothing is left to do.
+  world.commit();
+  CHECK(world.flushes() == flushes + 2);
+}
+
+TEST_CASE("tree: a commit never writes over the superblocks of the one before, however many stages lie between") {
+  for (int stages = 0; stages < 4; ++stages) {
+    Staging world;
+    world.write(3, 'y');
+    for (int i = 0; i < stages; ++i) world.stage(3, 'x');
+    world.write(3, 'z');
+    CHECK(world.committed(3) == 'z');
+    std::vector<std::byte> image(world.disk.content().begin(), world.disk.content().end());
+    const auto generation = [&image](std::uint32_t slot) {
+      const Bytes page = Bytes{image}.subspan(slot * page_size, page_size);
+      return store::tree::decode_superblock(page, slot).superblock.generation;
+    };
+    const std::size_t newer = generation(0) > generation(2) ? 0 : 2;
+    std::fill_n(image.begin() + static_cast<std::ptrdiff_t>(newer * page_size), 2 * page_size, std::byte{});
+    CHECK(world.found_on(image, 3) == 'y');
+  }
+}
+
+TEST_CASE("tree: a snapshot of what is staged stays what it is") {
+  Staging world;
+  world.stage(3, 'x');
+  {
+    auto snapshot = run(world.shard, world.tree.snapshot()).value();
+    REQUIRE(snapshot.has_value());
+    world.stage(3, 'y');
+    world.commit();
+    world.write(3, 'z');
+    const auto old = run(world.shard,
+                         [](Shard&, auto& in) -> Task<Result<SliceList, KvError>> {
+                           co_return co_await in.get("v", 3 * page_size, 1);
+                         }(world.shard, *snapshot))
+                         .value();
+    REQUIRE(old.has_value());
+    CHECK((*old->begin()).text() == "x");
+  }
+  CHECK(world.read(3) == 'z');
+}
+
+TEST_CASE("tree: staging goes on for ever: with little room left it is a commit") {
+  Staging world;
+  for (int i = 0; i < 400; ++i) world.stage(static_cast<std::size_t>(i % 10), static_cast<char>('a' + i % 26));
+  CHECK(world.tree.counters().commits < 10);
+  CHECK(world.tree.counters().stages > 390);
 }

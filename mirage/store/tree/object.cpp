@@ -20,6 +20,8 @@ Task<Writer::Outcome> Writer::write_object(const KvChange& change, const Old& ol
     // From the leaf to a page of its own.
     MIRAGE_CO_CHECK(co_await write_run(change, old, object, 0, 1));
   }
+  // Once in a transaction: a batch has many changes of the same value.
+  if (keeps && old.record.version == next_.generation && size == old.record.size) co_return Outcome{};
   std::array<std::byte, NameRecord::object_size> record;
   NameRecord{.is_object = true, .version = next_.generation, .object = object, .size = size}.encode_object(record);
   co_return co_await put_name(change.key, record);
@@ -72,7 +74,11 @@ Task<Writer::Outcome> Writer::load_old_page(const KvChange& change, const Old& o
   MIRAGE_CO_CHECK(co_await core_.attempt(step));
   if (!run) co_return Outcome{};
   const auto number = static_cast<std::uint32_t>(run->page + (index - run->index));
-  MIRAGE_CO_CHECK(co_await core_.read_pages(number, page));
+  if (number - data_.page < data_.count) {
+    std::ranges::copy(core_.staging().subspan((data_.at + (number - data_.page)) * page_size, page_size), page.begin());
+  } else {
+    MIRAGE_CO_CHECK(co_await core_.read_pages(number, page));
+  }
   if (!core_.matches(number, page, sum)) co_return Failure{KvError::corrupt};
   co_return Outcome{};
 }
@@ -107,16 +113,24 @@ bool covers(const KvChange& change, std::uint64_t index) noexcept {
 /// Pages [index, index + count) of the value with the change in them; in several runs when free space is in pieces.
 Task<Writer::Outcome> Writer::write_run(const KvChange& change, const Old& old, std::uint64_t object,
                                         std::uint64_t index, std::uint32_t count) {
-  const MutableBytes pages = core_.staging().first(std::size_t{count} * page_size);
+  if (data_.end() + count > Core::staging_pages) MIRAGE_CO_CHECK(co_await write_data());
+  const std::uint32_t at = data_.end();
+  const MutableBytes pages = core_.staging().subspan(at * page_size, std::size_t{count} * page_size);
   for (std::uint32_t i = 0; i < count; ++i) {
     if (covers(change, index + i)) continue;
     MIRAGE_CO_CHECK(co_await load_old_page(change, old, index + i, pages.subspan(i * page_size, page_size)));
   }
   overlay(change, index, pages);
-  MIRAGE_CO_CHECK(co_await clear_runs(object, index, index + count));
+  MIRAGE_CO_CHECK(co_await clear_runs(object, index, index + count, Clear::replace));
+  co_return co_await place_run(object, index, at, count);
+}
+
+/// `count` pages of the value, which are in the buffer from `at` on, into free space.
+Task<Writer::Outcome> Writer::place_run(std::uint64_t object, std::uint64_t index, std::uint32_t at,
+                                        std::uint32_t count) {
   for (std::uint32_t done = 0; done < count;) {
     MIRAGE_CO_TRY(const Run space, core_.tree().allocate(count - done));
-    const Bytes bytes = pages.subspan(done * page_size, std::size_t{space.count} * page_size);
+    const Bytes bytes = core_.staging().subspan((at + done) * page_size, std::size_t{space.count} * page_size);
     std::array<std::byte, 8 * RunRecord::maximum_pages> sums;
     for (std::uint32_t i = 0; i < space.count; ++i) {
       store_little(MutableBytes{sums}, 8 * i,
@@ -127,12 +141,15 @@ Task<Writer::Outcome> Writer::write_run(const KvChange& change, const Old& old, 
                         .page = space.first,
                         .count = space.count,
                         .sums = Bytes{sums}.first(8 * space.count)};
-    MIRAGE_CO_CHECK(co_await write_pages(space.first, bytes));
+    if (data_.count == 0 || data_.page + data_.count != space.first) {
+      MIRAGE_CO_CHECK(co_await write_data());
+      data_ = {.page = space.first, .count = 0, .at = at + done};
+    }
+    data_.count += space.count;
     auto step = [&]() noexcept -> Step<void> { return put_run(run, run.index, run.end()); };
     MIRAGE_CO_CHECK(co_await core_.attempt(step));
     done += space.count;
   }
-  // Not before: the buffer is the same.
   co_return co_await spill_if_needed();
 }
 
@@ -152,8 +169,8 @@ Step<void> Writer::put_run(const RunRecord& run, std::uint64_t from, std::uint64
   return core_.tree().put(next_.root, key.view(), run.encode_part(from, to, memory));
 }
 
-/// Takes one run out of [from, to), or its part that is in there. False when there is none.
-Step<bool> Writer::clear_one_run(std::uint64_t object, std::uint64_t from, std::uint64_t to) noexcept {
+/// Takes one run out of [from, to), or its part that is in there. False when no other is in there.
+Step<bool> Writer::clear_one_run(std::uint64_t object, std::uint64_t from, std::uint64_t to, Clear clear) noexcept {
   MIRAGE_TRY(const auto found, find_run(core_.tree(), next_.root, object, static_cast<std::uint32_t>(from)));
   if (!found || found->index >= to) return false;
   RunRecord run = *found;
@@ -163,22 +180,23 @@ Step<bool> Writer::clear_one_run(std::uint64_t object, std::uint64_t from, std::
   const std::uint64_t first = std::max<std::uint64_t>(run.index, from);
   const std::uint64_t end = std::min(run.end(), to);
   // Taken again from the start when a step misses; each of them is then the same again.
+  const bool is_all = run.index == from && run.end() == to;
   if (end < run.end()) MIRAGE_CHECK(put_run(run, end, run.end()));
   if (first > run.index) {
     MIRAGE_CHECK(put_run(run, run.index, first));
-  } else {
+  } else if (!is_all || clear == Clear::erase) {
     MIRAGE_CHECK(core_.tree().erase(next_.root, StoredKey::of_object(object, run.index).view()));
   }
   const Run part{static_cast<std::uint32_t>(run.page + (first - run.index)), static_cast<std::uint32_t>(end - first)};
   if (const auto given = core_.tree().give_up(part); !given) return Failure{Fault{given.error()}};
-  return true;
+  return !is_all;
 }
 
-Task<Writer::Outcome> Writer::clear_runs(std::uint64_t object, std::uint64_t from, std::uint64_t to) {
+Task<Writer::Outcome> Writer::clear_runs(std::uint64_t object, std::uint64_t from, std::uint64_t to, Clear clear) {
   if (from >> 32 != 0) co_return Outcome{};
   bool more = true;
   auto step = [&]() noexcept -> Step<void> {
-    MIRAGE_TRY(more, clear_one_run(object, from, to));
+    MIRAGE_TRY(more, clear_one_run(object, from, to, clear));
     return {};
   };
   while (more) MIRAGE_CO_CHECK(co_await core_.attempt(step));

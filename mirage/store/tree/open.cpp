@@ -113,7 +113,7 @@ Task<Result<void, StartError>> Store::load_state(Superblock state) {
   std::unique_ptr<View> view{new (std::nothrow) View};
   if (view == nullptr || !space.reset(state.pages)) co_return Failure{StartError::no_memory};
   view->state = state;
-  core_.publish(std::move(view));
+  core_.publish(std::move(view), true);
   WalkReport report;
   Walk walk{core_, core_.state(), space, false};
   const auto walked = co_await walk.run(report);

@@ -13,12 +13,13 @@ constexpr std::size_t maximum_group = 256;
 
 Task<Store::Outcome> Store::change_one(KvChange change) { co_return co_await this->change({&change, 1}); }
 
-Task<Store::Outcome> Store::change(std::span<const KvChange> changes) {
+Task<Store::Outcome> Store::change(std::span<const KvChange> changes, Commitment commitment) {
   core_.counters().operations += changes.size();
   if (core_.device().geometry().read_only) co_return Failure{KvError::read_only};
-  if (changes.empty()) co_return Outcome{};
+  if (changes.empty() && (commitment == Commitment::staged || !core_.is_ahead())) co_return Outcome{};
   Operation operation;
   operation.changes = changes;
+  operation.commitment = commitment;
   co_return co_await enqueue(operation);
 }
 
@@ -46,11 +47,21 @@ Task<Store::Outcome> Store::lead() {
   }
   Outcome outcome = co_await take_group(group);
   if (writer_.has_failed()) outcome = Failure{KvError::io};
-  if (outcome && writer_.changed()) outcome = co_await writer_.commit();
+  if (outcome) outcome = co_await conclude(group);
   if (!outcome) writer_.abort();
   if (writer_.has_failed()) poison();
   finish_all(group, outcome);
   co_return outcome;
+}
+
+/// Makes a state of what was applied. What is staged holds what it replaces: while a quarter of the store is free.
+Task<Store::Outcome> Store::conclude(List<Operation>& group) {
+  bool durable = core_.tree().space().free_pages() < core_.tree().space().pages() / 4;
+  for (Operation* each = group.front(); each != nullptr; each = group.next(*each))
+    durable = durable || each->commitment == Commitment::durable;
+  if (!durable) co_return writer_.changed() ? co_await writer_.stage() : Outcome{};
+  if (!writer_.changed() && !core_.is_ahead()) co_return Outcome{};
+  co_return co_await writer_.commit();
 }
 
 /// Applies what is queued.

@@ -18,6 +18,9 @@ struct Options {
   bool format_blank = false;    ///< make a store on a device whose first 16 KiB are zeros
 };
 
+/// What holds when a change is acknowledged: it survives a power cut, or it will when a later one does.
+enum class Commitment : std::uint8_t { staged, durable };
+
 class Store {
  public:
   using Outcome = Result<void, KvError>;
@@ -37,7 +40,7 @@ class Store {
   [[nodiscard]] const Counters& counters() const noexcept { return core_.counters(); }
   [[nodiscard]] View& view() noexcept { return *core_.current(); }
   /// All of the changes or none. Concurrent callers share a commit.
-  Task<Outcome> change(std::span<const KvChange> changes);
+  Task<Outcome> change(std::span<const KvChange> changes, Commitment commitment = Commitment::durable);
   Task<Outcome> change_one(KvChange change);
   Task<Result<Reader, KvError>> snapshot();
   /// Reads and checks everything. An error: the check could not be made, or (corrupt) what the report says.
@@ -50,6 +53,7 @@ class Store {
  private:
   struct Operation : ListNode<> {
     std::span<const KvChange> changes;
+    Commitment commitment = Commitment::durable;
     bool is_exclusive = false;
     bool is_done = false;
     Outcome outcome;
@@ -73,6 +77,7 @@ class Store {
   Task<Outcome> enqueue(Operation& operation);
   Task<Outcome> lead();
   Task<Outcome> take_group(List<Operation>& group);
+  Task<Outcome> conclude(List<Operation>& group);
   Task<Outcome> apply(const Operation& operation);
   void roll_back(List<Operation>& group) noexcept;
   void finish(Operation& operation, const Outcome& outcome) noexcept;

@@ -48,6 +48,8 @@ class Tree {
     return store_.change_one({.kind = KvChange::Kind::rename, .key = from, .to = to});
   }
   Outcome batch(std::span<const KvChange> changes) { return store_.change(changes); }
+  /// Nothing is flushed, and no superblock written; until the next batch() what it replaces takes room.
+  Outcome stage(std::span<const KvChange> changes) { return store_.change(changes, tree::Commitment::staged); }
   auto snapshot() { return store_.snapshot(); }
 
   void visit_counters(CounterVisitor& visitor) const noexcept {

@@ -9,6 +9,7 @@
 namespace mirage::store::tree {
 
 void Writer::begin() noexcept {
+  data_ = {};
   next_ = core_.state();
   ++next_.generation;
   core_.tree().begin(next_.generation);

@@ -24,6 +24,8 @@ class Writer {
   [[nodiscard]] bool has_failed() const noexcept { return failed_; }
   /// Writes, flushes, writes the superblock, flushes.
   Task<Outcome> commit();
+  /// Writes: the next commit's superblock is for this, too.
+  Task<Outcome> stage();
   /// Writes the superblock of `state` and flushes.
   Task<Outcome> write_superblock(const Superblock& state);
   void abort() noexcept;
@@ -44,8 +46,11 @@ class Writer {
   Task<Outcome> write_run(const KvChange& change, const Old& old, std::uint64_t object, std::uint64_t index,
                           std::uint32_t count);
   Task<Outcome> load_old_page(const KvChange& change, const Old& old, std::uint64_t index, MutableBytes page);
-  Task<Outcome> clear_runs(std::uint64_t object, std::uint64_t from, std::uint64_t to);
-  [[nodiscard]] Step<bool> clear_one_run(std::uint64_t object, std::uint64_t from, std::uint64_t to) noexcept;
+  /// What becomes of a run that is cleared as a whole: it is taken out, or its record will be written over.
+  enum class Clear : std::uint8_t { erase, replace };
+  Task<Outcome> clear_runs(std::uint64_t object, std::uint64_t from, std::uint64_t to, Clear clear = Clear::erase);
+  [[nodiscard]] Step<bool> clear_one_run(std::uint64_t object, std::uint64_t from, std::uint64_t to,
+                                         Clear clear) noexcept;
   [[nodiscard]] Step<void> put_run(const RunRecord& run, std::uint64_t from, std::uint64_t to) noexcept;
   Task<Outcome> put_name(std::string_view key, Bytes record);
   Task<Outcome> erase_name(std::string_view stored);
@@ -56,8 +61,12 @@ class Writer {
   Task<Outcome> rename_below(std::string_view from, std::string_view to);
   Task<Outcome> move_record(std::string_view from, std::string_view to);
   Task<Outcome> move_out_of_leaf(std::string_view to, Bytes content);
+  Task<Outcome> place_run(std::uint64_t object, std::uint64_t index, std::uint32_t at, std::uint32_t count);
   Task<Outcome> spill_if_needed();
+  void publish(std::unique_ptr<View> view, bool is_committed) noexcept;
+  [[nodiscard]] const Superblock& with_use() noexcept;
   Task<Outcome> write_nodes();
+  Task<Outcome> write_data();
   [[nodiscard]] std::uint64_t sector_of(std::uint32_t page) const noexcept {
     return std::uint64_t{page} * (page_size / core_.device().geometry().sector_size);
   }
@@ -66,8 +75,17 @@ class Writer {
   Outcome note(const Result<void, BlockError>& result) noexcept;
   [[nodiscard]] std::size_t gather(std::span<const Cache::Index> frames) noexcept;
 
+  /// Data in the staging buffer that waits for what comes to the pages behind it, to be one request.
+  struct Waiting {
+    std::uint32_t page = 0;
+    std::uint32_t count = 0;
+    std::uint32_t at = 0;  // in the buffer
+    [[nodiscard]] std::uint32_t end() const noexcept { return at + count; }
+  };
+
   Core& core_;
   bool failed_ = false;
+  Waiting data_;
   Superblock next_;  // the state that the transaction makes
 };
 

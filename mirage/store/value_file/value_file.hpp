@@ -84,7 +84,7 @@ class ValueFiles {
   struct Counters {
     std::uint64_t reads = 0;    ///< of the store
     std::uint64_t commits = 0;  ///< batches of the store
-    std::uint64_t early = 0;    ///< of those: because there was no more room
+    std::uint64_t early = 0;    ///< of those: because there was no more room; staged, if the store can
     std::uint64_t failures = 0;
   };
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
@@ -97,13 +97,15 @@ class ValueFiles {
     co_return *std::move(taken);
   }
   [[nodiscard]] FileError failed(KvError error) noexcept;
-  /// All that is pending, and then a batch of `part` (nullptr: none), as one batch of the store.
-  Task<Outcome> commit(Part* part, std::span<const FileChange> changes, std::uint64_t size);
+  /// All that is pending, and then a batch of `part` (nullptr: none), as one batch of the store. Without `is_durable`
+  /// it may be durable with a later one only.
+  Task<Outcome> commit(Part* part, std::span<const FileChange> changes, std::uint64_t size, bool is_durable = true);
   Task<Outcome> make_room(std::size_t pages);
 
   K& store_;
   Turns turns_;
   bool broken_ = false;  ///< the store's device has failed
+  bool staged_ = false;  ///< the store has what is not durable yet
   value_file::Pending pending_;
   std::array<Part, 2> parts_;
   Counters counters_;
@@ -145,8 +147,8 @@ Task<Result<void, StartError>> ValueFiles<K>::start() {
 }
 
 template <KvBatch K>
-Task<Result<void, FileError>> ValueFiles<K>::commit(Part* part, std::span<const FileChange> changes,
-                                                    std::uint64_t size) {
+Task<Result<void, FileError>> ValueFiles<K>::commit(Part* part, std::span<const FileChange> changes, std::uint64_t size,
+                                                    bool is_durable) {
   if (broken_) co_return Failure{FileError::io};
   value_file::Changes list;
   // Two sizes for each file, two for the batch.
@@ -154,10 +156,16 @@ Task<Result<void, FileError>> ValueFiles<K>::commit(Part* part, std::span<const 
   if (!pending_.empty()) pending_.arrange();
   for (const Part& each : parts_) each.collect(list);
   if (part != nullptr) part->collect(list, changes, size);
-  if (list.view().empty()) co_return Outcome{};
+  if (list.view().empty() && !staged_) co_return Outcome{};
   ++counters_.commits;
-  const auto done = co_await store_.batch(list.view());
+  Result<void, KvError> done;
+  if constexpr (KvStage<K>) {
+    if (!is_durable) done = co_await store_.stage(list.view());
+  }
+  const bool stages = KvStage<K> && !is_durable;
+  if (!stages) done = co_await store_.batch(list.view());
   if (!done) co_return Failure{failed(done.error())};
+  staged_ = stages;
   pending_.clear();
   if (part != nullptr) part->size_ = size;
   for (Part& each : parts_) each.stored_ = each.kept_ = each.size_;
@@ -170,7 +178,7 @@ Task<Result<void, FileError>> ValueFiles<K>::make_room(std::size_t pages) {
   if (!pending_.allocate()) co_return Failure{FileError::no_memory};
   if (pending_.room() >= pages) co_return Outcome{};
   ++counters_.early;
-  co_return co_await commit(nullptr, {}, 0);
+  co_return co_await commit(nullptr, {}, 0, false);
 }
 
 /// What is pending: first the size it was cut to, then its size, then its pages.

@@ -108,6 +108,35 @@ TEST_CASE("value files: files, and batches") {
   }
 }
 
+TEST_CASE("value files: what does not fit into memory goes to the disk without a flush, and sync() brings two") {
+  World world;
+  PowerCut disk{world.shard, 12'288};
+  Opened opened{world, disk, true};
+  REQUIRE(opened.error == "");
+  const std::uint64_t flushes = opened.tree.counters().flushes;
+  std::string model;
+  for (int i = 0; i < 34; ++i) {
+    const std::string piece = filled(65'536, 'a' + i % 26);
+    REQUIRE(world(opened.files.data().write_at(model.size(), as_bytes(piece))));
+    model += piece;
+  }
+  CHECK(opened.files.counters().early >= 2);
+  CHECK(opened.tree.counters().flushes == flushes);
+  CHECK(content(world, opened.files.data()) == model);
+  REQUIRE(world(opened.files.data().sync()));
+  CHECK(opened.tree.counters().flushes == flushes + 2);
+  PowerCut copy{world.shard, disk.content()};
+  Opened later{world, copy};
+  REQUIRE(later.error == "");
+  CHECK(content(world, later.files.data()) == model);
+  // With nothing that waits, too: what was staged needs them.
+  REQUIRE(world(opened.files.data().write_at(0, as_bytes(filled(1 << 20, 'z')))));
+  REQUIRE(world(opened.files.data().write_at(1 << 20, as_bytes(filled(4'096, 'z')))));
+  REQUIRE(world(opened.files.data().truncate(1 << 20)));
+  REQUIRE(world(opened.files.data().sync()));
+  CHECK(opened.tree.counters().flushes == flushes + 4);
+}
+
 TEST_CASE("value files: many random changes against the same in memory, also across starts") {
   World world;
   PowerCut disk{world.shard, 16'384};
