@@ -125,7 +125,7 @@ class Tree final : public Store {
  public:
   explicit Tree(const std::string& path, std::size_t cache = std::size_t{256} << 20) {
     const bool is_new = !std::filesystem::exists(path);
-    if (is_new) cli::ImageFile::create(path, std::uint64_t{1} << 30);
+    if (is_new) cli::DiskFile::create(path, std::uint64_t{1} << 30);
     file_ = std::make_unique<cli::ImageFile>(path, cli::ImageFile::Mode::write);
     tree_ = std::make_unique<Image>(file_->shard(), *file_, Image::Options{.cache_bytes = cache});
     if (is_new) {

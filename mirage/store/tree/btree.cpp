@@ -176,14 +176,18 @@ Step<void> Btree::discard(const Path::Place& place) noexcept {
 
 Step<void> Btree::put(Root& root, std::string_view key, Bytes value) noexcept {
   begin_step();
+  Path path;
+  MIRAGE_CHECK(seek(root, key, path));
+  return put_at(root, path, key, value);
+}
+
+Step<void> Btree::put_at(Root& root, Path& path, std::string_view key, Bytes value) noexcept {
   if (root.levels == 0) {
     MIRAGE_TRY(Path::Place leaf, make(0));
     leaf.node.insert(0, key, value);
     root = {Ref::unsealed(cache_.page(leaf.frame)), 1};
     return {};
   }
-  Path path;
-  MIRAGE_CHECK(seek(root, key, path));
   MIRAGE_CHECK(own_path(root, path));
   if (path.at_cell() && path.key() == key) {
     if (path.value().size() == value.size()) {

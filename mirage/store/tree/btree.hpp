@@ -61,6 +61,8 @@ class Btree {
   // leaves the transaction fit for abort() only.
   void begin(std::uint64_t generation) noexcept;
   [[nodiscard]] Step<void> put(Root& root, std::string_view key, Bytes value) noexcept;
+  /// The same within a step that has come to where the key is or would stand: seek(root, key, path). It does not miss.
+  [[nodiscard]] Step<void> put_at(Root& root, Path& path, std::string_view key, Bytes value) noexcept;
   /// not_found when there is no such key.
   [[nodiscard]] Step<void> erase(Root& root, std::string_view key) noexcept;
   /// Pages for data.

@@ -11,7 +11,11 @@
 namespace mirage::store::tree {
 
 Task<Writer::Outcome> Writer::spill_if_needed() {
-  if (core_.tree().cache().dirty() * 2 < core_.tree().cache().frames()) co_return Outcome{};
+  if (must_spill()) co_return co_await spill();
+  co_return Outcome{};
+}
+
+Task<Writer::Outcome> Writer::spill() {
   // Early: nothing refers to these pages yet.
   core_.tree().seal(next_.id, next_.root);
   co_return co_await write_nodes();

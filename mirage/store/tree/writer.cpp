@@ -17,9 +17,18 @@ void Writer::begin() noexcept {
 
 void Writer::abort() noexcept { core_.tree().abort(); }
 
-Task<Writer::Outcome> Writer::apply(const KvChange& change) {
-  if (!valid_key(change.key)) co_return Failure{KvError::invalid_key};
+/// A small value by its name, which most changes are, is one step; everything else may have to wait.
+Quick<Writer::Outcome> Writer::apply(const KvChange& change) {
+  if (!valid_key(change.key)) return Outcome{Failure{KvError::invalid_key}};
   core_.tree().set_purpose(change.kind == KvChange::Kind::remove ? Btree::Purpose::remove : Btree::Purpose::grow);
+  const auto done = set_at_once(change);
+  if (!done && !done.error().is_miss) return Outcome{Failure{done.error().error}};
+  if (!done || !*done) return apply_slowly(change);
+  if (must_spill()) return spill();
+  return Outcome{};
+}
+
+Task<Writer::Outcome> Writer::apply_slowly(const KvChange& change) {
   switch (change.kind) {
     case KvChange::Kind::set:
     case KvChange::Kind::set_partial:
@@ -34,10 +43,11 @@ Task<Writer::Outcome> Writer::apply(const KvChange& change) {
 }
 
 /// `path`: where the key would stand. A value among its ancestors would be the name before it.
-Step<void> Writer::check_ancestors(std::string_view stored, Path& path) noexcept {
+Step<void> Writer::check_ancestors(std::string_view stored, const Path& path) noexcept {
   if (stored.find('\0') == std::string_view::npos) return {};
-  MIRAGE_TRY(const bool exists, core_.tree().previous(path));
-  if (exists && !is_object_key(path.key()) && is_below(stored, path.key()))
+  Path before = path;
+  MIRAGE_TRY(const bool exists, core_.tree().previous(before));
+  if (exists && !is_object_key(before.key()) && is_below(stored, before.key()))
     return Failure{Fault{KvError::not_a_directory}};
   return {};
 }
@@ -49,18 +59,47 @@ Step<Writer::Old> Writer::look_up(std::string_view key) noexcept {
   core_.tree().begin_step();
   Path path;
   MIRAGE_CHECK(core_.tree().seek(next_.root, stored.view(), path));
-  if (path.at_cell() && path.key() == stored.view()) {
+  return look_at(stored.view(), path);
+}
+
+/// The same where a step has found the place.
+Step<Writer::Old> Writer::look_at(std::string_view stored, Path& path) noexcept {
+  if (path.at_cell() && path.key() == stored) {
     const auto record = NameRecord::parse(path.value());
     if (!record) return Failure{Fault{KvError::corrupt}};
     Old old{.exists = true, .record = *record};
     old.record.content = {};
     return old;
   }
-  Path after = path;
-  MIRAGE_TRY(const bool more, core_.tree().settle(after));
-  if (more && is_below(after.key(), stored.view())) return Failure{Fault{KvError::not_a_value}};
-  MIRAGE_CHECK(check_ancestors(stored.view(), path));
+  if (path.at_cell()) {
+    if (is_below(path.key(), stored)) return Failure{Fault{KvError::not_a_value}};
+  } else {
+    Path after = path;
+    MIRAGE_TRY(const bool more, core_.tree().settle(after));
+    if (more && is_below(after.key(), stored)) return Failure{Fault{KvError::not_a_value}};
+  }
+  MIRAGE_CHECK(check_ancestors(stored, path));
   return Old{};
+}
+
+/// False: not so simple, nothing is changed.
+Step<bool> Writer::set_at_once(const KvChange& change) noexcept {
+  if (change.kind != KvChange::Kind::set || change.key.empty() ||
+      !NameRecord::fits_inline(change.key.size(), change.value.size()))
+    return false;
+  const StoredKey stored{change.key};
+  core_.tree().begin_step();
+  Path path;
+  MIRAGE_CHECK(core_.tree().seek(next_.root, stored.view(), path));
+  MIRAGE_TRY(const Old old, look_at(stored.view(), path));
+  if (old.record.is_object) return false;
+  std::array<std::byte, Node::maximum_cell> memory;
+  const MutableBytes record = MutableBytes{memory}.first(NameRecord::inline_header + change.value.size());
+  NameRecord::encode_inline_header(record, next_.generation);
+  std::ranges::copy(change.value, record.subspan(NameRecord::inline_header).begin());
+  MIRAGE_CHECK(core_.tree().put_at(next_.root, path, stored.view(), record));
+  next_.keys += old.exists ? 0 : 1;
+  return true;
 }
 
 namespace {

@@ -19,7 +19,7 @@ class Writer {
   [[nodiscard]] std::uint64_t changes() noexcept { return core_.tree().changes(); }
   /// Enough for one commit.
   [[nodiscard]] bool is_large() noexcept { return core_.tree().cache().dirty() > core_.tree().cache().frames() / 4; }
-  Task<Outcome> apply(const KvChange& change);
+  Quick<Outcome> apply(const KvChange& change);
   /// A write or a flush failed: nobody knows what the device holds, no more commits.
   [[nodiscard]] bool has_failed() const noexcept { return failed_; }
   /// Writes, flushes, writes the superblock, flushes.
@@ -37,7 +37,10 @@ class Writer {
     NameRecord record;  // without its content
   };
   [[nodiscard]] Step<Old> look_up(std::string_view key) noexcept;
-  [[nodiscard]] Step<void> check_ancestors(std::string_view stored, Path& path) noexcept;
+  [[nodiscard]] Step<Old> look_at(std::string_view stored, Path& path) noexcept;
+  [[nodiscard]] Step<bool> set_at_once(const KvChange& change) noexcept;
+  Task<Outcome> apply_slowly(const KvChange& change);
+  [[nodiscard]] Step<void> check_ancestors(std::string_view stored, const Path& path) noexcept;
   Task<Outcome> write_value(const KvChange& change);
   Task<Outcome> write_inline(const KvChange& change, const Old& old, std::uint64_t size);
   Task<Outcome> write_object(const KvChange& change, const Old& old, std::uint64_t size);
@@ -62,6 +65,8 @@ class Writer {
   Task<Outcome> move_record(std::string_view from, std::string_view to);
   Task<Outcome> move_out_of_leaf(std::string_view to, Bytes content);
   Task<Outcome> place_run(std::uint64_t object, std::uint64_t index, std::uint32_t at, std::uint32_t count);
+  [[nodiscard]] bool must_spill() noexcept { return core_.tree().cache().dirty() * 2 >= core_.tree().cache().frames(); }
+  Task<Outcome> spill();
   Task<Outcome> spill_if_needed();
   void publish(std::unique_ptr<View> view, bool is_committed) noexcept;
   [[nodiscard]] const Superblock& with_use() noexcept;
