@@ -76,13 +76,14 @@ Task<Writer::Outcome> Writer::write_superblock(const Superblock& state) {
   co_return co_await flush();
 }
 
-/// The data that waits, in one request.
+/// The data that waits, in one request. It waits on when there is no memory to ask for that: it may be of operations
+/// that were done before the one that fails.
 Task<Writer::Outcome> Writer::write_data() {
   if (data_.count == 0) co_return Outcome{};
   const Bytes bytes = core_.staging().subspan(data_.at * page_size, data_.count * page_size);
-  const std::uint32_t page = data_.page;
+  MIRAGE_CO_CHECK(co_await write_pages(data_.page, bytes));
   data_ = {};
-  co_return co_await write_pages(page, bytes);
+  co_return Outcome{};
 }
 
 /// The dirty nodes in the order of their pages, neighbours in one request. What waits goes before: the buffer is the

@@ -70,6 +70,8 @@ class Core {
   /// The last committed state, whose pages nobody writes: the device comes back to it after a power cut.
   [[nodiscard]] const Superblock& committed() const noexcept { return committed_->state; }
   [[nodiscard]] bool is_ahead() noexcept { return current() != committed_; }
+  /// Runs of pages that the next commit gives back, unless snapshots hold them.
+  [[nodiscard]] std::size_t held_runs() const noexcept { return committed_->held.runs().size(); }
   [[nodiscard]] const Superblock& state() noexcept { return current()->state; }
   /// 64 KiB, page-aligned, for the one who writes; or while the store is opened.
   [[nodiscard]] MutableBytes staging() noexcept { return {staging_.get(), staging_pages * page_size}; }

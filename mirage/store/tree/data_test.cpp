@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // Pages of large values: what stays in memory, and what reaches the disk.
 #include <algorithm>
+#include <array>
 #include <string>
 #include <vector>
 
@@ -199,4 +200,107 @@ TEST_CASE("tree: staging goes on for ever: with little room left it is a commit"
   for (int i = 0; i < 400; ++i) world.stage(static_cast<std::size_t>(i % 10), static_cast<char>('a' + i % 26));
   CHECK(world.tree.counters().commits < 10);
   CHECK(world.tree.counters().stages > 390);
+}
+
+TEST_CASE("tree: what stages hold is no reason to refuse what there is room for") {
+  Staging world;
+  for (int i = 0; i < 3; ++i) {
+    const std::string value(50 * page_size, 'w');
+    const KvChange change{.kind = KvChange::Kind::set, .key = "w", .value = as_bytes(value)};
+    REQUIRE(run(world.shard, world.tree.stage({&change, 1})).value());
+  }
+  REQUIRE(world.tree.store().core().is_ahead());
+  REQUIRE(run(world.shard, world.tree.set("x", as_bytes(std::string(100 * page_size, 'x')))).value());
+  // What there is none for in any case.
+  const auto refused = run(world.shard, world.tree.set("y", as_bytes(std::string(200 * page_size, 'y')))).value();
+  CHECK(!refused);
+  CHECK(world.committed(3) == 'd');
+}
+
+TEST_CASE("tree: the list of what stages hold is bounded") {
+  World<device::Ramdisk> world{131'072};
+  REQUIRE(run(world.shard, world.tree.set("v", as_bytes(std::string(256 * page_size, 'x')))).value());
+  const std::string page = page_of('y');
+  std::vector<KvChange> changes;
+  for (std::size_t i = 0; i < 128; ++i)
+    changes.push_back(
+        {.kind = KvChange::Kind::set_partial, .key = "v", .value = as_bytes(page), .offset = 2 * i * page_size});
+  const std::uint64_t commits = world.tree.counters().commits;
+  // In turns up and down: no page that is given up stands behind the one before.
+  for (int i = 0; i < 40; ++i) {
+    REQUIRE(run(world.shard, world.tree.stage(changes)).value());
+    std::ranges::reverse(changes);
+  }
+  CHECK(world.tree.counters().commits == commits + 1);
+}
+
+namespace {
+
+/// A disk that there is no memory to ask for one of its writes.
+struct Refusing : device::PowerCut {
+  using PowerCut::PowerCut;
+  std::uint64_t refused = PowerCut::never_fails;
+  std::uint64_t count = 0;
+  Task<Result<void, BlockError>> write(std::uint64_t sector, Bytes bytes) {
+    if (count++ == refused) co_return Failure{BlockError::no_memory};
+    co_return co_await PowerCut::write(sector, bytes);
+  }
+};
+
+/// Three changes at a time: the first leads, the others share the commit after its own.
+template <class D>
+std::array<bool, 3> change_together(World<D>& world, const std::array<KvChange, 3>& changes) {
+  std::array<bool, 3> done{};
+  const auto one = [](Shard&, auto& tree, const KvChange& change, bool& is_done) -> Task<void> {
+    is_done = (co_await tree.batch({&change, 1})).has_value();
+  };
+  const auto all = [&](Shard& shard) -> Task<bool> {
+    Scope scope{shard};
+    for (std::size_t i = 0; i < 3; ++i) (void)scope.spawn(one(shard, world.tree, changes[i], done[i]));
+    co_await scope.join();
+    co_return true;
+  };
+  REQUIRE(run(world.shard, all(world.shard)) == true);
+  return done;
+}
+
+bool is_sound(auto& world) {
+  store::tree::WalkReport report;
+  return run(world.shard, world.tree.store().check(report)).value().has_value();
+}
+
+}  // namespace
+
+TEST_CASE("tree: no memory for the write of one change's pages loses none of another's") {
+  const std::string five(5 * page_size, 'y');
+  for (std::uint64_t refused = 0; refused < 10; ++refused) {
+    World<Refusing> world{2'048};
+    REQUIRE(run(world.shard, world.tree.set("w", as_bytes(std::string(16 * page_size, 'x')))).value());
+    const std::string sixteen(16 * page_size, 'z');
+    world.disk.refused = world.disk.count + refused;
+    const auto done = change_together(
+        world, {KvChange{.kind = KvChange::Kind::set, .key = "k", .value = as_bytes("v")},
+                KvChange{.kind = KvChange::Kind::set_partial, .key = "v", .value = as_bytes(five), .offset = 0},
+                KvChange{.kind = KvChange::Kind::set_partial, .key = "w", .value = as_bytes(sixteen), .offset = 0}});
+    for (std::size_t i = 0; i < 5; ++i) CHECK(world.read(i) == (done[1] ? 'y' : static_cast<char>('a' + i)));
+    if (!world.tree.store().is_poisoned()) CHECK(is_sound(world));
+  }
+}
+
+TEST_CASE("tree: a value that there is no room for is not counted") {
+  const std::string page = page_of('x');
+  int refused = 0;
+  // Among these is one after which no page is left.
+  for (std::size_t pages = 58; pages < 76; ++pages) {
+    World<device::PowerCut> world{2'048};
+    REQUIRE(run(world.shard, world.tree.set("w", as_bytes(std::string(150 * page_size, 'w')))).value());
+    const std::string value(pages * page_size, 'y');
+    const auto done =
+        change_together(world, {KvChange{.kind = KvChange::Kind::set, .key = "k", .value = as_bytes("0")},
+                                KvChange{.kind = KvChange::Kind::set, .key = "l", .value = as_bytes(value)},
+                                KvChange{.kind = KvChange::Kind::set, .key = "x", .value = as_bytes(page)}});
+    refused += done[1] && !done[2] ? 1 : 0;
+    CHECK(is_sound(world));
+  }
+  CHECK(refused > 0);
 }

@@ -116,7 +116,7 @@ Step<std::optional<RunRecord>> find_run(Btree& tree, const Root& root, std::uint
   const auto parse = [&](Path& at) noexcept -> Step<std::optional<RunRecord>> {
     if (!is_object_key(at.key())) return std::nullopt;
     const auto run = RunRecord::parse(at.key(), at.value());
-    if (!run || run->page < first_page || run->page + run->count > tree.space().pages())
+    if (!run || run->page < first_page || std::uint64_t{run->page} + run->count > tree.space().pages())
       return Failure{Fault{KvError::corrupt}};
     return run->object == object ? run : std::nullopt;
   };

@@ -9,7 +9,8 @@ namespace mirage::store::tree {
 
 namespace {
 constexpr std::size_t maximum_group = 256;
-}
+constexpr std::size_t maximum_held_runs = 4'096;  // 32 KiB
+}  // namespace
 
 Task<Store::Outcome> Store::change_one(KvChange change) { co_return co_await this->change({&change, 1}); }
 
@@ -54,9 +55,11 @@ Task<Store::Outcome> Store::lead() {
   co_return outcome;
 }
 
-/// Makes a state of what was applied. What is staged holds what it replaces: while a quarter of the store is free.
+/// Makes a state of what was applied. What is staged holds what it replaces: while a quarter of the store is free, and
+/// the list of it is short.
 Task<Store::Outcome> Store::conclude(List<Operation>& group) {
-  bool durable = core_.tree().space().free_pages() < core_.tree().space().pages() / 4;
+  const Space& space = core_.tree().space();
+  bool durable = space.free_pages() < space.pages() / 4 || core_.held_runs() > maximum_held_runs;
   for (Operation* each = group.front(); each != nullptr; each = group.next(*each))
     durable = durable || each->commitment == Commitment::durable;
   if (!durable) co_return writer_.changed() ? co_await writer_.stage() : Outcome{};
@@ -77,6 +80,11 @@ Task<Store::Outcome> Store::take_group(List<Operation>& group) {
       if (++count == maximum_group || writer_.is_large()) break;
       continue;
     }
+    if (applied.error() == KvError::no_space && core_.is_ahead()) {
+      MIRAGE_CO_CHECK(co_await release_staged(group));
+      count = 0;
+      continue;
+    }
     finish(*operation, applied);
     if (writer_.changes() == before) continue;
     // It is half there: the others once more, without it.
@@ -88,6 +96,14 @@ Task<Store::Outcome> Store::take_group(List<Operation>& group) {
 
 Task<Store::Outcome> Store::apply(const Operation& operation) {
   for (const KvChange& change : operation.changes) MIRAGE_CO_CHECK(co_await writer_.apply(change));
+  co_return Outcome{};
+}
+
+/// Makes what is staged durable: what it holds may be the room that is missing. Then the group starts once more.
+Task<Store::Outcome> Store::release_staged(List<Operation>& group) {
+  roll_back(group);
+  MIRAGE_CO_CHECK(co_await writer_.commit());
+  writer_.begin();
   co_return Outcome{};
 }
 

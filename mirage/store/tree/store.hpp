@@ -79,6 +79,7 @@ class Store {
   Task<Outcome> take_group(List<Operation>& group);
   Task<Outcome> conclude(List<Operation>& group);
   Task<Outcome> apply(const Operation& operation);
+  Task<Outcome> release_staged(List<Operation>& group);
   void roll_back(List<Operation>& group) noexcept;
   void finish(Operation& operation, const Outcome& outcome) noexcept;
   void finish_all(List<Operation>& operations, const Outcome& outcome) noexcept;

@@ -132,10 +132,11 @@ Task<Writer::Outcome> Writer::write_value(const KvChange& change) {
   if (old.record.is_object && change.kind != KvChange::Kind::set && size <= old.record.size)
     core_.tree().set_purpose(size < old.record.size ? Btree::Purpose::remove : Btree::Purpose::replace);
   if (replaces && old.record.is_object) MIRAGE_CO_CHECK(co_await clear_runs(old.record.object, 0, ~std::uint64_t{0}));
+  const bool is_inline = NameRecord::fits_inline(change.key.size(), size) && (replaces || !old.record.is_object);
+  MIRAGE_CO_CHECK(is_inline ? co_await write_inline(change, old, size) : co_await write_object(change, old, size));
+  // Not before: what fails without a change of the tree is not taken back.
   next_.keys += old.exists ? 0 : 1;
-  if (NameRecord::fits_inline(change.key.size(), size) && (replaces || !old.record.is_object))
-    co_return co_await write_inline(change, old, size);
-  co_return co_await write_object(change, old, size);
+  co_return Outcome{};
 }
 
 Task<Writer::Outcome> Writer::write_inline(const KvChange& change, const Old& old, std::uint64_t size) {
@@ -243,8 +244,9 @@ Task<Writer::Outcome> Writer::rename_value(std::string_view from, std::string_vi
   if (old.record.is_object) MIRAGE_CO_CHECK(co_await clear_runs(old.record.object, 0, ~std::uint64_t{0}));
   const StoredKey stored_from{from};
   const StoredKey stored_to{to};
+  MIRAGE_CO_CHECK(co_await move_record(stored_from.view(), stored_to.view()));
   next_.keys += old.exists ? 0 : 1;
-  co_return co_await move_record(stored_from.view(), stored_to.view());
+  co_return Outcome{};
 }
 
 /// The record of one stored key becomes that of another; a value's data stays where it is.
@@ -304,8 +306,8 @@ Task<Writer::Outcome> Writer::rename_below(std::string_view from, std::string_vi
     StoredKey moved = target;
     moved.append(found.view().substr(directory.view().size()));
     if (moved.view().size() > maximum_key) co_return Failure{KvError::invalid_key};
-    ++next_.keys;
     MIRAGE_CO_CHECK(co_await move_record(found.view(), moved.view()));
+    ++next_.keys;
   }
 }
 
