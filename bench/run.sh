@@ -71,7 +71,7 @@ bench_net() { # [--quick] [--only REGEX]
   mkdir "$folder/guest/htdocs"
   head -c 1024 /dev/urandom >"$folder/guest/htdocs/1k.bin"
   head -c 102400 /dev/urandom >"$folder/guest/htdocs/100k.bin"
-  (cd "$folder/guest" && "$tools/mirage" configure -t spt >/dev/null && "$tools/mirage" build >/dev/null)
+  (cd "$folder/guest" && "$tools/mirage" configure -t spt --optimize=speed >/dev/null && "$tools/mirage" build >/dev/null)
   "$root/bench/net/net.py" "$@" "$tools" "$folder/guest/dist/bench.spt" "$folder/guest/htdocs" "$folder/work"
 }
 

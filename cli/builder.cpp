@@ -102,7 +102,7 @@ void configure_libraries(const Common& common, const Project& project, const pla
     option("CMAKE_CXX_COMPILER_LAUNCHER", "ccache");
   }
   option("MIRAGE_EXCEPTIONS", plan.exceptions ? "ON" : "OFF");
-  if (plan.small) option("MIRAGE_SMALL", "ON");
+  if (plan.target->guest) option("MIRAGE_OPTIMIZE", plan.optimize);
   if (plan.target->guest) {
     words.insert(words.end(), {"-S", (root / "mirage").string()});
     option("CMAKE_TOOLCHAIN_FILE", root / std::format("cmake/guest-{}.cmake", plan.target->architectures.front()));
@@ -125,8 +125,8 @@ std::string compile_commands(const Project& project, const std::string& ninja_fi
 }
 
 std::string variant_of(const plan::Plan& plan, const BuildOptions& options) {
-  return std::string(plan.exceptions ? "exceptions" : "plain") + (plan.small ? "-small" : "") +
-         (options.sanitize ? "-sanitize" : "");
+  return std::string(plan.exceptions ? "exceptions" : "plain") +
+         (plan.optimize == "balanced" ? "" : "-" + plan.optimize) + (options.sanitize ? "-sanitize" : "");
 }
 
 /// CMake takes flags from a toolchain file only when it first configures a folder: other flags need another folder.

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: ISC
 # Toolchain of guest images; included by guest-<arch>.cmake, which sets MIRAGE_ARCH. Why each flag: doc/toolchain.md.
 #   MIRAGE_SYSROOT     the sysroot; when empty, tool/sysroot/build.sh is asked for it (and builds it on first use)
-#   MIRAGE_SMALL       ON: --optimize=size
+#   MIRAGE_OPTIMIZE    balanced (default), speed or size: --optimize
 #   MIRAGE_EXCEPTIONS  ON: the whole image has C++ exceptions and RTTI
 # Writes <build>/guest/{compile,link,libraries}.rsp, the same flags for use outside CMake:
 #   clang++-19 @compile.rsp -c main.cpp; clang++-19 @link.rsp -Wl,-T,SCRIPT main.o MIRAGE_LIBRARIES @libraries.rsp -o IMAGE
 set(CMAKE_SYSTEM_NAME Generic)
 set(CMAKE_SYSTEM_PROCESSOR ${MIRAGE_ARCH})
 set(CMAKE_TRY_COMPILE_TARGET_TYPE STATIC_LIBRARY)
-list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES MIRAGE_SYSROOT MIRAGE_EXCEPTIONS MIRAGE_SMALL)
+list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES MIRAGE_SYSROOT MIRAGE_EXCEPTIONS MIRAGE_OPTIMIZE)
 
 get_filename_component(mirage_root ${CMAKE_CURRENT_LIST_DIR} DIRECTORY)
 if(NOT MIRAGE_SYSROOT)
@@ -44,7 +44,9 @@ set(CMAKE_FIND_ROOT_PATH_MODE_PACKAGE ONLY)
 # For size, the linker sees all of the image at once: what runs of instructions have in common becomes a function.
 set(optimize_flags -Os)
 set(optimize_link_flags "")
-if(MIRAGE_SMALL)
+if(MIRAGE_OPTIMIZE STREQUAL speed)
+  set(optimize_flags -O2)
+elseif(MIRAGE_OPTIMIZE STREQUAL size)
   set(optimize_flags -Oz -flto)
   set(optimize_link_flags -Oz -flto -Wl,-mllvm,-enable-machine-outliner=always)
 endif()

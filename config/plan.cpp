@@ -21,11 +21,11 @@ std::vector<Key> standard_keys(const Graph& graph) {
           {"delay", "duration", "0s", "wait before starting", false, "mirage"},
           {"optimize",
            "string",
-           "speed",
-           "what counts more: speed, or a smaller image, which takes longer to link",
+           "balanced",
+           "what the image is made for; one for size takes longer to link",
            true,
            "mirage",
-           {"speed", "size"}}};
+           {"balanced", "speed", "size"}}};
 }
 
 Key with_group(Key key, const std::string& group) {
@@ -68,10 +68,11 @@ class Planner {
     for (const auto& key : graph_.keys) add_key(key);
     for (const std::size_t job : graph_.jobs) (void)visit(job);
     for (const auto& key : standard_keys(graph_)) add_key(key);
-    plan_.small = fixed("optimize") == "size";
-    if (plan_.small && !target_.guest) {
-      throw UsageError("", std::format("--optimize=size is for images: target {} makes a program", target_.name),
-                       "Leave it out, or choose another target.");
+    plan_.optimize = fixed("optimize");
+    if (plan_.optimize != "balanced" && !target_.guest) {
+      throw UsageError(
+          "", std::format("--optimize={} is for images: target {} makes a program", plan_.optimize, target_.name),
+          "Leave it out, or choose another target.");
     }
     check_devices();
     check_interfaces();

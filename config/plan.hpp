@@ -51,7 +51,7 @@ struct Plan {
   std::string name;
   const Target* target = nullptr;
   bool exceptions = false;
-  bool small = false;  ///< --optimize=size
+  std::string optimize = "balanced";  ///< or "speed" or "size"
   unsigned memory = 32;
   std::vector<Instance> instances;
   std::vector<PlannedKey> keys;

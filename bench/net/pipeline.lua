@@ -1,7 +1,6 @@
 -- SPDX-License-Identifier: ISC
 -- Sixteen requests at once.
 init = function(args)
-  wrk.init(args)
   local requests = {}
   for i = 1, 16 do requests[i] = wrk.format() end
   batch = table.concat(requests)
