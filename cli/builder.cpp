@@ -102,11 +102,11 @@ void configure_libraries(const Common& common, const Project& project, const pla
     option("CMAKE_CXX_COMPILER_LAUNCHER", "ccache");
   }
   option("MIRAGE_EXCEPTIONS", plan.exceptions ? "ON" : "OFF");
-  if (plan.target->guest) option("MIRAGE_OPTIMIZE", plan.optimize);
   if (plan.target->guest) {
     words.insert(words.end(), {"-S", (root / "mirage").string()});
     option("CMAKE_TOOLCHAIN_FILE", root / std::format("cmake/guest-{}.cmake", plan.target->architectures.front()));
     option("MIRAGE_SYSROOT", build.sysroot);
+    option("MIRAGE_OPTIMIZE", plan.optimize);
   } else {
     words.insert(words.end(), {"-S", root.string()});
     option("CMAKE_C_COMPILER", "clang-19");
