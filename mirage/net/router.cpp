@@ -64,7 +64,7 @@ bool Router::input(Side& from, LinkPacket& packet) noexcept {
       break;
   }
   Stack& egress = decision.egress == forward::Side::inside ? inside_.stack : outside_.stack;
-  if (!egress.ip().forward(std::move(decision.frame))) ++drop_egress_;
+  if (!egress.ip().forward(std::move(decision.frame))) ++counters_.drop_egress;
   return true;
 }
 
@@ -85,8 +85,9 @@ bool Router::join(LinkPacket& packet, const wire::Ipv4View& view) noexcept {
   fragment.payload.remove_prefix(header_size);
   ip::Reassembled whole;
   const auto outcome = reassembly_.add(std::move(fragment), shard_.now(), whole);
+  counters_.reassembly_displaced = reassembly_.displaced();
   if (outcome == ip::ReassemblyOutcome::complete && put_together(packet, header, std::move(whole.payload))) return true;
-  if (outcome != ip::ReassemblyOutcome::waiting) ++drop_reassembly_;
+  if (outcome != ip::ReassemblyOutcome::waiting) ++counters_.drop_reassembly;
   if (!timer_.armed()) arm();
   return false;
 }
@@ -114,10 +115,18 @@ bool Router::put_together(LinkPacket& packet, wire::Ipv4Header header, SliceList
   return std::ranges::all_of(payload, [&](const Slice& slice) { return packet.data.push_back(slice); });
 }
 
+void Router::visit_counters(CounterVisitor& visitor) const noexcept {
+  visitor.counters("router", counters_of(counters_));
+  visitor.counters(
+      "forward", counters_of<forward::ForwardCounters, sizeof(forward::ForwardCounters::drops)>(forwarder_.counters()));
+  visitor.counters("forward_drop", counters_by<forward::ForwardDrop>(forwarder_.counters().drops));
+  visitor.gauge("forward", "flows", forwarder_.flow_count());
+}
+
 void Router::expire() noexcept {
   forwarder_.expire(shard_.now());
   Slice original;
-  while (reassembly_.expire(shard_.now(), original)) ++drop_reassembly_;
+  while (reassembly_.expire(shard_.now(), original)) ++counters_.drop_reassembly;
   arm();
 }
 

@@ -4,6 +4,7 @@
 // on that side. Fragments are joined before the plane sees them (RFC 4787 REQ-14), under a bound.
 #pragma once
 
+#include <mirage/base/counters.hpp>
 #include <mirage/net/forward/forwarder.hpp>
 #include <mirage/net/ip/reassembly.hpp>
 #include <mirage/net/stack.hpp>
@@ -13,6 +14,12 @@ namespace mirage::net {
 struct RouterOptions {
   forward::ForwarderOptions forwarder{};
   ip::ReassemblyOptions reassembly{};
+};
+
+struct RouterCounters {
+  std::uint64_t drop_egress = 0;      ///< refused on the next hop's side: no route, queue full, too large to be cut
+  std::uint64_t drop_reassembly = 0;  ///< fragments that became no packet: inconsistent, a bound, or too late
+  std::uint64_t reassembly_displaced = 0;  ///< unfinished packets that made room for others
 };
 
 class Router {
@@ -28,9 +35,8 @@ class Router {
   /// False when the external port or the inside endpoint is taken. Precondition: started.
   [[nodiscard]] bool add(const forward::PortForward& port_forward) noexcept { return forwarder_.add(port_forward); }
   [[nodiscard]] const forward::Forwarder& forwarder() const noexcept { return forwarder_; }
-  /// Packets that the next hop's side refused: no route, queue full, too large to be cut.
-  [[nodiscard]] std::uint64_t drop_egress() const noexcept { return drop_egress_; }
-  [[nodiscard]] std::uint64_t drop_reassembly() const noexcept { return drop_reassembly_; }
+  [[nodiscard]] const RouterCounters& counters() const noexcept { return counters_; }
+  void visit_counters(CounterVisitor& visitor) const noexcept;
 
  private:
   /// What a stack calls with each packet before it looks at it.
@@ -58,8 +64,7 @@ class Router {
   Side inside_;
   Side outside_;
   ExpiryTimer timer_;
-  std::uint64_t drop_egress_ = 0;
-  std::uint64_t drop_reassembly_ = 0;
+  RouterCounters counters_;
 };
 
 }  // namespace mirage::net

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: ISC
 // A router with its two stacks, as the stations on both networks see it.
+#include <map>
+
 #include <doctest/doctest.h>
 
 #include <mirage/net/router.hpp>
@@ -153,7 +155,7 @@ TEST_CASE("a fragment without the others is given up, flows end with time: nothi
   CHECK(bed.router.forwarder().flow_count() == 1);
   bed.run(31s);
   CHECK(bed.router.forwarder().flow_count() == 0);
-  CHECK(bed.router.drop_reassembly() == 1);
+  CHECK(bed.router.counters().drop_reassembly == 1);
 }
 
 TEST_CASE("a next hop that does not answer is counted, not waited for") {
@@ -161,7 +163,38 @@ TEST_CASE("a next hop that does not answer is counted, not waited for") {
   const Packet stray = bed.outbound(bytes_of("x"));
   bed.net.room = 0;  // the device outside is stuck
   for (int i = 0; i < 600; ++i) bed.from_inside(stray);
-  CHECK(bed.router.drop_egress() > 0);
+  CHECK(bed.router.counters().drop_egress > 0);
   bed.net.room = SIZE_MAX;
   bed.run(1s);
+}
+
+TEST_CASE("what the router counts is exported: fragments that make room for others, drops by their reason, flows") {
+  struct Seen final : CounterVisitor {
+    void counters(std::string_view part, const CounterSet& set) noexcept override {
+      for (std::size_t i = 0; i < set.names.size(); ++i) {
+        values[std::string(part) + "_" + std::string(set.names[i])] = set.value(i);
+      }
+    }
+    void gauge(std::string_view part, std::string_view name, std::uint64_t value) noexcept override {
+      values[std::string(part) + "_" + std::string(name)] = value;
+    }
+    std::map<std::string, std::uint64_t> values;
+  } seen;
+  RouterBed bed{{.reassembly = {.datagrams = 4}}};
+  bed.from_inside(bed.outbound(bytes_of("question")));
+  for (std::uint16_t i = 0; i < 10; ++i) {
+    bed.from_inside(bed.outbound(bytes_of("12345678"), [&](wire::Ipv4Header& header) {
+      header.more_fragments = true;
+      header.identification = i;
+    }));
+  }
+  bed.from_inside(bed.outbound(bytes_of("forged"), [](wire::Ipv4Header& header) {
+    header.source = Ipv4Address::of(10, 2, 0, 9);  // of no inside host
+  }));
+  bed.router.visit_counters(seen);
+  CHECK(seen.values["router_reassembly_displaced"] == 10 - 4);
+  CHECK(seen.values["router_drop_reassembly"] == 0);
+  CHECK(seen.values["forward_drop_bad_address"] == 1);
+  CHECK(seen.values["forward_flows"] == 1);
+  CHECK(seen.values["forward_forwarded"] == 1);
 }
