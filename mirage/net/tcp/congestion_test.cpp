@@ -91,6 +91,46 @@ TEST_CASE("CUBIC: fast convergence gives way to a newcomer, RFC 9438 section 4.7
   CHECK(tcb.congestion.cubic.maximum == 0);
 }
 
+TEST_CASE("CUBIC: before the first loss the window grows by a twentieth in a round trip, afterwards along the curve") {
+  Tcb tcb = sender(200 * segment);
+  tcb.congestion.threshold = 200 * segment;  // slow start ended without a loss
+  Time now{Duration{5s}};
+  const auto round = [&] {
+    const std::uint32_t before = tcb.congestion.window;
+    for (std::uint32_t acked = 0; acked < before; acked += 2 * segment) {
+      Cubic::acknowledged(tcb, {.now = now, .bytes = 2 * segment});
+    }
+    now += 100ms;
+    return (tcb.congestion.window - before) / double{segment};
+  };
+  for (int i = 0; i < 5; ++i) {
+    const double twentieth = tcb.congestion.window / double{segment} / 20;
+    const double gain = round();
+    CHECK(gain > twentieth * 0.95);
+    CHECK(gain < twentieth * 1.05 + 1);
+  }
+  Cubic::reduce(tcb, Cause::loss, now);
+  tcb.congestion.window = tcb.congestion.threshold = tcb.congestion.cubic.maximum;  // the flat part of the curve
+  CHECK(round() < 2);
+}
+
+TEST_CASE("CUBIC: a loss takes the window down by its own part where the window held sending back, RFC 9438 4.6") {
+  Tcb tcb = sender(100 * segment);
+  tcb.send.maximum = tcb.send.next = {80 * segment};  // pacing holds the rest back
+  SUBCASE("the window is what limits") {
+    tcb.congestion.limited = {0};
+    Cubic::reduce(tcb, Cause::loss, Time{});
+    CHECK(tcb.congestion.threshold == 100 * segment * 717U / 1024);
+  }
+  SUBCASE("the application is: of what is on its way") {
+    tcb.send.unacknowledged = {1};
+    tcb.send.maximum = {1 + 80 * segment};
+    tcb.congestion.limited = {0};
+    Cubic::reduce(tcb, Cause::loss, Time{});
+    CHECK(tcb.congestion.threshold == 80 * segment * 717U / 1024);
+  }
+}
+
 TEST_CASE("HyStart++: a round trip that grows ends slow start after five rounds, RFC 9406 section 4.2") {
   Tcb tcb = sender(10 * segment);
   tcb.send.next = {1000};
@@ -148,7 +188,7 @@ TEST_CASE("HyStart: acknowledgements that come evenly for half a round trip end 
     for (int i = 0; i < 2; ++i) acknowledge(2500us);
     CHECK(tcb.congestion.threshold > 135 * segment);
     CHECK(tcb.congestion.threshold < 150 * segment);
-    CHECK(tcb.congestion.window <= tcb.congestion.threshold);
+    CHECK(tcb.congestion.window <= tcb.congestion.threshold + segment);
   }
   SUBCASE("a gap of more than an eighth of the round trip: they came as they were sent") {
     for (int i = 0; i < 10; ++i) acknowledge(2500us);

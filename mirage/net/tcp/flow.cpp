@@ -44,8 +44,10 @@ std::uint32_t Tcp::room(const Connection& connection) const noexcept {
   // Twice the congestion window: one on its way, and one to go when that is acknowledged; as far as there is memory.
   const std::size_t share = shard_.buffers().low() ? 0 : shard_.buffers().available() / 8;
   const auto most = static_cast<std::uint32_t>(std::min<std::size_t>(options_.largest_send_buffer, share));
-  const std::uint32_t window = std::min(connection.tcb().congestion.window, congestion::largest_window);
-  const std::uint32_t bound = std::max(options_.send_buffer, std::min(2 * window, most));
+  // What the peer holds beyond a hole takes place here, too, and no part in either.
+  const std::uint32_t window = std::min(connection.tcb().congestion.window, congestion::largest_window / 2);
+  const std::uint32_t wanted = 2 * window + connection.tcb().loss.board.sacked;
+  const std::uint32_t bound = std::max(options_.send_buffer, std::min(wanted, most));
   return size < bound ? bound - size : 0;
 }
 

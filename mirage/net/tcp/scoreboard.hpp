@@ -73,7 +73,8 @@ struct Delivery {
 
 class Scoreboard {
  public:
-  static constexpr std::size_t capacity = 32;
+  /// A queue that overflows takes every second segment for a while: thirty of them.
+  static constexpr std::size_t capacity = 64;
 
   /// Empty, at `begin`.
   constexpr void reset(Sequence begin) noexcept {

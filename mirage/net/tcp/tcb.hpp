@@ -87,7 +87,7 @@ inline constexpr Algorithm unknown_algorithm{0xff};
 struct CubicVariables {
   std::uint32_t maximum = 0;         ///< W_max
   std::uint32_t maximum_before = 0;  ///< W_max before the last reduction
-  std::uint32_t prior = 0;           ///< cwnd_prior
+  std::uint32_t prior = 0;           ///< cwnd_prior; 0: nothing was ever lost
   std::uint32_t estimate = 0;        ///< W_est
   std::uint32_t credit = 0;          ///< acknowledged bytes that have not yet moved W_est
   std::uint32_t epoch = 0;           ///< when congestion avoidance began
@@ -228,7 +228,7 @@ struct FastOpen {
 };
 
 struct Tcb {
-  static constexpr std::uint16_t version = 5;
+  static constexpr std::uint16_t version = 6;
   /// Not inlined: it is long.
   [[gnu::noinline]] constexpr Tcb() noexcept {}
   Endpoint local;

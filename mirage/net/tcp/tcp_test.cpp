@@ -343,6 +343,13 @@ TEST_CASE("the send buffer grows with the congestion window as far as there is m
   set_window(1 << 30);
   CHECK_FALSE(write(third, Bytes(bytes).first(200'000)));  // more than an eighth of the pool
   third.abort();
+  Flow fourth = accept(bench, *listener, 4003);
+  set_window(20'000);
+  // What the peer holds beyond a hole takes none of the window, so new text for that is there.
+  bench.tcp.each_tcb([](Tcb& tcb) { tcb.loss.board.sacked = 30'000; });
+  CHECK(write(fourth, Bytes(bytes).first(70'000)));
+  bench.tcp.each_tcb([](Tcb& tcb) { tcb.loss.board.sacked = 0; });
+  fourth.abort();
 }
 
 TEST_CASE("a static slice larger than the send buffer is taken in parts") {

@@ -44,9 +44,11 @@ void note_sent(Tcb& tcb, std::uint32_t bytes, Time now) noexcept {
     ring.first = ring.count = 0;
   }
   if (ring.count > 0) {
-    // As fine as the scoreboard's pieces. What is in flight behind all of it counts.
+    // As fine as the scoreboard's pieces. What is in flight behind all of it counts. In a repair that takes long the
+    // smoothed round trip stands still (Karn); records that were finer than the last one would not reach back to it.
     Transmission& last = at(ring, ring.count - 1U);
-    if (stamp - last.sent <= tcb.round_trip.smoothed / 8us) {
+    const std::int64_t trip = std::max<std::int64_t>(tcb.round_trip.smoothed / 1us, tcb.loss.round_trip);
+    if (stamp - last.sent <= trip / 8) {
       last.word = std::max(last.in_flight(), flight) | (last.word & Transmission::starved);
       return;
     }

@@ -24,7 +24,7 @@ struct Cubic {
     c.cubic.maximum = cause == Cause::timeout ? 0 : converges ? scale(c.window, 85, 100) : c.window;
     c.cubic.prior = c.window;
     c.cubic.running = false;
-    c.threshold = part_of_flight(tcb, cause == Cause::mark ? 870 : 717);  // 0.85 (RFC 8511 section 3.1), 0.7
+    c.threshold = part_of_window(tcb, cause == Cause::mark ? 870 : 717);  // 0.85 (RFC 8511 section 3.1), 0.7
   }
 
   /// RFC 9438 section 4.9: W_max as before; K and the epoch follow from it and the window.
@@ -47,6 +47,12 @@ struct Cubic {
   }
 
  private:
+  /// Section 4.6. Of the window where that is what held sending back: pacing and acknowledgements that come together
+  /// leave some of it unsent for the moment. Else of what is on its way (RFC 5681 equation 4).
+  static constexpr std::uint32_t part_of_window(const Tcb& tcb, std::uint32_t part) noexcept {
+    if (tcb.send.unacknowledged > tcb.congestion.limited) return part_of_flight(tcb, part);
+    return std::max(scale(tcb.congestion.window, part, 1024), 2U * tcb.send.segment_size);
+  }
   static constexpr std::uint32_t scale(std::uint32_t value, std::uint32_t part, std::uint32_t whole) noexcept {
     return static_cast<std::uint32_t>(std::uint64_t{value} * part / whole);
   }
@@ -109,6 +115,9 @@ struct Cubic {
     if (const std::uint32_t pause = now - v.last; pause > 2 * round_trip + 100) v.epoch += pause;
     v.last = now;
     estimate(tcb, progress.bytes);
+    // Section 4.10 leaves W_max undefined before the first loss. The window then grows by a twentieth in a round trip
+    // (as Linux's does): what slow start left of the path, and of its queue, is found before chance takes it.
+    if (v.prior == 0) v.estimate = std::max(v.estimate, c.window + progress.bytes / 20);
     const std::uint32_t time = now - v.epoch;
     if (window_at(tcb, time) < v.estimate) {  // section 4.3: the Reno-friendly region
       c.window = std::max(c.window, v.estimate);
