@@ -15,6 +15,7 @@ constexpr std::uint64_t feature_segment_limit = bit(2);
 constexpr std::uint64_t feature_read_only = bit(5);
 constexpr std::uint64_t feature_block_size = bit(6);
 constexpr std::uint64_t feature_flush = bit(9);
+constexpr std::uint64_t feature_queues = bit(12);
 constexpr std::uint64_t feature_discard = bit(13);
 constexpr std::uint64_t feature_write_zeroes = bit(14);
 // Configuration, section 5.2.4.
@@ -22,6 +23,7 @@ constexpr std::uint32_t config_capacity = 0;
 constexpr std::uint32_t config_segment_size = 8;
 constexpr std::uint32_t config_segment_limit = 12;
 constexpr std::uint32_t config_block_size = 20;
+constexpr std::uint32_t config_queues = 34;
 constexpr std::uint32_t config_discard_sectors = 36;
 constexpr std::uint32_t config_zeroes_sectors = 48;
 // Requests, section 5.2.6. Sectors are always 512 bytes there.
@@ -69,7 +71,7 @@ BlockOperation::~BlockOperation() {
 
 BlockResult BlockOperation::begin() noexcept {
   const BlockGeometry& geometry = device_.geometry_;
-  if (device_.transport_ == nullptr || device_.queue_.broken()) return Failure{BlockError::io};
+  if (device_.transport_ == nullptr || device_.broken()) return Failure{BlockError::io};
   if (kind_ == Kind::flush) {
     return geometry.durability == Durability::flush ? BlockResult{} : Failure{BlockError::unsupported};
   }
@@ -169,38 +171,58 @@ bool BlockDevice::allocate_slots() noexcept {
   return true;
 }
 
+/// Section 5.2.5: a device without the feature has one queue. One that says more than it has is used with what is
+/// there.
+bool BlockDevice::start_queues(Transport& transport, const Negotiated& negotiated) noexcept {
+  const std::uint16_t offered =
+      negotiated.has(feature_queues) ? read_field<std::uint16_t>(transport, config_queues) : std::uint16_t{1};
+  const std::uint16_t wanted = std::clamp<std::uint16_t>(offered, 1, maximum_queues);
+  share_ = static_cast<std::uint16_t>(maximum_requests / wanted);
+  geometry_.queue_depth = 0;
+  for (queue_count_ = 0; queue_count_ < wanted; ++queue_count_) {
+    Queue& queue = queues_[queue_count_];
+    const auto size = static_cast<std::uint16_t>(queue_size / wanted);
+    if (!queue.start(transport, queue_count_, negotiated, size, share_)) break;
+    if (queue.size() < 3) break;  // no room for header, data and status
+    piece_limit_ = std::min<std::size_t>(piece_limit_, queue.size() - 2U);
+    const std::uint32_t requests = negotiated.has(Feature::indirect) ? queue.size() : queue.size() / 3U;
+    geometry_.queue_depth += std::min<std::uint32_t>(share_, requests);
+  }
+  return queue_count_ != 0;
+}
+
+bool BlockDevice::broken() const noexcept {
+  return std::ranges::any_of(queues(), [](const Queue& queue) noexcept { return queue.broken(); });
+}
+
 BlockDevice::Error BlockDevice::start(Transport& transport) noexcept {
   transport_ = &transport;
   const Negotiated negotiated =
       negotiate(transport, feature_segment_size | feature_segment_limit | feature_read_only | feature_block_size |
-                               feature_flush | feature_discard | feature_write_zeroes | Feature::any_layout |
-                               Feature::indirect | Feature::event_index);
+                               feature_flush | feature_queues | feature_discard | feature_write_zeroes |
+                               Feature::any_layout | Feature::indirect | Feature::event_index);
   if (!negotiated.good) return Error::refused;
   if (!read_geometry(negotiated)) return Error::bad_geometry;
   if (!allocate_slots()) return Error::no_memory;
-  if (!queue_.start(transport, 0, negotiated, queue_size, maximum_requests)) return Error::no_queue;
-  if (queue_.size() < 3) return Error::no_queue;  // no room for header, data and status
-  piece_limit_ = std::min<std::size_t>(piece_limit_, queue_.size() - 2U);
-  geometry_.queue_depth = negotiated.has(Feature::indirect)
-                              ? std::min(maximum_requests, queue_.size())
-                              : std::min<std::uint32_t>(maximum_requests, queue_.size() / 3);
+  if (!start_queues(transport, negotiated)) return Error::no_queue;
   finish_start(transport);
   return Error::none;
 }
 
 bool BlockDevice::read_identifier(Identifier& identifier) noexcept {
   constexpr unsigned polls = 20'000'000;  // some seconds at most
-  if (first_free_ == no_slot || queue_.in_flight() != 0) return false;
+  Queue& queue = queues_[0];
+  if (first_free_ == no_slot || queue.in_flight() != 0) return false;
   Slot& slot = slots_[first_free_];
   write_header(slot.header, request_identifier, 0);
   slot.status = status_unwritten;
   identifier = {};
   const std::array segments{readable(slot.header), writable(std::as_writable_bytes(std::span(identifier))),
                             writable({&slot.status, 1})};
-  if (!queue_.add(segments, first_free_)) return false;
-  queue_.publish();
+  if (!queue.add(segments, first_free_)) return false;
+  queue.publish();
   for (unsigned i = 0; i < polls; ++i) {
-    if (queue_.take()) return slot.status == status_ok;
+    if (queue.take()) return slot.status == status_ok;
   }
   return false;
 }
@@ -235,6 +257,13 @@ std::size_t BlockDevice::add_data(BlockOperation& operation, Slot& slot, std::sp
   return count;
 }
 
+/// Into the first queue that has its share not yet. So few in flight ring one bell, and only many reach the queues that
+/// a host may serve in threads of their own.
+bool BlockDevice::enqueue(std::span<const Segment> segments, std::uint16_t slot) noexcept {
+  return std::ranges::any_of(
+      queues(), [&](Queue& queue) noexcept { return queue.in_flight() < share_ && queue.add(segments, slot); });
+}
+
 /// Queues as much of the operation as one device request carries; false when there is no room now.
 bool BlockDevice::start_part(BlockOperation& operation) noexcept {
   if (first_free_ == no_slot) return false;
@@ -246,7 +275,7 @@ bool BlockDevice::start_part(BlockOperation& operation) noexcept {
   std::array<Segment, Queue::maximum_segments> segments{readable(slot.header)};
   const std::size_t data = add_data(operation, slot, std::span(segments).subspan(1, piece_limit_));
   segments[data + 1] = writable({&slot.status, 1});
-  if (!queue_.add(std::span(segments).first(data + 2), index)) return false;
+  if (!enqueue(std::span(segments).first(data + 2), index)) return false;
   first_free_ = std::exchange(slot.next_free, no_slot);
   slot.operation = &operation;
   operation.slot_ = index;
@@ -289,11 +318,13 @@ void BlockDevice::fail_all() noexcept {
 
 bool BlockDevice::poll() noexcept {
   bool any = false;
-  while (const auto completion = queue_.take()) {
-    complete(*completion);
-    any = true;
+  for (Queue& queue : queues()) {
+    while (const auto completion = queue.take()) {
+      complete(*completion);
+      any = true;
+    }
   }
-  if (queue_.broken() && transport_ != nullptr) {
+  if (transport_ != nullptr && broken()) {
     stop();  // reset, so that the device really lets go of the memory
     return true;
   }
@@ -301,6 +332,18 @@ bool BlockDevice::poll() noexcept {
   return any;
 }
 
-void BlockDevice::flush() noexcept { queue_.publish(); }
+void BlockDevice::flush() noexcept {
+  for (Queue& queue : queues()) queue.publish();
+}
+
+bool BlockDevice::arm() noexcept {
+  bool ready = false;
+  for (Queue& queue : queues()) ready |= queue.enable_interrupts();
+  return ready;
+}
+
+void BlockDevice::disarm() noexcept {
+  for (Queue& queue : queues()) queue.disable_interrupts();
+}
 
 }  // namespace mirage::virtio

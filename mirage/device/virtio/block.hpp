@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
 // virtio block device, VIRTIO 1.2 section 5.2. Satisfies mirage::Block with scatter and gather, discard and zeroes.
+// Over several queues where the device has them (VIRTIO_BLK_F_MQ), at most four.
 // Operations of any length and of any number of pieces go out as few device requests as its limits allow, many in
 // flight; the request's header and status byte belong to the device object, so a
 // coroutine that goes away early takes nothing with it that the device still writes to, except the caller's memory,
@@ -117,14 +118,18 @@ class BlockDevice final : public Poller {
 
   bool poll() noexcept override;
   void flush() noexcept override;
-  [[nodiscard]] bool arm() noexcept { return queue_.enable_interrupts(); }
-  void disarm() noexcept { queue_.disable_interrupts(); }
+  /// Asks for an interrupt at the next completion. True when one is there already.
+  [[nodiscard]] bool arm() noexcept;
+  void disarm() noexcept;
+  [[nodiscard]] std::uint16_t queue_count() const noexcept { return queue_count_; }
   [[nodiscard]] const Statistics& statistics() const noexcept { return statistics_; }
 
  private:
   friend class BlockOperation;
   static constexpr std::uint16_t maximum_requests = 64;
-  static constexpr std::uint16_t queue_size = 256;
+  static constexpr std::uint16_t queue_size = 256;  // together
+  /// One shard drives them all: they are for a host that serves each in a thread of its own (vhost-user, iothreads).
+  static constexpr std::uint16_t maximum_queues = 4;
   static constexpr std::uint16_t no_slot = 0xffff;
 
   /// struct virtio_blk_req without its data; read and written by the device.
@@ -142,13 +147,20 @@ class BlockDevice final : public Poller {
   [[nodiscard]] std::size_t limit_of(const BlockOperation& operation) const noexcept;
   /// The data of the operation's next request, at most as many bytes and pieces as one carries.
   [[nodiscard]] std::size_t add_data(BlockOperation& operation, Slot& slot, std::span<Segment> segments) const noexcept;
+  [[nodiscard]] std::span<Queue> queues() noexcept { return std::span(queues_).first(queue_count_); }
+  [[nodiscard]] std::span<const Queue> queues() const noexcept { return std::span(queues_).first(queue_count_); }
+  [[nodiscard]] bool start_queues(Transport& transport, const Negotiated& negotiated) noexcept;
+  [[nodiscard]] bool broken() const noexcept;
+  [[nodiscard]] bool enqueue(std::span<const Segment> segments, std::uint16_t slot) noexcept;
   [[nodiscard]] bool start_part(BlockOperation& operation) noexcept;
   void start_waiting() noexcept;
   void complete(const Completion& completion) noexcept;
   void fail_all() noexcept;
 
   Transport* transport_ = nullptr;
-  Queue queue_;
+  std::array<Queue, maximum_queues> queues_;
+  std::uint16_t queue_count_ = 0;
+  std::uint16_t share_ = maximum_requests;  ///< requests in flight of one queue
   BlockGeometry geometry_;
   std::size_t part_limit_ = 0;     ///< bytes of one device request
   std::size_t piece_limit_ = 0;    ///< pieces of one

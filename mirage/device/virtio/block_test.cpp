@@ -37,14 +37,14 @@ struct Rig {
   BlockDevice::Error start() { return block.start(device); }
 
   /// Serves what is there from `disk`, in device order or backwards; answers `status`.
-  void serve(std::uint8_t status = 0, bool backwards = false) {
+  void serve(std::uint8_t status = 0, bool backwards = false, std::uint16_t queue = 0) {
     std::vector<FakeChain> chains;
     FakeChain chain;
-    while (device.pop(0, chain)) chains.push_back(chain);
+    while (device.pop(queue, chain)) chains.push_back(chain);
     if (backwards) std::ranges::reverse(chains);
-    for (FakeChain& request : chains) answer(request, status);
+    for (FakeChain& request : chains) answer(request, status, queue);
   }
-  void answer(FakeChain& request, std::uint8_t answer_status) {
+  void answer(FakeChain& request, std::uint8_t answer_status, std::uint16_t queue = 0) {
     const std::span<std::byte> header = request.readable.at(0);
     REQUIRE(header.size() == 16);
     const auto type = load_little<std::uint32_t>(header, 0);
@@ -76,7 +76,7 @@ struct Rig {
     }
     segments.push_back(request.readable.size() + request.writable.size());
     request.writable.back()[0] = std::byte{answer_status};
-    device.push(0, request.head, short_reads ? 1 : written);
+    device.push(queue, request.head, short_reads ? 1 : written);
   }
   void turns(unsigned count = 3) {
     for (unsigned i = 0; i < count; ++i) (void)shard.turn();
@@ -274,6 +274,111 @@ TEST_CASE("block: a discard goes out in parts of the device's limit; a limit of 
   Rig none(bit(13));
   REQUIRE(none.start() == BlockDevice::Error::none);
   CHECK_FALSE(none.block.geometry().discard);
+}
+
+namespace {
+
+constexpr std::uint64_t many_queues = bit(12);
+
+void set_queues(Rig& rig, std::uint16_t count) { store_little<std::uint16_t>(rig.device.configuration, 34, count); }
+
+/// Reads 64 sectors at once; how many requests each queue got.
+std::array<std::uint16_t, FakeDevice::queues> spread(Rig& rig, std::size_t operations) {
+  static std::array<std::array<std::byte, 512>, 64> memory;
+  std::array<Outcome, 64> outcomes;
+  for (std::size_t i = 0; i < operations; ++i)
+    REQUIRE(rig.scope.spawn(transfer(rig, rig.shard, false, i, memory[i], outcomes[i])));
+  rig.turns();
+  std::array<std::uint16_t, FakeDevice::queues> counts{};
+  for (std::uint16_t queue = FakeDevice::queues; queue-- > 0;) {  // the last queue's answers come first
+    if (rig.device.rings[queue].size == 0) continue;
+    const std::size_t before = rig.types.size();
+    rig.serve(0, true, queue);
+    counts[queue] = static_cast<std::uint16_t>(rig.types.size() - before);
+    rig.turns();
+  }
+  for (std::size_t i = 0; i < operations; ++i) {
+    REQUIRE(outcomes[i]);
+    CHECK(outcomes[i]->has_value());
+  }
+  return counts;
+}
+
+}  // namespace
+
+TEST_CASE("block: few requests ring one bell, many are spread over the queues") {
+  using Counts = std::array<std::uint16_t, FakeDevice::queues>;
+  for (const std::uint64_t indirect : {std::uint64_t{0}, Feature::indirect}) {
+    Rig rig(many_queues | indirect);
+    set_queues(rig, 4);
+    REQUIRE(rig.start() == BlockDevice::Error::none);
+    CHECK(rig.block.queue_count() == 4);
+    CHECK(rig.block.geometry().queue_depth == 64);
+    CHECK(spread(rig, 10) == Counts{10, 0, 0, 0});
+    CHECK(spread(rig, 64) == Counts{16, 16, 16, 16});
+    CHECK(rig.device.rings[3].notifications == 1);
+  }
+  // Not offered, or refused by the device: one queue, which takes all.
+  Rig one;
+  set_queues(one, 4);
+  REQUIRE(one.start() == BlockDevice::Error::none);
+  CHECK(one.block.queue_count() == 1);
+  CHECK(spread(one, 64) == Counts{64, 0, 0, 0});
+}
+
+TEST_CASE("block: conforms over several queues") {
+  for (const std::uint16_t count : std::array<std::uint16_t, 3>{2, 3, 4}) {
+    Rig rig(many_queues | bit(9) | bit(13) | bit(14) | Feature::indirect);
+    set_queues(rig, count);
+    set_ranges(rig, 3);
+    rig.device.on_notify = [&](std::uint16_t queue) { rig.serve(0, true, queue); };
+    REQUIRE(rig.start() == BlockDevice::Error::none);
+    CHECK(rig.block.queue_count() == count);
+    Disk disk{rig};
+    CHECK(run(rig.shard, check::check_block(rig.shard, disk)) == std::string_view{});
+  }
+}
+
+TEST_CASE("block: a device with other queues than it says") {
+  SUBCASE("none") {
+    Rig rig(many_queues);
+    REQUIRE(rig.start() == BlockDevice::Error::none);
+    CHECK(rig.block.queue_count() == 1);
+  }
+  SUBCASE("a great many") {
+    Rig rig(many_queues);
+    set_queues(rig, 0xffff);
+    REQUIRE(rig.start() == BlockDevice::Error::none);
+    CHECK(rig.block.queue_count() == 4);
+  }
+  SUBCASE("fewer, and a tiny one") {
+    Rig rig(many_queues);
+    set_queues(rig, 4);
+    rig.device.rings[1].limit = 4;
+    rig.device.rings[2].limit = 0;
+    REQUIRE(rig.start() == BlockDevice::Error::none);
+    CHECK(rig.block.queue_count() == 2);
+    CHECK(rig.block.geometry().queue_depth == 17);
+    CHECK(spread(rig, 17) == std::array<std::uint16_t, FakeDevice::queues>{16, 1, 0, 0});
+  }
+  SUBCASE("one of them makes no sense: the device is reset, the requests of all fail") {
+    Rig rig(many_queues);
+    set_queues(rig, 2);
+    REQUIRE(rig.start() == BlockDevice::Error::none);
+    std::array<Outcome, 40> outcomes;
+    static std::array<std::byte, 512> memory;
+    for (Outcome& outcome : outcomes) REQUIRE(rig.scope.spawn(transfer(rig, rig.shard, false, 0, memory, outcome)));
+    rig.turns();
+    FakeChain chain;
+    REQUIRE(rig.device.pop(1, chain));
+    rig.device.push(0, chain.head + 200U, 513);  // no request of that queue: counted, nothing completes
+    rig.turns();
+    CHECK(std::ranges::none_of(outcomes, [](const Outcome& outcome) { return outcome.has_value(); }));
+    rig.device.set_used_index(1, 1000);
+    rig.turns();
+    CHECK(rig.device.state == Status::reset);
+    for (const Outcome& outcome : outcomes) CHECK(outcome->error() == BlockError::io);
+  }
 }
 
 TEST_CASE("block: a ring too small for a request is refused") {

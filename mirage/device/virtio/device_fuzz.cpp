@@ -162,7 +162,7 @@ void fuzz_block(Input& input) {
         const std::size_t size = std::size_t{512} * (input.byte() % 64);
         if (scope.spawn(operate(block, shard, input.byte() % 5, input.word(), {memory.get(), size}, ended))) ++started;
       }
-      act(device, 0, input);
+      act(device, input.byte() % FakeDevice::queues, input);
       (void)shard.turn();
     }
     block.stop();

@@ -36,7 +36,7 @@ struct FakeChain {
 
 class FakeDevice final : public Transport {
  public:
-  static constexpr std::uint16_t queues = 3;
+  static constexpr std::uint16_t queues = 4;
   struct Ring {
     std::uint16_t limit = 256;
     std::uint16_t size = 0;

@@ -34,9 +34,9 @@ Result<void, StartError> Block::attach() noexcept {
   }
   if (!add_wakeable(*this)) return Failure{StartError{"too many devices"}};
   shard_.add_poller(device_);
-  shard_.logger("virtio").debug("block device {}: {}, {} sectors of {} bytes{}{}", name_, attachment_.description(),
-                                geometry().sectors, geometry().sector_size,
-                                geometry().durability == Durability::flush ? ", flush" : "",
+  shard_.logger("virtio").debug("block device {}: {}, {} sectors of {} bytes, queues: {}{}{}", name_,
+                                attachment_.description(), geometry().sectors, geometry().sector_size,
+                                device_.queue_count(), geometry().durability == Durability::flush ? ", flush" : "",
                                 geometry().discard ? ", discard" : "");
   return {};
 }
