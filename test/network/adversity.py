@@ -293,6 +293,62 @@ def one_byte_segments_sent_back(lab):
     besieged(lab, lab.steady(pin), pins_little, ended(lab, peers))
 
 
+def overlapping_segments(lab):
+    """To an echo: text beyond a hole, other text over it, and what fills the hole over the first of it. What came first
+    counts, and comes back."""
+    lab.introduce()
+    peers = [Peer(lab, to=7) for _ in range(8)]
+    steps = ((8, b"B" * 16), (16, b"C" * 16), (8, b"X" * 16), (0, b"A" * 12))
+    whole = b"A" * 12 + b"B" * 12 + b"C" * 8
+
+    def overlap(i):
+        peer, (ahead, text) = peers[i % 8], steps[i // 8 % 4]
+        peer.send(ahead=ahead, text=text)
+        if ahead == 0:
+            peer.own += len(whole)
+
+    def taken(added, before):
+        sent = sum(len(steps[i // 8 % 4][1]) for i in range(lab.acts))
+        return [("bytes", sent, added["tcp_bytes_in"] - before.honest_bytes())]
+
+    def first_come(before):
+        def rounds(peer):
+            return (peer.own - 1000 * peer.port) // len(whole)
+        wait_until(lambda: lab.ears.listen() or all(len(peer.text) == rounds(peer) * len(whole) for peer in peers), 5, "all echoes")
+        check(all(peer.text == whole * rounds(peer) for peer in peers), "other text than what came first")
+        ended(lab, peers)(before)
+    besieged(lab, lab.steady(overlap), taken, first_come)
+
+
+def false_selective_acknowledgements(lab):
+    """Blocks of what was never sent and of nothing; and peers that deny what they said they hold (reneging)."""
+    lab.introduce()
+    peers = [Peer(lab, options=b"\x04\x02\x01\x01") for _ in range(8)]
+    for peer in peers:
+        peer.ask("/big.txt")
+    wait_until(lambda: lab.ears.listen() or all(peer.came() >= 14600 for peer in peers), 10, "the initial windows")
+
+    def block(peer, begin, end):
+        left, right = ((peer.first + at) & 0xffffffff for at in (begin, end))
+        return struct.pack(">BBBBII", 1, 1, 5, 10, left, right)
+    before = lab.counters()
+    for peer in peers:
+        peer.send(beyond=-peer.came(), options=block(peer, 1460, 14600))  # all but the first
+        peer.send(beyond=1460 - peer.came())  # the first; the others are denied
+    wait_until(lambda: lab.counters()["tcp_reneged"] - before["tcp_reneged"] == len(peers), 10, "time-outs of all")
+
+    def lie(i):
+        peer, far = peers[i % 8], 1 << 20
+        begin, end = ((far + 1460 * i, far + 1460 * i + 1460), (2920, 2920), (5840, 2920))[i // 8 % 3]
+        peer.send(beyond=1460 - peer.came(), options=block(peer, begin, end))
+
+    def nothing_moves(before):
+        lab.ears.listen()
+        check(all(peer.came() <= 2 * 14600 for peer in peers), f"{[peer.came() for peer in peers]} bytes, of 14600")
+        ended(lab, peers)(before)
+    besieged(lab, lab.steady(lie), exactly(tcp_false_sack_blocks=lambda: lab.acts, tcp_reneged=0), nothing_moves)
+
+
 def overlapping_fragments(lab):
     """Of both versions; and first fragments without others, which have to make room for one another."""
     lab.introduce()
@@ -469,8 +525,8 @@ def slow_ones_are_gone(lab):
     check(lab.counters()["http_timeouts"] - lab.http_timeouts == len(lab.slow), "not all are counted")
 
 
-CASES = [slow_loris, tiny_and_shrinking_windows, one_byte_segments, one_byte_segments_sent_back, overlapping_fragments,
-         optimistic_acknowledgements, injected_segments, spoofed_neighbours, malformed, slow_ones_are_gone, syn_flood]
+CASES = [slow_loris, tiny_and_shrinking_windows, one_byte_segments, one_byte_segments_sent_back, overlapping_segments,
+         overlapping_fragments, optimistic_acknowledgements, false_selective_acknowledgements, injected_segments, spoofed_neighbours, malformed, slow_ones_are_gone, syn_flood]
 
 
 def measure_scrape(lab):

@@ -116,12 +116,13 @@ class Peer:
     """A connection of EVIL's that does as it is told: no timer, no retransmission, no answer by itself."""
     next_port = 20000
 
-    def __init__(self, lab, window=0xffff, to=80):
+    def __init__(self, lab, window=0xffff, to=80, options=b""):
         Peer.next_port += 1
         self.lab, self.port, self.to, self.flags = lab, Peer.next_port, to, 0
         self.own, self.next = 1000 * self.port, None  # what we send next; what the guest sends next
+        self.text = bytearray()  # what it has sent, in order
         lab.ears.peers[self.port] = self
-        self.send(SYN, window=window, options=b"\x02\x04\x05\xb4")
+        self.send(SYN, window=window, options=b"\x02\x04\x05\xb4" + options)
         self.own += 1
         wait_until(lambda: lab.ears.listen() or self.next is not None, 10, "a SYN,ACK")
         check(self.flags == SYN | ACK, f"flags {self.flags}")
@@ -131,11 +132,13 @@ class Peer:
     def hear(self, segment):
         sequence, offset, self.flags = (int.from_bytes(segment[4:8], "big"), segment[12] >> 4, segment[13])
         end = sequence + len(segment) - 4 * offset + bool(self.flags & SYN) + bool(self.flags & FIN)
+        if sequence == self.next:
+            self.text += segment[4 * offset:]
         if self.next is None or (end - self.next) & 0xffffffff < 1 << 31:
             self.next = end & 0xffffffff
 
     def send(self, flags=ACK, *, ahead=0, beyond=0, **given):
-        """A segment at our next number plus `ahead`, that acknowledges `beyond` what has come."""
+        """A segment at our next number plus `ahead`, that acknowledges `beyond` what has come (less than 0: not all)."""
         return self.lab.wire.send(IPV4, tcp(EVIL, self.port, self.to, self.own + ahead, (self.next or 0) + beyond, flags, **given))
 
     def ask(self, path, **given):

@@ -208,6 +208,35 @@ TEST_CASE("one-byte segments: unread they are copied together, beyond holes they
   }
 }
 
+TEST_CASE("false SACK blocks: ignored and counted; what a peer said it holds and then denies is sent again, counted") {
+  Siege siege;
+  constexpr std::array<std::byte, 4> permitted{std::byte{4}, std::byte{2}, std::byte{1}, std::byte{1}};
+  siege.bench.arrive({.flags = S, .sequence = 100, .options = Bytes(permitted), .from = 4001});
+  siege.bench.step();
+  const std::uint32_t own = siege.bench.ip.sent.back().header.sequence + 1;
+  siege.bench.arrive({.sequence = 101, .acknowledgement = own, .from = 4001});
+  Flow flow = test::take(*siege.listener);
+  const std::string text(8 * 536, 'x');
+  CHECK(test::write(flow, as_bytes(text)));
+  siege.bench.step();
+  const auto claim = [&](std::uint32_t left, std::uint32_t right, std::uint32_t acknowledged = 0) {
+    std::array<std::byte, 12> option{std::byte{1}, std::byte{1}, std::byte{5}, std::byte{10}};
+    store_big(MutableBytes(option), 4, own + left);
+    store_big(MutableBytes(option), 8, own + right);
+    siege.bench.arrive(
+        {.sequence = 101, .acknowledgement = own + acknowledged, .options = Bytes(option), .from = 4001});
+  };
+  siege.under([&](std::uint32_t i) { i % 2 == 0 ? claim((1U << 20) + i, (1U << 20) + i + 100) : claim(600, 500); });
+  CHECK(siege.bench.tcp.counters().false_sack_blocks == rounds);
+  CHECK(siege.bench.tcp.counters().reneged == 0);
+  claim(536, 8 * 536);
+  siege.bench.arrive({.sequence = 101, .acknowledgement = own + 536, .from = 4001});
+  for (int i = 0; i < 100; ++i) siege.bench.advance(100ms);
+  CHECK(siege.bench.tcp.counters().reneged == 1);
+  CHECK(siege.bench.tcp.counters().false_sack_blocks == rounds);
+  flow.abort();
+}
+
 TEST_CASE("malformed options: counted, the segment is taken as if the list had ended there (MUST-7)") {
   Siege siege;
   Established odd{siege.bench, *siege.listener, 4001};

@@ -36,6 +36,8 @@ struct Counters {
   std::uint64_t no_connection = 0;
   std::uint64_t no_listener = 0;
   std::uint64_t malformed_options = 0;
+  std::uint64_t false_sack_blocks = 0;  ///< about what was never sent
+  std::uint64_t reneged = 0;            ///< times that the peer turned out not to hold what it had said
   // Bounds
   std::uint64_t backlog_full = 0;           ///< established connections that nobody accepts fill the backlog
   std::uint64_t cookies_sent = 0;           ///< SYNs answered without keeping anything

@@ -6,6 +6,7 @@
 #include <mirage/net/tcp/rack.hpp>
 #include <mirage/net/tcp/recovery.hpp>
 #include <mirage/net/tcp/rto.hpp>
+#include <mirage/net/tcp/sack.hpp>
 #include <mirage/net/tcp/size_search.hpp>
 #include <mirage/net/tcp/timestamps.hpp>
 
@@ -40,8 +41,8 @@ bool is_duplicate_report(const Segment& segment) noexcept {
 void take_blocks(Tcb& tcb, const Segment& segment, News& news) noexcept {
   if (!tcb.receive.sack) return;
   for (std::size_t i = 0; i < segment.options.sack_blocks; ++i) {
+    if (sack::is_false(segment.options.sack[i], tcb.send)) continue;
     const Range block{{segment.options.sack[i].left}, {segment.options.sack[i].right}};
-    if (block.end <= block.begin || block.end > tcb.send.maximum) continue;
     if (i == 0 && is_duplicate_report(segment)) {
       news.reported = distance(block.begin, block.end);
     } else if (block.begin > segment.acknowledgement) {
@@ -342,7 +343,7 @@ void on_timeout(Tcb& tcb, bool first, Time now) noexcept {
   c.recover = c.doubtful_end = tcb.send.maximum;
   c.phase = Phase::timeout;
   // The segment at SND.UNA cannot be with the peer: then none of what it said need be true (RFC 2018 section 8).
-  if (!l.board.empty() && l.board[0].has(Piece::sacked)) l.board.renege();
+  if (l.board.is_reneged()) l.board.renege();
   l.board.emulated = 0;
   const std::uint32_t before = l.board.lost;
   l.board.lose(l.board.base, l.board.end());

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
-// Selective acknowledgements that we send: RFC 2018 section 4, with duplicates reported (RFC 2883).
+// Selective acknowledgements that we send: RFC 2018 section 4, with duplicates reported (RFC 2883); and whether those
+// that we get can be true.
 #pragma once
 
 #include <mirage/net/tcp/tcb.hpp>
@@ -9,6 +10,21 @@ namespace mirage::net::tcp::sack {
 
 /// Bytes that the option takes at most.
 inline constexpr std::uint32_t largest_size = 36;
+
+/// A block of the peer about what was never sent, or about nothing: it is ignored.
+[[nodiscard]] constexpr bool is_false(const wire::TcpSackBlock& block, const SendVariables& s) noexcept {
+  const Sequence begin{block.left};
+  const Sequence end{block.right};
+  return end <= begin || end > s.maximum;
+}
+
+/// Of the segment's blocks, how many are.
+[[nodiscard]] constexpr std::uint32_t false_blocks(const Tcb& tcb, const wire::TcpOptionSet& options) noexcept {
+  std::uint32_t count = 0;
+  if (!tcb.receive.sack) return count;
+  for (std::size_t i = 0; i < options.sack_blocks; ++i) count += is_false(options.sack[i], tcb.send) ? 1 : 0;
+  return count;
+}
 
 /// Notes that [begin, end) was received before: the next acknowledgement reports it.
 constexpr void note_duplicate(ReceiveVariables& r, Sequence begin, Sequence end) noexcept {

@@ -112,7 +112,9 @@ class Scoreboard {
   [[nodiscard]] std::uint32_t lose_older(Stamp sent, Sequence end, std::uint32_t patience, Stamp now) noexcept;
   /// Nothing that was sent only once is lost after all.
   void find() noexcept;
-  /// The peer does not hold anything after all (RFC 2018 section 8).
+  /// The peer has said that it holds what it does not acknowledge: a time-out shows that (RFC 2018 section 8).
+  [[nodiscard]] constexpr bool is_reneged() const noexcept { return count > 0 && (*this)[0].has(Piece::sacked); }
+  /// The peer does not hold anything after all.
   void renege() noexcept;
   /// The first lost piece; empty when there is none.
   [[nodiscard]] Range first_lost() const noexcept;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <mirage/net/tcp/arrival.hpp>
+#include <mirage/net/tcp/sack.hpp>
 #include <mirage/net/tcp/serialise.hpp>
 #include <mirage/net/tcp/tcp.hpp>
 #include <mirage/net/tcp/timers.hpp>
@@ -102,6 +103,9 @@ void Tcp::arrive(Connection& connection, const Incoming& incoming, IpPacket& pac
   }
   if (incoming.segment.marked && connection.tcb().ecn.on) ++counters_.congestion_marks;
   if (connection.tcb().fast_open.use == FastOpen::Use::option) note_fast_open(connection.tcb(), incoming.segment);
+  if (incoming.segment.options.sack_blocks > 0) {
+    counters_.false_sack_blocks += sack::false_blocks(connection.tcb(), incoming.segment.options);
+  }
   const std::uint16_t before = connection.tcb().send.segment_size;
   const Actions actions = on_segment(connection.tcb(), incoming.segment, shard_.now());
   if (connection.tcb().search.largest != 0 && connection.tcb().send.segment_size > before) ++counters_.sizes_raised;
@@ -197,7 +201,10 @@ void Tcp::expired(Connection& connection) noexcept {
     if (was_packed) rest(connection);
     return;
   }
-  if (connection.tcb().deadlines.retransmit <= now) ++counters_.timeouts;
+  if (connection.tcb().deadlines.retransmit <= now) {
+    ++counters_.timeouts;
+    if (connection.tcb().loss.board.is_reneged()) ++counters_.reneged;
+  }
   const std::uint16_t before = connection.tcb().send.segment_size;
   const bool asked =
       connection.tcb().state == State::syn_sent && connection.tcb().fast_open.use == FastOpen::Use::option;
