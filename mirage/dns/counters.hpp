@@ -18,7 +18,7 @@ struct Counters {
   std::uint64_t suspicious = 0;     ///< the same, since many replies did not match
   std::uint64_t edns_refused = 0;   ///< asked again without EDNS
   std::uint64_t server_errors = 0;  ///< SERVFAIL, REFUSED, referrals and the like
-  std::uint64_t drop_source = 0;    ///< datagram from elsewhere than the server
+  std::uint64_t drop_source = 0;    ///< datagram from elsewhere than the server, or to another address of ours
   std::uint64_t drop_mismatch = 0;  ///< other id or question, or no reply at all
   std::uint64_t drop_malformed = 0;
   std::uint64_t drop_late = 0;      ///< after the first answer

@@ -51,7 +51,7 @@ Exchange::State Exchange::start(Duration timeout) noexcept {
   const std::size_t size = query_.emit(bytes.grow_back(wire::DnsQuery::maximum_size));
   bytes.truncate(static_cast<std::uint32_t>(size));
   Datagram datagram;
-  datagram.local.port = *port_;
+  datagram.local = {.address = local_, .port = *port_};
   datagram.remote = server_;
   (void)datagram.payload.push_back(std::move(bytes).freeze());
   if (udp_.send({&datagram, 1}) != 1) return state_;
@@ -71,7 +71,9 @@ void Exchange::on_burst(std::span<Datagram> datagrams) noexcept {
 }
 
 void Exchange::consider(Datagram& datagram) noexcept {
-  if (datagram.remote != server_) {
+  // RFC 5452 9.1: from where the query went, to where it came from.
+  const bool for_us = local_.is_unspecified() || datagram.local.address == local_;
+  if (datagram.remote != server_ || !for_us) {
     ++counters_.drop_source;
     return;
   }

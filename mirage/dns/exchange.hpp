@@ -22,10 +22,11 @@ class Exchange final : public DatagramHandler {
   /// Replies that do not match, then the query goes by TCP, where they cannot be forged blindly (RFC 5452 9.3).
   static constexpr unsigned tolerance = 16;
 
-  /// Everything that is referred to must outlive it.
-  Exchange(Shard& shard, const UdpPort& udp, const Endpoint& server, const wire::DnsQuery& query,
-           Counters& counters) noexcept
-      : shard_(shard), udp_(udp), server_(server), query_(query), counters_(counters), timer_(*this) {}
+  /// Everything that is referred to must outlive it. `local`: the address that the query goes from, and the reply must
+  /// be for; unspecified: whichever the stack chooses.
+  Exchange(Shard& shard, const UdpPort& udp, const IpAddress& local, const Endpoint& server,
+           const wire::DnsQuery& query, Counters& counters) noexcept
+      : shard_(shard), udp_(udp), local_(local), server_(server), query_(query), counters_(counters), timer_(*this) {}
   Exchange(const Exchange&) = delete;
   Exchange& operator=(const Exchange&) = delete;
   ~Exchange() { finish(state_); }
@@ -57,6 +58,7 @@ class Exchange final : public DatagramHandler {
 
   Shard& shard_;
   const UdpPort& udp_;
+  IpAddress local_;
   const Endpoint& server_;
   const wire::DnsQuery& query_;
   Counters& counters_;

@@ -195,7 +195,7 @@ Task<Answer> Resolver::ask_server(DnsQuestion question, Endpoint server, Duratio
 // --- replies ---
 
 Task<Result<Slice, ResolveError>> Resolver::exchange(DnsQuery query, Endpoint server, Duration timeout) {
-  Exchange by_udp{shard_, transport_.udp(), server, query, counters_};
+  Exchange by_udp{shard_, transport_.udp(), transport_.source_for(server), server, query, counters_};
   if (by_udp.start(timeout) == Exchange::State::waiting && co_await by_udp.done().wait() == WaitStatus::cancelled) {
     co_return Failure{ResolveError::cancelled};
   }

@@ -244,6 +244,21 @@ TEST_CASE("forged replies: what does not match in everything is not looked at (R
   CHECK(counters.drop_malformed == 1);
 }
 
+TEST_CASE("a reply to another address than the question came from, to all stations here, is none (RFC 5452 9.1)") {
+  Testbed bed;
+  Server* server = nullptr;
+  server = &bed.serve([&server](const Asked& asked) {
+    CHECK(asked.from.address == IpAddress{Ipv4Address::of(10, 0, 0, 2)});
+    Endpoint elsewhere = asked.from;
+    elsewhere.address = Ipv4Address::of(10, 0, 0, 255);
+    server->send(Reply(asked.head).a(asked.name, 66).bytes, elsewhere, 53);
+    return Messages{};
+  });
+  CHECK_FALSE(bed.lookup("www.example").has_value());
+  CHECK(bed.resolver.counters().drop_source == server->log.size());
+  CHECK(bed.resolver.counters().answers == 0);
+}
+
 TEST_CASE("many replies that do not match: the question goes by TCP (RFC 5452 9.3)") {
   Testbed bed;
   Server& server = bed.serve([](const Asked& asked) {

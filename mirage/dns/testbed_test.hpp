@@ -177,6 +177,7 @@ struct LearningStack {
   NameService names{};
   [[nodiscard]] Tcp& tcp() noexcept { return stack.tcp(); }
   [[nodiscard]] Udp& udp() noexcept { return stack.udp(); }
+  [[nodiscard]] auto& ip() noexcept { return stack.ip(); }
   [[nodiscard]] IpAddress address() noexcept { return stack.address(); }
   [[nodiscard]] Shard& shard() noexcept { return stack.shard(); }
   [[nodiscard]] const NameService& name_service() const noexcept { return names; }

@@ -78,21 +78,32 @@ class Transport {
     if constexpr (LearnsNameService<S>) {
       network_ = [](const void* self) noexcept { return &static_cast<const S*>(self)->name_service(); };
     }
+    if constexpr (requires { stack.ip().route(IpAddress{}, IpAddress{}, std::uint16_t{0}); }) {
+      source_ = [](void* self, const Endpoint& to) noexcept {
+        const auto path = static_cast<S*>(self)->ip().route(IpAddress{}, to.address, to.zone);
+        return path ? path->source : IpAddress{};
+      };
+    }
   }
   [[nodiscard]] const UdpPort& udp() const noexcept { return udp_; }
   [[nodiscard]] Task<Result<Slice, ResolveError>> by_tcp(Shard& shard, const Endpoint& server,
                                                          const wire::DnsQuery& query) const {
     return exchange_(shard, tcp_, server, query);
   }
+  /// Our address of what goes to `server`; unspecified when the stack does not say, or has no way there.
+  [[nodiscard]] IpAddress source_for(const Endpoint& server) const noexcept {
+    return source_ == nullptr ? IpAddress{} : source_(stack_, server);
+  }
   /// What the network told; null when the stack does not learn it.
   [[nodiscard]] const NameService* network() const noexcept { return network_ == nullptr ? nullptr : network_(stack_); }
 
  private:
   UdpPort udp_;
-  const void* stack_;
+  void* stack_;
   void* tcp_;
   Task<Result<Slice, ResolveError>> (*exchange_)(Shard&, void*, Endpoint, wire::DnsQuery);
   const NameService* (*network_)(const void*) noexcept = nullptr;
+  IpAddress (*source_)(void*, const Endpoint&) noexcept = nullptr;
 };
 
 }  // namespace mirage::dns

@@ -74,6 +74,20 @@ TEST_CASE("a packet for an address of another interface is refused and counted; 
   CHECK(bed.route(back_ip).error() == IpError::no_route);
 }
 
+TEST_CASE("errors are limited in rate on each interface for itself (RFC 1812 4.3.2.8)") {
+  Bed bed;
+  bed.start();
+  bed.meet();
+  for (int i = 0; i < 200; ++i) {
+    bed.net[front].arrive(bed.to(front, own_ip, 17, bed.near[front].udp(5000, 9, bytes_of("x"))));
+  }
+  bed.turns(2);
+  CHECK(bed.net[front].sent.size() == 50);
+  CHECK(bed.stack.ip().counters().errors_limited == 150);
+  bed.arrive(back, bed.to(back, back_ip, 17, bed.near[back].udp(5000, 9, bytes_of("x"), back_ip)));
+  CHECK(bed.net[back].sent.size() == 1);
+}
+
 TEST_CASE("nothing is forwarded: transit is refused and counted (RFC 1122 3.3.1)") {
   Bed bed;
   bed.start();

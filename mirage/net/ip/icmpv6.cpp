@@ -76,7 +76,7 @@ bool Icmpv6::checksum_is_right(const IpPacket& packet) const noexcept {
 /// RFC 4443 4.2. The data goes back from where it was received, without a copy. A group's members answer too, but no
 /// faster than they send errors: a question to all must not become a flood.
 void Icmpv6::echo(IpPacket& packet) noexcept {
-  if (packet.is_multicast && !ip_.may_answer()) {
+  if (packet.is_multicast && !ip_.may_answer(packet.interface)) {
     ++counters_.drop_broadcast;
     return;
   }

@@ -16,17 +16,13 @@ Ip::ExpiryTimer::ExpiryTimer(Ip& ip) noexcept
     : Timer([](Timer& timer) noexcept { static_cast<ExpiryTimer&>(timer).owner->expire(); }), owner(&ip) {}
 
 Ip::Ip(Shard& shard, LinkPort link, const IpOptions& options) noexcept
-    : shard_(shard),
-      options_(options),
-      reassembly_(shard.buffers(), options.reassembly),
-      timer_(*this),
-      error_limit_(options.error_interval, options.error_burst) {
-  interfaces_[0].emplace(link);
+    : shard_(shard), options_(options), reassembly_(shard.buffers(), options.reassembly), timer_(*this) {
+  interfaces_[0].emplace(link, RateLimit{options_.error_interval, options_.error_burst});
 }
 
 std::optional<std::uint16_t> Ip::add_interface(LinkPort link) noexcept {
   if (interface_count_ == maximum_interfaces) return std::nullopt;
-  interfaces_[interface_count_].emplace(link);
+  interfaces_[interface_count_].emplace(link, RateLimit{options_.error_interval, options_.error_burst});
   return interface_count_++;
 }
 
@@ -201,8 +197,8 @@ Result<void, IpError> Ip::to_link(const Path& path, TransmitFrame&& frame) noexc
   return {};
 }
 
-bool Ip::error_is_allowed() noexcept {
-  if (may_answer()) return true;
+bool Ip::error_is_allowed(std::uint16_t interface) noexcept {
+  if (may_answer(interface)) return true;
   ++counters_.errors_limited;
   return false;
 }

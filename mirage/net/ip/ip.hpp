@@ -26,7 +26,7 @@ namespace mirage::net::ip {
 struct IpOptions {
   std::uint8_t time_to_live = 64;  ///< RFC 1700's recommendation; also the hop limit
   ReassemblyOptions reassembly{};
-  Duration error_interval = 10ms;  ///< ICMP errors: one per interval on average,
+  Duration error_interval = 10ms;  ///< ICMP errors on each interface: one per interval of time on average,
   std::uint32_t error_burst = 50;  ///< and this many at once
 };
 
@@ -131,8 +131,11 @@ class Ip {
   void reject(const IpPacket& packet, Rejection why) noexcept;
   /// The same for any ICMP error of the version that `original` (from its IP header on) has; it may be another host's.
   void send_error(const Slice& original, const ErrorReply& error) noexcept;
-  /// False when the limit for answers that a stranger can provoke is reached.
-  [[nodiscard]] bool may_answer() noexcept { return error_limit_.allow(shard_.now()); }
+  /// False when the interface's limit for answers that a stranger can provoke is reached. One for each: whoever floods
+  /// one network takes no errors from another (RFC 1812 4.3.2.8, RFC 4443 2.4 (f)).
+  [[nodiscard]] bool may_answer(std::uint16_t interface) noexcept {
+    return interfaces_[interface]->errors.allow(shard_.now());
+  }
   /// Sends a message of IPv6's own control protocols: the header as given, from an address that need not be ours yet.
   void send_control(std::uint16_t interface, const wire::Ipv6Header& header, TransmitFrame&& frame) noexcept;
   /// The same for IGMP's reports, with their router alert (RFC 3376 4).
@@ -150,6 +153,7 @@ class Ip {
   };
   struct Interface {
     LinkPort link;
+    RateLimit errors;
     std::uint16_t mtu_v4 = 0;  ///< 0: the link's
     std::uint16_t mtu_v6 = 0;
     std::uint8_t hop_limit = 0;  ///< 0: the option's
@@ -195,7 +199,7 @@ class Ip {
                                                   TransmitFrame&& frame) noexcept;
   void send_error_v4(const Slice& original, const ErrorReply& error) noexcept;
   void send_error_v6(const Slice& original, const ErrorReply& error) noexcept;
-  [[nodiscard]] bool error_is_allowed() noexcept;
+  [[nodiscard]] bool error_is_allowed(std::uint16_t interface) noexcept;
 
   Shard& shard_;
   IpOptions options_;
@@ -207,7 +211,6 @@ class Ip {
   PathMtuCache path_mtu_;
   Reassembly reassembly_;
   ExpiryTimer timer_;
-  RateLimit error_limit_;
   std::uint32_t identification_key_ = 0;
   std::array<std::uint16_t, 64> identifications_{};  ///< counters by hash of the destination (RFC 7739 5.3)
   Counters counters_;

@@ -108,9 +108,8 @@ void Ip::send_error_v4(const Slice& original, const ErrorReply& error) noexcept 
     ++counters_.errors_forbidden;
     return;
   }
-  if (!error_is_allowed()) return;
   const auto path = route(own == nullptr ? IpAddress{} : own->address(), view->source(), 0);
-  if (!path) return;
+  if (!path || !error_is_allowed(path->interface)) return;
   TransmitFrame frame;
   frame.header = new_frame(wire::Icmpv4Header::size);
   if (!frame.header) {

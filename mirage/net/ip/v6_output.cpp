@@ -94,11 +94,11 @@ void Ip::send_error_v6(const Slice& original, const ErrorReply& error) noexcept 
     ++counters_.errors_forbidden;
     return;
   }
-  if (!error_is_allowed()) return;
   const bool ours = addresses_.find(about->destination) != nullptr;
   const auto path = route(ours ? about->destination : IpAddress{}, about->source, error.interface);
   // About a packet to a group: back to where it came in, whatever other way there is to the address it names.
   if (!path || (!ours && path->interface != error.interface)) return;
+  if (!error_is_allowed(path->interface)) return;
   TransmitFrame frame;
   frame.header = new_frame(Icmpv6Header::size);
   if (!frame.header) {
