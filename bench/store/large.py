@@ -4,7 +4,8 @@
 
 The tree store beside LMDB with 50 times more data than the store's cache: 200 MB of values and a cache of 4 MiB. Each side
 runs in a control group of its own with MEMORY bytes for everything: program, heap, page cache. So LMDB's map, which is page
-cache, cannot hold more than the tree's cache and its file's page cache together. Medians of three rounds by turns. Needs root."""
+cache, cannot hold more than the tree's cache and its file's page cache together. Medians of three rounds by turns.
+Needs root; where no control group can be made it says so."""
 import os
 import statistics
 import subprocess
@@ -23,12 +24,18 @@ class Group:
         name = f"mirage-bench-{os.getpid()}"
         if "memory" in lines:
             self.path = Path("/sys/fs/cgroup/memory" + lines["memory"]) / name
-            self.path.mkdir()
-            (self.path / "memory.limit_in_bytes").write_text(str(MEMORY))
+            self.limit, self.peak = self.path / "memory.limit_in_bytes", self.path / "memory.max_usage_in_bytes"
         else:
             self.path = Path("/sys/fs/cgroup" + lines[""]).parent / name
-            self.path.mkdir()
-            (self.path / "memory.max").write_text(str(MEMORY))
+            self.limit, self.peak = self.path / "memory.max", self.path / "memory.peak"
+        self.path.mkdir()
+        try:
+            if not self.limit.exists():
+                raise FileNotFoundError(f"{self.limit.name}: the memory controller is not delegated here")
+            self.limit.write_text(str(MEMORY))
+        except OSError:
+            self.path.rmdir()
+            raise
 
     def enter(self):
         (self.path / "cgroup.procs").write_text(str(os.getpid()))
@@ -40,28 +47,41 @@ class Group:
         self.path.rmdir()
 
 
-def main():
-    if len(sys.argv) != 3:
-        print(__doc__)
-        return 2
-    tool, folder = sys.argv[1:]
+def measure(tool, folder, group):
+    """Operations per second of each row, by store."""
     rates = {store: [] for store in ("lmdb", "tree")}
     try:
         for store in rates:
             subprocess.run([tool, folder, "--large", store, "load"], check=True, timeout=300)
-        with Group() as group:
-            for _ in range(3):
-                for store, found in rates.items():
-                    done = subprocess.run([tool, folder, "--large", store, "run"], check=True, timeout=300, text=True,
-                                          stdout=subprocess.PIPE, preexec_fn=group.enter)
-                    found.append([float(word) for word in done.stdout.split()])
+        for _ in range(3):
+            for store, found in rates.items():
+                done = subprocess.run([tool, folder, "--large", store, "run"], check=True, timeout=300, text=True,
+                                      stdout=subprocess.PIPE, preexec_fn=group.enter)
+                found.append([float(word) for word in done.stdout.split()])
     finally:
         for store in rates:
             subprocess.run(["rm", "-rf", f"{folder}/bench-large-{store}"], check=True)
+    return rates
+
+
+def main():
+    if len(sys.argv) != 3:
+        print(__doc__)
+        return 2
+    try:
+        made = Group()
+    except OSError as error:
+        print(f"(not measured: no memory control group to be had here: {error})")
+        return 0
+    with made as group:
+        rates = measure(*sys.argv[1:], group)
+        peak = int(group.peak.read_text()) if group.peak.exists() else 0
     print(f"{'200 MB of values in 12 MiB':28}{'LMDB /s':>14}{'tree /s':>14}{'ratio':>8}  wanted")
     for i, (name, wanted) in enumerate(WANTED.items()):
         lmdb, tree = (statistics.median(each[i] for each in rates[store]) for store in ("lmdb", "tree"))
         print(f"{name:28}{lmdb:14.0f}{tree:14.0f}{tree / lmdb:8.2f}  {wanted}")
+    if peak:
+        print(f"most memory in use: {peak / (1 << 20):.1f} of {MEMORY >> 20} MiB")
     return 0
 
 

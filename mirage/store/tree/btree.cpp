@@ -43,6 +43,16 @@ Step<void> Btree::seek(const Root& root, std::string_view key, Path& path) noexc
   return descend(path, 1, key);
 }
 
+Step<Path::Place> Btree::seek_leaf(const Root& root, std::string_view key) noexcept {
+  MIRAGE_TRY(Path::Place place, visit(root.ref, static_cast<std::uint8_t>(root.levels - 1)));
+  while (place.node.level() > 0) {
+    const Ref child = place.node.child(place.node.child_index(key));
+    MIRAGE_TRY(place, visit(child, place.node.level() - 1));
+  }
+  place.index = place.node.lower_bound(key);
+  return place;
+}
+
 Step<bool> Btree::settle(Path& path) noexcept {
   if (path.size == 0) return false;
   if (path.at_cell()) return true;

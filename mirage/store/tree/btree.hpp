@@ -51,6 +51,8 @@ class Btree {
   void begin_step() noexcept { cache_.begin_step(); }
   /// To the first cell whose key is not before `key`, in the leaf where it would stand.
   [[nodiscard]] Step<void> seek(const Root& root, std::string_view key, Path& path) noexcept;
+  /// The leaf and the place in it of seek(), for those who do not go on from there. Precondition: the root has levels.
+  [[nodiscard]] Step<Path::Place> seek_leaf(const Root& root, std::string_view key) noexcept;
   /// From behind a leaf's last cell to the first of the next leaf. False at the end.
   [[nodiscard]] Step<bool> settle(Path& path) noexcept;
   [[nodiscard]] Step<bool> next(Path& path) noexcept;

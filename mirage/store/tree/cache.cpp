@@ -10,18 +10,33 @@ bool Cache::create(std::size_t frames) noexcept {
   frames = std::max(frames, minimum_frames);
   const std::size_t buckets = std::bit_ceil(frames);
   shift_ = 32U - static_cast<unsigned>(std::countr_zero(buckets));
-  memory_.reset(static_cast<std::byte*>(std::malloc(frames * page_size)));
+  // Aligned as disks want it that are read and written without a copy (BlockGeometry::alignment).
+  memory_.reset(static_cast<std::byte*>(std::aligned_alloc(page_size, frames * page_size)));
   return memory_ != nullptr && frames_.assign(frames, Frame{}) && buckets_.assign(buckets, none) &&
          dirty_.reserve(frames);
+}
+
+Cache::Index Cache::step_hand() noexcept {
+  const Index index = hand_;
+  hand_ = hand_ + 1 == frames_.size() ? 0 : hand_ + 1;
+  return index;
+}
+
+bool Cache::admits_data() noexcept {
+  if (count_ < frames_.size()) return true;
+  Frame& frame = frames_[hand_];
+  if (is_idle(frame) && !frame.used) return true;  // take() comes to it first
+  if (is_idle(frame)) frame.used = false;
+  (void)step_hand();
+  return false;
 }
 
 Cache::Index Cache::take() noexcept {
   // Two rounds take every second chance away.
   for (std::size_t tries = 2 * frames_.size() + 1; tries > 0; --tries) {
-    const Index index = hand_;
-    hand_ = hand_ + 1 == frames_.size() ? 0 : hand_ + 1;
+    const Index index = step_hand();
     Frame& frame = frames_[index];
-    if (frame.taken || frame.dirty || (frame.page != 0 && frame.step == step_)) continue;
+    if (!is_idle(frame)) continue;
     if (frame.page != 0 && frame.used) {
       frame.used = false;
       continue;
@@ -36,6 +51,7 @@ Cache::Index Cache::take() noexcept {
 
 void Cache::insert(Index index, std::uint32_t page) noexcept {
   Frame& frame = frames_[index];
+  ++count_;
   frame.page = page;
   frame.taken = false;
   frame.used = true;
@@ -44,17 +60,13 @@ void Cache::insert(Index index, std::uint32_t page) noexcept {
   buckets_[bucket(page)] = index;
 }
 
-void Cache::insert_data(Index index, std::uint32_t page) noexcept {
-  insert(index, page | data_bit);
-  frames_[index].used = false;
-}
-
 void Cache::release(Index index) noexcept { frames_[index].taken = false; }
 
 void Cache::unlink(Index index) noexcept {
   Index* link = &buckets_[bucket(frames_[index].page)];
   while (*link != index) link = &frames_[*link].next;
   *link = frames_[index].next;
+  --count_;
 }
 
 void Cache::forget(Index index) noexcept {

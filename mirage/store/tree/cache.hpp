@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: ISC
 // Nodes in memory: a fixed number of frames, found by page number. A frame is evicted by second chance, unless it is
 // dirty, or of the step under way: code that looks at nodes does so in steps that never wait, and all nodes of one step
-// stay where they are until the next begins. Frames that no node needs hold pages of data that were read one by one;
-// these go first.
+// stay where they are until the next begins. Frames that no node needs hold pages of data that were read one by one.
 #pragma once
 
 #include <cstdint>
@@ -47,8 +46,12 @@ class Cache {
   [[nodiscard]] Index take() noexcept;
   /// Keeps a taken frame from eviction, across steps, until insert() or release().
   void insert(Index index, std::uint32_t page) noexcept;
-  /// The same for a page of data: without a second chance until it is found.
-  void insert_data(Index index, std::uint32_t page) noexcept;
+  /// The same for a page of data.
+  void insert_data(Index index, std::uint32_t page) noexcept { insert(index, page | data_bit); }
+  /// Whether a page of data that was read is to be kept: while there is room, and where the next frame was not used
+  /// since the last round. One look for a page: of pages that are read in a circle larger than the memory, those that
+  /// are there are used again before the rounds come to them, and stay; what is no longer wanted goes in two rounds.
+  [[nodiscard]] bool admits_data() noexcept;
   void release(Index index) noexcept;
   /// Forgets the page, node or data, if it is there.
   void drop(std::uint32_t page) noexcept;
@@ -79,6 +82,12 @@ class Cache {
   [[nodiscard]] std::size_t bucket(std::uint32_t page) const noexcept {
     return static_cast<std::uint32_t>(page * 0x9e3779b1U) >> shift_;
   }
+  /// The next one to look at.
+  [[nodiscard]] Index step_hand() noexcept;
+  /// Whether it may lose its page, or has none, if it was not used.
+  [[nodiscard]] bool is_idle(const Frame& frame) const noexcept {
+    return !frame.taken && !frame.dirty && (frame.page == 0 || frame.step != step_);
+  }
   void unlink(Index index) noexcept;
   void forget(Index index) noexcept;
   std::unique_ptr<std::byte[], Free> memory_;
@@ -86,6 +95,7 @@ class Cache {
   Growable<Index> buckets_;
   Growable<Index> dirty_;
   std::size_t dirty_count_ = 0;
+  std::size_t count_ = 0;  // frames with a page
   std::uint64_t step_ = 1;
   Index hand_ = 0;
   unsigned shift_ = 31;

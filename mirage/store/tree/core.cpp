@@ -105,7 +105,7 @@ Bytes Core::kept(std::uint32_t page) noexcept {
 void Core::keep(std::uint32_t page, Bytes bytes) noexcept {
   Cache& cache = tree_.cache();
   // Somebody else may have read it meanwhile.
-  if (cache.find_data(page) != Cache::none) return;
+  if (cache.find_data(page) != Cache::none || !cache.admits_data()) return;
   const Cache::Index frame = cache.take();
   if (frame == Cache::none) return;
   std::memcpy(cache.data(frame), bytes.data(), page_size);

@@ -43,6 +43,7 @@ struct Counters {
   std::uint64_t flushes = 0;        ///< of the device
   std::uint64_t durable = 0;        ///< superblocks that needed none (FUA)
   std::uint64_t node_reads = 0;     ///< nodes that were not in memory
+  std::uint64_t ahead = 0;          ///< changes whose nodes were asked for before their turn
   std::uint64_t data_hits = 0;      ///< single pages of data that were
   std::uint64_t pages_written = 0;  ///< nodes, data and superblocks
   std::uint64_t writes = 0;         ///< requests to the device

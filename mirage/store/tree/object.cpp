@@ -165,7 +165,7 @@ Task<Writer::Outcome> Writer::cut_object(std::uint64_t object, std::uint64_t old
 
 Step<void> Writer::put_run(const RunRecord& run, std::uint64_t from, std::uint64_t to) noexcept {
   std::array<std::byte, RunRecord::maximum_size> memory;
-  const StoredKey key = StoredKey::of_object(run.object, static_cast<std::uint32_t>(from));
+  const ObjectKey key{run.object, static_cast<std::uint32_t>(from)};
   return core_.tree().put(next_.root, key.view(), run.encode_part(from, to, memory));
 }
 
@@ -185,7 +185,7 @@ Step<bool> Writer::clear_one_run(std::uint64_t object, std::uint64_t from, std::
   if (first > run.index) {
     MIRAGE_CHECK(put_run(run, run.index, first));
   } else if (!is_all || clear == Clear::erase) {
-    MIRAGE_CHECK(core_.tree().erase(next_.root, StoredKey::of_object(object, run.index).view()));
+    MIRAGE_CHECK(core_.tree().erase(next_.root, ObjectKey(object, run.index).view()));
   }
   const Run part{static_cast<std::uint32_t>(run.page + (first - run.index)), static_cast<std::uint32_t>(end - first)};
   if (const auto given = core_.tree().give_up(part); !given) return Failure{Fault{given.error()}};

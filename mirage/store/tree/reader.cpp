@@ -8,16 +8,6 @@ namespace mirage::store::tree {
 
 namespace {
 
-/// What stands at `key` or, in `path`, where it would stand.
-Step<std::optional<NameRecord>> seek_name(Btree& tree, const Root& root, std::string_view key, Path& path) noexcept {
-  tree.begin_step();
-  MIRAGE_CHECK(tree.seek(root, key, path));
-  if (!path.at_cell() || path.key() != key) return std::nullopt;
-  const auto record = NameRecord::parse(path.value());
-  if (!record) return Failure{Fault{KvError::corrupt}};
-  return record;
-}
-
 /// The error of a step that is not a miss.
 template <class T>
 std::optional<Result<T, KvError>> finished(Step<T>& step) noexcept {
@@ -84,104 +74,6 @@ Task<Result<SliceList, KvError>> get_slowly(Core& core, ViewRef view, std::strin
 
 }  // namespace
 
-Step<NameRecord> find_name(Btree& tree, const Root& root, std::string_view key) noexcept {
-  if (!valid_key(key)) return Failure{Fault{KvError::invalid_key}};
-  const StoredKey stored{key};
-  if (key.empty()) return Failure{Fault{KvError::not_a_value}};
-  Path path;
-  MIRAGE_TRY(const auto record, seek_name(tree, root, stored.view(), path));
-  if (record) return *record;
-  MIRAGE_TRY(const bool more, tree.settle(path));
-  const bool is_directory = more && is_below(path.key(), stored.view());
-  return Failure{Fault{is_directory ? KvError::not_a_value : KvError::not_found}};
-}
-
-Step<KvKind> find_kind(Btree& tree, const Root& root, std::string_view key) noexcept {
-  if (key.empty()) return KvKind::directory;
-  const auto record = find_name(tree, root, key);
-  if (record) return KvKind::value;
-  const Fault& fault = record.error();
-  if (fault.is_miss) return Failure{fault};
-  if (fault.error == KvError::not_a_value) return KvKind::directory;
-  if (fault.error == KvError::not_found) return KvKind::absent;
-  return Failure{fault};
-}
-
-Step<std::optional<RunRecord>> find_run(Btree& tree, const Root& root, std::uint64_t object,
-                                        std::uint32_t index) noexcept {
-  const StoredKey key = StoredKey::of_object(object, index);
-  tree.begin_step();
-  Path path;
-  MIRAGE_CHECK(tree.seek(root, key.view(), path));
-  const auto parse = [&](Path& at) noexcept -> Step<std::optional<RunRecord>> {
-    if (!is_object_key(at.key())) return std::nullopt;
-    const auto run = RunRecord::parse(at.key(), at.value());
-    if (!run || run->page < first_page || std::uint64_t{run->page} + run->count > tree.space().pages())
-      return Failure{Fault{KvError::corrupt}};
-    return run->object == object ? run : std::nullopt;
-  };
-  if (!path.at_cell() || path.key() != key.view()) {
-    // The run before may reach up to here: nearly always in the same leaf.
-    Path before;
-    const bool same_leaf = path.size != 0 && path.leaf().index != 0;
-    if (!same_leaf) before = path;
-    if (same_leaf) --path.leaf().index;
-    MIRAGE_TRY(const bool exists, same_leaf ? Step<bool>{true} : tree.previous(before));
-    if (exists) {
-      MIRAGE_TRY(const auto run, parse(same_leaf ? path : before));
-      if (run && run->end() > index) return run;
-    }
-    if (same_leaf) ++path.leaf().index;
-  }
-  MIRAGE_TRY(const bool more, tree.settle(path));
-  if (!more) return std::nullopt;
-  MIRAGE_TRY(const auto run, parse(path));
-  if (run && run->end() <= index) return Failure{Fault{KvError::corrupt}};
-  return run;
-}
-
-namespace {
-
-/// The part of an object from `offset`: to the end of a run, or of what is not there, or of `length`.
-Step<Part> find_object_part(Btree& tree, const Root& root, const NameRecord& record, std::uint64_t offset,
-                            std::uint64_t length) noexcept {
-  const auto index = static_cast<std::uint32_t>(offset / page_size);
-  MIRAGE_TRY(const auto run, find_run(tree, root, record.object, index));
-  const bool covered = run && run->index <= index;
-  const std::uint64_t end = covered ? run->end() : run ? run->index : ~std::uint64_t{0};
-  Part part;
-  part.skip = static_cast<std::uint32_t>(offset % page_size);
-  const std::uint64_t last = (offset + length - 1) / page_size;
-  part.count =
-      static_cast<std::uint32_t>(std::min({end, last + 1, std::uint64_t{index} + RunRecord::maximum_pages}) - index);
-  part.length = static_cast<std::uint32_t>(std::min(length, std::uint64_t{part.count} * page_size - part.skip));
-  if (!covered) return part;
-  part.page = run->page + (index - run->index);
-  for (std::uint32_t i = 0; i < part.count; ++i) part.sums[i] = run->sum(index - run->index + i);
-  return part;
-}
-
-}  // namespace
-
-Step<Part> find_part(Core& core, const Root& root, std::string_view key, std::uint64_t offset,
-                     std::uint64_t length) noexcept {
-  NameRecord record;
-  if (const NameRecord* recent = core.recall(root, key)) {
-    record = *recent;
-  } else {
-    MIRAGE_TRY(record, find_name(core.tree(), root, key));
-    core.remember(root, key, record);
-  }
-  if (offset >= record.size && !(offset == 0 && record.size == 0)) return Failure{Fault{KvError::out_of_range}};
-  const std::uint64_t count = std::min(length, record.size - offset);
-  if (count == 0) return Part{};
-  if (record.is_object) return find_object_part(core.tree(), root, record, offset, count);
-  Part part;
-  part.slice = core.shard().buffers().copy(record.content.subspan(offset, count));
-  if (part.slice.empty()) return Failure{Fault{KvError::no_memory}};
-  return part;
-}
-
 Quick<Result<KvInfo, KvError>> info(Core& core, View& view, std::string_view key) {
   return quick<KvInfo>(core, view, [&core, &view, key]() noexcept -> Step<KvInfo> {
     MIRAGE_TRY(const NameRecord record, find_name(core.tree(), view.state.root, key));
@@ -224,11 +116,41 @@ Task<Result<std::size_t, KvError>> read_into_slowly(Core& core, ViewRef view, st
   co_return size;
 }
 
+/// A page of a large value that is in the store, and what it must hold.
+struct PageAt {
+  std::uint32_t page;
+  std::uint64_t sum;
+};
+
+Result<std::size_t, KvError> checked(Core& core, const Result<void, KvError>& read, const PageAt& at,
+                                     Bytes in) noexcept {
+  MIRAGE_CHECK(read);
+  if (!core.matches(at.page, in, at.sum)) return Failure{KvError::corrupt};
+  core.keep(at.page, in);
+  return in.size();
+}
+
+Task<Result<std::size_t, KvError>> check_later(Core& core, ViewRef /*keep*/, Quick<Result<void, KvError>> page,
+                                               PageAt at, MutableBytes in) {
+  const auto read = co_await page;
+  co_return checked(core, read, at, in);
+}
+
+/// From memory or from the disk; then it stays in memory, too.
+Quick<Result<std::size_t, KvError>> read_page(Core& core, View& view, const PageAt& at, MutableBytes in) {
+  if (const Bytes page = core.kept(at.page); !page.empty()) {
+    std::memcpy(in.data(), page.data(), page_size);
+    return Result<std::size_t, KvError>{page_size};
+  }
+  auto page = core.read_pages(at.page, in);
+  if (page.is_ready()) return checked(core, page.take(), at, in);
+  return check_later(core, ViewRef{core, view}, std::move(page), at, in);
+}
+
 Result<std::size_t, KvError> checked(Core& core, const Result<void, KvError>& read, const Part& part,
                                      Bytes in) noexcept {
   MIRAGE_CHECK(read);
   MIRAGE_CHECK(check_part(core, part, in));
-  if (part.count == 1) core.keep(part.page, in);
   return in.size();
 }
 
@@ -238,22 +160,34 @@ Task<Result<std::size_t, KvError>> check_later(Core& core, ViewRef /*keep*/, Qui
   co_return checked(core, read, part, in);
 }
 
+/// A whole page of the large value that was found last, if it is that and can be found at once.
+std::optional<PageAt> recall_page(Core& core, const Root& root, std::string_view key, std::uint64_t offset,
+                                  std::size_t length) noexcept {
+  const NameRecord* record = core.recall(root, key);
+  if (record == nullptr || length != page_size || offset % page_size != 0) return std::nullopt;
+  if (offset >= record->size || record->size - offset < page_size) return std::nullopt;
+  const auto index = static_cast<std::uint32_t>(offset / page_size);
+  const auto run = find_run(core.tree(), root, record->object, index);
+  if (!run || !*run || (*run)->index > index) return std::nullopt;
+  const std::uint32_t at = index - (*run)->index;
+  return PageAt{(*run)->page + at, (*run)->sum(at)};
+}
+
 }  // namespace
 
 /// Whole pages of a run go to where they are wanted, single ones stay in memory, too; everything else by way of a
 /// buffer.
 Quick<Result<std::size_t, KvError>> read_into(Core& core, View& view, std::string_view key, std::uint64_t offset,
                                               MutableBytes in) {
+  if (const auto page = recall_page(core, view.state.root, key, offset, in.size()))
+    return read_page(core, view, *page, in);
   const auto part = find_part(core, view.state.root, key, offset, in.size());
   if (!part && !part.error().is_miss) return Result<std::size_t, KvError>{Failure{part.error().error}};
   const std::size_t size = part ? part->count * page_size : 0;
   if (!part || part->page == 0 || part->length != size)
     return read_into_slowly(core, ViewRef{core, view}, key, offset, in);
   in = in.first(size);
-  if (const Bytes page = part->count == 1 ? core.kept(part->page) : Bytes{}; !page.empty()) {
-    std::memcpy(in.data(), page.data(), page_size);
-    return Result<std::size_t, KvError>{size};
-  }
+  if (part->count == 1) return read_page(core, view, {part->page, part->sums[0]}, in);
   auto pages = core.read_pages(part->page, in);
   if (pages.is_ready()) return checked(core, pages.take(), *part, in);
   return check_later(core, ViewRef{core, view}, std::move(pages), *part, in);

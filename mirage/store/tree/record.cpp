@@ -10,15 +10,6 @@ constexpr std::byte inline_kind{1};
 constexpr std::byte object_kind{2};
 }  // namespace
 
-StoredKey StoredKey::of_object(std::uint64_t object, std::uint32_t page) noexcept {
-  std::array<std::byte, RunRecord::key_size> bytes{};
-  store_big(MutableBytes{bytes}, 1, object);
-  store_big(MutableBytes{bytes}, 9, page);
-  StoredKey key;
-  key.append(as_text(bytes));
-  return key;
-}
-
 std::optional<NameRecord> NameRecord::parse(Bytes bytes) noexcept {
   if (bytes.size() < inline_header) return std::nullopt;
   NameRecord record;
@@ -48,7 +39,7 @@ void NameRecord::encode_inline_header(MutableBytes out, std::uint64_t version) n
 }
 
 std::optional<RunRecord> RunRecord::parse(std::string_view key, Bytes value) noexcept {
-  if (key.size() != key_size || !is_object_key(key)) return std::nullopt;
+  if (key.size() != ObjectKey::size || !is_object_key(key)) return std::nullopt;
   if (value.size() < 12 || value.size() > maximum_size || value.size() % 8 != 4) return std::nullopt;
   RunRecord record;
   record.object = load_big<std::uint64_t>(as_bytes(key), 1);

@@ -24,7 +24,6 @@ class StoredKey {
     append(key);
     for (std::size_t i = 0; i < size_; ++i) memory_[i] = memory_[i] == '/' ? '\0' : memory_[i];
   }
-  [[nodiscard]] static StoredKey of_object(std::uint64_t object, std::uint32_t page) noexcept;
   void append(std::string_view text) noexcept {
     for (const char c : text) {
       if (size_ < memory_.size()) memory_[size_++] = c;
@@ -36,6 +35,20 @@ class StoredKey {
  private:
   std::array<char, maximum_key + maximum_key + 2> memory_;  // a directory, a name, what ends it
   std::size_t size_ = 0;
+};
+
+/// The key of a run of an object's pages.
+class ObjectKey {
+ public:
+  static constexpr std::size_t size = 13;
+  ObjectKey(std::uint64_t object, std::uint32_t page) noexcept {
+    store_big(MutableBytes{memory_}, 1, object);
+    store_big(MutableBytes{memory_}, 9, page);
+  }
+  [[nodiscard]] std::string_view view() const noexcept { return as_text(memory_); }
+
+ private:
+  std::array<std::byte, size> memory_{};
 };
 
 [[nodiscard]] constexpr bool is_object_key(std::string_view key) noexcept { return key.starts_with('\0'); }
@@ -70,7 +83,6 @@ struct NameRecord {
 /// A run of an object's pages.
 struct RunRecord {
   static constexpr std::uint32_t maximum_pages = 16;
-  static constexpr std::size_t key_size = 13;
   static constexpr std::size_t maximum_size = 4 + 8 * maximum_pages;
   std::uint64_t object = 0;
   std::uint32_t index = 0;  ///< of the first page in the object

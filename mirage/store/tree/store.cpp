@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // Group commit: the first caller leads, applies what is queued and commits it; meanwhile others queue up, and the first
 // of them leads the next group.
+#include <algorithm>
 #include <new>
 
 #include <mirage/store/tree/store.hpp>
@@ -95,7 +96,18 @@ Task<Store::Outcome> Store::take_group(List<Operation>& group) {
 }
 
 Task<Store::Outcome> Store::apply(const Operation& operation) {
-  for (const KvChange& change : operation.changes) MIRAGE_CO_CHECK(co_await writer_.apply(change));
+  const std::span<const KvChange> changes = operation.changes;
+  std::size_t next = 0;  // to be read ahead
+  for (std::size_t i = 0; i < changes.size(); ++i) {
+    const std::uint64_t reads = core_.counters().node_reads;
+    MIRAGE_CO_CHECK(co_await writer_.apply(changes[i]));
+    if (i < next || core_.counters().node_reads == reads) continue;
+    // This one was not in memory: probably those that follow are not.
+    const std::span<const KvChange> rest = changes.subspan(i + 1);
+    const std::size_t count = std::min(rest.size(), writer_.reach());
+    if (count > 1) (void)co_await writer_.read_ahead(rest.first(count));  // without memory for it: one by one
+    next = i + 1 + count;
+  }
   co_return Outcome{};
 }
 

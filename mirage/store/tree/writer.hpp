@@ -20,6 +20,10 @@ class Writer {
   /// Enough for one commit.
   [[nodiscard]] bool is_large() noexcept { return core_.tree().cache().dirty() > core_.tree().cache().frames() / 4; }
   Quick<Outcome> apply(const KvChange& change);
+  /// How many changes read_ahead() is good for; 0: the device serves one request at a time.
+  [[nodiscard]] std::size_t reach() noexcept;
+  /// Loads the leaves that the changes will look at, many at once. An error: no memory for that.
+  Task<Outcome> read_ahead(std::span<const KvChange> changes);
   /// A write or a flush failed: nobody knows what the device holds, no more commits.
   [[nodiscard]] bool has_failed() const noexcept { return failed_; }
   /// Writes, flushes, writes the superblock, flushes.
