@@ -21,11 +21,18 @@ Task<Result<void, FileError>> Volume<B>::read(std::uint64_t sector, MutableBytes
 }
 
 template <Block B>
-Task<Result<void, FileError>> Volume<B>::write(std::uint64_t sector, Bytes out) {
+Task<Result<void, FileError>> Volume<B>::write(std::uint64_t sector, Bytes out, bool last) {
   if (block_.geometry().read_only) co_return Failure{FileError::read_only};
   if (broken_) co_return Failure{FileError::io};
   ++counters_.writes;
-  const auto done = co_await block_.write(sector, out);
+  BlockResult done;
+  if (FuaBlock<B> && last && !unflushed_ && block_.geometry().durability == Durability::fua) {
+    ++counters_.durable;
+    if constexpr (FuaBlock<B>) done = co_await block_.write_durable(sector, out);
+  } else {
+    unflushed_ = true;
+    done = co_await block_.write(sector, out);
+  }
   if (done) co_return Result<void, FileError>{};
   broken_ = true;
   co_return Failure{failed(done.error())};
@@ -38,14 +45,14 @@ Task<Result<void, FileError>> Volume<B>::write_header(const volume::Header& head
   std::ranges::fill(memory, std::byte{});
   volume::emit(header, memory);
   ++counters_.headers;
-  MIRAGE_CO_CHECK(co_await write(other * layout_.slot / layout_.sector, memory));
+  MIRAGE_CO_CHECK(co_await write(other * layout_.slot / layout_.sector, memory, true));
   slot_ = other;
   header_ = header;
   co_return Result<void, FileError>{};
 }
 
 /// One flush makes data and header durable: a header that arrives without its data is what sync() promises nothing
-/// about, and the other header is not touched meanwhile.
+/// about, and the other header is not touched meanwhile. None is needed where the device has FUA and one write was all.
 template <Block B>
 Task<Result<void, FileError>> Volume<B>::commit() {
   if (header_.sizes[0] != parts_[0].durable_ || header_.sizes[1] != parts_[1].durable_) {
@@ -56,8 +63,10 @@ Task<Result<void, FileError>> Volume<B>::commit() {
   }
   if (broken_) co_return Failure{FileError::io};
   if (block_.geometry().durability == Durability::none) co_return Failure{FileError::unsupported};
+  if (!unflushed_) co_return Result<void, FileError>{};
   ++counters_.flushes;
   const auto flushed = co_await block_.flush();
+  unflushed_ = !flushed;
   if (flushed) co_return Result<void, FileError>{};
   broken_ = true;
   co_return Failure{failed(flushed.error())};
@@ -76,9 +85,10 @@ Result<void, FileError> Volume<B>::Part::check_room(std::uint64_t end) const noe
 }
 
 template <Block B>
-Task<Result<void, FileError>> Volume<B>::Part::write_back() {
+Task<Result<void, FileError>> Volume<B>::Part::write_back(bool all) {
   while (const auto run = window_.dirty()) {
-    MIRAGE_CO_CHECK(co_await volume_.write(sector_of(*run), window_.bytes(*run)));
+    MIRAGE_CO_CHECK(
+        co_await volume_.write(sector_of(*run), window_.bytes(*run), all && window_.dirty_count() == run->count));
     window_.note_clean(*run);
   }
   co_return Result<void, FileError>{};
@@ -198,7 +208,7 @@ template <Block B>
 Task<Result<void, FileError>> Volume<B>::Part::sync() {
   MIRAGE_CO_TRY([[maybe_unused]] const Turn turn, co_await volume_.turn());
   if (volume_.block_.geometry().read_only) co_return Result<void, FileError>{};
-  MIRAGE_CO_CHECK(co_await write_back());
+  MIRAGE_CO_CHECK(co_await write_back(size_ == durable_));
   const std::uint64_t before = durable_;
   durable_ = size_;
   const auto done = co_await volume_.commit();

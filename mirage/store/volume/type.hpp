@@ -55,7 +55,8 @@ class Volume {
     /// The window shows the chunk of `offset`.
     Task<Result<void, FileError>> look_at(std::uint64_t offset);
     Task<Result<void, FileError>> load(Run run);
-    Task<Result<void, FileError>> write_back();
+    /// `all`: with the window's last write everything is there that a sync() is about.
+    Task<Result<void, FileError>> write_back(bool all = false);
     [[nodiscard]] Result<void, FileError> check_room(std::uint64_t end) const noexcept;
 
     Volume& volume_;
@@ -71,6 +72,7 @@ class Volume {
   struct Counters {
     std::uint64_t reads = 0;  ///< requests to the device
     std::uint64_t writes = 0;
+    std::uint64_t durable = 0;  ///< writes by FUA: no flush
     std::uint64_t flushes = 0;
     std::uint64_t headers = 0;  ///< written because a size had changed
     std::uint64_t no_space = 0;
@@ -104,7 +106,8 @@ class Volume {
   }
 
   Task<Result<void, FileError>> read(std::uint64_t sector, MutableBytes in);
-  Task<Result<void, FileError>> write(std::uint64_t sector, Bytes out);
+  /// `last`: if no other write waits for a flush, this one is made durable itself where the device can.
+  Task<Result<void, FileError>> write(std::uint64_t sector, Bytes out, bool last);
   Task<Result<void, FileError>> write_header(const volume::Header& header);
   Task<Result<void, FileError>> commit();
   [[nodiscard]] Result<void, StartError> set_up() noexcept;
@@ -115,7 +118,8 @@ class Volume {
   bool create_;
   bool allow_volatile_;
   bool busy_ = false;
-  bool broken_ = false;  ///< a write or a flush has failed
+  bool broken_ = false;    ///< a write or a flush has failed
+  bool unflushed_ = true;  ///< something was written that a flush must make durable, perhaps before the start
   WaitQueue turns_;
   volume::Layout layout_;
   volume::Header header_;  ///< the newer one on the device

@@ -158,39 +158,89 @@ TEST_CASE("after a failed write or flush nothing more is written") {
   }
 }
 
-TEST_CASE("a power cut leaves the sizes of one sync or the next, and what was synced") {
+TEST_CASE("with FUA a sync whose only write is one is no flush; others are, and the first after the start") {
   Machine machine;
-  Disk disk{machine.shard, sectors};
-  std::vector<std::pair<std::size_t, std::uint64_t>> synced;  // events so far, size that was synced
-  {
-    store::Volume volume{machine.shard, disk, true};
-    REQUIRE(start(machine, volume) == "");
-    synced.emplace_back(disk.events(), 0);
-    const std::vector<std::byte> bytes(3000, std::byte{9});
-    for (std::uint64_t i = 0; i < 8; ++i) {
-      REQUIRE(run(machine.shard, volume.data().write_at(i * bytes.size(), bytes))->has_value());
-      REQUIRE(run(machine.shard, volume.data().sync())->has_value());
-      synced.emplace_back(disk.events(), (i + 1) * bytes.size());
-    }
-  }
-  device::CutExplorer explorer{machine.shard, disk, 1, 4};
-  std::size_t tried = 0;
-  while (explorer.advance()) {
-    if (explorer.event() < synced.front().first) continue;
-    std::uint64_t size = 0;
-    for (const auto& [events, at] : synced) {
-      if (events <= explorer.event()) size = at;
-    }
-    for (std::size_t i = 0; i < explorer.variants(); ++i) {
-      device::CutImage& image = explorer.image(i);
-      store::Volume volume{machine.shard, image};
+  Disk disk{machine.shard, sectors, 512, Durability::fua};
+  store::Volume volume{machine.shard, disk, true};
+  REQUIRE(start(machine, volume) == "");
+  const std::vector<std::byte> bytes(2048, std::byte{1});
+  const auto sync = [&](auto& part) { REQUIRE(run(machine.shard, part.sync())->has_value()); };
+  const auto write = [&](auto& part, std::uint64_t at) {
+    REQUIRE(run(machine.shard, part.write_at(at, bytes))->has_value());
+  };
+  const auto cost = [&](auto&& what) {
+    const auto before = volume.counters();
+    what();
+    return std::pair{volume.counters().flushes - before.flushes, volume.counters().durable - before.durable};
+  };
+  using Cost = std::pair<std::uint64_t, std::uint64_t>;
+  auto& data = volume.data();
+  auto& journal = volume.journal();
+  CHECK(cost([&] { write(data, 0), sync(data); }) == Cost{1, 0});                 // data and header
+  CHECK(cost([&] { write(data, 0), sync(data); }) == Cost{0, 1});                 // data
+  CHECK(cost([&] { write(data, 0), sync(journal), sync(data); }) == Cost{0, 1});  // nothing; data
+  CHECK(cost([&] { sync(data); }) == Cost{0, 0});                                 // nothing at all
+  const auto shorten = [&] { REQUIRE(run(machine.shard, data.truncate(512))->has_value()); };
+  CHECK(cost([&] { shorten(), sync(data); }) == Cost{0, 1});  // the header
+  CHECK(cost([&] { write(journal, 0), write(journal, 3000), sync(journal); }) == Cost{1, 0});
+  store::Volume again{machine.shard, disk};
+  REQUIRE(start(machine, again) == "");
+  // Who wrote before may have ended without a flush.
+  REQUIRE(run(machine.shard, again.data().sync())->has_value());
+  CHECK(again.counters().flushes == 1);
+}
+
+TEST_CASE("a failed durable write is a failed write") {
+  Machine machine;
+  Disk disk{machine.shard, sectors, 512, Durability::fua};
+  store::Volume volume{machine.shard, disk, true};
+  REQUIRE(start(machine, volume) == "");
+  disk.set_faults({.write = 0});
+  REQUIRE(run(machine.shard, volume.data().truncate(10))->has_value());
+  CHECK_FALSE(run(machine.shard, volume.data().sync())->has_value());
+  CHECK_FALSE(run(machine.shard, volume.data().sync())->has_value());
+}
+
+TEST_CASE("a power cut leaves the sizes of one sync or the next, and what was synced") {
+  for (const Durability durability : {Durability::flush, Durability::fua}) {
+    Machine machine;
+    Disk disk{machine.shard, sectors, 512, durability};
+    std::vector<std::pair<std::size_t, std::uint64_t>> synced;  // events so far, size that was synced
+    {
+      store::Volume volume{machine.shard, disk, true};
       REQUIRE(start(machine, volume) == "");
-      REQUIRE((volume.data().size() == size || volume.data().size() == size + 3000));
-      std::vector<std::byte> back(size);
-      REQUIRE(run(machine.shard, volume.data().read_at(0, back))->has_value());
-      REQUIRE(std::ranges::count(back, std::byte{9}) == static_cast<std::ptrdiff_t>(size));
-      ++tried;
+      synced.emplace_back(disk.events(), 0);
+      const std::vector<std::byte> bytes(3000, std::byte{9});
+      for (std::uint64_t i = 0; i < 8; ++i) {
+        REQUIRE(run(machine.shard, volume.data().write_at(i * bytes.size(), bytes))->has_value());
+        REQUIRE(run(machine.shard, volume.data().sync())->has_value());
+        synced.emplace_back(disk.events(), (i + 1) * bytes.size());
+        // Only the header, then only data.
+        REQUIRE(run(machine.shard, volume.journal().truncate(i % 2))->has_value());
+        REQUIRE(run(machine.shard, volume.journal().sync())->has_value());
+        REQUIRE(run(machine.shard, volume.data().write_at(0, Bytes{bytes}.first(512)))->has_value());
+        REQUIRE(run(machine.shard, volume.data().sync())->has_value());
+      }
     }
+    device::CutExplorer explorer{machine.shard, disk, 1, 4};
+    std::size_t tried = 0;
+    while (explorer.advance()) {
+      if (explorer.event() < synced.front().first) continue;
+      std::uint64_t size = 0;
+      for (const auto& [events, at] : synced) {
+        if (events <= explorer.event()) size = at;
+      }
+      for (std::size_t i = 0; i < explorer.variants(); ++i) {
+        device::CutImage& image = explorer.image(i);
+        store::Volume volume{machine.shard, image};
+        REQUIRE(start(machine, volume) == "");
+        REQUIRE((volume.data().size() == size || volume.data().size() == size + 3000));
+        std::vector<std::byte> back(size);
+        REQUIRE(run(machine.shard, volume.data().read_at(0, back))->has_value());
+        REQUIRE(std::ranges::count(back, std::byte{9}) == static_cast<std::ptrdiff_t>(size));
+        ++tried;
+      }
+    }
+    CHECK(tried > 100);
   }
-  CHECK(tried > 100);
 }

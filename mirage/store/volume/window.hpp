@@ -46,6 +46,7 @@ class Window {
   }
   /// The first run of dirty sectors.
   [[nodiscard]] std::optional<Run> dirty() const noexcept { return first_run(dirty_, true, {0, chunk_size / sector_}); }
+  [[nodiscard]] std::size_t dirty_count() const noexcept { return dirty_.count(); }
   /// The first run within `run` that is not known.
   [[nodiscard]] std::optional<Run> unknown(const Run& run) const noexcept { return first_run(known_, false, run); }
   [[nodiscard]] bool known(std::size_t sector) const noexcept { return known_[sector]; }
