@@ -24,7 +24,7 @@ endfunction()
 # mirage_fuzzer(NAME SOURCE [LIBRARIES ...]): a libFuzzer target, run for MIRAGE_FUZZ_SECONDS by CTest, starting from the
 # corpus in test/fuzz/corpus/NAME when there is one. Findings are written below the build folder.
 # Two dozen of them share two cores with everything else; -DMIRAGE_FUZZ_SECONDS=3600 for a night.
-set(MIRAGE_FUZZ_SECONDS 20 CACHE STRING "Seconds each fuzzer runs in ctest")
+set(MIRAGE_FUZZ_SECONDS 18 CACHE STRING "Seconds each fuzzer runs in ctest")
 function(mirage_fuzzer name source)
   cmake_parse_arguments(arg "" "" "LIBRARIES" ${ARGN})
   add_executable(fuzz_${name} ${source})

@@ -188,6 +188,28 @@ Task<unsigned> write_many(Shard& shard, Checksum<PowerCut>& disk, std::uint64_t 
 
 }  // namespace
 
+TEST_CASE("checksum: what the last table says of units beyond the disk is not looked at") {
+  World world;
+  PowerCut below{world.shard, 10 * 8};  // 7 blocks of data
+  {
+    Checksum disk{world.shard, below, {.create = true}};
+    REQUIRE(start(world.shard, disk) == "");
+    REQUIRE(write(world.shard, disk, 55, 1));
+    REQUIRE(run(world.shard, disk.flush())->has_value());
+  }
+  device::checksum::Scheme scheme;
+  REQUIRE(scheme.use(below.content().first(4096)));
+  std::vector<std::byte> block(below.content().begin() + 4096, below.content().begin() + 8192);
+  const device::tagged::Table table{scheme.shape(), block};
+  for (const std::size_t unit : {56UZ, 100UZ, 503UZ}) table.is(unit)[0] ^= std::byte{1};
+  for (std::size_t sector = 0; sector < 8; ++sector) scheme.seal(0, sector, table.sector(sector));
+  REQUIRE(run(world.shard, below.write(8, block))->has_value());
+  Checksum disk{world.shard, below, {}};
+  REQUIRE(start(world.shard, disk) == "");
+  CHECK(is_one_of(world.shard, disk, 55, {1}));
+  CHECK(disk.counters().recovered == 0);
+}
+
 TEST_CASE("checksum: writes that come together share the flush of their tables") {
   World world;
   PowerCut below{world.shard, 40 * one_group};

@@ -28,13 +28,8 @@ constexpr Tables make_tables() noexcept {
 }
 constexpr Tables tables = make_tables();
 
-namespace at {
-constexpr std::size_t version = 8;
-constexpr std::size_t id = 16;
-constexpr std::size_t blocks = 24;
-constexpr std::size_t sum = 60;
-}  // namespace at
-constexpr std::string_view magic{"mirsums\x1a", 8};
+constexpr std::size_t id_at = 16;
+constexpr tagged::Frame frame{.magic = {"mirsums\x1a", 8}, .version = format_version, .blocks = 24, .sum = 60};
 
 /// Begins a checksum so that the same content has another one elsewhere (splitmix64's finalizer).
 std::uint32_t seed_of(std::uint64_t id, std::uint64_t place) noexcept {
@@ -68,27 +63,17 @@ std::uint32_t sum_of(std::uint64_t id, std::uint64_t unit, Bytes content) noexce
   return sum == 0 ? 1 : sum;
 }
 
-tagged::Found Scheme::decode(Bytes block) const noexcept {
-  using enum tagged::Finding;
-  if (tagged::is_zero(block)) return {blank, 0};
-  if (as_text(block.first(magic.size())) != magic) return {foreign, 0};
-  if (load_little<std::uint32_t>(block, at::sum) != crc32c(block.first(at::sum))) return {damaged, 0};
-  if (load_little<std::uint32_t>(block, at::version) != format_version) return {other_version, 0};
-  return {good, load_little<std::uint64_t>(block, at::blocks)};
-}
+tagged::Found Scheme::decode(Bytes block) const noexcept { return frame.decode(block); }
 
 Result<void, StartError> Scheme::use(Bytes block) noexcept {
-  id_ = load_little<std::uint64_t>(block, at::id);
+  id_ = load_little<std::uint64_t>(block, id_at);
   return {};
 }
 
 Result<void, StartError> Scheme::make(Drbg& random, std::uint64_t blocks, MutableBytes block) noexcept {
-  std::ranges::fill(block, std::byte{});
-  std::ranges::copy(as_bytes(magic), block.begin());
-  store_little(block, at::version, format_version);
-  random.fill(block.subspan(at::id, sizeof(id_)));
-  store_little(block, at::blocks, blocks);
-  store_little(block, at::sum, crc32c(block.first(at::sum)));
+  frame.begin(block, blocks);
+  random.fill(block.subspan(id_at, sizeof(id_)));
+  frame.seal(block);
   return use(block);
 }
 

@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: ISC
-// Any header: the disk opens or says why not, is not written to, and never reaches beyond the disk. The checksum and
-// the check of the key are put right when the first byte says so, so that what is behind them is reached.
-#include <cstdlib>
-#include <vector>
-
-#include <mirage/async/scope.hpp>
+// Any encrypted disk, plain and authenticated: it opens or says why not, headers are not written to, nobody reaches
+// beyond the disk, what was written is read back. Headers' checksums and the check of the key are put right when the
+// first byte says so, tags and seals, too, so that what is behind them is reached.
 #include <mirage/device/crypt/authenticated.hpp>
 #include <mirage/device/crypt/crypt.hpp>
 #include <mirage/device/key_option/key_option.hpp>
-#include <mirage/module/check/virtual_environment.hpp>
+#include <mirage/device/tagged/fuzz_disk_test.hpp>
 #include <mirage/wire/crc.hpp>
 
 using namespace mirage;
@@ -16,32 +13,15 @@ namespace crypt = device::crypt;
 
 namespace {
 
-class Disk {
- public:
-  using Outcome = Ready<BlockResult>;
-  explicit Disk(std::vector<std::byte> bytes) : bytes_(std::move(bytes)) { geometry_.sectors = bytes_.size() / 512; }
-  [[nodiscard]] const BlockGeometry& geometry() const noexcept { return geometry_; }
-  Outcome read(std::uint64_t sector, MutableBytes to) {
-    if (!check_range(geometry_, sector, to.size())) std::abort();  // nobody may even ask
-    std::memcpy(to.data(), &bytes_[sector * 512], to.size());
-    return Outcome{BlockResult{}};
-  }
-  /// Nobody formats; a table with two contents may be settled.
-  Outcome write(std::uint64_t sector, Bytes bytes) {
-    if (sector < 8 || !check_range(geometry_, sector, bytes.size())) std::abort();
-    return Outcome{BlockResult{}};
-  }
-  Outcome flush() { return Outcome{BlockResult{}}; }
-
- private:
-  std::vector<std::byte> bytes_;
-  BlockGeometry geometry_{.durability = Durability::flush};
-};
-
-void mend(MutableBytes header) {
+crypt::Key user_key() {
   crypt::Key key;
   std::ranges::fill(key.bytes, std::byte{});
   key.bytes[0] = std::byte{0x01};
+  return key;
+}
+
+void mend(MutableBytes header) {
+  crypt::Key key = user_key();
   std::memcpy(header.data(), "mircrypt\1\0\0", 11);
   if (header[12] == std::byte{2}) {
     const crypt::Key mine = key;
@@ -53,37 +33,37 @@ void mend(MutableBytes header) {
   store_little(header, 128, wire::crc32c(header.first(128)));
 }
 
-template <class D>
-void try_it(Shard& shard, D& disk, bool must_read) {
-  const auto started = run(shard, disk.start());
-  if (!started) std::abort();
-  if (!*started) return;
-  std::vector<std::byte> room(512);
-  for (const std::uint64_t sector : {std::uint64_t{0}, disk.geometry().sectors - 1}) {
-    if (!run(shard, disk.read(sector, room))->has_value() && must_read) std::abort();
-  }
+void mend_tables(disk_fuzz::Input& input) {
+  crypt::Scheme scheme;
+  scheme.set_key(user_key());
+  if (scheme.use(input.first())) disk_fuzz::mend_tables(scheme, input.disk, input.tags);
+}
+
+template <template <class, class> class D, class Options>
+void try_it(Shard& shard, const std::vector<std::byte>& bytes, const Options& options, bool must_read) {
+  disk_fuzz::Disk disk{shard, bytes};
+  device::KeyOption key{shard, "01"};
+  if (!run(shard, key.start())->has_value()) std::abort();
+  D<disk_fuzz::Disk, device::KeyOption> one{shard, disk, key, options};
+  D<disk_fuzz::Disk, device::KeyOption> two{shard, disk, key, options};
+  disk_fuzz::use(shard, one, two, must_read);
 }
 
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  if (size < 2 || size > 65536) return 0;
-  std::vector<std::byte> bytes(std::max<std::size_t>((size / 4096 + 1) * 4096, 4 * 4096));
-  std::memcpy(bytes.data(), data + 1, size - 1);
-  const std::size_t last = bytes.size() - 4096;
-  if ((data[0] & 1) != 0) mend(MutableBytes{bytes}.first(4096));
-  if ((data[0] & 2) != 0) std::memcpy(&bytes[last], bytes.data(), 4096);
-  if ((data[0] & 4) != 0) mend(MutableBytes{bytes}.subspan(last, 4096));
+  disk_fuzz::Input input{data, size};
+  if ((input.mend & disk_fuzz::first_header) != 0) mend(input.first());
+  if ((input.mend & disk_fuzz::copy_header) != 0) std::ranges::copy(input.first(), input.last().begin());
+  if ((input.mend & disk_fuzz::last_header) != 0) mend(input.last());
+  if ((input.mend & disk_fuzz::tables) != 0) mend_tables(input);
   check::VirtualEnvironment environment;
   Shard shard{environment};
   shard.log().set_default(LogLevel::quiet);
-  device::KeyOption key{shard, "01"};
-  Disk disk{std::move(bytes)};
-  if (!run(shard, key.start())->has_value()) std::abort();
-  device::Crypt<Disk, device::KeyOption> plain{shard, disk, key, {}};
-  try_it(shard, plain, true);
-  device::CryptAuthenticated<Disk, device::KeyOption> authenticated{shard, disk, key, {.tables = 0}};
-  try_it(shard, authenticated, false);
+  using Plain = device::Crypt<disk_fuzz::Disk, device::KeyOption>;
+  using Authenticated = device::CryptAuthenticated<disk_fuzz::Disk, device::KeyOption>;
+  try_it<device::Crypt>(shard, input.disk, Plain::Options{}, true);
+  try_it<device::CryptAuthenticated>(shard, input.disk, Authenticated::Options{.tables = 0}, false);
   return 0;
 }

@@ -52,8 +52,7 @@ Task<Result<void, StartError>> Core::format(const Blank& blank) {
 /// A group as it is at first, in `memory`, written; the last one may be shorter.
 Task<BlockResult> Core::fill_group(std::uint64_t group, const Blank& blank, MutableBytes memory) {
   const std::uint64_t first = group * shape_.units_per_group();
-  const auto units = static_cast<std::size_t>(
-      std::min<std::uint64_t>(shape_.units_per_group(), geometry_.bytes() / unit_size - first));
+  const std::size_t units = units_of(group);
   const MutableBytes block = memory.first(block_size);
   std::ranges::fill(block, std::byte{});
   const Table entries{shape_, block};

@@ -105,6 +105,12 @@ class Core {
   [[nodiscard]] Table table(const Frame& frame) noexcept { return Table{shape_, memory(frame)}; }
   [[nodiscard]] std::uint64_t sector_at(std::uint64_t byte) const noexcept { return byte / geometry_.sector_size; }
 
+  /// Of a group: the last one of the disk may be shorter, whatever its table says of what lies beyond.
+  [[nodiscard]] std::size_t units_of(std::uint64_t group) const noexcept {
+    const std::uint64_t left = geometry_.bytes() / unit_size - group * shape_.units_per_group();
+    return static_cast<std::size_t>(std::min<std::uint64_t>(left, shape_.units_per_group()));
+  }
+
   // tables.cpp
   Task<Result<Frame*, BlockError>> hold(std::uint64_t group);
   [[nodiscard]] Frame* find(std::uint64_t group) noexcept;

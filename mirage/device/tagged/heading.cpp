@@ -3,6 +3,7 @@
 #include <new>
 
 #include <mirage/device/tagged/heading.hpp>
+#include <mirage/wire/crc.hpp>
 
 namespace mirage::device::tagged {
 
@@ -42,6 +43,24 @@ Result<std::uint64_t, StartError> accept(Shard& shard, std::uint64_t blocks, Hea
 }
 
 }  // namespace
+
+Found Frame::decode(Bytes block) const noexcept {
+  using enum Finding;
+  if (is_zero(block)) return {blank, 0};
+  if (as_text(block.first(magic.size())) != magic) return {foreign, 0};
+  if (load_little<std::uint32_t>(block, sum) != wire::crc32c(block.first(sum))) return {damaged, 0};
+  if (load_little<std::uint32_t>(block, version_at) != version) return {other_version, 0};
+  return {good, load_little<std::uint64_t>(block, blocks)};
+}
+
+void Frame::begin(MutableBytes block, std::uint64_t of_blocks) const noexcept {
+  std::ranges::fill(block, std::byte{});
+  std::ranges::copy(as_bytes(magic), block.begin());
+  store_little(block, version_at, version);
+  store_little(block, blocks, of_blocks);
+}
+
+void Frame::seal(MutableBytes block) const noexcept { store_little(block, sum, wire::crc32c(block.first(sum))); }
 
 Task<Result<std::uint64_t, StartError>> read_headers(BlockPort& disk, Heading& heading) {
   const Device device{disk};

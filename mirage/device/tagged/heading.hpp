@@ -20,6 +20,21 @@ struct Found {
   std::uint64_t blocks = 0;  ///< of the disk, headers included
 };
 
+/// Where a header says what it is. Little endian; all of them have the magic first and the version at 8.
+struct Frame {
+  static constexpr std::size_t version_at = 8;
+  std::string_view magic;  ///< 8 bytes
+  std::uint32_t version = 0;
+  std::size_t blocks = 0;  ///< place of the disk's size in blocks, 8 bytes
+  std::size_t sum = 0;     ///< place of the CRC-32C of what is before
+
+  // `block` has block_size bytes.
+  [[nodiscard]] Found decode(Bytes block) const noexcept;
+  /// Zeros but for magic, version and size: what else there is, then seal().
+  void begin(MutableBytes block, std::uint64_t of_blocks) const noexcept;
+  void seal(MutableBytes block) const noexcept;
+};
+
 /// What the headers of a kind of disk are.
 class Heading {
  public:

@@ -72,7 +72,7 @@ Task<BlockResult> Core::load(Frame& frame) {
     ++counters_.damaged_tables;
     shard().logger(scheme_.name()).warning("a table is damaged: of group {}, part {}", frame.group, sector);
   }
-  for (std::size_t unit = 0; unit < shape_.units_per_group() && !frame.unsettled; ++unit)
+  for (std::size_t unit = 0; unit < units_of(frame.group) && !frame.unsettled; ++unit)
     frame.unsettled = !table(frame).settled(unit);
   if (!frame.unsettled) co_return BlockResult{};
   co_return co_await recover(frame);
@@ -91,7 +91,7 @@ Task<BlockResult> Core::recover(Frame& frame) {
   const std::unique_ptr<std::byte[]> memory(new (std::nothrow) std::byte[block_size]);
   if (!memory) co_return Failure{BlockError::no_memory};
   const MutableBytes content{memory.get(), block_size};
-  for (std::size_t block = 0; block < shape_.group_blocks() - 1; ++block) {
+  for (std::size_t block = 0; block < units_of(frame.group) / units_per_block; ++block) {
     if (!block_unsettled(frame, block)) continue;
     const std::uint64_t place = shape_.place(frame.group, block * units_per_block);
     MIRAGE_CO_CHECK(co_await disk_.read(sector_at(place), content));
@@ -126,7 +126,7 @@ void Core::examine(Frame& frame, std::size_t block, Bytes content) noexcept {
 bool Core::settle(Frame& frame, std::size_t& first, std::size_t& last) noexcept {
   const Table entries = table(frame);
   first = table_sectors;
-  for (std::size_t unit = 0; unit < shape_.units_per_group(); ++unit) {
+  for (std::size_t unit = 0; unit < units_of(frame.group); ++unit) {
     const std::size_t sector = shape_.sector_of(unit);
     if ((frame.damaged >> sector & 1) != 0 || entries.settled(unit)) continue;
     entries.settle(unit);
