@@ -208,6 +208,40 @@ TEST_CASE("one-byte segments: unread they are copied together, beyond holes they
   }
 }
 
+TEST_CASE("applications that keep what they read: their windows close, and the pool is not drained for others") {
+  Siege siege{{}, std::size_t{1} << 20};
+  const BufferPool& pool = siege.bench.shard.buffers();
+  const std::vector<std::byte> text(1000);
+  std::vector<Slice> kept;
+  std::vector<Established> greedy;
+  greedy.reserve(12);
+  for (Port port = 5000; port < 5012; ++port) greedy.emplace_back(siege.bench, *siege.listener, port);
+  const auto feed = [&](Established& one, bool keeps) {
+    siege.bench.arrive({.sequence = one.peer, .acknowledgement = one.own, .payload = Bytes(text), .from = one.port});
+    auto reader = one.flow->read();
+    if (!reader.await_ready()) return false;
+    const auto slices = reader.await_resume();
+    if (!slices) return false;
+    one.peer += static_cast<std::uint32_t>(slices->byte_count());
+    for (const Slice& slice : *slices) {
+      if (keeps) kept.push_back(slice);
+    }
+    return true;
+  };
+  siege.under([&](std::uint32_t) {
+    for (Established& one : greedy) (void)feed(one, true);
+  });
+  CHECK_FALSE(pool.low());
+  CHECK(pool.statistics().bytes_in_use > pool.bound() / 2);
+  CHECK(siege.bench.tcp.counters().receive_memory > 0);
+  CHECK_FALSE(feed(greedy[0], true));
+  kept.clear();
+  for (int i = 0; i < 100; ++i) siege.bench.advance(1ms);
+  CHECK(pool.statistics().bytes_in_use < pool.bound() / 8);
+  CHECK(siege.bench.tcp.slices() == 0);
+  for (Established& one : greedy) CHECK(feed(one, false));
+}
+
 TEST_CASE("false SACK blocks: ignored and counted; what a peer said it holds and then denies is sent again, counted") {
   Siege siege;
   constexpr std::array<std::byte, 4> permitted{std::byte{4}, std::byte{2}, std::byte{1}, std::byte{1}};

@@ -24,6 +24,8 @@ struct ListenEntry;
 struct DirtyTag;
 struct PlaceTag;
 struct StoredTag;
+struct LentTag;
+struct Connection;
 
 /// A Path without its endpoints' addresses, which the TCB has.
 struct PathRest {
@@ -39,11 +41,12 @@ struct PathRest {
 };
 
 /// What a connection needs while something happens on it.
-struct Work : ListNode<StoredTag> {
+struct Work : ListNode<StoredTag>, ListNode<LentTag> {
   explicit Work(const Tcb& block) noexcept : tcb(block) {}
   Tcb tcb;
   SendQueue sending;
   ReceiveQueue received;
+  Connection* reader = nullptr;  ///< whose application has what is lent
 };
 
 /// Memory of `Work`: a few are kept, so that a request on an idle connection seldom meets the allocator.

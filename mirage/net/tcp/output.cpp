@@ -24,7 +24,7 @@ std::uint32_t Tcp::receive_space(const Connection& connection) const noexcept {
   const std::uint32_t limit = connection.tcb().receive.space_limit;
   const std::uint32_t queued = connection.received().size();
   const std::uint32_t pinned = connection.received().pinned();
-  if (buffers.low() || queued >= limit || pinned / 2 >= limit) return 0;
+  if (buffers.low() || queued >= limit || pinned / 2 >= limit || overdraws(connection)) return 0;
   // A payload pins about twice its size; no connection may hope for more than a quarter of what is left for all.
   const std::uint32_t budget = std::min(limit - queued, limit - pinned / 2);
   return static_cast<std::uint32_t>(std::min<std::size_t>(budget, buffers.available() / 4));
@@ -32,6 +32,7 @@ std::uint32_t Tcp::receive_space(const Connection& connection) const noexcept {
 
 void Tcp::flush() noexcept {
   shed_stored();
+  if (!lent_.empty()) settle_lent();
   List<Connection, DirtyTag> later;  // short of memory: others may need less
   Sent sent = Sent::all;
   while (sent != Sent::no_room) {

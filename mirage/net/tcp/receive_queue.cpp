@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
 #include <cstring>
+#include <utility>
 
 #include <mirage/net/tcp/receive_queue.hpp>
 
@@ -114,17 +115,50 @@ void ReceiveQueue::drop_stored(NodePool& nodes) noexcept {
   }
 }
 
-SliceList ReceiveQueue::take(NodePool& nodes) noexcept {
+SliceList ReceiveQueue::take(NodePool& nodes, bool lend) noexcept {
   seal();
   SliceList list;
   while (!stream_.empty() && !list.full()) {
     SliceNode* node = stream_.pop_front();
     size_ -= node->slice.size();
     pinned_ -= node->slice.pinned();
-    (void)list.push_back(std::move(node->slice));
-    nodes.give_back(node);
+    (void)list.push_back(lend ? Slice(node->slice) : std::move(node->slice));
+    if (lend && node->slice.pinned() > 0 && !repeats_kept(node->slice)) {
+      lent_ += node->slice.pinned();
+      kept_.push_back(node);
+    } else {
+      nodes.give_back(node);
+    }
   }
   return list;
+}
+
+/// Neighbours of one block count once: two references of ours would seem to be somebody's.
+bool ReceiveQueue::repeats_kept(const Slice& slice) const noexcept {
+  return !kept_.empty() && kept_.last()->slice.block() == slice.block();
+}
+
+std::uint32_t ReceiveQueue::settle(NodePool& nodes) noexcept {
+  constexpr unsigned looked_at = 16;  // mostly what was taken first is let go first
+  std::uint32_t settled = 0;
+  unsigned held = 0;
+  while (!kept_.empty() && held < looked_at) {
+    SliceNode* node = kept_.pop_front();
+    if (!node->slice.unique() && !repeats_kept(node->slice)) {
+      kept_.push_back(node);
+      ++held;
+      continue;
+    }
+    settled += node->slice.pinned();
+    nodes.give_back(node);
+  }
+  lent_ -= settled;
+  return settled;
+}
+
+std::uint32_t ReceiveQueue::forget_lent(NodePool& nodes) noexcept {
+  kept_.clear(nodes);
+  return std::exchange(lent_, 0);
 }
 
 void ReceiveQueue::clear(NodePool& nodes) noexcept {

@@ -118,7 +118,7 @@ bool Tcp::make_room(Connection& connection, const Segment& segment, const SliceL
   const auto fits = [&] {
     // Twice the window is what a window's worth of frames may pin (see receive_space); as much again for small
     // segments.
-    return nodes_.has(slices + 1) &&
+    return nodes_.has(slices + 1) && !overdraws(connection) &&
            connection.received().pinned() < 4 * std::uint64_t{connection.tcb().receive.space_limit};
   };
   const bool in_order = segment.sequence <= connection.tcb().receive.next;
@@ -238,6 +238,7 @@ void Tcp::terminate(Connection& connection, std::optional<FlowError> error) noex
   connection.ListNode<DirtyTag>::unlink();
   table_.remove(connection);
   if (!connection.is_packed()) {
+    forget_lent(connection);
     connection.sending().clear(nodes_);
     connection.received().drop_stored(nodes_);
   }
@@ -267,7 +268,8 @@ bool Tcp::unpack(Connection& connection) noexcept {
 
 /// Nothing is left to do for the connection now; if nothing is on its way either, it may be packed.
 void Tcp::rest(Connection& connection) noexcept {
-  const bool empty = connection.sending().size() == 0 && connection.unread() == 0 && connection.writers.empty();
+  const bool empty = connection.sending().size() == 0 && connection.unread() == 0 && connection.writers.empty() &&
+                     connection.received().lent() == 0;
   if (empty && is_quiet(connection.tcb())) idle_.push_back(connection);
 }
 
@@ -282,6 +284,41 @@ void Tcp::shed_stored() noexcept {
     work->received.drop_stored(nodes_);
     forget_stored(work->tcb);
   }
+}
+
+/// The application has read slices that pin `bytes` while half of the pool was in use: they count until it lets go.
+void Tcp::note_lent(Connection& connection, std::uint32_t bytes) noexcept {
+  if (bytes == 0) return;
+  lent_bytes_ += bytes;
+  connection.work->reader = &connection;
+  lent_.push_back(*connection.work);
+}
+
+void Tcp::forget_lent(Connection& connection) noexcept {
+  lent_bytes_ -= connection.received().forget_lent(nodes_);
+  connection.work->ListNode<LentTag>::unlink();
+}
+
+/// What applications have let go of counts no more: some at each turn.
+void Tcp::settle_lent() noexcept {
+  constexpr unsigned looked_at = 16;
+  List<Work, LentTag> left;
+  for (unsigned i = 0; i < looked_at; ++i) {
+    Work* work = lent_.pop_front();
+    if (work == nullptr) break;
+    const std::uint32_t settled = work->received.settle(nodes_);
+    lent_bytes_ -= settled;
+    if (work->received.lent() > 0) left.push_back(*work);
+    if (settled > 0) touch(*work->reader);  // its window may open
+  }
+  lent_.splice_back(left);
+}
+
+/// Its application keeps much of what all applications together keep, and that is more than a quarter of the pool:
+/// nothing more for it, so that it drains the pool for nobody else.
+bool Tcp::overdraws(const Connection& connection) const noexcept {
+  constexpr std::uint32_t little = 8 * (frame_capacity + sizeof(BufferBlock));
+  return lent_bytes_ > shard_.buffers().bound() / 4 && connection.received().lent() > little;
 }
 
 void Tcp::pack_idle() noexcept {

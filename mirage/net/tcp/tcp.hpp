@@ -140,6 +140,10 @@ class Tcp {
   [[nodiscard]] bool unpack(Connection& connection) noexcept;
   void rest(Connection& connection) noexcept;
   void shed_stored() noexcept;
+  void note_lent(Connection& connection, std::uint32_t bytes) noexcept;
+  void forget_lent(Connection& connection) noexcept;
+  void settle_lent() noexcept;
+  [[nodiscard]] bool overdraws(const Connection& connection) const noexcept;
   void pack_idle() noexcept;
   [[nodiscard]] Connection* find_for_error(const TransportError& error) noexcept;
 
@@ -176,6 +180,8 @@ class Tcp {
   List<Connection, DirtyTag> dirty_;
   List<Connection, DirtyTag> idle_;  ///< quiet and not packed; the front has been so longest
   List<Work, StoredTag> stored_;     ///< with text beyond a hole; perhaps no longer
+  List<Work, LentTag> lent_;         ///< whose applications keep what they have read
+  std::size_t lent_bytes_ = 0;       ///< pinned by that
   List<Connection, PlaceTag> time_wait_;
   std::uint32_t time_wait_count_ = 0;
   List<ListenEntry> listeners_;
