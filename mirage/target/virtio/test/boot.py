@@ -147,19 +147,21 @@ class Tests:
     def pci(self, more=""):
         self.disk.write_bytes(bytes(1 << 20))
         return ["-netdev", "user,id=n", "-device", "virtio-net-pci,netdev=n" + more,
-                "-drive", f"file={self.disk},if=none,format=raw,id=d", "-device", f"virtio-blk-pci,drive=d,serial=storage{more}"]
+                "-drive", f"file={self.disk},if=none,format=raw,id=d,discard=unmap", "-device", f"virtio-blk-pci,drive=d,serial=storage{more}"]
 
     def mmio(self, force_legacy):
         self.disk.write_bytes(bytes(1 << 20))
         return ["-netdev", "user,id=n", "-device", "virtio-net-device,netdev=n",
-                "-drive", f"file={self.disk},if=none,format=raw,id=d", "-device", "virtio-blk-device,drive=d,serial=storage",
+                "-drive", f"file={self.disk},if=none,format=raw,id=d,discard=unmap", "-device", "virtio-blk-device,drive=d,serial=storage",
                 "-global", f"virtio-mmio.force-legacy={force_legacy}"]
 
     def devices_work(self, machine, options, transport):
         result = qemu(self.devices, machine, "--logs=debug", options=options)
         check(result.status == 0, f"{machine} {options}: status {result.status}\n{result.console}")
-        result.has("random: true", "network: true", "disk: true of 2048 sectors, flush true")
+        result.has("random: true", "network: true", "disk: true of 2048 sectors, flush true", "many at once: true, zeroes: true")
         check(f": {transport} mtu" in result.console, f"not over {transport}:\n{result.console}")
+        queues = 4 if any("num-queues=4" in option for option in options) else 1
+        check(f"queues: {queues}, flush, discard" in result.console, f"other queues, or no discard:\n{result.console}")
         check(self.disk.read_bytes()[3 * 512 + 8:3 * 512 + 10] == bytes((8 * 7 >> 3, 9 * 7 >> 3)), "nothing reached the disk")
 
     def case_pci_modern(self):
@@ -181,6 +183,11 @@ class Tests:
 
     def case_pci_without_extras(self):
         self.devices_work("q35", self.pci(",indirect_desc=off,event_idx=off"), "pci")
+
+    def case_block_queues(self):
+        for machine, options, transport in (("q35", self.pci(), "pci"), ("q35", self.pci(",disable-modern=on"), "legacy-pci"),
+                                            ("q35", self.pci(",indirect_desc=off"), "pci"), ("microvm", self.mmio("off"), "mmio")):
+            self.devices_work(machine, [o + ",num-queues=4" * o.startswith("virtio-blk") for o in options], transport)
 
     def case_mmio(self):
         for machine in ("microvm", "microvm,acpi=off"):

@@ -7,6 +7,7 @@
 #include <memory>
 #include <new>
 
+#include <mirage/async/scope.hpp>
 #include <mirage/module/application.hpp>
 
 /// An ARP request (RFC 826) to QEMU's user-mode network, which answers for 10.0.2.2.
@@ -34,7 +35,10 @@ struct Devices {
     log.info("network: {}", answered);
     const bool kept = co_await write_and_read(disk, keys.shard);
     log.info("disk: {} of {} sectors, flush {}", kept, disk.geometry().sectors, bool{co_await disk.flush()});
-    co_return answered&& kept ? 0 : 1;
+    const bool many = co_await read_many(disk, keys.shard);
+    const bool zeroed = co_await zero(disk, keys.shard);
+    log.info("many at once: {}, zeroes: {}", many, zeroed);
+    co_return answered&& kept&& many&& zeroed ? 0 : 1;
   }
 
  private:
@@ -49,6 +53,47 @@ struct Devices {
       co_await mirage::sleep(std::chrono::milliseconds{20});
     }
     co_return false;
+  }
+
+  /// More than one queue takes. The sectors hold what write_and_read() has left.
+  static mirage::Task<bool> read_many(Disk& disk, mirage::Shard& shard) {
+    std::size_t good = 0;
+    constexpr std::size_t count = 50;
+    {
+      mirage::Scope scope{shard};
+      for (std::size_t i = 0; i < count; ++i) {
+        if (!scope.spawn(read_one(disk, i, good))) co_return false;
+      }
+      co_await scope.join();
+    }
+    co_return good == count;
+  }
+  static mirage::Task<void> read_one(Disk& disk, std::size_t number, std::size_t& good) {
+    const std::size_t size = disk.geometry().sector_size;
+    const std::unique_ptr<std::byte[]> in(new (std::nothrow) std::byte[size]());
+    if (!in || !co_await disk.read(3 + number, mirage::MutableBytes{in.get(), size})) co_return;
+    const std::size_t start = number * size;
+    for (std::size_t i = 0; i < size; ++i) {
+      if (in[i] != static_cast<std::byte>((start + i) * 7 >> 3)) co_return;
+    }
+    ++good;
+  }
+
+  /// By the device's own requests when it has them.
+  static mirage::Task<bool> zero(Disk& disk, mirage::Shard&) {
+    const mirage::BlockGeometry& geometry = disk.geometry();
+    const std::size_t size = 4 * geometry.sector_size;
+    const std::unique_ptr<std::byte[]> in(new (std::nothrow) std::byte[size]());
+    if (!in) co_return false;
+    const std::uint64_t last = geometry.sectors - 8;
+    if (!co_await mirage::write_zeroes(disk, last, 2)) co_return false;
+    const mirage::BlockResult discarded = co_await mirage::discard(disk, last + 2, 2);
+    if (bool{discarded} != geometry.discard) co_return false;
+    if (!co_await disk.read(last, mirage::MutableBytes{in.get(), size})) co_return false;
+    for (std::size_t i = 0; i < size / (geometry.discard ? 1 : 2); ++i) {
+      if (in[i] != std::byte{}) co_return false;  // QEMU's discard of a file leaves zeroes
+    }
+    co_return true;
   }
 
   static mirage::Task<bool> write_and_read(Disk& disk, mirage::Shard&) {
