@@ -4,8 +4,8 @@
 
 The tree store beside LMDB with 50 times more data than the store's cache: 200 MB of values and a cache of 4 MiB. Each side
 runs in a control group of its own with MEMORY bytes for everything: program, heap, page cache. So LMDB's map, which is page
-cache, cannot hold more than the tree's cache and its file's page cache together. Medians of three rounds by turns.
-Needs root; where no control group can be made it says so."""
+cache, cannot hold more than the tree's cache and its file's page cache together. The tree is on the disk of a unikernel on
+unix, past the page cache (--block-direct), which serves many requests at a time. Medians of three rounds by turns. Needs root; without a control group it says so."""
 import os
 import statistics
 import subprocess

@@ -23,6 +23,8 @@
 
 #include <cli/store_image.hpp>
 #include <mirage/store/tree/tree.hpp>
+#include <mirage/target/unix/block.hpp>
+#include <mirage/target/unix/environment.hpp>
 
 using namespace mirage;
 
@@ -121,31 +123,66 @@ class Lmdb final : public Store {
   MDB_dbi database_ = 0;
 };
 
+/// What the tree store runs on: an image as `mirage store` opens it, whose flushes are counted above.
+class HostImage {
+ public:
+  explicit HostImage(const std::string& path) : file_(path, cli::ImageFile::Mode::write) {}
+  [[nodiscard]] Shard& shard() { return file_.shard(); }
+  [[nodiscard]] cli::ImageFile& disk() { return file_; }
+
+ private:
+  cli::ImageFile file_;
+};
+
+/// Or the disk of a unikernel on unix, which takes many requests at a time, past the page cache.
+class UnixDisk {
+ public:
+  explicit UnixDisk(const std::string& path) : option_("--block:disk=" + path) {
+    std::string direct = "--block-direct:disk=on";
+    std::string sector = "--block-sector-size:disk=4096";
+    std::array<char*, 5> arguments{option_.data(), option_.data(), direct.data(), sector.data(), nullptr};
+    int count = 4;
+    target::posix::Environment::take_attachments(count, arguments.data());
+    shard_.log().set_default(LogLevel::warning);
+    const auto started = run(shard_, disk_.start());
+    require(started && *started, "the disk");
+  }
+  [[nodiscard]] Shard& shard() { return shard_; }
+  [[nodiscard]] target::posix::Block& disk() { return disk_; }
+
+ private:
+  std::string option_;
+  target::posix::Environment environment_;
+  Shard shard_{environment_};
+  target::posix::Block disk_{shard_, "disk"};
+};
+
+template <class Host>
 class Tree final : public Store {
  public:
-  explicit Tree(const std::string& path, std::size_t cache = std::size_t{256} << 20) {
-    const bool is_new = !std::filesystem::exists(path);
-    if (is_new) cli::DiskFile::create(path, std::uint64_t{1} << 30);
-    file_ = std::make_unique<cli::ImageFile>(path, cli::ImageFile::Mode::write);
-    tree_ = std::make_unique<Image>(file_->shard(), *file_, Image::Options{.cache_bytes = cache});
-    if (is_new) {
-      require(file_->await(tree_->store().format({1, 2}, false)).has_value(), "format");
-      tree_ = std::make_unique<Image>(file_->shard(), *file_, Image::Options{.cache_bytes = cache});
-    }
-    require(file_->await(tree_->start()).has_value(), "open");
+  explicit Tree(const std::string& path, std::size_t cache = std::size_t{256} << 20)
+      : host_(created(path)), tree_(host_.shard(), host_.disk(), {.cache_bytes = cache, .format_blank = true}) {
+    const auto started = run(host_.shard(), tree_.start());
+    require(started && *started, "open");
   }
   void put(const std::vector<std::string>& keys, const std::string& content) override {
     std::vector<KvChange> changes;
     for (const std::string& key : keys) changes.push_back({.key = key, .value = as_bytes(content)});
-    require(file_->await(tree_->batch(changes)).has_value(), "batch");
+    const auto done = run(host_.shard(), tree_.batch(changes));
+    require(done && *done, "batch");
     ++commits;
   }
   std::size_t get(const std::vector<std::string>& keys) override {
-    return file_->await(get_all(file_->shard(), *tree_, keys));
+    return run(host_.shard(), get_all(host_.shard(), tree_, keys)).value();
   }
 
  private:
-  using Image = store::Tree<cli::ImageFile>;
+  using Disk = std::remove_cvref_t<decltype(std::declval<Host&>().disk())>;
+  using Image = store::Tree<Disk>;
+  static const std::string& created(const std::string& path) {
+    if (!std::filesystem::exists(path)) cli::DiskFile::create(path, std::uint64_t{1} << 30);
+    return path;
+  }
   static Task<std::size_t> get_all(Shard&, Image& tree, const std::vector<std::string>& keys) {
     std::size_t bytes = 0;
     for (const std::string& key : keys) {
@@ -155,8 +192,8 @@ class Tree final : public Store {
     }
     co_return bytes;
   }
-  std::unique_ptr<cli::ImageFile> file_;
-  std::unique_ptr<Image> tree_;
+  Host host_;
+  Image tree_;
 };
 
 template <class F>
@@ -207,7 +244,7 @@ void large(const std::string& folder, bool is_lmdb, bool is_load) {
   if (is_lmdb) {
     store = std::make_unique<Lmdb>(path, MDB_NORDAHEAD);
   } else {
-    store = std::make_unique<Tree>(path, large_cache);
+    store = std::make_unique<Tree<UnixDisk>>(path, large_cache);
   }
   if (is_load) {
     for (std::size_t at = 0; at < large_values;) {
@@ -256,7 +293,7 @@ int main(int argc, char** argv) {
       if (which == 0) {
         store = std::make_unique<Lmdb>(path);
       } else {
-        store = std::make_unique<Tree>(path);
+        store = std::make_unique<Tree<HostImage>>(path);
       }
       flushes = commits = 0;
       for (const auto& [name, figure] : measure(*store, values))

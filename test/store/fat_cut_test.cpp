@@ -215,7 +215,9 @@ std::size_t cut(Record& record, std::size_t subsets, std::size_t stride) {
     const Values& before = instants[now].values;
     const Instant& next = instants[std::min(now + 1, instants.size() - 1)];
     for (std::size_t variant = 0; variant < explorer.variants(); ++variant, ++images) {
-      Examiner examiner{record.shard, explorer.image(variant)};
+      device::CutImage& image = explorer.image(variant);
+      if (!explorer.is_new()) continue;
+      Examiner examiner{record.shard, image};
       const std::string broken = examiner.examine(before, next);
       if (broken.empty()) continue;
       Text<80> what;

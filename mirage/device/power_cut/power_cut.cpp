@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
 #include <algorithm>
+#include <bit>
 
 #include <mirage/device/power_cut/power_cut.hpp>
 
@@ -134,6 +135,7 @@ CutExplorer::CutExplorer(Shard& shard, const PowerCut& record, std::uint64_t see
 bool CutExplorer::advance() {
   const auto& log = record_.log();
   image_.undo();
+  seen_.clear();
   if (next_ > 0 && log[next_ - 1].is_flush) settle(log[next_ - 1]);
   if (next_ == log.size()) return false;
   settle_durable(log[next_].submitted);
@@ -206,7 +208,24 @@ CutImage& CutExplorer::image(std::size_t variant) {
         break;
     }
   }
+  const Signature made = signature();
+  is_new_ = std::ranges::find(seen_, made) == seen_.end();
+  if (is_new_) seen_.push_back(made);
   return image_;
+}
+
+/// Of all that the unflushed writes may have changed: two sums, each bijective in every word.
+CutExplorer::Signature CutExplorer::signature() const noexcept {
+  Signature sum{0x243f6a8885a308d3, 0x13198a2e03707344};
+  for (const CutEvent& event : pending_) {
+    const Bytes bytes = image_.content().subspan(event.sector * record_.geometry().sector_size, event.size);
+    for (std::size_t at = 0; at < bytes.size(); at += 8) {
+      const auto word = load_little<std::uint64_t>(bytes, at);
+      sum[0] = std::rotl((sum[0] ^ word) * 0x9e3779b97f4a7c15, 29);
+      sum[1] = std::rotl((sum[1] + word) * 0xd1342543de82ef95, 37);
+    }
+  }
+  return sum;
 }
 
 std::uint64_t CutExplorer::random() noexcept {

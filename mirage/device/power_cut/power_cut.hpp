@@ -8,6 +8,7 @@
 // changes can be taken back, so that recovery runs on it and the next image costs only what differs.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <limits>
 #include <vector>
@@ -137,6 +138,9 @@ class CutExplorer {
   [[nodiscard]] std::size_t variants() const noexcept;
   /// The image; the one before is gone.
   [[nodiscard]] CutImage& image(std::size_t variant);
+  /// Whether that image is another than those made at this event before: of few unflushed writes most variants are the
+  /// same, and what was found of one holds for all. (Told by 128 bits of the bytes that these writes may have changed.)
+  [[nodiscard]] bool is_new() const noexcept { return is_new_; }
   /// Such as "write 7 lost, torn at 4096"; for messages of tests.
   void describe(TextWriter& out, std::size_t variant) const noexcept;
 
@@ -152,6 +156,8 @@ class CutExplorer {
   void apply(const CutEvent& event, std::size_t unit);
   void settle(const CutEvent& flush);
   void settle_durable(std::uint64_t now);
+  using Signature = std::array<std::uint64_t, 2>;
+  [[nodiscard]] Signature signature() const noexcept;
   const PowerCut& record_;
   CutImage image_;
   std::vector<CutEvent> pending_;
@@ -159,6 +165,8 @@ class CutExplorer {
   std::uint64_t seed_;
   std::size_t subsets_;
   std::uint64_t state_ = 0;
+  std::vector<Signature> seen_;  // at this event
+  bool is_new_ = true;
 };
 
 }  // namespace mirage::device

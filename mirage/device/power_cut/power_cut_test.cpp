@@ -37,7 +37,10 @@ std::string state(Bytes image) {
 
 std::set<std::string> images(CutExplorer& explorer) {
   std::set<std::string> found;
-  for (std::size_t i = 0; i < explorer.variants(); ++i) found.insert(state(explorer.image(i).content()));
+  for (std::size_t i = 0; i < explorer.variants(); ++i) {
+    const std::string each = state(explorer.image(i).content());
+    CHECK(explorer.is_new() == found.insert(each).second);
+  }
   return found;
 }
 

@@ -347,7 +347,9 @@ std::size_t cut_appends(std::uint32_t sector, int count, std::size_t size, std::
     }
     skipped = stride == 1 ? 0 : random() % (2 * stride - 1);
     for (std::size_t variant = 0; variant < explorer.variants(); ++variant, ++images) {
-      const std::string broken = check_image(shard, explorer.image(variant), all, explorer.event());
+      device::CutImage& left = explorer.image(variant);
+      if (!explorer.is_new()) continue;
+      const std::string broken = check_image(shard, left, all, explorer.event());
       if (broken.empty()) continue;
       Text<80> what;
       explorer.describe(what.writer(), variant);
