@@ -21,6 +21,8 @@ END
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${MIRAGE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/mirage}
 modules="virt/lib/irqbypass arch/x86/kvm/kvm arch/x86/kvm/kvm-amd drivers/net/tun"
+# For a payload that loads them itself: a disk of memory.
+modules+=" fs/configfs/configfs drivers/block/null_blk/null_blk"
 # For RIG_FORWARD only, in the order of their dependencies.
 modules+=" net/core/failover drivers/net/net_failover drivers/virtio/virtio_ring drivers/virtio/virtio"
 modules+=" drivers/virtio/virtio_pci_legacy_dev drivers/virtio/virtio_pci_modern_dev drivers/virtio/virtio_pci"

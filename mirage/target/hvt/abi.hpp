@@ -68,6 +68,7 @@ enum class Hypercall : std::uint16_t {
   net_write_vector = 66,
   net_read_vector = 67,
   block_discard = 68,
+  block_queue = 69,
 };
 
 /// Results of hypercalls.
@@ -146,6 +147,38 @@ struct DiscardCall {
   std::int32_t padding;
 };
 static_assert(sizeof(DiscardCall) == 32);
+
+/// Ours (solo5::block_queue): a request that goes on while the guest runs. Its memory is the host's until it completes.
+struct BlockRequest {
+  std::uint64_t token;  // comes back with the completion
+  std::uint64_t handle;
+  std::uint64_t offset;  // bytes
+  std::uint64_t data;
+  std::uint64_t length;  // at most block_queue_length
+  std::uint32_t write;   // 1, or 0: read
+  std::uint32_t padding;
+};
+struct BlockCompletion {
+  std::uint64_t token;
+  std::int32_t result;  // `invalid`: it was none that can be made
+  std::uint32_t padding;
+};
+/// Starts requests in their order, as many as have room, and takes completions, in any order. A completion ends the
+/// wait of the poll hypercall, with bit 0 of its ready set.
+struct BlockQueueCall {
+  std::uint64_t requests;     // of BlockRequest
+  std::uint64_t completions;  // room for BlockCompletion
+  std::uint32_t request_count;
+  std::uint32_t completion_count;
+  std::uint32_t started;    // out: of requests
+  std::uint32_t completed;  // out
+  std::int32_t result;      // out
+  std::int32_t padding;
+};
+/// In flight at once, completions that were not taken included.
+inline constexpr std::uint32_t block_queue_depth = 64;
+inline constexpr std::uint64_t block_queue_length = std::uint64_t{1} << 20;
+static_assert(sizeof(BlockRequest) == 48 && sizeof(BlockCompletion) == 16 && sizeof(BlockQueueCall) == 40);
 
 /// Ours: fills `length` bytes (at most entropy_limit) from the host's generator.
 struct EntropyCall {

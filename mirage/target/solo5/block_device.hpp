@@ -38,6 +38,7 @@ class BlockDevice {
   /// Takes over what the manifest and the tender say. `stock_limit`: bytes of one request in the base ABI.
   void describe(const ManifestEntry& entry, std::size_t index, const Extension* extension,
                 std::size_t stock_limit) noexcept;
+  void set_queue_depth(std::uint32_t depth) noexcept { geometry_.queue_depth = depth; }
 
  private:
   /// One request: whole sectors within the device, at most the granted size, in usable memory. False: it failed.

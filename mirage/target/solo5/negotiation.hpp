@@ -29,6 +29,7 @@ enum Capability : std::uint64_t {
   block_limits = 1U << 9,   // the image minds `read_only_devices` and `block_alignment`
   guard_page = 1U << 10,    // spt: mprotect(2) of one page of guest memory to no access
   shards = 1U << 11,        // spt: the image runs as one of `shard_count` processes that share its networks
+  block_queue = 1U << 12,   // hvt: several requests in flight on the devices in `queue_devices`: the queue hypercall
   scatter = 1U << 6,        // frames in several pieces of memory; spt: readv(2), writev(2); hvt: the vector hypercalls
 };
 
@@ -72,9 +73,10 @@ struct Extension {
   std::uint32_t shard_index;
   std::uint32_t shard_count;
   std::int32_t shard_bells[shard_limit];  // spt: write(2) of eight bytes wakes that shard; none for its own
+  std::uint64_t queue_devices;            // bit per manifest index
 };
 inline constexpr std::size_t first_extension_size = offsetof(Extension, discard_devices);
-static_assert(first_extension_size == 120 && sizeof(Extension) == 224);
+static_assert(first_extension_size == 120 && sizeof(Extension) == 232);
 
 /// The extension behind base boot info of `base_size` bytes, or nullptr under a tender that does not pass one.
 /// `manifest` is the manifest pointer from the boot info.

@@ -14,9 +14,12 @@ Result<void, StartError> Block::attach() noexcept {
   if (entry == nullptr) return Failure{StartError{"no block device '{}' is attached", name_}};
   handle_ = handle_of(*entry);
   describe(*entry, handle_, guest.extension, stock_limit);
-  shard().logger("hvt").info("block device '{}': {} sectors of {} bytes, flush={}{}{}", name_, geometry().sectors,
+  const bool queue = granted(solo5::block_queue) && (guest.extension->queue_devices >> handle_ & 1) != 0;
+  if (queue && !use_queue(handle_)) return Failure{StartError::no_memory};
+  shard().logger("hvt").info("block device '{}': {} sectors of {} bytes, flush={}{}{}{}", name_, geometry().sectors,
                              geometry().sector_size, geometry().durability == Durability::flush ? "yes" : "no",
-                             geometry().discard ? ", discard" : "", geometry().read_only ? ", read-only" : "");
+                             geometry().discard ? ", discard" : "", geometry().read_only ? ", read-only" : "",
+                             queue ? ", several requests in flight" : "");
   return {};
 }
 
@@ -27,6 +30,8 @@ bool Block::move(bool to_device, std::uint64_t offset, std::byte* memory, std::s
   hypercall(to_device ? Hypercall::block_write : Hypercall::block_read, call);
   return succeeded(call.result);
 }
+
+void Block::exchange(BlockQueueCall& call) noexcept { hypercall(Hypercall::block_queue, call); }
 
 bool Block::flush_host() noexcept {
   FlushCall call{handle_, 0, 0};

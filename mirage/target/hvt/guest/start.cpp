@@ -15,7 +15,7 @@ extern "C" {
     mirage::target::solo5::mirage_note(mirage::target::solo5::vnet_header | mirage::target::solo5::many_blocks |
                                        mirage::target::solo5::block_flush | mirage::target::solo5::reseed |
                                        mirage::target::solo5::scatter | mirage::target::solo5::block_discard |
-                                       mirage::target::solo5::block_limits);
+                                       mirage::target::solo5::block_limits | mirage::target::solo5::block_queue);
 
 [[noreturn, gnu::no_stack_protector]] void mirage_hvt_start(mirage::target::hvt::BootInfo* boot);
 }

@@ -5,6 +5,7 @@
 #include <sys/random.h>
 
 #include <mirage/target/hvt/tender/boot.hpp>
+#include <mirage/target/hvt/tender/move.hpp>
 
 namespace mirage::target::hvt {
 
@@ -35,7 +36,8 @@ mirage::tender::Manifest without_descriptors(mirage::tender::Manifest manifest) 
 
 }  // namespace
 
-Result<Grant> negotiate(const mirage::tender::Image& image, const mirage::tender::AttachedDevices& devices) {
+Result<Grant> negotiate(const mirage::tender::Image& image, const mirage::tender::AttachedDevices& devices,
+                        bool queue) {
   Grant grant;
   if (image.wanted == 0) {
     return grant;
@@ -44,10 +46,11 @@ Result<Grant> negotiate(const mirage::tender::Image& image, const mirage::tender
   solo5::Extension& extension = grant.extension;
   extension.magic = solo5::extension_magic;
   extension.size = sizeof(extension);
-  extension.granted = image.wanted & grantable;
+  extension.granted = image.wanted & (grantable | (queue ? solo5::block_queue : 0));
   for (const auto& device : devices.all()) {
     const std::uint64_t bit = std::uint64_t{1} << device.index;
     extension.vnet_devices |= device.vnet_header ? bit : 0;
+    extension.queue_devices |= queue && queued(device) ? bit : 0;
     extension.flush_devices |= !device.is_net && (extension.granted & solo5::block_flush) != 0 ? bit : 0;
   }
   extension.granted |= mirage::tender::describe_blocks(devices, image.wanted, extension);

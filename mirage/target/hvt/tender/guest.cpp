@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: ISC
+#include <algorithm>
+
 #include <fcntl.h>
 
 #include <mirage/target/hvt/tender/guest.hpp>
+#include <mirage/target/hvt/tender/move.hpp>
 #include <tender/file.hpp>
 
 namespace mirage::target::hvt {
@@ -61,6 +64,18 @@ Result<> load(const tender::Options& options, Guest& guest) {
   return {};
 }
 
+/// Where the image can use it, a device has direct I/O, and the host's kernel has such a ring and lets us have it.
+Result<> open_queue(Guest& guest) {
+  if ((guest.image.wanted & solo5::block_queue) == 0 || std::ranges::none_of(guest.devices.all(), queued)) {
+    return {};
+  }
+  if (!guest.queue.emplace().open(guest.devices.all())) {
+    guest.queue.reset();
+    return {};
+  }
+  return guest.waits->add(guest.queue->descriptor(), 0);  // no device has that index
+}
+
 Result<> attach(const tender::Options& options, Guest& guest) {
   const bool want_vnet = (guest.image.wanted & solo5::vnet_header) != 0;
   auto devices = tender::attach_devices(
@@ -83,7 +98,7 @@ Result<> attach(const tender::Options& options, Guest& guest) {
     }
   }
   guest.waits = std::move(*waits);
-  return {};
+  return open_queue(guest);
 }
 
 Result<> make_machine(const tender::Options& options, Guest& guest) {
@@ -95,7 +110,7 @@ Result<> make_machine(const tender::Options& options, Guest& guest) {
   if (const auto prepared = guest.machine->prepare(*guest.memory, guest.image.entry); !prepared) {
     return prepared;
   }
-  const auto grant = negotiate(guest.image, guest.devices);
+  const auto grant = negotiate(guest.image, guest.devices, guest.queue.has_value());
   if (!grant) {
     return std::unexpected{grant.error()};
   }

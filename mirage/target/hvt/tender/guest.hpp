@@ -3,6 +3,7 @@
 
 #include <optional>
 
+#include <mirage/target/hvt/tender/block_queue.hpp>
 #include <mirage/target/hvt/tender/boot.hpp>
 #include <mirage/target/hvt/tender/machine.hpp>
 #include <mirage/target/hvt/tender/wait.hpp>
@@ -21,6 +22,7 @@ struct Guest {
   std::optional<mirage::tender::GuestMemory> memory;
   std::optional<Machine> machine;
   std::optional<WaitSet> waits;
+  std::optional<BlockQueue> queue;
   Grant grant;
 };
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: ISC
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
 #include <ctime>
 
-#include <fcntl.h>
 #include <sys/random.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -30,28 +30,6 @@ std::uint64_t frame_limit(const AttachedDevice& device) {
   return device.vnet_header ? vnet_header_size + large_frame_size : std::uint64_t{device.mtu} + 14;
 }
 
-/// Moves all of `memory`; false on an error or when the file ends early.
-bool move_block(int descriptor, std::span<std::byte> memory, std::uint64_t offset, bool write) {
-  while (!memory.empty()) {
-    const auto position = static_cast<off_t>(offset);
-    const ssize_t moved = write ? ::pwrite(descriptor, memory.data(), memory.size(), position)
-                                : ::pread(descriptor, memory.data(), memory.size(), position);
-    if (moved < 0 && errno == EINTR) {
-      continue;
-    }
-    if (moved <= 0) {
-      return false;
-    }
-    memory = memory.subspan(static_cast<std::size_t>(moved));
-    offset += static_cast<std::uint64_t>(moved);
-  }
-  return true;
-}
-
-bool out_of_range(const AttachedDevice& device, std::uint64_t offset, std::uint64_t length) {
-  return offset >= device.capacity || length > device.capacity - offset;
-}
-
 }  // namespace
 
 const AttachedDevice* Hypercalls::device(std::uint64_t handle, bool net) const {
@@ -69,37 +47,6 @@ TenderResult<Hypercalls::Window> Hypercalls::window(std::uint64_t address, std::
     return fail("the guest passed memory that is not its own: ", length, " bytes at ", Hex{address});
   }
   return *memory;
-}
-
-template <class Call>
-TenderResult<Call> Hypercalls::load(Address address) const {
-  const auto memory = window(static_cast<std::uint64_t>(address), sizeof(Call));
-  if (!memory) {
-    return std::unexpected{memory.error()};
-  }
-  Call call;
-  std::memcpy(&call, memory->data(), sizeof(call));
-  return call;
-}
-
-template <class Call>
-void Hypercalls::store(Address address, const Call& call) const {
-  if (const auto memory = memory_.window(address, sizeof(Call))) {
-    std::memcpy(memory->data(), &call, sizeof(call));
-  }
-}
-
-template <class Call, class Serve>
-Hypercalls::Result Hypercalls::with(Address address, Serve serve) {
-  auto call = load<Call>(address);
-  if (!call) {
-    return std::unexpected{call.error()};
-  }
-  const Result served = serve(*call);
-  if (served) {
-    store(address, *call);
-  }
-  return served;
 }
 
 TenderResult<std::optional<Halt>> Hypercalls::call(unsigned number, GuestAddress address) {
@@ -133,6 +80,9 @@ TenderResult<std::optional<Halt>> Hypercalls::call(unsigned number, GuestAddress
       break;
     case Hypercall::block_discard:
       served = discard(address);
+      break;
+    case Hypercall::block_queue:
+      served = block_queue(address);
       break;
     case Hypercall::entropy:
       served = entropy(address);
@@ -187,25 +137,11 @@ Hypercalls::Result Hypercalls::puts(Address address) {
 
 Hypercalls::Result Hypercalls::poll(Address address) {
   return with<PollCall>(address, [this](PollCall& call) -> Result {
-    const auto ready = waits_.wait(call.timeout);
+    constexpr std::uint64_t soon = 1'000'000;
+    const bool stuck = queue_ != nullptr && queue_->stuck();
+    const auto ready = waits_.wait(stuck ? std::min(call.timeout, soon) : call.timeout);
     call.ready_set = ready.set;
     call.ready_count = ready.count;
-    return {};
-  });
-}
-
-Hypercalls::Result Hypercalls::block(Address address, bool write) {
-  return with<BlockCall>(address, [&](BlockCall& call) -> Result {
-    const AttachedDevice* const disk = device(call.handle, false);
-    if (disk == nullptr || (write && disk->read_only) || out_of_range(*disk, call.offset, call.length)) {
-      call.result = invalid;
-      return {};
-    }
-    const auto memory = window(call.data, call.length);
-    if (!memory) {
-      return std::unexpected{memory.error()};
-    }
-    call.result = move_block(disk->descriptor, *memory, call.offset, write) ? ok : unspecified;
     return {};
   });
 }
@@ -323,35 +259,6 @@ Hypercalls::Result Hypercalls::net_vector(Address address, bool write) {
     }
     call.result = *result;
     call.length = length > 0 ? static_cast<std::uint64_t>(length) : 0;
-    return {};
-  });
-}
-
-Hypercalls::Result Hypercalls::flush(Address address) {
-  if ((granted_ & solo5::block_flush) == 0) {
-    return fail("Invalid guest hypercall: flush was not granted");
-  }
-  return with<FlushCall>(address, [this](FlushCall& call) -> Result {
-    const AttachedDevice* const disk = device(call.handle, false);
-    call.result = disk == nullptr ? invalid : ::fdatasync(disk->descriptor) == 0 ? ok : unspecified;
-    return {};
-  });
-}
-
-Hypercalls::Result Hypercalls::discard(Address address) {
-  if ((granted_ & solo5::block_discard) == 0) {
-    return fail("Invalid guest hypercall: discard was not granted");
-  }
-  return with<DiscardCall>(address, [this](DiscardCall& call) -> Result {
-    const AttachedDevice* const disk = device(call.handle, false);
-    call.result = invalid;
-    if (disk == nullptr || !disk->discard || out_of_range(*disk, call.offset, call.length) ||
-        (call.offset | call.length) % disk->block_size != 0 || call.length == 0) {
-      return {};
-    }
-    const bool done = ::fallocate(disk->descriptor, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                                  static_cast<off_t>(call.offset), static_cast<off_t>(call.length)) == 0;
-    call.result = done ? ok : errno == EOPNOTSUPP ? again : unspecified;
     return {};
   });
 }

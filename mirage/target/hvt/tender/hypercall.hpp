@@ -2,12 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <optional>
 #include <span>
 
 #include <sys/types.h>
 
 #include <mirage/target/hvt/abi.hpp>
+#include <mirage/target/hvt/tender/block_queue.hpp>
 #include <mirage/target/hvt/tender/wait.hpp>
 #include <tender/attach.hpp>
 #include <tender/error.hpp>
@@ -29,10 +31,11 @@ struct Halt {
 /// memory only through GuestMemory::window, structures are copied in before they are looked at.
 class Hypercalls {
  public:
-  /// The referenced objects outlive this one. `granted`: solo5::Capability bits.
+  /// The referenced objects outlive this one. `granted`: solo5::Capability bits. `queue`: nullptr when it is not
+  /// granted.
   Hypercalls(const mirage::tender::GuestMemory& memory, std::span<const mirage::tender::AttachedDevice> devices,
-             const WaitSet& waits, std::uint64_t granted)
-      : memory_{memory}, devices_{devices}, waits_{waits}, granted_{granted} {}
+             const WaitSet& waits, std::uint64_t granted, BlockQueue* queue = nullptr)
+      : memory_{memory}, devices_{devices}, waits_{waits}, granted_{granted}, queue_{queue} {}
 
   /// Serves call `number` with its structure at `address`. Nothing: the guest goes on. An error: the guest broke the
   /// ABI and must end.
@@ -57,6 +60,8 @@ class Hypercalls {
   mirage::tender::Result<Pieces> load_vectors(const NetVectorCall& call) const;
   Result flush(Address address);
   Result discard(Address address);
+  Result block_queue(Address address);
+  Result start(const BlockRequest& request);
   Result entropy(Address address);
   mirage::tender::Result<std::optional<Halt>> halt(Address address);
 
@@ -74,6 +79,38 @@ class Hypercalls {
   std::span<const mirage::tender::AttachedDevice> devices_;
   const WaitSet& waits_;
   std::uint64_t granted_;
+  BlockQueue* queue_;
 };
+
+template <class Call>
+TenderResult<Call> Hypercalls::load(Address address) const {
+  const auto memory = window(static_cast<std::uint64_t>(address), sizeof(Call));
+  if (!memory) {
+    return std::unexpected{memory.error()};
+  }
+  Call call;
+  std::memcpy(&call, memory->data(), sizeof(call));
+  return call;
+}
+
+template <class Call>
+void Hypercalls::store(Address address, const Call& call) const {
+  if (const auto memory = memory_.window(address, sizeof(Call))) {
+    std::memcpy(memory->data(), &call, sizeof(call));
+  }
+}
+
+template <class Call, class Serve>
+Hypercalls::Result Hypercalls::with(Address address, Serve serve) {
+  auto call = load<Call>(address);
+  if (!call) {
+    return std::unexpected{call.error()};
+  }
+  const Result served = serve(*call);
+  if (served) {
+    store(address, *call);
+  }
+  return served;
+}
 
 }  // namespace mirage::target::hvt

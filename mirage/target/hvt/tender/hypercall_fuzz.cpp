@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include <fcntl.h>
+#include <sched.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -50,12 +51,16 @@ struct World {
     devices[1].block_size = 512;
     devices[1].capacity = disk_size;
     devices[1].discard = true;
+    devices[1].alignment = 512;
     require(waits.add(sockets[0], 1).has_value());
+    has_queue = queue.open(devices);
   }
   std::byte* host = nullptr;
   int sockets[2] = {-1, -1};
   int disk = -1;
   std::array<tender::AttachedDevice, 2> devices{};
+  hvt::BlockQueue queue;
+  bool has_queue = false;
   hvt::WaitSet waits = std::move(*hvt::WaitSet::create());
 };
 
@@ -82,7 +87,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   static World world;
   const tender::GuestMemory memory{world.host, 0, memory_size};
   const std::uint64_t granted = size % 2 == 0 ? ~std::uint64_t{0} : 0;
-  hvt::Hypercalls calls{memory, world.devices, world.waits, granted};
+  hvt::BlockQueue* const queue = granted != 0 && world.has_queue ? &world.queue : nullptr;
+  hvt::Hypercalls calls{memory, world.devices, world.waits, granted, queue};
   std::memset(world.host, 0, memory_size);
   for (std::size_t at = 0; at + call_size <= size && make_call(world, calls, data + at); at += call_size) {
     std::array<char, 4096> frame;  // the other side: echoes
@@ -90,6 +96,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (length > 0) {
       require(length <= 1514);
       [[maybe_unused]] const auto sent = ::write(world.sockets[1], frame.data(), static_cast<std::size_t>(length));
+    }
+  }
+  for (; queue != nullptr && !queue->idle(); ::sched_yield()) {
+    while (queue->take()) {
     }
   }
   require(::lseek(world.disk, 0, SEEK_END) == static_cast<off_t>(disk_size));

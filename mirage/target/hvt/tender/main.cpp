@@ -121,6 +121,7 @@ Result<> open_tools(const tender::Options& options, const DebugOptions& debug, G
 Result<> confine(const Guest& guest, Tools& tools) {
   Confinement confinement{.processor = guest.machine->processor(),
                           .wait_set = guest.waits->descriptor(),
+                          .block_queue = guest.queue ? guest.queue->descriptor() : -1,
                           .devices = guest.devices,
                           .granted = guest.grant.extension.granted,
                           .debugger = tools.connection.get(),

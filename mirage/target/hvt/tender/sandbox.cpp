@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <mirage/target/hvt/abi.hpp>
+#include <mirage/target/hvt/tender/block_queue.hpp>
 #include <mirage/target/hvt/tender/machine.hpp>
 #include <mirage/target/hvt/tender/sandbox.hpp>
 #include <tender/privilege.hpp>
@@ -88,10 +89,10 @@ void allow_core_dump(SeccompFilter& filter, const Confinement& confinement) {
 }
 
 Result<> close_others(const Confinement& confinement) {
-  std::array<int, solo5::manifest_limit + 5> keep;
+  std::array<int, solo5::manifest_limit + 6> keep;
   std::size_t count = 0;
-  for (const int descriptor : {confinement.processor, confinement.wait_set, confinement.debugger, confinement.core_file,
-                               confinement.core_directory}) {
+  for (const int descriptor : {confinement.processor, confinement.wait_set, confinement.block_queue,
+                               confinement.debugger, confinement.core_file, confinement.core_directory}) {
     keep[count++] = descriptor;
   }
   for (const AttachedDevice& device : confinement.devices.all()) {
@@ -109,6 +110,11 @@ Result<> filter_calls(const Confinement& confinement) {
     allow_device(filter, device, confinement.granted);
   }
   filter.allow(SYS_epoll_pwait2, {is(0, confinement.wait_set)});
+  if (confinement.block_queue >= 0) {
+    // Hands over what is prepared, never waits. What the ring may do with whom, it knows itself.
+    filter.allow(SYS_io_uring_enter,
+                 {is(0, confinement.block_queue), at_most(1, BlockQueue::depth), equal(2, 0), equal(3, 0)});
+  }
   // When the vDSO cannot answer.
   filter.allow(SYS_clock_gettime, {is(0, CLOCK_MONOTONIC)});
   filter.allow(SYS_clock_gettime, {is(0, CLOCK_REALTIME)});

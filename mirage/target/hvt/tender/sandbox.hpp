@@ -12,6 +12,7 @@ namespace mirage::target::hvt {
 struct Confinement {
   int processor = -1;  // KVM's
   int wait_set = -1;
+  int block_queue = -1;
   const mirage::tender::AttachedDevices& devices;
   std::uint64_t granted = 0;
   int debugger = -1;        // connection to gdb

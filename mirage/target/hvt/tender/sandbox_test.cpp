@@ -26,6 +26,7 @@ constexpr std::uint64_t capacity = 4096;
 constexpr int processor = 100;  // no descriptor: the filter only looks at the number
 constexpr int wait_set = 101;
 constexpr int debugger = 102;
+constexpr int block_queue = 103;
 
 struct Fixture {
   Fixture() {
@@ -58,6 +59,7 @@ struct Fixture {
     if (child == 0) {
       const hvt::Confinement confinement{.processor = processor,
                                          .wait_set = wait_set,
+                                         .block_queue = with_queue ? block_queue : -1,
                                          .devices = devices,
                                          .granted = granted,
                                          .debugger = with_debugger ? debugger : -1,
@@ -80,6 +82,7 @@ struct Fixture {
   tender::AttachedDevices devices;
   std::uint64_t granted = 0;
   bool with_debugger = false;
+  bool with_queue = false;
   char buffer[512] = {};
 };
 
@@ -162,6 +165,18 @@ TEST_CASE("hvt sandbox: what is allowed when granted, or under a debugger") {
   fixture.devices.storage[1].read_only = true;
   CHECK_FALSE(fixture.allowed(SYS_pwrite64, fixture.disk, fixture.buffer, 512UL, 0UL));
   CHECK(fixture.allowed(SYS_pread64, fixture.disk, fixture.buffer, 512UL, 0UL));
+
+  const auto enter = [&](int ring, unsigned requests, unsigned wanted, unsigned flags) {
+    return fixture.allowed(SYS_io_uring_enter, ring, requests, wanted, flags, nullptr, 0UL);
+  };
+  CHECK_FALSE(enter(block_queue, 1, 0, 0));
+  fixture.with_queue = true;
+  CHECK(enter(block_queue, 64, 0, 0));
+  CHECK_FALSE(enter(fixture.disk, 1, 0, 0));
+  CHECK_FALSE(enter(block_queue, 65, 0, 0));
+  CHECK_FALSE(enter(block_queue, 1, 1, 1));
+  CHECK_FALSE(fixture.allowed(SYS_io_uring_setup, 8, fixture.buffer));
+  CHECK_FALSE(fixture.allowed(SYS_io_uring_register, block_queue, 0, fixture.buffer, 1));
 
   fixture.with_debugger = true;
   CHECK(fixture.allowed(SYS_ioctl, processor, static_cast<unsigned long>(KVM_SET_GUEST_DEBUG), 0));

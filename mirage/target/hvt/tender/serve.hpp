@@ -16,7 +16,8 @@ class Server {
  public:
   Server(Guest& guest, Debugger* debugger, CoreFile* core)
       : guest_{guest},
-        calls_{*guest.memory, guest.devices.all(), *guest.waits, guest.grant.extension.granted},
+        calls_{*guest.memory, guest.devices.all(), *guest.waits, guest.grant.extension.granted,
+               guest.queue ? &*guest.queue : nullptr},
         debugger_{debugger},
         core_{core} {}
 

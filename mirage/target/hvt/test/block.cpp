@@ -83,6 +83,80 @@ int flush(std::uint64_t) {
   return 0;
 }
 
+constexpr std::uint32_t many = 16;
+hvt::BlockRequest requests[many];
+hvt::BlockCompletion completions[many];
+
+hvt::BlockQueueCall queue_call(std::uint32_t count) {
+  return {address(requests), address(completions), count, many, 0, 0, -1, 0};
+}
+
+/// All of the buffer, in as many requests; waits by the poll hypercall.
+bool together(bool write) {
+  for (std::uint32_t i = 0; i < many; ++i) {
+    requests[i] = {i, handle, i * std::uint64_t{4096}, address(buffer) + i * std::uint64_t{4096}, 4096, write ? 1U : 0U,
+                   0};
+  }
+  hvt::BlockQueueCall queue = queue_call(many);
+  for (std::uint32_t done = 0;;) {
+    call(hvt::Hypercall::block_queue, queue);
+    expect(queue.result == ok && queue.started == queue.request_count, "all are started");
+    for (std::uint32_t i = 0; i < queue.completed; ++i) {
+      if (completions[i].result != ok) {
+        return false;
+      }
+    }
+    done += queue.completed;
+    if (done >= many) {
+      return done == many;
+    }
+    queue.request_count = 0;
+    hvt::PollCall poll{10'000'000'000, 0, 0, 0};
+    call(hvt::Hypercall::poll, poll);
+  }
+}
+
+std::uint64_t now() {
+  hvt::WallTimeCall time{0};
+  call(hvt::Hypercall::wall_time, time);
+  return time.nanoseconds;
+}
+
+/// On a disk that takes a tenth of a second for each request, however many it has.
+int queue(const hvt::BootInfo& boot) {
+  constexpr std::uint64_t one_by_one = 2 * many * std::uint64_t{100'000'000};
+  const solo5::Extension* const known = extension(boot);
+  expect(known != nullptr && (known->granted & solo5::block_queue) != 0 && known->queue_devices == 1U << handle,
+         "granted");
+  const std::uint64_t start = now();
+  fill(1, sizeof buffer);
+  expect(together(true), "write");
+  fill(0, sizeof buffer);
+  expect(together(false) && holds(1, sizeof buffer), "read back");
+  expect(now() - start < one_by_one / 2, "in flight together");
+  return 0;
+}
+
+std::int32_t queue_result(const hvt::BlockRequest& request) {
+  requests[0] = request;
+  hvt::BlockQueueCall queue = queue_call(1);
+  call(hvt::Hypercall::block_queue, queue);
+  return queue.completed == 1 ? completions[0].result : -1;
+}
+int queue_ranges(std::uint64_t capacity) {
+  constexpr std::uint64_t top = ~std::uint64_t{0};
+  expect(queue_result({0, handle, capacity, address(buffer), 512, 0, 0}) == invalid, "behind the end");
+  expect(queue_result({0, handle, capacity - 512, address(buffer), 1024, 1, 0}) == invalid, "over the end");
+  expect(queue_result({0, handle, top - 511, address(buffer), 1024, 1, 0}) == invalid, "offset that wraps");
+  expect(queue_result({0, handle, 512, address(buffer), top - 511, 1, 0}) == invalid, "length that wraps");
+  expect(queue_result({0, handle, 0, address(buffer), 512, 7, 0}) == invalid, "neither read nor write");
+  expect(queue_result({0, 7, 0, address(buffer), 512, 0, 0}) == invalid, "a handle behind the last");
+  hvt::BlockQueueCall too_many = queue_call(hvt::block_queue_depth + 1);
+  call(hvt::Hypercall::block_queue, too_many);
+  expect(too_many.result == invalid && too_many.started == 0, "more than there is room for");
+  return 0;
+}
+
 }  // namespace
 
 int run_block(const hvt::BootInfo& boot, std::string_view deed) {
@@ -101,6 +175,21 @@ int run_block(const hvt::BootInfo& boot, std::string_view deed) {
   }
   if (deed == "block_flush") {
     return flush(capacity);
+  }
+  if (deed == "queue") {
+    return queue(boot);
+  }
+  if (deed == "queue_ranges") {
+    return queue_ranges(capacity);
+  }
+  if (deed == "queue_beyond") {
+    (void)queue_result({0, handle, 0, boot.memory_size - 256, 512, 0, 0});
+    return not_stopped;
+  }
+  if (deed == "queue_table_beyond") {
+    hvt::BlockQueueCall call_beyond{address(requests), boot.memory_size - 8, 0, 1, 0, 0, 0, 0};
+    call(hvt::Hypercall::block_queue, call_beyond);
+    return not_stopped;
   }
   if (deed == "block_into_text") {  // pread(2) gives up at the first read-only page
     const auto result = request(hvt::Hypercall::block_read, 0, hvt::image_start, 512);

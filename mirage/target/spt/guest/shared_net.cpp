@@ -23,7 +23,7 @@ void wake(void*, std::uint16_t shard) noexcept {
 
 ShardPlace SharedNet::place() const noexcept {
   const solo5::Extension* known = extension();
-  if (!granted(solo5::shards) || known->size < sizeof(solo5::Extension)) return {};
+  if (!granted(solo5::shards) || known->size < offsetof(solo5::Extension, queue_devices)) return {};
   const auto count = static_cast<std::uint16_t>(known->shard_count);
   auto* memory = reinterpret_cast<std::byte*>(known->shard_memory);  // NOLINT(performance-no-int-to-ptr)
   return {static_cast<std::uint16_t>(known->shard_index), count, {memory, mailbox_size(count)}, nullptr, wake};

@@ -70,7 +70,19 @@ block() {
     expect block_flush 0 '' block-extended block_flush --block:storage=/tmp/disk
     expect block_as_network 0 '' block block_as_network --block:storage=/tmp/disk
     expect block_into_text 0 '' block block_into_text --block:storage=/tmp/disk
+    stopped 'queue, not asked for' "$call" block queue_beyond --block:storage=/tmp/disk
+    stopped 'queue, through the page cache' "$call" block-extended queue_beyond --block:storage=/tmp/disk
+    queue
   fi
+}
+
+# A disk in memory that answers after a tenth of a second.
+queue() {
+  insmod /module/configfs.ko
+  insmod /module/null_blk.ko nr_devices=1 gb=1 bs=512 memory_backed=1 queue_mode=2 irqmode=2 completion_nsec=100000000
+  slow='--block:storage=/dev/nullb0 --block-direct:storage=on'
+  for deed in queue queue_ranges; do expect $deed 0 '' block-extended $deed $slow; done
+  for deed in queue_beyond queue_table_beyond; do stopped $deed "$pointer" block-extended $deed $slow; done
 }
 
 # ping NAME IMAGE: the guest answers ten pings over a fresh tap
