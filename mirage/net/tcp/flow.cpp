@@ -15,9 +15,10 @@ Result<SliceList, FlowError> Tcp::read(Connection& connection) noexcept {
   if (connection.discards) return Failure{FlowError::closed};
   if (connection.unread() > 0) {
     const bool lends = !connection.closed && shard_.buffers().available() < shard_.buffers().bound() / 2;
-    const std::uint32_t before = connection.received().lent();
+    lent_bytes_ -= connection.received().lent();
     SliceList slices = connection.received().take(nodes_, lends);
-    if (lends) note_lent(connection, connection.received().lent() - before);
+    lent_bytes_ += connection.received().lent();
+    if (lends) note_lent(connection);
     note_taken(connection.tcb(), static_cast<std::uint32_t>(slices.byte_count()), largest_space(), shard_.now());
     if (urgent_bytes(connection.tcb(), connection.received().size()) == 0)
       connection.tcb().receive.urgent_pending = false;
@@ -152,7 +153,7 @@ void Tcp::close(Connection& connection) noexcept {
   if (!unpack(connection)) return abort(connection);
   connection.discards = true;
   tcp::close(connection.tcb(), shard_.now());
-  forget_lent(connection);
+  lent_bytes_ -= connection.received().forget_lent(nodes_);
   connection.received().clear(nodes_);
   connection.wake(connection.readers);
   connection.wake(connection.writers);

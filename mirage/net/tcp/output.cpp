@@ -32,7 +32,7 @@ std::uint32_t Tcp::receive_space(const Connection& connection) const noexcept {
 
 void Tcp::flush() noexcept {
   shed_stored();
-  if (!lent_.empty()) settle_lent();
+  const bool settled = settle_lent();
   List<Connection, DirtyTag> later;  // short of memory: others may need less
   Sent sent = Sent::all;
   while (sent != Sent::no_room) {
@@ -48,7 +48,7 @@ void Tcp::flush() noexcept {
   dirty_.splice_back(later);
   pack_idle();
   const bool more = works_.used() > options_.working_connections && !idle_.empty();
-  if (more || !dirty_.empty()) retry_.arm(shard_.timers(), shard_.now() + retry_delay);
+  if (more || settled || !dirty_.empty()) retry_.arm(shard_.timers(), shard_.now() + retry_delay);
 }
 
 void Tcp::arm(Connection& connection) noexcept {

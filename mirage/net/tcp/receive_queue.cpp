@@ -122,7 +122,7 @@ SliceList ReceiveQueue::take(NodePool& nodes, bool lend) noexcept {
     SliceNode* node = stream_.pop_front();
     size_ -= node->slice.size();
     pinned_ -= node->slice.pinned();
-    (void)list.push_back(lend ? Slice(node->slice) : std::move(node->slice));
+    (void)list.push_back(node->slice);
     if (lend && node->slice.pinned() > 0 && !repeats_kept(node->slice)) {
       lent_ += node->slice.pinned();
       kept_.push_back(node);
@@ -139,18 +139,16 @@ bool ReceiveQueue::repeats_kept(const Slice& slice) const noexcept {
 }
 
 std::uint32_t ReceiveQueue::settle(NodePool& nodes) noexcept {
-  constexpr unsigned looked_at = 16;  // mostly what was taken first is let go first
+  constexpr unsigned looked_at = 32;  // mostly what was taken first is let go first
   std::uint32_t settled = 0;
-  unsigned held = 0;
-  while (!kept_.empty() && held < looked_at) {
+  for (unsigned i = 0; i < looked_at && !kept_.empty(); ++i) {
     SliceNode* node = kept_.pop_front();
-    if (!node->slice.unique() && !repeats_kept(node->slice)) {
+    if (node->slice.unique() || repeats_kept(node->slice)) {
+      settled += node->slice.pinned();
+      nodes.give_back(node);
+    } else {
       kept_.push_back(node);
-      ++held;
-      continue;
     }
-    settled += node->slice.pinned();
-    nodes.give_back(node);
   }
   lent_ -= settled;
   return settled;

@@ -238,7 +238,7 @@ void Tcp::terminate(Connection& connection, std::optional<FlowError> error) noex
   connection.ListNode<DirtyTag>::unlink();
   table_.remove(connection);
   if (!connection.is_packed()) {
-    forget_lent(connection);
+    lent_bytes_ -= connection.received().forget_lent(nodes_);
     connection.sending().clear(nodes_);
     connection.received().drop_stored(nodes_);
   }
@@ -286,32 +286,27 @@ void Tcp::shed_stored() noexcept {
   }
 }
 
-/// The application has read slices that pin `bytes` while half of the pool was in use: they count until it lets go.
-void Tcp::note_lent(Connection& connection, std::uint32_t bytes) noexcept {
-  if (bytes == 0) return;
-  lent_bytes_ += bytes;
+/// The application has read while half of the pool was in use: what it has counts until it lets go.
+void Tcp::note_lent(Connection& connection) noexcept {
   connection.work->reader = &connection;
   lent_.push_back(*connection.work);
 }
 
-void Tcp::forget_lent(Connection& connection) noexcept {
-  lent_bytes_ -= connection.received().forget_lent(nodes_);
-  connection.work->ListNode<LentTag>::unlink();
-}
-
-/// What applications have let go of counts no more: some at each turn.
-void Tcp::settle_lent() noexcept {
+/// What applications have let go of counts no more: some at each turn. False when there was nothing.
+bool Tcp::settle_lent() noexcept {
   constexpr unsigned looked_at = 16;
-  List<Work, LentTag> left;
+  bool any = false;
   for (unsigned i = 0; i < looked_at; ++i) {
     Work* work = lent_.pop_front();
     if (work == nullptr) break;
     const std::uint32_t settled = work->received.settle(nodes_);
     lent_bytes_ -= settled;
-    if (work->received.lent() > 0) left.push_back(*work);
-    if (settled > 0) touch(*work->reader);  // its window may open
+    if (work->received.lent() > 0) lent_.push_back(*work);
+    if (settled == 0) continue;
+    touch(*work->reader);  // its window may open
+    any = true;
   }
-  lent_.splice_back(left);
+  return any;
 }
 
 /// Its application keeps much of what all applications together keep, and that is more than a quarter of the pool:

@@ -140,9 +140,8 @@ class Tcp {
   [[nodiscard]] bool unpack(Connection& connection) noexcept;
   void rest(Connection& connection) noexcept;
   void shed_stored() noexcept;
-  void note_lent(Connection& connection, std::uint32_t bytes) noexcept;
-  void forget_lent(Connection& connection) noexcept;
-  void settle_lent() noexcept;
+  void note_lent(Connection& connection) noexcept;
+  [[nodiscard]] bool settle_lent() noexcept;
   [[nodiscard]] bool overdraws(const Connection& connection) const noexcept;
   void pack_idle() noexcept;
   [[nodiscard]] Connection* find_for_error(const TransportError& error) noexcept;
