@@ -35,7 +35,8 @@ bool QueuedBlock::use_queue(std::uint64_t handle) noexcept {
   handle_ = handle;
   queue_.reset(new (std::nothrow) Queue);
   if (!queue_) return false;
-  for (std::uint16_t i = 0; i < queue_->slots.size(); ++i) {
+  constexpr std::uint16_t count = block_queue_depth;
+  for (std::uint16_t i = 0; i < count; ++i) {
     queue_->slots[i].owner = this;
     queue_->slots[i].next_free = std::exchange(queue_->first_free, i);
   }
