@@ -37,6 +37,9 @@ RUNS = {
     "block": ("device/block", ["--block", "storage=DISK"], [], ["2048 sectors of 512 bytes", "written and read back",
                                                                 "pieces and zeroes as they should be", "8 writes in flight",
                                                                 "durable: yes", "out of bounds: beyond the end"]),
+    "block-layers": ("device/block", ["--block", "storage=DISK", "--block", "key=KEY"], ["--crypt-create", "--checksum-create"],
+                     ["1984 sectors of 512 bytes", "written and read back", "pieces and zeroes as they should be",
+                      "8 writes in flight", "durable: yes", "out of bounds: beyond the end"], ["--disk=checksummed"]),
     "lookup": ("application/lookup", [], ["--names=localhost,192.0.2.1"], ["localhost is 127.0.0.1", "192.0.2.1 is 192.0.2.1"]),
     "custom-block": ("device/custom-block", [], [], ["a mirrored disk of 64 sectors"]),
 }
@@ -92,9 +95,10 @@ def in_order(output, pieces):
 
 
 def run_here(examples, name):
-    folder, options, arguments, expected = RUNS[name]
-    project, _ = examples.build(name, folder)
-    options = [word.replace("DISK", str(examples.disk())) for word in options]
+    folder, options, arguments, expected, *settings = RUNS[name]
+    project, _ = examples.build(name, folder, *settings)
+    (examples.work / "key").write_bytes(os.urandom(512))
+    options = [word.replace("DISK", str(examples.disk())).replace("KEY", str(examples.work / "key")) for word in options]
     done = subprocess.run([examples.mirage, "run", *options, "--", *arguments], cwd=project, text=True, stdin=subprocess.DEVNULL,
                           capture_output=True, timeout=120)
     check(done.returncode == 0, f"status {done.returncode}:\n{done.stdout}{done.stderr}")
@@ -183,6 +187,8 @@ ifconfig lo up
 tunctl -t tap0 >/dev/null
 ifconfig tap0 10.0.0.1 netmask 255.255.255.0 up
 dd if=/dev/zero of=/tmp/disk.img bs=512 count=2048 2>/dev/null
+cp /tmp/disk.img /tmp/layers.img
+dd if=/dev/urandom of=/tmp/key bs=512 count=1 2>/dev/null
 {cases}
 exit 0
 """
@@ -190,8 +196,10 @@ exit 0
 
 def rig_case(examples, name):
     if name in RUNS:
-        folder, options, arguments, _ = RUNS[name]
+        folder, options, arguments = RUNS[name][:3]
         devices = "--block:storage=/tmp/disk.img" if "--block" in options else ""
+        if name == "block-layers":
+            devices = "--block:storage=/tmp/layers.img --block:key=/tmp/key"
         if folder == "application/lookup":
             devices += " --net:service=tap0"
         memory = options[options.index("--mem") + 1] if "--mem" in options else 32
@@ -227,7 +235,7 @@ def run_in_rig(examples):
     payload.mkdir()
     names = [*RUNS, *SERVERS]
     for name in names:
-        folder, _, _, *settings = RUNS[name][:3] if name in RUNS else SERVERS[name]
+        folder, _, _, *settings = [*RUNS[name][:3], *RUNS[name][4:]] if name in RUNS else SERVERS[name]
         _, image = examples.build(name, folder, *settings)
         shutil.copy(image, payload / f"{name}.hvt")
     script = payload / "run.sh"
@@ -246,7 +254,9 @@ def main():
     examples = Examples(*sys.argv[1:])
     rig_output = run_in_rig(examples) if examples.target == "hvt" else None
     failures = 0
-    names = [name for name in [*RUNS, *SERVERS] if examples.target != "unix" or name != "small-website"]  # for images only
+    names = [name for name in [*RUNS, *SERVERS]
+             if (examples.target != "unix" or name != "small-website")  # for images only
+             and (examples.target in ("virtio", "hvt") or name != "block-layers")]  # spt: run_encrypted
     for name in names:
         start = time.monotonic()
         try:

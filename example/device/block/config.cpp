@@ -4,8 +4,11 @@
 using namespace mirage::config;
 
 Unikernel configure() {
-  auto kind = choice_key("disk", {"plain", "encrypted"}, "encrypted: by the key on a second disk, `key`");
+  auto kind =
+      choice_key("disk", {"plain", "encrypted", "checksummed"},
+                 "encrypted: by the key on a second disk, `key`; checksummed: what has changed there is found, too");
   auto storage = block("storage");
-  auto disk = if_(is(kind, "encrypted"), crypt(storage, block("key")), storage);
+  auto encrypted = crypt(storage, block("key"));
+  auto disk = if_(is(kind, "encrypted"), encrypted, if_(is(kind, "checksummed"), checksum(encrypted), storage));
   return unikernel("block", main_module("Main", "main.hpp", takes<Block>)(disk));
 }
