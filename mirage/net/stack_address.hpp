@@ -126,7 +126,7 @@ void BasicStack<count, dhcp_clients>::follow_routers(std::size_t interface) noex
   if (own.is_unspecified()) return;
   const auto mode = advertised.managed(number) ? dhcp6::Machine::Mode::stateful : dhcp6::Machine::Mode::stateless;
   if (client.start(mode, parts_[at(interface)].port.capabilities().mac, own, number)) return;
-  log_.warning("no DHCPv6: its port is taken");
+  log_.warning("{}", Dhcp6::unavailable);
 }
 
 template <std::size_t count, DhcpClients dhcp_clients>

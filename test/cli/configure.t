@@ -44,7 +44,7 @@ Configuring checks the wiring and the keys; nothing is generated but the build f
   $ mirage query keys
   net=direct
   cpus=one
-  dhcp-clients=both
+  dhcp-clients=ipv4
   tcp-bbr=false
   kv=crunch
   port=8080
@@ -87,7 +87,7 @@ What was configured is remembered.
   Jobs      Website                main.hpp  config.cpp:17 <- stack, crunch 'htdocs'
   Keys      --net                  direct (default)         stack on unix: our own (direct) or the host's (socket) [configure only]
             --cpus                 one (default)            CPUs that run the image: one, or as many as run --cpus says [configure only]
-            --dhcp-clients         both (default)           DHCP clients to link, by IP version [configure only]
+            --dhcp-clients         ipv4 (default)           DHCP clients to link, by IP version [configure only]
             --tcp-bbr              false (default)          link BBR, for --tcp-congestion=bbr [configure only]
             --kv                   crunch (default)         store of the files: in the image (crunch), or on disk 'data' [configure only]
             --port                 8080                     TCP port to listen on
@@ -135,7 +135,7 @@ The project's keys are part of the help.
   Keys of this project:
     --net=VALUE                stack on unix: our own (direct) or the host's (socket); direct or socket (default: direct) [configure only]
     --cpus=VALUE               CPUs that run the image: one, or as many as run --cpus says; one or many (default: one) [configure only]
-    --dhcp-clients=VALUE       DHCP clients to link, by IP version; both or ipv4 or none (default: both) [configure only]
+    --dhcp-clients=VALUE       DHCP clients to link, by IP version; ipv4 or both or none (default: ipv4) [configure only]
     --tcp-bbr                  link BBR, for --tcp-congestion=bbr; true or false (default: false) [configure only]
     --kv=VALUE                 store of the files: in the image (crunch), or on disk 'data'; crunch or tar or fat or tree (default: crunch) [configure only]
     --port=VALUE               TCP port to listen on; a number from 0 to 65535 (default: 80)

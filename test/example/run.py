@@ -56,7 +56,7 @@ SERVERS = {
     # As small as it gets.
     "small-website": ("application/website", 80, [
         ("GET /style.css HTTP/1.1\r\nHost: x\r\nConnection: close", 200, b"main {"),
-    ], ["--optimize=size", "--dhcp-clients=ipv4"]),
+    ], ["--optimize=size"]),
 }
 
 

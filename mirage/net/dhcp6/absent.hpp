@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: ISC
-// In the place of the DHCPv6 client where none is linked: it never asks, whatever routers advertise, and has no lease.
+// In the place of the DHCPv6 client where none is linked: it never asks, says so once when routers refer to DHCPv6, and
+// has no lease.
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
 #include <mirage/async/shard.hpp>
 #include <mirage/module/udp_port.hpp>
@@ -12,18 +14,22 @@ namespace mirage::net::dhcp6 {
 
 class Absent {
  public:
+  /// Why start() fails.
+  static constexpr std::string_view unavailable =
+      "routers here offer more by DHCPv6, which this image does not ask: configure --dhcp-clients=both";
+
   template <Udp U>
   Absent(Shard& /*shard*/, U& /*udp*/) noexcept {}
 
-  [[nodiscard]] static Result<void, UdpError> start(Machine::Mode /*mode*/, const MacAddress& /*mac*/,
-                                                    const IpAddress& /*own*/, std::uint16_t /*zone*/) noexcept {
-    return {};
+  [[nodiscard]] Result<void, UdpError> start(Machine::Mode /*mode*/, const MacAddress& /*mac*/,
+                                             const IpAddress& /*own*/, std::uint16_t /*zone*/) noexcept {
+    started_ = true;
+    return Failure{UdpError::no_route};
   }
   [[nodiscard]] static Actions::Change take_change() noexcept { return Actions::Change::none; }
   static void conflict() noexcept {}
   [[nodiscard]] static bool has(const IpAddress& /*address*/) noexcept { return false; }
-  /// Nothing more is to be started.
-  [[nodiscard]] static bool started() noexcept { return true; }
+  [[nodiscard]] bool started() const noexcept { return started_; }
   [[nodiscard]] static const Lease& lease() noexcept {
     static constexpr Lease none{};
     return none;
@@ -33,6 +39,9 @@ class Absent {
     static constexpr Counters none{};
     return none;
   }
+
+ private:
+  bool started_ = false;
 };
 
 }  // namespace mirage::net::dhcp6

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 #include <utility>
 
 #include <mirage/async/shard.hpp>
@@ -14,6 +15,9 @@ namespace mirage::net::dhcp6 {
 
 class Client final : public DatagramHandler {
  public:
+  /// Why start() fails.
+  static constexpr std::string_view unavailable = "no DHCPv6: its port is taken";
+
   template <Udp U>
   Client(Shard& shard, U& udp) noexcept : shard_(shard), udp_(udp), timer_(*this) {}
   Client(const Client&) = delete;

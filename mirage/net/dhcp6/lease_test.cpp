@@ -82,9 +82,11 @@ using Bed = BasicBed<net::Stack>;
 TEST_CASE("an image with the IPv4 client alone does not ask, whatever a router says") {
   BasicBed<BasicStack<1, DhcpClients::ipv4>> bed;
   bed.start();
+  CHECK(!bed.stack.dhcp6().started());
   bed.advertise(0x80);
   bed.run(3s);
   CHECK(!bed.next());
+  CHECK(bed.stack.dhcp6().started());  // it was told, and says so once
 }
 
 TEST_CASE("a router says managed: an address by DHCPv6, claimed as any other (RFC 4862 5.5.2, RFC 8415 18.2.10.1)") {

@@ -73,7 +73,7 @@ inline Module<Net> vlan(const Module<Net>& net, std::uint16_t id, std::uint8_t p
 /// What a stack links besides the rest.
 struct StackParts {
   bool bbr = false;                   ///< --tcp-congestion=bbr is a choice then
-  std::string dhcp_clients = "both";  ///< "both" IP versions, "ipv4" or "none"
+  std::string dhcp_clients = "ipv4";  ///< "ipv4", "both" IP versions or "none"
 };
 
 /// TCP/IP on a network interface. Its run-time keys (--ipv4, --ipv6, --dhcp ...) get the prefix `group-`.
@@ -118,11 +118,11 @@ inline Module<Stack> socket_stack(std::source_location where = std::source_locat
 inline Module<Stack> default_stack(std::source_location where = std::source_location::current()) {
   auto net = choice_key("net", {"direct", "socket"}, "stack on unix: our own (direct) or the host's (socket)", where);
   auto bbr = flag("tcp-bbr", "link BBR, for --tcp-congestion=bbr", where);
-  auto dhcp = choice_key("dhcp-clients", {"both", "ipv4", "none"}, "DHCP clients to link, by IP version", where);
+  auto dhcp = choice_key("dhcp-clients", {"ipv4", "both", "none"}, "DHCP clients to link, by IP version", where);
   const auto network = default_network("service", where);
   const auto with = [&](bool links_bbr) {
     const auto one = [&](const char* clients) { return stack(network, "", {links_bbr, clients}, where); };
-    return match_<Stack>(dhcp, {{"ipv4", one("ipv4")}, {"none", one("none")}}, one("both"), where);
+    return match_<Stack>(dhcp, {{"both", one("both")}, {"none", one("none")}}, one("ipv4"), where);
   };
   return if_(target_is("unix") && is(net, "socket"), socket_stack(where), if_(bbr, with(true), with(false), where),
              where);
