@@ -131,6 +131,7 @@ TEST_CASE("requests to one origin share a connection") {
     }
     CHECK(w.tcp.connects == 1);
     CHECK(w.client.pool().counters().reused == 4);
+    CHECK(w.tcp.wires[0]->pipes[1].no_delay);  // the end of an answer waits for no acknowledgement
     auto closing = co_await w.client.fetch("http://h:1/close");
     REQUIRE(closing);
     std::string text;

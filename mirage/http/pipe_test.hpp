@@ -24,6 +24,7 @@ struct Pipe {
   std::size_t largest = 0;
   bool ended = false;
   bool broken = false;
+  bool no_delay = false;
   WaitQueue readable, writable;
 };
 
@@ -97,7 +98,7 @@ class PipeFlow {
     if (!incoming.ended) incoming.broken = true;  // what still comes is answered by a reset
   }
   // A transport's settings: a pipe has none of them to heed.
-  void set_no_delay(bool) noexcept {}
+  void set_no_delay(bool on) noexcept { wire_->pipes[side_].no_delay = on; }
   void set_keep_alive(Duration) noexcept {}
   void set_user_timeout(Duration) noexcept {}
   void abort() noexcept { wire_->break_off(); }

@@ -45,6 +45,8 @@ class Server {
 
  private:
   static Task<void> serve_connection(Server& server, F flow) {
+    // Answers are written whole: the end of one must not wait until what is in front of it is acknowledged.
+    flow.set_no_delay(true);
     C<F, H> connection{std::move(flow), server.handler_, server.options_, server.counters_, server.date_};
     if (co_await connection.run() == Step::no_memory) ++server.counters_.errors;
     server.vacancy_.notify_one();
