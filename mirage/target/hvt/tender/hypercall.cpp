@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <mirage/target/hvt/tender/call_result.hpp>
 #include <mirage/target/hvt/tender/hypercall.hpp>
 
 namespace mirage::target::hvt {
@@ -19,11 +20,6 @@ using mirage::tender::GuestAddress;
 using mirage::tender::Hex;
 
 namespace {
-
-constexpr std::int32_t ok = static_cast<std::int32_t>(CallResult::ok);
-constexpr std::int32_t again = static_cast<std::int32_t>(CallResult::again);
-constexpr std::int32_t invalid = static_cast<std::int32_t>(CallResult::invalid);
-constexpr std::int32_t unspecified = static_cast<std::int32_t>(CallResult::unspecified);
 
 /// Bytes that one network call may move on `device`.
 std::uint64_t frame_limit(const AttachedDevice& device) {

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <mirage/target/hvt/tender/call_result.hpp>
 #include <mirage/target/hvt/tender/hypercall.hpp>
 #include <mirage/target/hvt/tender/move.hpp>
 
@@ -15,11 +16,6 @@ using mirage::tender::AttachedDevice;
 using mirage::tender::fail;
 
 namespace {
-
-constexpr std::int32_t ok = static_cast<std::int32_t>(CallResult::ok);
-constexpr std::int32_t again = static_cast<std::int32_t>(CallResult::again);
-constexpr std::int32_t invalid = static_cast<std::int32_t>(CallResult::invalid);
-constexpr std::int32_t unspecified = static_cast<std::int32_t>(CallResult::unspecified);
 
 bool out_of_range(const AttachedDevice& device, std::uint64_t offset, std::uint64_t length) {
   return offset >= device.capacity || length > device.capacity - offset;
