@@ -14,7 +14,7 @@ constexpr std::size_t contiguous = 60;  // of a transport header: what forward::
 Router::ExpiryTimer::ExpiryTimer(Router& router) noexcept
     : Timer([](Timer& timer) noexcept { static_cast<ExpiryTimer&>(timer).owner->expire(); }), owner(&router) {}
 
-Router::Router(Shard& shard, Stack& inside, Stack& outside, const RouterOptions& options) noexcept
+Router::Router(Shard& shard, RouterPort inside, RouterPort outside, const RouterOptions& options) noexcept
     : shard_(shard),
       forwarder_(shard.buffers(), options.forwarder),
       reassembly_(shard.buffers(), options.reassembly),
@@ -23,8 +23,8 @@ Router::Router(Shard& shard, Stack& inside, Stack& outside, const RouterOptions&
       timer_(*this) {}
 
 Router::~Router() {
-  inside_.stack.set_hook(nullptr);
-  outside_.stack.set_hook(nullptr);
+  inside_.port.hook = nullptr;
+  outside_.port.hook = nullptr;
 }
 
 bool Router::start() noexcept {
@@ -32,14 +32,12 @@ bool Router::start() noexcept {
   if (!forwarder_.start({random.next_u64(), random.next_u64()}, random.next_u64())) return false;
   attach(inside_);
   attach(outside_);
-  inside_.stack.set_hook(&inside_);
-  outside_.stack.set_hook(&outside_);
+  inside_.port.hook = &inside_;
+  outside_.port.hook = &outside_;
   return true;
 }
 
-void Router::attach(const Side& side) noexcept {
-  forwarder_.attach(side.side, {side.stack.ip().prefix(), side.stack.mtu()});
-}
+void Router::attach(const Side& side) noexcept { forwarder_.attach(side.side, {side.port.ip.prefix(), side.port.mtu}); }
 
 bool Router::input(Side& from, LinkPacket& packet) noexcept {
   const Bytes first = packet.data.empty() ? Bytes{} : packet.data[0].bytes();
@@ -57,14 +55,14 @@ bool Router::input(Side& from, LinkPacket& packet) noexcept {
     case forward::Decision::Kind::drop:
       return true;
     case forward::Decision::Kind::error:
-      from.stack.ip().send_error(
-          original, {.type = decision.icmp_type, .code = decision.icmp_code, .rest = decision.next_hop_mtu});
+      from.port.ip.send_error(original,
+                              {.type = decision.icmp_type, .code = decision.icmp_code, .rest = decision.next_hop_mtu});
       return true;
     case forward::Decision::Kind::forward:
       break;
   }
-  Stack& egress = decision.egress == forward::Side::inside ? inside_.stack : outside_.stack;
-  if (!egress.ip().forward(std::move(decision.frame))) ++counters_.drop_egress;
+  ip::Ip& egress = decision.egress == forward::Side::inside ? inside_.port.ip : outside_.port.ip;
+  if (!egress.forward(std::move(decision.frame))) ++counters_.drop_egress;
   return true;
 }
 

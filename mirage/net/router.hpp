@@ -22,10 +22,19 @@ struct RouterCounters {
   std::uint64_t reassembly_displaced = 0;  ///< unfinished packets that made room for others
 };
 
+/// What a router needs of the stack on one of its networks.
+struct RouterPort {
+  template <DhcpClients clients>
+  RouterPort(BasicStack<1, clients>& stack) noexcept : ip(stack.ip()), hook(stack.hook()), mtu(stack.mtu()) {}
+  ip::Ip& ip;
+  PacketHook*& hook;
+  std::uint16_t mtu;
+};
+
 class Router {
  public:
   /// Both stacks must outlive it.
-  Router(Shard& shard, Stack& inside, Stack& outside, const RouterOptions& options = {}) noexcept;
+  Router(Shard& shard, RouterPort inside, RouterPort outside, const RouterOptions& options = {}) noexcept;
   Router(const Router&) = delete;
   Router& operator=(const Router&) = delete;
   ~Router();
@@ -41,10 +50,10 @@ class Router {
  private:
   /// What a stack calls with each packet before it looks at it.
   struct Side final : PacketHook {
-    Side(Router& router, Stack& own, forward::Side which) noexcept : owner(router), stack(own), side(which) {}
+    Side(Router& router, RouterPort own, forward::Side which) noexcept : owner(router), port(own), side(which) {}
     bool take(LinkPacket& packet) noexcept override { return owner.input(*this, packet); }
     Router& owner;
-    Stack& stack;
+    RouterPort port;
     forward::Side side;
   };
   struct ExpiryTimer : Timer {

@@ -104,11 +104,11 @@ class BasicStack final : public Poller {
   /// The first address that others can reach us at, IPv4 before IPv6; unspecified until there is one.
   [[nodiscard]] IpAddress address() noexcept;
 
-  /// Null: none. The hook must outlive the stack or be taken away.
-  void set_hook(PacketHook* hook) noexcept
+  /// What sees packets first, null at the beginning. A hook must outlive the stack or be taken away.
+  [[nodiscard]] PacketHook*& hook() noexcept
     requires(count == 1)
   {
-    hook_ = hook;
+    return hook_;
   }
   /// Largest IP packet of the link.
   [[nodiscard]] std::uint16_t mtu(std::uint16_t interface = 0) const noexcept {

@@ -73,7 +73,7 @@ inline Module<Net> vlan(const Module<Net>& net, std::uint16_t id, std::uint8_t p
 /// What a stack links besides the rest.
 struct StackParts {
   bool bbr = false;                   ///< --tcp-congestion=bbr is a choice then
-  std::string dhcp_clients = "both";  ///< "both" IP versions: then its type is mirage::net::Stack; "ipv4" or "none"
+  std::string dhcp_clients = "ipv4";  ///< "ipv4", "both" IP versions or "none"
 };
 
 /// TCP/IP on a network interface. Its run-time keys (--ipv4, --ipv6, --dhcp ...) get the prefix `group-`.
