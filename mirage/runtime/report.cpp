@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::size_t frame_limit = 32;
 constexpr std::size_t registers_per_line = 4;
+constexpr std::size_t name_size = 3;
 constexpr unsigned address_digits = 16;
 
 bool in_text(std::uintptr_t address, const BacktraceBounds& bounds) noexcept {
@@ -36,11 +37,14 @@ void append_backtrace(TextWriter& out, const Frame& frame, const BacktraceBounds
   }
 }
 
-void append_registers(TextWriter& out, std::span<const NamedRegister> registers) noexcept {
-  for (std::size_t i = 0; i < registers.size(); ++i) {
-    const auto& [name, value] = registers[i];
-    const bool ends_line = (i + 1) % registers_per_line == 0 || i + 1 == registers.size();
-    out.append(std::string_view("   ").substr(name.size() < 3 ? name.size() : 3));
+void append_registers(TextWriter& out, const Registers& registers) noexcept {
+  std::string_view names = registers.names;
+  std::size_t printed = 0;
+  for (const std::uint64_t value : registers.values) {
+    const std::string_view name{names.data(), names.size() < name_size ? names.size() : name_size};
+    names.remove_prefix(name.size());
+    ++printed;
+    const bool ends_line = printed % registers_per_line == 0 || printed == registers.values.size();
     format_to<std::string_view, Hex, char>(out, "{}={}{}", name, Hex{value, address_digits}, ends_line ? '\n' : ' ');
   }
 }

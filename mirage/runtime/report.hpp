@@ -11,9 +11,10 @@
 
 namespace mirage::runtime {
 
-struct NamedRegister {
-  std::string_view name;
-  std::uint64_t value;
+/// Registers in the order in which they are to be printed.
+struct Registers {
+  std::string_view names;  ///< three characters for each value: "rax r8"
+  std::span<const std::uint64_t> values;
 };
 
 /// Where execution stopped.
@@ -28,7 +29,7 @@ struct FaultReport {
   std::optional<std::uint64_t> address;  ///< the address that could not be accessed, when there is one
   std::optional<std::uint64_t> code;     ///< the CPU's error code, when there is one
   Frame frame;
-  std::span<const NamedRegister> registers;  ///< in the order in which they are to be printed
+  Registers registers;
 };
 
 /// What a backtrace may look at: the stack, and where the code lies.

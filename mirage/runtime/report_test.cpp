@@ -56,8 +56,8 @@ TEST_CASE("broken chains end the trace and nothing outside the stack is read") {
 TEST_CASE("the report's text") {
   Stack s;
   s.words = {7, 7, 0, 0x100101, 0, 0, 0, 0};
-  const std::array<NamedRegister, 5> registers{{{"rax", 1}, {"rbx", 0xdeadbeef}, {"rcx", 3}, {"r8", 4}, {"rip", 5}}};
-  const FaultReport report{"page fault", 0x28, 2, {0x100042, s.address(0), s.address(2)}, registers};
+  const std::array<std::uint64_t, 5> values{1, 0xdeadbeef, 3, 4, 5};
+  const FaultReport report{"page fault", 0x28, 2, {0x100042, s.address(0), s.address(2)}, {"raxrbxrcx r8rip", values}};
   std::array<char, 2048> memory;
   CHECK(std::string(format_fault(report, s.bounds(), memory)) ==
         "fault: page fault, address 0x0000000000000028, error code 0x2\n"

@@ -24,9 +24,8 @@ BUDGETS = [
     ("application/website", "hvt", True, 244 * KIB, []),
     ("application/website", "virtio", True, 256 * KIB, []),  # PCI, ACPI, clocks and drivers: 21 KiB more than on hvt
     ("application/website", "spt", True, 192 * KIB, [SMALL]),
-    ("application/website", "hvt", True, 200 * KIB, [SMALL]),
+    ("application/website", "hvt", True, 192 * KIB, [SMALL]),
     ("application/website", "virtio", True, 220 * KIB, [SMALL]),
-    ("application/website", "hvt", True, 192 * KIB, [SMALL, "--dhcp-clients=none"]),
 ]
 
 

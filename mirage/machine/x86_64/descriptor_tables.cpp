@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 #include <mirage/machine/x86_64/descriptor_tables.hpp>
 
-/// The stubs of trap.S: one of 16 bytes per exception, then the one that only wakes.
+/// The stubs of trap.S: one of four bytes per exception, then the one that only wakes.
 extern "C" {
 extern const std::byte mirage_exception_stubs[];  // NOLINT
 extern const std::byte mirage_wake_stub[];        // NOLINT
@@ -12,7 +12,7 @@ namespace mirage::machine {
 namespace {
 
 constexpr std::size_t exception_count = 32;
-constexpr std::size_t stub_size = 16;
+constexpr std::size_t stub_size = 4;
 constexpr std::uint8_t interrupt_gate = 0x8e;
 constexpr std::uint64_t code_descriptor = 0x00af'9b00'0000'ffff;
 constexpr std::uint64_t data_descriptor = 0x00cf'9300'0000'ffff;

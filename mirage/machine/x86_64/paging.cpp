@@ -11,7 +11,7 @@ constexpr std::uint64_t present = 1U << 0;
 constexpr std::uint64_t writable = 1U << 1;
 constexpr std::uint64_t write_through = 1U << 3;
 constexpr std::uint64_t cache_disable = 1U << 4;
-constexpr std::uint64_t large = 1U << 7;  // levels 2 and 3: a page, not a table
+constexpr std::uint64_t large = 1U << 7;  // level 2: a page, not a table
 constexpr std::uint64_t no_execute = std::uint64_t{1} << 63;
 constexpr std::uint64_t address_mask = 0x000f'ffff'ffff'f000;
 constexpr std::size_t entries = 512;
@@ -84,20 +84,19 @@ PageTables::Entry* PageTables::table_below(Entry& entry, unsigned level) noexcep
 }
 
 bool PageTables::map_level(Entry* table, unsigned level, std::uintptr_t begin, std::uintptr_t end,
-                           Access access) noexcept {
+                           Entry page) noexcept {
   const std::uintptr_t span = span_of(level);
   for (std::uintptr_t at = begin; at < end;) {
     Entry& entry = table[index_of(at, level)];
     const std::uintptr_t next = (at & ~(span - 1)) + span;
     const std::uintptr_t stop = next < end ? next : end;
     const bool whole = at % span == 0 && stop == next;
-    const bool page = level == 1 || (level == 2 || (level == 3 && huge_pages_));
     const bool table_here = (entry & present) != 0 && level > 1 && (entry & large) == 0;
-    if (whole && page && !table_here) {
-      entry = access == Access::none ? 0 : (at | bits_of(access) | (level > 1 ? large : 0));
-    } else if (access != Access::none || (entry & present) != 0) {
+    if (whole && level <= 2 && !table_here) {
+      entry = page == 0 ? 0 : (at | page | (level > 1 ? large : 0));
+    } else if (page != 0 || (entry & present) != 0) {
       Entry* below = table_below(entry, level);
-      if (below == nullptr || !map_level(below, level - 1, at, stop, access)) return false;
+      if (below == nullptr || !map_level(below, level - 1, at, stop, page)) return false;
     }
     at = stop;
   }
@@ -108,7 +107,8 @@ bool PageTables::map(std::uintptr_t begin, std::uintptr_t end, Access access) no
   if (root_ == nullptr || begin > end || end > address_limit) return false;
   begin = page_down(begin);
   end = page_up(end);
-  return active_ ? map_active(begin, end, access) : map_level(root_, top_level, begin, end, access);
+  const Entry page = bits_of(access);
+  return active_ ? map_active(begin, end, page) : map_level(root_, top_level, begin, end, page);
 }
 
 Access PageTables::access_of(std::uintptr_t address) const noexcept {

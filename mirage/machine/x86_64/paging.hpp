@@ -40,7 +40,7 @@ class PageTables {
 
   /// Maps [begin, end) to itself: begin is rounded down, end up to pages. Later calls override earlier ones, splitting
   /// large pages where needed. False when the pool is exhausted or the range wraps or exceeds 47 bits. Uses 2 MiB
-  /// pages (and 1 GiB pages when the processor has them) where alignment permits. Access::none unmaps.
+  /// pages where alignment permits. Access::none unmaps.
   /// After activate() the affected translations are flushed.
   [[nodiscard]] bool map(std::uintptr_t begin, std::uintptr_t end, Access access) noexcept;
 
@@ -68,16 +68,16 @@ class PageTables {
   void take_pool(std::span<std::byte> pool) noexcept;
   [[nodiscard]] Entry* take_table() noexcept;
   [[nodiscard]] Entry* table_below(Entry& entry, unsigned level) noexcept;
+  /// `page`: what an entry has besides the address; 0 unmaps.
   [[nodiscard]] bool map_level(Entry* table, unsigned level, std::uintptr_t begin, std::uintptr_t end,
-                               Access access) noexcept;
+                               Entry page) noexcept;
   /// map_level() on tables in force: lifts write protection meanwhile, since the tables may be mapped read-only, and
   /// flushes.
-  [[nodiscard]] bool map_active(std::uintptr_t begin, std::uintptr_t end, Access access) noexcept;
+  [[nodiscard]] bool map_active(std::uintptr_t begin, std::uintptr_t end, Entry page) noexcept;
 
   std::byte* next_ = nullptr;
   std::size_t left_ = 0;  ///< tables
   Entry* root_ = nullptr;
-  bool huge_pages_ = false;
   bool active_ = false;
 };
 

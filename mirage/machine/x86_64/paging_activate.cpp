@@ -42,10 +42,10 @@ void PageTables::activate() noexcept {
   active_ = true;
 }
 
-bool PageTables::map_active(std::uintptr_t begin, std::uintptr_t end, Access access) noexcept {
+bool PageTables::map_active(std::uintptr_t begin, std::uintptr_t end, Entry page) noexcept {
   constexpr unsigned top_level = 4;
   write_cr0(read_cr0() & ~write_protect);
-  const bool done = map_level(root_, top_level, begin, end, access);
+  const bool done = map_level(root_, top_level, begin, end, page);
   write_cr0(read_cr0() | write_protect);
   for (std::uintptr_t at = begin; at < end; at += page_size) asm volatile("invlpg (%0)" ::"r"(at) : "memory");
   return done;

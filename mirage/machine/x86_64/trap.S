@@ -5,13 +5,12 @@
         .section .text.mirage_trap, "ax", @progbits
         .code64
 
-        .macro exception vector, has_code
-        .balign 16
-        .if \has_code == 0
-        pushq   $0
-        .endif
+        // Four bytes each, by short jumps: none is further than 127 bytes from where it goes, `collect` with the error code
+        // that the processor pushed, or `no_code`.
+        .macro exception vector, to
+        .balign 4
         pushq   $\vector
-        jmp     collect
+        jmp     \to
         .endm
 
         .balign 16
@@ -19,28 +18,34 @@
         .type   mirage_exception_stubs, @function
 mirage_exception_stubs:
         .irp    vector, 0, 1, 2, 3, 4, 5, 6, 7
-        exception \vector, 0
+        exception \vector, no_code
         .endr
-        exception 8, 1
-        exception 9, 0
+        exception 8, collect
+        exception 9, no_code
         .irp    vector, 10, 11, 12, 13, 14
-        exception \vector, 1
+        exception \vector, collect
         .endr
-        exception 15, 0
-        exception 16, 0
-        exception 17, 1
-        exception 18, 0
-        exception 19, 0
-        exception 20, 0
-        exception 21, 1
+        exception 15, no_code
+        exception 16, no_code
+        exception 17, collect
+        exception 18, no_code
+        exception 19, no_code
+        exception 20, no_code
+        exception 21, collect
         .irp    vector, 22, 23, 24, 25, 26, 27, 28
-        exception \vector, 0
+        exception \vector, no_code
         .endr
-        exception 29, 1
-        exception 30, 1
-        exception 31, 0
-        .balign 16
+        exception 29, collect
+        exception 30, collect
+        exception 31, no_code
+        .org    mirage_exception_stubs + 32 * 4 // an error here: a stub is longer
         .size   mirage_exception_stubs, . - mirage_exception_stubs
+
+        .type   no_code, @function
+no_code:
+        pushq   (%rsp)                          // the vector moves down, a zero stands above it
+        movq    $0, 8(%rsp)
+        .size   no_code, . - no_code
 
         .type   collect, @function
 collect:

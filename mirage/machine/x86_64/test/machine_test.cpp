@@ -13,7 +13,7 @@
 using namespace mirage::machine;
 
 // The privileged half is not linked here.
-bool mirage::machine::PageTables::map_active(std::uintptr_t, std::uintptr_t, Access) noexcept { return false; }
+bool mirage::machine::PageTables::map_active(std::uintptr_t, std::uintptr_t, Entry) noexcept { return false; }
 
 // Undefined behaviour on these paths does not compile.
 static_assert(TickScale::of_frequency(1'000'000'000).nanoseconds(12345) == 12345);

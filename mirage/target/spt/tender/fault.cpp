@@ -71,18 +71,16 @@ std::span<const std::byte> readable_stack(std::uint64_t stack) {
 void handle(int signal, siginfo_t* info, void* context) {
   const greg_t* saved = static_cast<const ucontext_t*>(context)->uc_mcontext.gregs;
   const auto value = [&](int index) { return static_cast<std::uint64_t>(saved[index]); };
-  const runtime::NamedRegister registers[] = {
-      {"rax", value(REG_RAX)}, {"rbx", value(REG_RBX)}, {"rcx", value(REG_RCX)}, {"rdx", value(REG_RDX)},
-      {"rsi", value(REG_RSI)}, {"rdi", value(REG_RDI)}, {"rbp", value(REG_RBP)}, {"rsp", value(REG_RSP)},
-      {"r8", value(REG_R8)},   {"r9", value(REG_R9)},   {"r10", value(REG_R10)}, {"r11", value(REG_R11)},
-      {"r12", value(REG_R12)}, {"r13", value(REG_R13)}, {"r14", value(REG_R14)}, {"r15", value(REG_R15)},
-      {"rip", value(REG_RIP)}, {"efl", value(REG_EFL)}};
+  const std::uint64_t registers[] = {value(REG_RAX), value(REG_RBX), value(REG_RCX), value(REG_RDX), value(REG_RSI),
+                                     value(REG_RDI), value(REG_RBP), value(REG_RSP), value(REG_R8),  value(REG_R9),
+                                     value(REG_R10), value(REG_R11), value(REG_R12), value(REG_R13), value(REG_R14),
+                                     value(REG_R15), value(REG_RIP), value(REG_EFL)};
   const runtime::FaultReport report{
       .kind = kind_of(signal),
       .address = reinterpret_cast<std::uint64_t>(info->si_addr),
       .code = std::nullopt,
       .frame = {.pc = value(REG_RIP), .sp = value(REG_RSP), .fp = value(REG_RBP)},
-      .registers = registers,
+      .registers = {"raxrbxrcxrdxrsirdirbprsp r8 r9r10r11r12r13r14r15ripefl", registers},
   };
   const runtime::BacktraceBounds bounds{readable_stack(value(REG_RSP)), known.text_begin, known.text_end};
   std::array<char, 4096> text;
