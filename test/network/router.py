@@ -3,7 +3,7 @@
 """usage: router.py TOOLS WORK
 
 The router example between two Linux hosts, each in a namespace of its own: NAT for TCP, UDP and ICMP, large transfers
-by hash, port forwards, filter rules, hop limit.
+by hash, port forwards, filter rules, hop limit, the counters of all that.
 """
 import hashlib
 import os
@@ -147,8 +147,26 @@ def filter_rejects(inside):
     check("No route to host" in done.stderr, done.stderr)
 
 
+def counters_tell(inside):
+    done = inside.run("curl", "-fsS", "-m", "10", f"http://{GATEWAY}:9100/metrics")
+    check(done.returncode == 0, done.stderr)
+    values = dict(line.rsplit(" ", 1) for line in done.stdout.splitlines() if not line.startswith("#"))
+
+    def value(name):
+        check(name in values, f"{name} is missing in:\n{done.stdout}")
+        return int(values[name])
+
+    check(value("mirage_forward_forwarded_total") >= 256, "16 MiB went through")
+    check(value("mirage_forward_drop_rejected_total") >= 1, "a connection that a rule rejects is counted")
+    check(value("mirage_router_drop_reassembly_total") == 0, "no fragment was lost")
+    # From outside, neither the address outside nor the one inside answers.
+    for address in (ROUTER, GATEWAY):
+        refused = subprocess.run(["curl", "-fsS", "-m", "2", f"http://{address}:9100/metrics"], capture_output=True)
+        check(refused.returncode in (7, 28), f"curl to {address} from outside: status {refused.returncode}")
+
+
 CASES = [tcp_both_ways_by_hash, udp_through_nat, ping_through_nat, hop_limit_is_reported, port_forward, strangers_stay_out,
-         filter_rejects]
+         filter_rejects, counters_tell]
 
 
 def main():

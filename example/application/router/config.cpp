@@ -12,6 +12,7 @@ Unikernel configure() {
                                  "or reject");
   auto forward = key<std::string>("forward", "", "port forwards, separated by ',': tcp:8080=10.1.0.2:80");
   auto translate = key<bool>("nat", true, "inside hosts share the outside address");
-  auto app = main_module("Router", "main.hpp", takes<Stack, Stack>, {filter, forward, translate});
+  auto metrics = key<std::uint16_t>("metrics-port", 9100, "TCP port inside that serves the counters, at /metrics");
+  auto app = main_module("Router", "main.hpp", takes<Stack, Stack>, {filter, forward, translate, metrics});
   return unikernel("router", app(stack(netif("inside"), "inside"), stack(netif("outside"), "outside")));
 }

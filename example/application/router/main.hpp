@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: ISC
-// A home router as a unikernel: stateful filter, NAT, port forwards. The two stacks answer for the router itself.
+// A home router as a unikernel: stateful filter, NAT, port forwards. The two stacks answer for the router itself; the
+// one inside serves the counters too.
 #pragma once
 
+#include <mirage/async/scope.hpp>
+#include <mirage/metrics/exporter.hpp>
 #include <mirage/module/application.hpp>
 #include <mirage/net/router.hpp>
 
@@ -29,14 +32,29 @@ struct Router {
     }
     if (!add_forwards(keys, router, log)) co_return 2;
     log.info("routing between {} and {}", inside.address(), outside.address());
-    while (true) {
-      co_await mirage::sleep(60s);
-      const auto& counters = router.forwarder().counters();
-      log.info("{} flows, {} packets forwarded", router.forwarder().flow_count(), counters.forwarded);
-    }
+    mirage::Scope reports{keys.shard};
+    if (!reports.spawn(report(keys, router, log))) co_return 1;
+    // A strong host: nobody outside reaches the inside address.
+    mirage::metrics::Handler<mirage::net::Router, Inside, Outside> counters{keys.shard, router, inside, outside};
+    mirage::http::Server<typename Inside::Tcp, decltype(counters)> pages{
+        keys.shard, inside.tcp(), counters, {.maximum_connections = 4, .listen = {}}};
+    const auto served = co_await pages.serve(keys.metrics_port);
+    reports.cancel();
+    co_await reports.join();
+    if (served) co_return 0;
+    log.error("cannot listen on port {}: {}", keys.metrics_port, served.error());
+    co_return 1;
   }
 
  private:
+  static mirage::Task<void> report(const Keys&, const mirage::net::Router& router, const mirage::Logger& log) {
+    using namespace mirage::literals;
+    while (co_await mirage::sleep(60s) == mirage::WaitStatus::done) {
+      log.info("{} flows, {} packets forwarded", router.forwarder().flow_count(),
+               router.forwarder().counters().forwarded);
+    }
+  }
+
   static bool add_forwards(const Keys& keys, mirage::net::Router& router, const mirage::Logger& log) {
     std::string_view rest = keys.forward;
     while (!rest.empty()) {
