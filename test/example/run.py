@@ -13,10 +13,11 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-HELLO = ["hello"] * 4
+ALL = ("unix", "spt", "virtio", "hvt")
 
 
 class Failed(Exception):
@@ -28,35 +29,53 @@ def check(condition, message):
         raise Failed(message)
 
 
-# name -> folder, options of `mirage run`, arguments of the image, pieces of output in their order
-RUNS = {
-    "hello": ("tutorial/hello", ["--mem", "2"], [], HELLO),  # 2 MiB is all that a small unikernel needs
-    "hello-key": ("tutorial/hello-key", [], ["--hello=Good day", "--count=2", "--pause=10ms"], ["Good day", "Good day"]),
-    "timers": ("tutorial/timers", [], [], ["tick 1", "tick 2", "tick 3", "no more ticks", "short sleeper is awake",
-                                            "long sleeper is awake", "long enough", "cancelled"]),
-    "block": ("device/block", ["--block", "storage=DISK"], [], ["2048 sectors of 512 bytes", "written and read back",
-                                                                "pieces and zeroes as they should be", "8 writes in flight",
-                                                                "durable: yes", "out of bounds: beyond the end"]),
-    "block-layers": ("device/block", ["--block", "storage=DISK", "--block", "key=KEY"], ["--crypt-create", "--checksum-create"],
-                     ["1984 sectors of 512 bytes", "written and read back", "pieces and zeroes as they should be",
-                      "8 writes in flight", "durable: yes", "out of bounds: beyond the end"], ["--disk=checksummed"]),
-    "lookup": ("application/lookup", [], ["--names=localhost,192.0.2.1"], ["localhost is 127.0.0.1", "192.0.2.1 is 192.0.2.1"]),
-    "custom-block": ("device/custom-block", [], [], ["a mirrored disk of 64 sectors"]),
-}
-# name -> folder, port of the guest, [(request line and headers, status, piece of the body)], options of `mirage configure`
-SERVERS = {
-    "network": ("device/network", 8080, [("GET / HTTP/1.1\r\nHost: x", 200, b"Hello, World!\n")]),
-    "website": ("application/website", 80, [
+@dataclass(frozen=True)
+class Run:
+    """An example that ends by itself."""
+    folder: str
+    output: list  # pieces of it, in their order
+    arguments: list = field(default_factory=list)
+    settings: list = field(default_factory=list)  # options of `mirage configure`
+    disks: tuple = ()  # names of block devices; the one called `key` is random, others are blank
+    memory: int = 32  # MiB
+    network: bool = False
+    targets: tuple = ALL
+
+
+@dataclass(frozen=True)
+class Server:
+    """An example that answers HTTP."""
+    folder: str
+    port: int  # of the guest
+    requests: list  # (request line and headers, status, piece of the body)
+    settings: list = field(default_factory=list)
+    targets: tuple = ALL
+
+
+BLOCK = ["written and read back", "pieces and zeroes as they should be", "8 writes in flight", "durable: yes", "out of bounds: beyond the end"]
+EXAMPLES = {
+    "hello": Run("tutorial/hello", ["hello"] * 4, memory=2),  # 2 MiB is all that a small unikernel needs
+    "hello-key": Run("tutorial/hello-key", ["Good day", "Good day"], ["--hello=Good day", "--count=2", "--pause=10ms"]),
+    "timers": Run("tutorial/timers", ["tick 1", "tick 2", "tick 3", "no more ticks", "short sleeper is awake", "long sleeper is awake",
+                                      "long enough", "cancelled"]),
+    "block": Run("device/block", ["2048 sectors of 512 bytes", *BLOCK], disks=("storage",)),
+    "block-layers": Run("device/block", ["1984 sectors of 512 bytes", *BLOCK], ["--crypt-create", "--checksum-create"],
+                        ["--disk=checksummed"], ("storage", "key"), targets=("virtio", "hvt")),  # spt: run_encrypted
+    "lookup": Run("application/lookup", ["localhost is 127.0.0.1", "192.0.2.1 is 192.0.2.1"], ["--names=localhost,192.0.2.1"],
+                  network=True),
+    "custom-block": Run("device/custom-block", ["a mirrored disk of 64 sectors"]),
+    "network": Server("device/network", 8080, [("GET / HTTP/1.1\r\nHost: x", 200, b"Hello, World!\n")]),
+    "website": Server("application/website", 80, [
         ("GET / HTTP/1.1\r\nHost: x\r\nConnection: close", 200, b"<h1>It runs.</h1>"),
         ("GET /style.css HTTP/1.1\r\nHost: x\r\nConnection: close", 200, b"main {"),
         ("GET /none HTTP/1.1\r\nHost: x\r\nConnection: close", 404, b"not found"),
         ("GET /robots.txt HTTP/1.1\r\nHost: x\r\nRange: bytes=0-9\r\nConnection: close", 206, b"User-agent"),
         ("GET /../config.cpp HTTP/1.1\r\nHost: x\r\nConnection: close", 400, b""),
     ]),
-    # As small as it gets.
-    "small-website": ("application/website", 80, [
+    # As small as it gets: for images only.
+    "small-website": Server("application/website", 80, [
         ("GET /style.css HTTP/1.1\r\nHost: x\r\nConnection: close", 200, b"main {"),
-    ], ["--optimize=size"]),
+    ], ["--optimize=size"], targets=("spt", "virtio", "hvt")),
 }
 
 
@@ -70,19 +89,23 @@ class Examples:
         done = subprocess.run([self.mirage, *words], cwd=folder, text=True, capture_output=True)
         check(done.returncode == 0, f"mirage {' '.join(words)}: status {done.returncode}\n{done.stdout}{done.stderr}")
 
-    def build(self, name, folder, settings=()):
+    def build(self, name):
+        example = EXAMPLES[name]
         project = self.work / name
-        shutil.copytree(ROOT / "example" / folder, project)
-        self.tool(project, "configure", "-t", self.target, *settings)
+        shutil.copytree(ROOT / "example" / example.folder, project)
+        self.tool(project, "configure", "-t", self.target, *example.settings)
         self.tool(project, "build")
         suffix = "" if self.target == "unix" else "." + self.target
-        image = project / "dist" / (Path(folder).name + suffix)
+        image = project / "dist" / (Path(example.folder).name + suffix)
         check(image.exists(), f"{image} is missing")
         return project, image
 
-    def disk(self):
-        path = self.work / "disk.img"
-        path.write_bytes(bytes(2048 * 512))
+    def names(self):
+        return [name for name, example in EXAMPLES.items() if self.target in example.targets]
+
+    def disk(self, name):
+        path = self.work / f"{name}.img"
+        path.write_bytes(os.urandom(512) if name == "key" else bytes(2048 * 512))
         return path
 
 
@@ -95,19 +118,20 @@ def in_order(output, pieces):
 
 
 def run_here(examples, name):
-    folder, options, arguments, expected, *settings = RUNS[name]
-    project, _ = examples.build(name, folder, *settings)
-    (examples.work / "key").write_bytes(os.urandom(512))
-    options = [word.replace("DISK", str(examples.disk())).replace("KEY", str(examples.work / "key")) for word in options]
-    done = subprocess.run([examples.mirage, "run", *options, "--", *arguments], cwd=project, text=True, stdin=subprocess.DEVNULL,
+    example = EXAMPLES[name]
+    project, _ = examples.build(name)
+    options = [f"--mem={example.memory}"]
+    for disk in example.disks:
+        options += ["--block", f"{disk}={examples.disk(disk)}"]
+    done = subprocess.run([examples.mirage, "run", *options, "--", *example.arguments], cwd=project, text=True, stdin=subprocess.DEVNULL,
                           capture_output=True, timeout=120)
     check(done.returncode == 0, f"status {done.returncode}:\n{done.stdout}{done.stderr}")
-    in_order(done.stdout, expected)
+    in_order(done.stdout, example.output)
 
 
 def run_encrypted(examples):
     """The same application on an encrypted disk: a blank one is made one, nothing of it shows, another key is refused."""
-    project, disk, keys = examples.work / "block", examples.disk(), [examples.work / "key", examples.work / "other.key"]
+    project, disk, keys = examples.work / "block", examples.disk("storage"), [examples.work / "key", examples.work / "other.key"]
     examples.tool(project, "configure", "-t", examples.target, "--disk=encrypted")
     examples.tool(project, "build")
 
@@ -120,7 +144,7 @@ def run_encrypted(examples):
     for _ in range(2):
         done = run(keys[0])
         check(done.returncode == 0, f"status {done.returncode}:\n{done.stdout}{done.stderr}")
-        in_order(done.stdout, ["2032 sectors of 512 bytes", *RUNS["block"][3][1:]])
+        in_order(done.stdout, ["2032 sectors of 512 bytes", *BLOCK])
     image = disk.read_bytes()
     check(bytes(i * 31 % 256 for i in range(32)) not in image, "what was written stands on the disk")
     check(bytes(32) not in image[4096:-4096], "zeros stand on the disk")
@@ -158,14 +182,14 @@ def ask_patiently(port, request, process, limit=60):
 
 
 def serve_here(examples, name):
-    folder, guest_port, requests, *settings = SERVERS[name]
-    project, _ = examples.build(name, folder, *settings)
+    example = EXAMPLES[name]
+    project, _ = examples.build(name)
     port = free_port()
     log = open(project / "console.log", "wb")
-    process = subprocess.Popen([examples.mirage, "run", "-p", f"127.0.0.1:{port}:{guest_port}"], cwd=project,
+    process = subprocess.Popen([examples.mirage, "run", "-p", f"127.0.0.1:{port}:{example.port}"], cwd=project,
                                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
     try:
-        for request, status, piece in requests:
+        for request, status, piece in example.requests:
             answer = ask_patiently(port, request, process)
             check(answer.startswith(b"HTTP/1.1 %d " % status), f"{request!r}: {answer[:200]!r}")
             check(piece in answer, f"{request!r}: {piece!r} is missing in {answer[-200:]!r}")
@@ -182,35 +206,32 @@ def serve_here(examples, name):
 
 
 RIG = """#!/bin/sh
-# Each line of `runs` is a case; its output goes between markers.
+# Each example's output goes between markers.
 ifconfig lo up
 tunctl -t tap0 >/dev/null
 ifconfig tap0 10.0.0.1 netmask 255.255.255.0 up
-dd if=/dev/zero of=/tmp/disk.img bs=512 count=2048 2>/dev/null
-cp /tmp/disk.img /tmp/layers.img
-dd if=/dev/urandom of=/tmp/key bs=512 count=1 2>/dev/null
 {cases}
 exit 0
 """
 
 
-def rig_case(examples, name):
-    if name in RUNS:
-        folder, options, arguments = RUNS[name][:3]
-        devices = "--block:storage=/tmp/disk.img" if "--block" in options else ""
-        if name == "block-layers":
-            devices = "--block:storage=/tmp/layers.img --block:key=/tmp/key"
-        if folder == "application/lookup":
-            devices += " --net:service=tap0"
-        memory = options[options.index("--mem") + 1] if "--mem" in options else 32
-        words = " ".join(f"'\"{a}\"'" for a in arguments)  # a tender joins words; the guest splits them as a shell does
-        return f"echo 'BEGIN {name}'; mirage-hvt --mem={memory} {devices} -- {name}.hvt {words}; echo \"END {name} $?\""
-    port, requests = SERVERS[name][1:3]
-    asks = "\n".join(f"printf '{r}\\r\\n\\r\\n' | sed 's/|/\\r\\n/g' | timeout 5 nc 10.0.0.2 {port} | head -c 1500; echo" for r, _, _ in
-                     [(q[0].replace("\r\n", "\\r\\n"), 0, 0) for q in requests])
-    return (f"echo 'BEGIN {name}'\nmirage-hvt --mem=32 --net:service=tap0 -- {name}.hvt --ipv4=10.0.0.2/24 & p=$!\n"
-            f"for i in 1 2 3 4 5 6 7 8 9 10; do ping -c 1 -W 1 10.0.0.2 >/dev/null 2>&1 && break; done\n{asks}\n"
-            f"kill $p; wait $p; echo \"END {name} 0\"")
+def rig_case(name):
+    example = EXAMPLES[name]
+    if isinstance(example, Server):
+        asks = "\n".join("printf '{}\\r\\n\\r\\n' | timeout 5 nc 10.0.0.2 {} | head -c 1500; echo".format(
+            request.replace("\r\n", "\\r\\n"), example.port) for request, _, _ in example.requests)
+        return (f"echo 'BEGIN {name}'\nmirage-hvt --mem=32 --net:service=tap0 -- {name}.hvt --ipv4=10.0.0.2/24 & p=$!\n"
+                f"for i in 1 2 3 4 5 6 7 8 9 10; do ping -c 1 -W 1 10.0.0.2 >/dev/null 2>&1 && break; done\n{asks}\n"
+                f"kill $p; wait $p; echo \"END {name} 0\"")
+    commands, devices = [], []
+    for disk in example.disks:
+        source, count = ("urandom", 1) if disk == "key" else ("zero", 2048)
+        commands.append(f"dd if=/dev/{source} of=/tmp/{disk}.img bs=512 count={count} 2>/dev/null")
+        devices.append(f"--block:{disk}=/tmp/{disk}.img")
+    devices += ["--net:service=tap0"] if example.network else []
+    words = " ".join(f"'\"{a}\"'" for a in example.arguments)  # a tender joins words; the guest splits them as a shell does
+    return "\n".join([*commands, f"echo 'BEGIN {name}'; mirage-hvt --mem={example.memory} {' '.join(devices)} -- {name}.hvt {words}; "
+                                 f"echo \"END {name} $?\""])
 
 
 def between(output, name):
@@ -221,11 +242,12 @@ def between(output, name):
 
 
 def check_rig(name, output):
+    example = EXAMPLES[name]
     text, status = between(output, name)
-    if name in RUNS:
+    if isinstance(example, Run):
         check(status == 0, f"status {status}:\n{text}")
-        return in_order(text, RUNS[name][3])
-    for request, wanted, piece in SERVERS[name][2]:
+        return in_order(text, example.output)
+    for request, wanted, piece in example.requests:
         check(f"HTTP/1.1 {wanted} " in text, f"{request!r}: no status {wanted} in:\n{text}")
         check(piece.decode() in text, f"{request!r}: {piece!r} is missing in:\n{text}")
 
@@ -233,13 +255,12 @@ def check_rig(name, output):
 def run_in_rig(examples):
     payload = examples.work / "payload"
     payload.mkdir()
-    names = [*RUNS, *SERVERS]
+    names = examples.names()
     for name in names:
-        folder, _, _, *settings = [*RUNS[name][:3], *RUNS[name][4:]] if name in RUNS else SERVERS[name]
-        _, image = examples.build(name, folder, *settings)
+        _, image = examples.build(name)
         shutil.copy(image, payload / f"{name}.hvt")
     script = payload / "run.sh"
-    script.write_text(RIG.replace("{cases}", "\n".join(rig_case(examples, name) for name in names)))
+    script.write_text(RIG.replace("{cases}", "\n".join(map(rig_case, names))))
     script.chmod(0o755)
     tender = Path(examples.mirage).parent / "mirage-hvt"
     done = subprocess.run([str(ROOT / "test/rig/kvm.sh"), "run", str(payload), str(tender)], text=True, errors="replace",
@@ -254,15 +275,13 @@ def main():
     examples = Examples(*sys.argv[1:])
     rig_output = run_in_rig(examples) if examples.target == "hvt" else None
     failures = 0
-    names = [name for name in [*RUNS, *SERVERS]
-             if (examples.target != "unix" or name != "small-website")  # for images only
-             and (examples.target in ("virtio", "hvt") or name != "block-layers")]  # spt: run_encrypted
+    names = examples.names()
     for name in names:
         start = time.monotonic()
         try:
             if rig_output is not None:
                 check_rig(name, rig_output)
-            elif name in RUNS:
+            elif isinstance(EXAMPLES[name], Run):
                 run_here(examples, name)
                 if name == "block" and examples.target == "spt":
                     run_encrypted(examples)
@@ -273,7 +292,7 @@ def main():
             failures += 1
             outcome = f"FAILED: {error}"
         print(f"{examples.target:7}{name:14}{time.monotonic() - start:6.2f} s  {outcome}", flush=True)
-    print(f"{len(RUNS) + len(SERVERS) - failures} passed, {failures} failed")
+    print(f"{len(names) - failures} passed, {failures} failed")
     return 1 if failures else 0
 
 
