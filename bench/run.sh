@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: ISC
-# usage: ./dev bench [start|size|memory|net|shards|loss|capacity|store]...   (default: all)
+# usage: ./dev bench [start|size|memory|net|request|shards|loss|capacity|store]...   (default: size start memory net)
 #        ./dev bench net|store [--quick] [--only REGEX], ./dev bench shards [--quick]
 # Figures of start-up, size, memory and the network's data path, each beside its peer or its bound, in one run.
 set -euo pipefail
@@ -75,6 +75,17 @@ bench_net() { # [--quick] [--only REGEX]
   "$root/bench/net/net.py" "$@" "$tools" "$folder/guest/dist/bench.spt" "$folder/guest/htdocs" "$folder/work"
 }
 
+bench_request() {
+  echo '## Instructions that a request costs the server, all layers, counted by callgrind (doc/bench-net.md)'
+  command -v valgrind >/dev/null || { echo '(needs valgrind)'; return 1; }
+  local load text
+  for load in 'hello 1 1 1000' 'hello 16 1 2000' 'hello 16 16 8000' 'file 16 1 1000' 'new 16 1 4000'; do
+    # shellcheck disable=SC2086
+    text=$(valgrind --tool=callgrind --toggle-collect=bench_serve --callgrind-out-file=/dev/null "$tools/bench_request" $load 2>&1)
+    awk -v load="$load" '/^answers/ { answers = $2; frames = $0 } /Collected/ { printf "%-18s %8.0f   %s\n", load, $NF / answers, frames }' <<<"$text"
+  done
+}
+
 bench_shards() { # [--quick]
   echo '## Shards: what two stacks on two queues of one tap cost, beside one (doc/shards.md)'
   [ "$(id -u)" = 0 ] || { echo '(needs root: network namespaces and taps)'; return; }
@@ -130,6 +141,6 @@ bench_store() { # [--quick] [--only REGEX]
 [ "$1" != shards ] || { shift; bench_shards "$@"; exit; }
 [ "$1" != store ] || { shift; bench_store "$@"; exit; }
 for name in "$@"; do
-  declare -F "bench_$name" >/dev/null || { echo "bench: no benchmark '$name': start, size, memory, net, shards, loss, capacity, store" >&2; exit 2; }
+  declare -F "bench_$name" >/dev/null || { echo "bench: no benchmark '$name': start, size, memory, net, request, shards, loss, capacity, store" >&2; exit 2; }
   "bench_$name"
 done
