@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 
 #include <mirage/target/solo5/frame_device.hpp>
 
@@ -17,6 +18,10 @@ constexpr std::uint32_t receive_headroom = 34;
 constexpr std::size_t small_frame = frame_capacity - receive_headroom;
 /// The host offers no event for room in its queue; frames that it refused are offered again this much later.
 constexpr Duration retry_after = std::chrono::microseconds{100};
+/// How sure a poll can be that there are more frames behind those that the last one found, and how often it looks when
+/// it is not.
+constexpr std::uint8_t most_expected = 3;
+constexpr std::uint8_t tries_again = 16;
 
 }  // namespace
 
@@ -111,8 +116,16 @@ FrameDevice::Outcome FrameDevice::deliver(ReceivedFrame& frame, std::size_t size
 }
 
 /// A read that finds nothing costs nearly as much as one that finds a frame. So a poll looks no further than it must:
-/// for as many frames as the last poll found, twice as many when that found all it looked for.
+/// for as many frames as the last poll found, twice as many when that found all it looked for. And where looking again
+/// behind a poll that found some has mostly been in vain, the next one says "nothing" without a look: the loop then
+/// waits, which the host ends at once if there is anything. That is said once: a loop that does not wait misses
+/// nothing.
 std::size_t FrameDevice::poll(std::span<ReceivedFrame> frames) noexcept {
+  const std::size_t before = std::exchange(found_, 0);
+  if (before != 0 && expectation_ == 0 && ++passed_ % tries_again != 0) {
+    budget_ = before;
+    return 0;
+  }
   const std::size_t limit = std::min(frames.size(), budget_);
   std::size_t count = 0;
   // Dropped frames count towards the burst too, or a flood with an empty pool would never let go.
@@ -121,7 +134,10 @@ std::size_t FrameDevice::poll(std::span<ReceivedFrame> frames) noexcept {
     if (outcome == Outcome::again) break;
     if (outcome == Outcome::done) ++count;
   }
+  if (before != 0 && count != 0 && expectation_ < most_expected) ++expectation_;
+  if (before != 0 && count == 0 && expectation_ > 0) --expectation_;
   budget_ = count == limit ? std::min(2 * budget_, maximum_burst) : std::max<std::size_t>(count, 1);
+  found_ = count;
   statistics_.received += count;
   return count;
 }
@@ -144,7 +160,7 @@ long FrameDevice::write_gathered(TransmitFrame& frame) noexcept {
 long FrameDevice::write_pieces(Bytes front, const TransmitFrame& frame) noexcept {
   const Piece header{frame.header.bytes().data(), frame.header.size()};
   if (front.empty() && frame.payload.empty()) return write(std::span{&header, 1});
-  std::array<Piece, piece_limit> pieces;
+  [[clang::uninitialized]] std::array<Piece, piece_limit> pieces;
   std::size_t count = 0;
   if (!front.empty()) pieces[count++] = {front.data(), front.size()};
   pieces[count++] = header;
@@ -187,7 +203,8 @@ std::size_t FrameDevice::send(std::span<TransmitFrame> frames) noexcept {
       retry_.arm(shard_.timers(), shard_.now() + retry_after);
       break;
     }
-    [[maybe_unused]] const TransmitFrame taken = std::move(frame);
+    frame.header = MutableSlice{};
+    frame.payload.clear();
     ++count;
   }
   return count;

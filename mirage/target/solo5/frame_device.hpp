@@ -86,8 +86,11 @@ class FrameDevice {
   MutableSlice first_;  // the next frame goes here ...
   MutableSlice rest_;   // ... and what is longer here
   std::array<std::byte, VnetHeader::legacy_size> received_header_{};
-  std::size_t budget_ = 1;  // frames that the next poll looks for
-  Timer retry_;             // wakes the loop when the host's queue was full
+  std::size_t budget_ = 1;        // frames that the next poll looks for
+  std::size_t found_ = 0;         // frames of the last poll
+  std::uint8_t expectation_ = 1;  // that there are more behind those; 0: none
+  std::uint8_t passed_ = 0;       // polls that did not look therefore
+  Timer retry_;                   // wakes the loop when the host's queue was full
 };
 
 static_assert(mirage::Net<FrameDevice>);

@@ -32,9 +32,11 @@ class Device final : public FrameDevice {
   std::size_t room = 1000;       // frames that the other side takes
   std::size_t largest = 70'000;  // what the host accepts
   std::size_t calls_with_pieces = 0;
+  unsigned reads = 0;
 
  private:
   long read(std::span<const Piece> pieces) noexcept override {
+    ++reads;
     if (in_.empty()) return would_block;
     const auto frame = std::move(in_.front());
     in_.pop_front();
@@ -207,6 +209,28 @@ TEST_CASE("solo5 network: a poll looks for as many frames as the last one found,
   world->to_left.emplace_back(100);
   CHECK(world->left.poll(frames) == 1);
   CHECK(world->left.poll(frames) == 0);
+}
+
+TEST_CASE("solo5 network: a poll behind one that found frames learns whether to look, and never says so twice") {
+  const auto world = std::make_unique<World>(std::uint16_t{1500}, true, false);
+  ReceivedFrame frame;
+  unsigned looks = 0;
+  for (int i = 0; i < 64; ++i) {  // a frame at a time, and nothing behind it
+    world->to_left.emplace_back(100);
+    REQUIRE(receive(world->left, frame) == 1);
+    const unsigned before = world->left.reads;
+    CHECK(receive(world->left, frame) == 0);
+    looks += world->left.reads - before;
+  }
+  CHECK(looks <= 6);
+  for (int i = 0; i < 200; ++i) world->to_left.emplace_back(100);
+  unsigned nothing = 0;
+  while (!world->to_left.empty()) {
+    const bool found = receive(world->left, frame) != 0;
+    nothing += found ? 0 : 1;
+    if (!found) CHECK(receive(world->left, frame) == 1);
+  }
+  CHECK(nothing <= 16);
 }
 
 TEST_CASE(
