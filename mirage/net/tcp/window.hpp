@@ -33,12 +33,21 @@ namespace mirage::net::tcp {
   return static_cast<std::uint16_t>(std::min<std::uint32_t>(tcb.receive_window() >> tcb.receive.window_shift, 0xffff));
 }
 
+/// What the peer may still send is so much that it need not hear of more: the next acknowledgement tells. Half of what
+/// it could ever have, or of the SYN's offer, which was unscaled, while that is the last one.
+[[nodiscard]] constexpr bool is_window_ample(const Tcb& tcb) noexcept {
+  const ReceiveVariables& r = tcb.receive;
+  const std::uint32_t offer = distance(r.initial + 1, r.edge);
+  const std::uint32_t most = offer <= 0xffff ? std::min(offer, r.space_limit) : r.space_limit;
+  return tcb.receive_window() >= most / 2;
+}
+
 /// The caller's receive queue changed: `space` bytes can be taken from RCV.NXT on. An update that the peer is waiting
 /// for goes out at once; nobody waits before the first text.
 constexpr void set_receive_space(Tcb& tcb, std::uint32_t space) noexcept {
   tcb.receive.space = space;
   const bool awaited = receives(tcb.state) && tcb.receive.next != tcb.receive.initial + 1;
-  if (awaited && edge_advance(tcb) > 0) tcb.receive.acknowledge_now = true;
+  if (awaited && !is_window_ample(tcb) && edge_advance(tcb) > 0) tcb.receive.acknowledge_now = true;
 }
 
 /// The application took `bytes` from the receive queue. Twice what it takes in a round trip is what a sender may have
