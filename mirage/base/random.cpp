@@ -19,6 +19,11 @@ void quarter_round(std::uint32_t& a, std::uint32_t& b, std::uint32_t& c, std::ui
 }
 
 struct SipState {
+  explicit SipState(const SipKey& key) noexcept
+      : v0(key.k0 ^ 0x736f6d6570736575),
+        v1(key.k1 ^ 0x646f72616e646f6d),
+        v2(key.k0 ^ 0x6c7967656e657261),
+        v3(key.k1 ^ 0x7465646279746573) {}
   std::uint64_t v0, v1, v2, v3;
   void round() noexcept {
     v0 += v1;
@@ -32,11 +37,15 @@ struct SipState {
     v1 = std::rotl(v1, 17) ^ v2;
     v2 = std::rotl(v2, 32);
   }
-  void absorb(std::uint64_t word) noexcept {
+  void absorb(std::uint64_t word, int rounds) noexcept {
     v3 ^= word;
-    round();
-    round();
+    for (int i = 0; i < rounds; ++i) round();
     v0 ^= word;
+  }
+  std::uint64_t finish(int rounds) noexcept {
+    v2 ^= 0xff;
+    for (int i = 0; i < rounds; ++i) round();
+    return v0 ^ v1 ^ v2 ^ v3;
   }
 };
 
@@ -111,16 +120,20 @@ std::uint32_t Drbg::below(std::uint32_t bound) noexcept {
 }
 
 std::uint64_t siphash(const SipKey& key, Bytes message) noexcept {
-  SipState state{key.k0 ^ 0x736f6d6570736575, key.k1 ^ 0x646f72616e646f6d, key.k0 ^ 0x6c7967656e657261,
-                 key.k1 ^ 0x7465646279746573};
+  SipState state{key};
   const std::uint64_t length = message.size();
-  for (; message.size() >= 8; message = message.subspan(8)) state.absorb(load_little<std::uint64_t>(message, 0));
+  for (; message.size() >= 8; message = message.subspan(8)) state.absorb(load_little<std::uint64_t>(message, 0), 2);
   std::uint64_t last = length << 56;
   for (std::size_t i = 0; i < message.size(); ++i) last |= std::to_integer<std::uint64_t>(message[i]) << (8 * i);
-  state.absorb(last);
-  state.v2 ^= 0xff;
-  for (int i = 0; i < 4; ++i) state.round();
-  return state.v0 ^ state.v1 ^ state.v2 ^ state.v3;
+  state.absorb(last, 2);
+  return state.finish(4);
+}
+
+std::uint64_t table_hash(const SipKey& key, std::span<const std::uint64_t> words) noexcept {
+  SipState state{key};
+  for (const std::uint64_t word : words) state.absorb(word, 1);
+  state.absorb(std::uint64_t{8} * words.size() << 56, 1);
+  return state.finish(3);
 }
 
 }  // namespace mirage

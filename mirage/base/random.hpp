@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 
 #include <mirage/base/bytes.hpp>
 
@@ -41,5 +42,7 @@ struct SipKey {
   std::uint64_t k1 = 0;
 };
 [[nodiscard]] std::uint64_t siphash(const SipKey& key, Bytes message) noexcept;
+/// SipHash-1-3 over whole words, for hash tables: a collision can be found no easier, and nobody sees the value.
+[[nodiscard]] std::uint64_t table_hash(const SipKey& key, std::span<const std::uint64_t> words) noexcept;
 
 }  // namespace mirage

@@ -102,10 +102,11 @@ struct Connection : ListNode<DirtyTag>, ListNode<PlaceTag>, Timer {
   Endpoint local;
   Endpoint remote;
   PathRest path;
-  Work* work;            ///< null: packed
-  PackedTcb packed;      ///< unless there is `work`
-  List<Waiter> readers;  ///< at most one; also whoever connects
-  List<Waiter> writers;  ///< at most one: a WriteAwaiter
+  std::uint32_t hash = 0;  ///< of the endpoints, for the table
+  Work* work;              ///< null: packed
+  PackedTcb packed;        ///< unless there is `work`
+  List<Waiter> readers;    ///< at most one; also whoever connects
+  List<Waiter> writers;    ///< at most one: a WriteAwaiter
   Connection* next_in_bucket = nullptr;
   ListenEntry* listener = nullptr;  ///< until accepted; `PlaceTag` is then in its queue, in TIME-WAIT in that list
   bool waiting = false;             ///< in the listener's queue of established ones

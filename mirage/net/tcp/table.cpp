@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 #include <bit>
 #include <new>
+#include <span>
 #include <utility>
 
 #include <mirage/net/tcp/table.hpp>
@@ -21,10 +22,25 @@ std::uint64_t tuple_hash(const SipKey& key, const Endpoint& local, const Endpoin
   return siphash(key, message);
 }
 
-/// The bucket of a tuple: as many bits of its hash as there are buckets for, one less where the bucket is still to be
-/// split off.
-std::uint32_t ConnectionTable::index_of(const Endpoint& local, const Endpoint& remote) const noexcept {
-  const auto hash = static_cast<std::uint32_t>(tuple_hash(key_, local, remote, 0));
+std::uint32_t ConnectionTable::hash_of(const Endpoint& local, const Endpoint& remote) const noexcept {
+  std::array<std::uint64_t, 5> words;
+  std::size_t count = 0;
+  if (local.address.is_v4() && remote.address.is_v4()) {
+    words[count++] = std::uint64_t{local.address.v4().value} << 32 | remote.address.v4().value;
+  } else {
+    for (const Endpoint* endpoint : {&local, &remote}) {
+      words[count++] = endpoint->address.high();
+      words[count++] = endpoint->address.low();
+    }
+  }
+  words[count++] = std::uint64_t{local.port} << 48 | std::uint64_t{local.zone} << 32 |
+                   std::uint64_t{remote.port} << 16 | remote.zone;
+  return static_cast<std::uint32_t>(table_hash(key_, std::span{words}.first(count)));
+}
+
+/// The bucket of a hash: as many bits of it as there are buckets for, one less where the bucket is still to be split
+/// off.
+std::uint32_t ConnectionTable::index_of(std::uint32_t hash) const noexcept {
   const std::uint32_t whole = std::bit_ceil(buckets_);
   const std::uint32_t index = hash & (whole - 1);
   return index < buckets_ ? index : index - whole / 2;
@@ -32,8 +48,10 @@ std::uint32_t ConnectionTable::index_of(const Endpoint& local, const Endpoint& r
 
 Connection* ConnectionTable::find(const Endpoint& local, const Endpoint& remote) noexcept {
   if (size_ == 0) return nullptr;
-  Connection* connection = bucket(index_of(local, remote));
-  while (connection != nullptr && (connection->remote != remote || connection->local != local)) {
+  const std::uint32_t hash = hash_of(local, remote);
+  Connection* connection = bucket(index_of(hash));
+  while (connection != nullptr &&
+         (connection->hash != hash || connection->remote != remote || connection->local != local)) {
     connection = connection->next_in_bucket;
   }
   return connection;
@@ -60,7 +78,7 @@ void ConnectionTable::split() noexcept {
   ++buckets_;
   while (chain != nullptr) {
     Connection* connection = std::exchange(chain, chain->next_in_bucket);
-    Connection*& place = bucket(index_of(connection->local, connection->remote));
+    Connection*& place = bucket(index_of(connection->hash));
     connection->next_in_bucket = std::exchange(place, connection);
   }
 }
@@ -68,14 +86,15 @@ void ConnectionTable::split() noexcept {
 bool ConnectionTable::insert(Connection& connection) noexcept {
   if (buckets_ == 0 && !begin()) return false;
   if (size_ >= buckets_) split();
-  Connection*& place = bucket(index_of(connection.local, connection.remote));
+  connection.hash = hash_of(connection.local, connection.remote);
+  Connection*& place = bucket(index_of(connection.hash));
   connection.next_in_bucket = std::exchange(place, &connection);
   ++size_;
   return true;
 }
 
 void ConnectionTable::remove(Connection& connection) noexcept {
-  Connection** link = &bucket(index_of(connection.local, connection.remote));
+  Connection** link = &bucket(index_of(connection.hash));
   while (*link != &connection) link = &(*link)->next_in_bucket;
   *link = std::exchange(connection.next_in_bucket, nullptr);
   --size_;

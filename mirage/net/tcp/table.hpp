@@ -13,7 +13,7 @@
 
 namespace mirage::net::tcp {
 
-/// A keyed hash of both endpoints; `salt` separates its uses (table, ISN, ports).
+/// A keyed hash of both endpoints; `salt` separates its uses (ISN, ports, timestamps).
 [[nodiscard]] std::uint64_t tuple_hash(const SipKey& key, const Endpoint& local, const Endpoint& remote,
                                        std::uint64_t salt) noexcept;
 
@@ -45,7 +45,8 @@ class ConnectionTable {
   [[nodiscard]] Connection*& bucket(std::uint32_t index) noexcept {
     return (*segments_[index / segment_buckets])[index % segment_buckets];
   }
-  [[nodiscard]] std::uint32_t index_of(const Endpoint& local, const Endpoint& remote) const noexcept;
+  [[nodiscard]] std::uint32_t hash_of(const Endpoint& local, const Endpoint& remote) const noexcept;
+  [[nodiscard]] std::uint32_t index_of(std::uint32_t hash) const noexcept;
   [[nodiscard]] bool begin() noexcept;
   [[nodiscard]] bool add_segment(std::uint32_t index) noexcept;
   void split() noexcept;
