@@ -64,8 +64,7 @@ bool parse_response_head(std::string_view head, std::string_view method, Respons
     if (!take_line(head, line)) return false;
     if (line.empty()) break;
     const auto header = parse_field(line);
-    if (!header || out.header_count == ResponseHead::maximum_headers) return false;
-    out.header_storage[out.header_count++] = *header;
+    if (!header || !out.fields.push_back(*header)) return false;
     if (!seen.take(*header)) return false;
     if (equals_ignoring_case(header->name, "upgrade")) out.upgrade = header->value;
   }

@@ -43,10 +43,9 @@ struct ResponseHead {
   bool keep_alive = false;
   std::string_view upgrade;  ///< of a 101
   Framing framing;
-  std::array<Header, maximum_headers> header_storage;
-  std::size_t header_count = 0;
+  FieldList<maximum_headers> fields;
 
-  [[nodiscard]] std::span<const Header> headers() const noexcept { return {header_storage.data(), header_count}; }
+  [[nodiscard]] std::span<const Header> headers() const noexcept { return fields.all(); }
   /// The first field of that name.
   [[nodiscard]] std::optional<std::string_view> header(std::string_view name) const noexcept;
 };

@@ -7,6 +7,10 @@
 #pragma once
 
 #include <concepts>
+#include <memory>
+#include <new>
+#include <optional>
+#include <utility>
 
 #include <mirage/async/sleep.hpp>
 #include <mirage/http/access.hpp>
@@ -97,7 +101,7 @@ class Connection {
     while (step == Step::go_on) {
       if (head == 0) head = link_.input.find_head();
       if (head != 0) {
-        step = co_await serve_one(head);
+        step = co_await serve(head);
         await_head();
         // Answers to pipelined requests go out together: write when there is no further complete request.
         head = step == Step::go_on ? link_.input.find_head() : 0;
@@ -108,8 +112,9 @@ class Connection {
         step = refuse(status_of(line ? ParseError::head_too_large : ParseError::target_too_long));
       } else if (link_.input.starved()) {
         step = refuse(503);
-      } else {
-        step = co_await fill();
+      } else if (step = co_await link_.flush(); step == Step::go_on) {
+        link_.guard.set_until(deadline_, phase_);
+        step = fill(co_await link_.flow.read());
       }
     }
     co_return co_await end(step);
@@ -123,17 +128,14 @@ class Connection {
     deadline_ = after(shard().now(), begun ? options_.head_timeout : options_.idle_timeout);
   }
 
-  /// Reads more of a head; failed at the end of the stream or on an error.
-  Task<Step> fill() {
-    if (const Step step = co_await link_.flush(); step != Step::go_on) co_return step;
-    link_.guard.set_until(deadline_, phase_);
-    auto received = co_await link_.flow.read();
+  /// Takes more of a head; failed at the end of the stream or on an error.
+  Step fill(Result<SliceList, FlowError> received) noexcept {
     link_.guard.clear();
     if (!received && !link_.guard.expired()) ++counters_.errors;
-    if (!received || received->empty()) co_return Step::failed;
+    if (!received || received->empty()) return Step::failed;
     link_.input.append(std::move(*received));
     if (phase_ == Phase::idle) await_head();
-    co_return Step::go_on;
+    return Step::go_on;
   }
 
   /// Brings the connection to its end, whatever ended it.
@@ -186,29 +188,80 @@ class Connection {
     options_.access_log->record(record);
   }
 
-  Task<Step> serve_one(std::size_t head_size) {
+  /// A request while it is served: where it is does not change, as bodies and sources refer to it.
+  struct Exchange {
     Request request;
+    std::optional<FlowBody<F>> body;
+    Time started{};
+    static void operator delete(void* memory) noexcept { FramePool::free(memory); }
+  };
+  using ExchangeOwner = std::unique_ptr<Exchange>;
+
+  /// Answers the request whose head is at the front. What is answered at once and shortly takes no task.
+  Quick<Step> serve(std::size_t head_size) {
+    ExchangeOwner exchange = begin();
+    if (!exchange) return Step::no_memory;
+    Request& request = exchange->request;
     request.peer = link_.flow.peer();
     if (const auto parsed = parse_head(link_.input.text().substr(0, head_size), request); !parsed) {
-      co_return refuse(status_of(parsed.error()));
+      return refuse(status_of(parsed.error()));
     }
     ++counters_.requests;
     // Nobody could serve a tunnel: handlers never see the flow.
-    if (request.method == Method::connect) co_return refuse(501);
-    if (request.framing.content_length > options_.maximum_body) co_return refuse(413);
-    FlowBody<F> body{link_, request.framing, request.expects_continue, head_size};
-    const Time started = shard().now();
+    if (request.method == Method::connect) return refuse(501);
+    if (request.framing.content_length > options_.maximum_body) return refuse(413);
+    FlowBody<F>& body = exchange->body.emplace(link_, request.framing, request.expects_continue, head_size);
     if constexpr (PlainHandler<H>) {
-      Response response = handler_(request, body);
-      co_return co_await finish(request, response, body, started);
+      [[clang::uninitialized]] Response response = handler_(std::as_const(request), body);
+      if (is_short(response, body)) return say(*exchange, response);
+      return finish(std::move(exchange), std::move(response));
     } else {
-      Response response = co_await handler_(request, body);
-      co_return co_await finish(request, response, body, started);
+      return answer(std::move(exchange));
     }
   }
 
+  Task<Step> answer(ExchangeOwner exchange) {
+    [[clang::uninitialized]] Response response = co_await handler_(std::as_const(exchange->request), *exchange->body);
+    if (is_short(response, *exchange->body)) co_return say(*exchange, response);
+    co_return co_await finish(std::move(exchange), std::move(response));
+  }
+
+  /// Null without memory.
+  ExchangeOwner begin() noexcept {
+    void* const memory = shard().frames().allocate(sizeof(Exchange));
+    if (memory == nullptr) return nullptr;
+    ExchangeOwner exchange{new (memory) Exchange};
+    exchange->started = shard().now();
+    return exchange;
+  }
+
+  /// Whether an answer goes out whole behind what is collected, with nothing to wait for.
+  static bool is_short(const Response& response, const FlowBody<F>& body) noexcept {
+    const bool ends = response.status >= 200 && response.status <= 599;
+    return ends && !response.source && !response.upgrade && response.body.size() <= 2 && !body.unread();
+  }
+
+  /// Precondition: is_short(), and the output has room, as it always has in front of a request.
+  Step say(Exchange& exchange, const Response& response) noexcept {
+    const Delivery delivery = delivery_of(exchange.request, response);
+    Step step = delivery.keep_alive ? Step::go_on : Step::finish;
+    std::uint64_t sent = 0;
+    bool said = append_head(link_.output, response, delivery, date_.get(shard()));
+    if (said && delivery.has_body) {
+      sent = response.body.byte_count();
+      for (const Slice& slice : response.body) said = said && link_.output.append(slice);
+    }
+    if (!said) step = Step::no_memory;
+    if (options_.access_log != nullptr) log(exchange.request, response.status, sent, exchange.started);
+    link_.input.consume(exchange.body->end_of_message());
+    return step;
+  }
+
   /// Sends the response and skips what the handler did not read of the body: it would be taken for the next request.
-  Task<Step> finish(const Request& request, Response& response, FlowBody<F>& body, Time started) {
+  Task<Step> finish(ExchangeOwner exchange, Response response) {
+    const Request& request = exchange->request;
+    FlowBody<F>& body = *exchange->body;
+    const Time started = exchange->started;
     if constexpr (may_upgrade<H>()) {
       if (switches(request, response, body)) co_return co_await upgrade(request, response, body, started);
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
 #include <mirage/base/text.hpp>
+#include <mirage/http/character_set.hpp>
 #include <mirage/http/field.hpp>
 
 namespace mirage::http {
@@ -7,10 +8,7 @@ namespace {
 
 constexpr char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 
-constexpr bool is_token_char(char c) noexcept {
-  if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')) return true;
-  return std::string_view{"!#$%&'*+-.^_`|~"}.find(c) != std::string_view::npos;
-}
+constexpr CharacterSet token_characters = CharacterSet{"!#$%&'*+-.^_`|~"}.and_alphanumeric();
 
 }  // namespace
 
@@ -22,19 +20,13 @@ bool equals_ignoring_case(std::string_view a, std::string_view b) noexcept {
   return true;
 }
 
-bool is_token(std::string_view text) noexcept {
-  for (const char c : text) {
-    if (!is_token_char(c)) return false;
-  }
-  return !text.empty();
-}
+bool is_token(std::string_view text) noexcept { return !text.empty() && token_characters.contains_all(text); }
 
 bool is_field_value(std::string_view text) noexcept {
-  for (const char c : text) {
-    const auto u = static_cast<unsigned char>(c);
-    if ((u < 0x20 && c != '\t') || u == 0x7f) return false;
-  }
-  return true;
+  // Without a branch for each: several are looked at at once.
+  bool bad = false;
+  for (const char c : text) bad |= (static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f;
+  return !bad;
 }
 
 std::string_view trim(std::string_view text) noexcept {

@@ -3,8 +3,11 @@
 // Strict: no bare LF or CR, no white space around field names, no obs-fold (RFC 9112 sections 2.2, 5.1, 5.2).
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <new>
 #include <optional>
+#include <span>
 #include <string_view>
 
 #include <mirage/base/result.hpp>
@@ -14,6 +17,26 @@ namespace mirage::http {
 struct Header {
   std::string_view name;   ///< as sent; compare with equals_ignoring_case()
   std::string_view value;  ///< without surrounding white space
+};
+
+/// Up to `capacity` fields, in place. What no field has taken is not written to: a request has few.
+template <std::size_t capacity>
+class FieldList {
+ public:
+  FieldList() noexcept {}  // NOLINT: the storage stays uninitialised on purpose
+  /// False when full.
+  [[nodiscard]] bool push_back(const Header& field) noexcept {
+    if (count_ == capacity) return false;
+    new (&storage_[count_++ * sizeof(Header)]) Header(field);
+    return true;
+  }
+  [[nodiscard]] std::span<const Header> all() const noexcept {
+    return {std::launder(reinterpret_cast<const Header*>(storage_)), count_};
+  }
+
+ private:
+  alignas(Header) std::byte storage_[capacity * sizeof(Header)];  // NOLINT
+  std::size_t count_ = 0;
 };
 
 /// ASCII only, as field names are (RFC 9110 section 5.1).

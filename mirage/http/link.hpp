@@ -2,6 +2,7 @@
 // A flow with what has been received from it and what is to be written to it, under one deadline.
 #pragma once
 
+#include <mirage/async/quick.hpp>
 #include <mirage/base/time.hpp>
 #include <mirage/http/deadline.hpp>
 #include <mirage/http/input.hpp>
@@ -37,9 +38,16 @@ struct Link {
 
   [[nodiscard]] Shard& shard() noexcept { return flow.shard(); }
 
-  /// Writes what was collected; go_on or failed.
-  Task<Step> flush() {
-    SliceList pending = output.take();
+  /// Writes what was collected; go_on or failed. What the flow takes at once needs no task.
+  Quick<Step> flush() {
+    [[clang::uninitialized]] SliceList pending = output.take();
+    if constexpr (requires { flow.write_now(pending); }) flow.write_now(pending);
+    if (!pending.empty()) return drain(std::move(pending));
+    guard.clear();
+    return Step::go_on;
+  }
+
+  Task<Step> drain(SliceList pending) {
     while (!pending.empty()) {
       guard.set(transfer_timeout, Phase::transfer);
       if (!co_await flow.write(pending.take_prefix(piece))) co_return Step::failed;

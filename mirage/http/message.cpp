@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
 #include <mirage/base/text.hpp>
+#include <mirage/http/character_set.hpp>
 #include <mirage/http/message.hpp>
 
 namespace mirage::http {
@@ -96,8 +97,7 @@ Result<void, ParseError> interpret(const Header& header, Request& request, Gathe
 Result<void, ParseError> take_field(std::string_view line, Request& request, Gathered& seen) noexcept {
   const auto header = parse_field(line);
   if (!header) return Failure{ParseError::bad_header};
-  if (request.header_count == Request::maximum_headers) return Failure{ParseError::too_many_headers};
-  request.header_storage[request.header_count++] = *header;
+  if (!request.fields.push_back(*header)) return Failure{ParseError::too_many_headers};
   return interpret(*header, request, seen);
 }
 
@@ -119,11 +119,8 @@ Result<void, ParseError> conclude(Request& request, const Gathered& seen) noexce
 }  // namespace
 
 bool is_authority(std::string_view text) noexcept {
-  for (const char c : text) {
-    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-    if (!letter && std::string_view{"-._~!$&'()*+,;=:%[]"}.find(c) == std::string_view::npos) return false;
-  }
-  return true;
+  constexpr CharacterSet characters = CharacterSet{"-._~!$&'()*+,;=:%[]"}.and_alphanumeric();
+  return characters.contains_all(text);
 }
 
 std::string_view to_string(Version version) noexcept {

@@ -39,10 +39,9 @@ struct Request {
   bool takes_trailers = false;  ///< TE: trailers (RFC 9110 section 10.1.4)
   Framing framing;
   Endpoint peer;
-  std::array<Header, maximum_headers> header_storage;
-  std::size_t header_count = 0;
+  FieldList<maximum_headers> fields;
 
-  [[nodiscard]] std::span<const Header> headers() const noexcept { return {header_storage.data(), header_count}; }
+  [[nodiscard]] std::span<const Header> headers() const noexcept { return fields.all(); }
   /// The first field of that name.
   [[nodiscard]] std::optional<std::string_view> header(std::string_view name) const noexcept;
 };

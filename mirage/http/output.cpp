@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
 #include <cstring>
+#include <utility>
 
 #include <mirage/http/output.hpp>
 
@@ -20,6 +21,11 @@ bool Output::reserve(std::size_t size) noexcept {
   return true;
 }
 
+std::span<char> Output::begin_text(std::size_t size) noexcept {
+  if (!reserve(size)) return {};
+  return {reinterpret_cast<char*>(open_.tail().data()), size};
+}
+
 bool Output::append(std::string_view text) noexcept {
   if (text.empty()) return true;
   if (!reserve(text.size())) return false;
@@ -37,7 +43,7 @@ bool Output::append(const Slice& slice) noexcept {
 SliceList Output::take() noexcept {
   close_block();
   open_ = MutableSlice{};
-  return std::exchange(done_, SliceList{});
+  return std::move(done_);  // which leaves it empty
 }
 
 }  // namespace mirage::http

@@ -2,6 +2,7 @@
 // The sending side of a connection: what has been said and not been written yet.
 #pragma once
 
+#include <span>
 #include <string_view>
 
 #include <mirage/base/buffer.hpp>
@@ -20,6 +21,10 @@ class Output {
   [[nodiscard]] bool append(const Slice& slice) noexcept;
   /// Makes sure that `size` bytes, at most large_capacity, can be appended as text without failing.
   [[nodiscard]] bool reserve(std::size_t size) noexcept;
+  /// Room for `size` bytes of text, at most large_capacity, to be written in place; none for want of memory. What
+  /// end_text() says of it counts.
+  [[nodiscard]] std::span<char> begin_text(std::size_t size) noexcept;
+  void end_text(std::size_t size) noexcept { (void)open_.grow_back(static_cast<std::uint32_t>(size)); }
   /// Everything collected, in order; the output is empty afterwards.
   [[nodiscard]] SliceList take() noexcept;
   [[nodiscard]] std::size_t byte_count() const noexcept { return done_.byte_count() + open_.size(); }

@@ -2,6 +2,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
 #include <mirage/http/response.hpp>
 
@@ -13,6 +14,9 @@ constexpr std::string_view month_names = "JanFebMarAprMayJunJulAugSepOctNovDec";
 
 /// Fields that the server writes from what it knows: a second one would be taken for another framing.
 constexpr std::array<std::string_view, 4> own_fields{"connection", "content-length", "date", "transfer-encoding"};
+
+/// A status line, and the fields that the server writes.
+constexpr std::size_t longest_head = 160;
 
 bool is_own(std::string_view name) noexcept {
   for (const std::string_view own : own_fields) {
@@ -35,6 +39,12 @@ bool HeaderBlock::enlarge(BufferPool& pool, std::size_t size) noexcept {
   return true;
 }
 
+void HeaderBlock::take(HeaderBlock& other) noexcept {
+  larger_ = MutableSlice{std::move(other.larger_)};
+  size_ = std::exchange(other.size_, 0);
+  if (!larger_) std::memcpy(text_.data(), other.text_.data(), size_);
+}
+
 std::span<char> HeaderBlock::free_room() noexcept {
   if (!larger_) return std::span{text_}.subspan(size_);
   const MutableBytes all = larger_.bytes();
@@ -45,11 +55,11 @@ bool HeaderBlock::add(std::string_view name, std::string_view value) noexcept {
   const std::size_t bytes = name.size() + value.size() + 4;
   const std::span<char> room = free_room();
   if (bytes > room.size() || !is_token(name) || is_own(name) || !is_field_value(value)) return false;
-  TextWriter writer{room.first(bytes)};
-  writer.append(name);
-  writer.append(": ");
-  writer.append(value);
-  writer.append("\r\n");
+  char* to = room.data();
+  for (const std::string_view part : {name, std::string_view{": "}, value, std::string_view{"\r\n"}}) {
+    if (!part.empty()) std::memcpy(to, part.data(), part.size());
+    to += part.size();
+  }
   size_ += bytes;
   return true;
 }
@@ -74,7 +84,7 @@ void HeaderBlock::remove(std::string_view name) noexcept {
 }
 
 Response Response::text(std::uint16_t status, std::string_view body, std::string_view content_type) noexcept {
-  Response response;
+  [[clang::uninitialized]] Response response;
   response.status = status;
   (void)response.headers.add("Content-Type", content_type);
   response.body = SliceList{Slice::from_static(body)};
@@ -131,11 +141,13 @@ std::string_view reason_phrase(std::uint16_t status) noexcept {
       "503 Service Unavailable\n"
       "504 Gateway Timeout\n"
       "505 HTTP Version Not Supported\n";
-  const Text<8> line{"\n{} ", status};
-  const auto at = phrases.find(line.view());
-  if (at == std::string_view::npos) return "Status";
-  const std::string_view phrase = phrases.substr(at + line.view().size());
-  return phrase.substr(0, phrase.find('\n'));
+  std::string_view rest = phrases.substr(1);
+  while (!rest.empty()) {
+    const std::string_view line = rest.substr(0, rest.find('\n'));
+    if ((line[0] - '0') * 100 + (line[1] - '0') * 10 + (line[2] - '0') == status) return line.substr(4);
+    rest.remove_prefix(line.size() + 1);
+  }
+  return "Status";
 }
 
 void append_http_date(TextWriter& out, WallTime time) noexcept {
@@ -207,9 +219,10 @@ Delivery delivery_of(const Request& request, const Response& response) noexcept 
 }
 
 bool append_head(Output& out, const Response& response, const Delivery& delivery, std::string_view date) noexcept {
-  // Piece by piece: this is done for every request, and reading a format takes longer than all the rest.
-  Text<256> head;
-  TextWriter& line = head.writer();
+  // Where it is sent from, and piece by piece: this is done for every request, and reading a format takes longer than
+  // all the rest.
+  const std::string_view fields = response.headers.text();
+  TextWriter line{out.begin_text(longest_head + fields.size())};
   line.append("HTTP/1.1 ");
   line.append_unsigned(response.status);
   line.append(' ');
@@ -230,9 +243,11 @@ bool append_head(Output& out, const Response& response, const Delivery& delivery
     line.append("\r\nConnection: keep-alive");
   }
   line.append("\r\n");
-  const std::string_view fields = response.headers.text();
-  return out.reserve(head.view().size() + fields.size() + 2) && out.append(head.view()) && out.append(fields) &&
-         out.append("\r\n");
+  line.append(fields);
+  line.append("\r\n");
+  if (line.truncated()) return false;
+  out.end_text(line.view().size());
+  return true;
 }
 
 bool append_switch_head(Output& out, const Response& response, std::string_view date) noexcept {

@@ -27,6 +27,13 @@ class HeaderBlock {
  public:
   static constexpr std::size_t capacity = 512;
   static constexpr std::size_t maximum_capacity = 16 * 1024;
+  HeaderBlock() noexcept {}  // NOLINT: only the text counts, and only that is moved
+  HeaderBlock(HeaderBlock&& other) noexcept { take(other); }
+  HeaderBlock& operator=(HeaderBlock&& other) noexcept {
+    if (this != &other) take(other);
+    return *this;
+  }
+  ~HeaderBlock() = default;
   /// Room for `size` bytes in all from `pool`; false when there is none or size exceeds maximum_capacity.
   [[nodiscard]] bool enlarge(BufferPool& pool, std::size_t size) noexcept;
   /// False, and nothing added, when full, when name is no token, when value contains control characters, and for
@@ -43,6 +50,7 @@ class HeaderBlock {
 
  private:
   [[nodiscard]] std::span<char> free_room() noexcept;
+  void take(HeaderBlock& other) noexcept;
   std::array<char, capacity> text_;  // NOLINT: only the first size_ bytes count
   std::size_t size_ = 0;
   MutableSlice larger_;  // when not empty, it holds the text

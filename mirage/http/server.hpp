@@ -47,7 +47,8 @@ class Server {
   static Task<void> serve_connection(Server& server, F flow) {
     // Answers are written whole: the end of one must not wait until what is in front of it is acknowledged.
     flow.set_no_delay(true);
-    C<F, H> connection{std::move(flow), server.handler_, server.options_, server.counters_, server.date_};
+    [[clang::uninitialized]] C<F, H> connection{std::move(flow), server.handler_, server.options_, server.counters_,
+                                                server.date_};
     if (co_await connection.run() == Step::no_memory) ++server.counters_.errors;
     server.vacancy_.notify_one();
   }

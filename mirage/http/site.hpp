@@ -8,6 +8,7 @@
 #include <mirage/http/body.hpp>
 #include <mirage/http/response.hpp>
 #include <mirage/module/kv.hpp>
+#include <mirage/module/ready.hpp>
 
 namespace mirage::http {
 
@@ -32,6 +33,13 @@ enum class Precondition : std::uint8_t { proceed, not_modified, failed };
 /// Content type by file name extension, when the store knows none.
 [[nodiscard]] std::string_view content_type_of(std::string_view key) noexcept;
 
+/// A store that never waits, as one that is linked into the image: what it holds is served without a task.
+template <class Store>
+concept AnswersAtOnce = requires(Store& store, std::string_view key, std::uint64_t place) {
+  { store.info(key) } -> std::same_as<Ready<Result<KvInfo, KvError>>>;
+  { store.get(key, place, place) } -> std::same_as<Ready<Result<SliceList, KvError>>>;
+};
+
 /// A handler (see Server) over a store, which must outlive it.
 template <KvRo Store>
 class Site {
@@ -40,8 +48,23 @@ class Site {
   Site(Shard& shard, Store& store) noexcept : shard_(shard), store_(store) {}
   [[nodiscard]] Shard& shard() noexcept { return shard_; }
 
+  Response operator()(const Request& request, Body&) noexcept
+    requires AnswersAtOnce<Store>
+  {
+    [[clang::uninitialized]] std::array<char, maximum_key + 16> memory;
+    const std::string_view key = key_of(request, memory);
+    if (key.empty()) return refuse(request);
+    const auto info = store_.info(key).await_resume();
+    if (!info) return failure(info.error());
+    ByteRange range{0, info->size};
+    [[clang::uninitialized]] Response response = prepare(request, key, *info, range);
+    if (range.length == 0) return response;
+    [[clang::uninitialized]] auto first = store_.get(key, range.first, range.length).await_resume();
+    attach(response, key, range, first);
+    return response;
+  }
   Task<Response> operator()(const Request& request, Body&) {
-    std::array<char, maximum_key + 16> memory;
+    [[clang::uninitialized]] std::array<char, maximum_key + 16> memory;
     const std::string_view key = key_of(request, memory);
     if (key.empty()) co_return refuse(request);
     auto info = co_await store_.info(key);
@@ -53,7 +76,7 @@ class Site {
   /// Empty for what is refused.
   static std::string_view key_of(const Request& request, std::span<char> memory) noexcept {
     if (request.method != Method::get && request.method != Method::head) return {};
-    std::array<char, maximum_key> decoded;
+    [[clang::uninitialized]] std::array<char, maximum_key> decoded;
     const auto path = decode_path(request.path, decoded);
     return path ? key_of_path(*path, memory) : std::string_view{};
   }
@@ -72,16 +95,16 @@ class Site {
   /// One response in one frame: it is large, and each request has one.
   Task<Response> respond(const Request& request, std::string_view key, const KvInfo& info) {
     ByteRange range{0, info.size};
-    Response response = prepare(request, key, info, range);
+    [[clang::uninitialized]] Response response = prepare(request, key, info, range);
     if (range.length == 0) co_return response;
-    auto first = co_await store_.get(key, range.first, range.length);
+    [[clang::uninitialized]] auto first = co_await store_.get(key, range.first, range.length);
     attach(response, key, range, first);
     co_return response;
   }
 
   /// Everything but the body, of which `range` is what follows; its length is 0 when nothing does.
   static Response prepare(const Request& request, std::string_view key, const KvInfo& info, ByteRange& range) noexcept {
-    Response response;
+    [[clang::uninitialized]] Response response;
     describe(response, key, info);
     const Precondition condition = evaluate_preconditions(request, info);
     if (condition == Precondition::failed) response = Response::text(412, "precondition failed\n");
@@ -110,7 +133,7 @@ class Site {
 
   static void describe(Response& response, std::string_view key, const KvInfo& info) noexcept {
     (void)response.headers.add("Content-Type", info.content_type.empty() ? content_type_of(key) : info.content_type);
-    const Text<80> etag{"\"{}\"", info.etag};
+    [[clang::uninitialized]] const Text<80> etag{"\"{}\"", info.etag};
     if (!info.etag.empty() && info.etag.size() + 2 == etag.view().size())
       (void)response.headers.add("ETag", etag.view());
     if (info.last_modified) {

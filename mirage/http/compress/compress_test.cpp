@@ -22,8 +22,7 @@ namespace {
 
 std::string choice(std::initializer_list<std::string_view> fields) {
   Request request;
-  for (const std::string_view field : fields)
-    request.header_storage[request.header_count++] = {"accept-Encoding", field};
+  for (const std::string_view field : fields) REQUIRE(request.fields.push_back({"accept-Encoding", field}));
   const auto made = choose_coding(request);
   return made.none() ? "none" : std::string{compress::to_string(made.coding)} + (made.identity ? "" : " only");
 }

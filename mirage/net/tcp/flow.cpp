@@ -16,7 +16,7 @@ Result<SliceList, FlowError> Tcp::read(Connection& connection) noexcept {
   if (connection.unread() > 0) {
     const bool lends = !connection.closed && shard_.buffers().available() < shard_.buffers().bound() / 2;
     lent_bytes_ -= connection.received().lent();
-    SliceList slices = connection.received().take(nodes_, lends);
+    [[clang::uninitialized]] SliceList slices = connection.received().take(nodes_, lends);
     lent_bytes_ += connection.received().lent();
     if (lends) note_lent(connection);
     note_taken(connection.tcb(), static_cast<std::uint32_t>(slices.byte_count()), largest_space(), shard_.now());
@@ -55,32 +55,44 @@ std::uint32_t Tcp::room(const Connection& connection) const noexcept {
   return size < bound ? bound - size : 0;
 }
 
-bool WriteAwaiter::advance() noexcept {
-  if (connection_ == nullptr || connection_->closed) return true;
-  Tcp& tcp = connection_->owner;
-  if (!tcp.unpack(*connection_) || !may_write(connection_->tcb())) return true;
-  const std::uint32_t before = connection_->sending().size();
-  std::uint32_t room = tcp.room(*connection_);
-  while (room > 0 && !slices_.empty()) {
-    const Slice part = slices_[0].sub(0, room);
-    const std::uint32_t taken = connection_->sending().push(tcp.nodes_, tcp.shard_.buffers(), part);
-    slices_.remove_prefix(taken);
-    room -= taken;
-    if (taken < part.size()) break;
+/// Takes what there is room for from the front of both. False where no more is taken, ever.
+bool Tcp::take(Connection& connection, SliceList& slices, Bytes& bytes) noexcept {
+  if (connection.closed || !unpack(connection) || !may_write(connection.tcb())) return false;
+  SendQueue& queue = connection.sending();
+  const std::uint32_t before = queue.size();
+  std::uint32_t left = room(connection);
+  std::uint32_t accepted = 0;
+  for (const Slice& slice : slices) {
+    const Slice part = slice.sub(0, left);
+    const std::uint32_t taken = queue.push(nodes_, shard_.buffers(), part);
+    accepted += taken;
+    left -= taken;
+    if (left == 0 || taken < part.size()) break;
   }
-  if (room > 0 && !bytes_.empty()) {
-    const Bytes part = bytes_.first(std::min<std::size_t>(room, bytes_.size()));
-    bytes_ = bytes_.subspan(connection_->sending().append(tcp.nodes_, tcp.shard_.buffers(), part));
+  slices.remove_prefix(accepted);
+  if (left > 0 && slices.empty() && !bytes.empty()) {
+    const Bytes part = bytes.first(std::min<std::size_t>(left, bytes.size()));
+    bytes = bytes.subspan(queue.append(nodes_, shard_.buffers(), part));
   }
-  const std::uint32_t accepted = connection_->sending().size() - before;
+  accepted = queue.size() - before;
   if (accepted > 0) {
-    written(connection_->tcb(), accepted);
-    tcp.touch(*connection_);
+    written(connection.tcb(), accepted);
+    touch(connection);
   }
+  return true;
+}
+
+bool WriteAwaiter::advance() noexcept {
+  if (connection_ == nullptr || !connection_->owner.take(*connection_, slices_, bytes_)) return true;
   done_ = slices_.empty() && bytes_.empty();
   // Nothing is on its way that would make room later: waiting would be for ever.
   const bool stuck = !done_ && connection_->sending().size() == 0;
   return done_ || stuck;
+}
+
+void Flow::write_now(SliceList& slices) noexcept {
+  Bytes none;
+  if (connection_ != nullptr) (void)connection_->owner.take(*connection_, slices, none);
 }
 
 Result<void, FlowError> WriteAwaiter::await_resume() const noexcept {

@@ -105,6 +105,9 @@ class Flow {
   WriteAwaiter write(SliceList slices) noexcept { return {connection_, std::move(slices)}; }
   /// `bytes` must stay valid until the write completes.
   WriteAwaiter write(Bytes bytes) noexcept { return {connection_, bytes}; }
+  /// Takes what a write would take without waiting, from the front; all, part or nothing. What is left, an error
+  /// included, is for write().
+  void write_now(SliceList& slices) noexcept;
   /// Completes when read() would at once: bytes, the end of the stream, or an error wait there. A service that waits
   /// so keeps no room for what it will read: an idle task is small.
   ReadableAwaiter readable() noexcept { return ReadableAwaiter{connection_}; }

@@ -149,6 +149,7 @@ class Tcp {
   // The application's calls (tcp_user.cpp)
   [[nodiscard]] Result<SliceList, FlowError> read(Connection& connection) noexcept;
   [[nodiscard]] std::uint32_t room(const Connection& connection) const noexcept;
+  [[nodiscard]] bool take(Connection& connection, SliceList& slices, Bytes& bytes) noexcept;
   void shutdown(Connection& connection) noexcept;
   void close(Connection& connection) noexcept;
   void abort(Connection& connection) noexcept;
