@@ -83,6 +83,11 @@ Slice BufferPool::copy(Bytes bytes, std::uint32_t headroom) noexcept {
 }
 
 void SliceList::remove_prefix(std::size_t count) noexcept {
+  if (count_ != 0 && count < begin()[0].size()) {  // a header, mostly
+    begin()[0].remove_prefix(count);
+    bytes_ -= count;
+    return;
+  }
   std::size_t whole = 0;
   while (whole < count_ && count >= begin()[whole].size()) {
     count -= begin()[whole].size();
@@ -100,7 +105,7 @@ void SliceList::remove_prefix(std::size_t count) noexcept {
 }
 
 SliceList SliceList::take_prefix(std::size_t count) noexcept {
-  SliceList prefix;
+  [[clang::uninitialized]] SliceList prefix;
   for (const Slice& slice : *this) {
     if (count == 0) break;
     (void)prefix.push_back(slice.sub(0, count));  // as many places as here

@@ -22,11 +22,11 @@ void TextWriter::append(std::string_view text) noexcept {
 }
 
 void TextWriter::append_unsigned(std::uint64_t value, unsigned base, unsigned minimum_digits) noexcept {
-  std::array<char, 64> digits;
+  [[clang::uninitialized]] std::array<char, 64> digits;
   std::size_t at = digits.size();
-  do {
-    digits[--at] = "0123456789abcdef"[value % base];
-    value /= base;
+  do {  // nearly always ten, which the compiler divides by without a division
+    digits[--at] = "0123456789abcdef"[base == 10 ? value % 10 : value % base];
+    value = base == 10 ? value / 10 : value / base;
   } while (value != 0 && at > 0);
   while (digits.size() - at < minimum_digits && at > 0) digits[--at] = '0';
   append(std::string_view(digits.data() + at, digits.size() - at));

@@ -38,6 +38,7 @@ struct Path {
 
 /// A packet for a transport protocol: the IP header has been checked and removed, fragments are joined.
 struct IpPacket {
+  IpPacket() noexcept {}  // NOLINT: as LinkPacket's
   IpAddress source;
   IpAddress destination;
   std::uint8_t protocol = 0;

@@ -14,6 +14,7 @@ namespace mirage {
 
 /// A packet for a network protocol: the link header has been checked and removed.
 struct LinkPacket {
+  LinkPacket() noexcept {}     // NOLINT: else std::optional would write zeros over the list's storage first
   std::uint16_t protocol = 0;  ///< EtherType
   MacAddress source;
   bool is_broadcast = false;  ///< to a link-layer group address (multicast or broadcast)

@@ -87,9 +87,9 @@ BasicStack<count, dhcp_clients>::BasicStack(Shard& shard, Interface& first, Inte
 /// Every packet's way up, whole.
 template <std::size_t count, DhcpClients dhcp_clients>
 void BasicStack<count, dhcp_clients>::receive(ReceivedFrame&& frame, std::size_t interface) noexcept {
-  auto packet = parts_[at(interface)].link.input(std::move(frame));
+  [[clang::uninitialized]] auto packet = parts_[at(interface)].link.input(std::move(frame));
   if (!packet || (count == 1 && hook_ != nullptr && hook_->take(*packet))) return;
-  auto datagram = ip_.input(std::move(*packet), static_cast<std::uint16_t>(at(interface)));
+  [[clang::uninitialized]] auto datagram = ip_.input(std::move(*packet), static_cast<std::uint16_t>(at(interface)));
   if (!datagram) return;
   switch (datagram->protocol) {
     case ip_protocol::tcp:
@@ -134,7 +134,7 @@ bool BasicStack<count, dhcp_clients>::poll(std::size_t interface) noexcept {
     const std::size_t arrived = parts_[at(interface)].port.queue(0).poll(burst_);
     for (std::size_t i = 0; i < arrived; ++i) {
       receive(std::move(burst_[i]), interface);
-      burst_[i] = {};  // what no layer took goes back to the pool
+      burst_[i].data.clear();  // what no layer took goes back to the pool
     }
     udp_.deliver();
     any = any || arrived > 0;

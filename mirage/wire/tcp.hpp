@@ -109,6 +109,11 @@ constexpr bool read_option(std::uint8_t kind, Bytes body, TcpOptionSet& set) noe
 /// Reads an option list of any bytes.
 [[nodiscard]] constexpr TcpOptionSet parse_tcp_options(Bytes list) noexcept {
   TcpOptionSet set;
+  // Timestamps and nothing else, aligned as RFC 7323 appendix A recommends: nearly every segment.
+  if (list.size() == 12 && load_big<std::uint32_t>(list, 0) == 0x0101080a) {
+    (void)detail::read_option(tcp_option::timestamps, list.subspan(4), set);
+    return set;
+  }
   while (!list.empty()) {
     const auto kind = std::to_integer<std::uint8_t>(list[0]);
     if (kind == tcp_option::end) break;

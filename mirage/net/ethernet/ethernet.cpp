@@ -42,18 +42,20 @@ bool Ethernet::start() noexcept {
 
 std::optional<LinkPacket> Ethernet::input(ReceivedFrame&& frame) noexcept {
   ++counters_.received;
-  LinkPacket packet;
-  if (!accept_header(frame, packet)) return std::nullopt;
-  if (packet.protocol == wire::ether_type::ipv4 || packet.protocol == wire::ether_type::ipv6) {
-    packet.data = std::move(frame.data);
-    return packet;
+  [[clang::uninitialized]] std::optional<LinkPacket> packet{std::in_place};
+  if (accept_header(frame, *packet)) {
+    if (packet->protocol == wire::ether_type::ipv4 || packet->protocol == wire::ether_type::ipv6) {
+      packet->data = std::move(frame.data);
+      return packet;
+    }
+    if (packet->protocol == wire::ether_type::arp && !frame.data.empty()) {
+      arp_input(frame.data[0].bytes());
+    } else {
+      ++counters_.drop_unknown_type;
+    }
   }
-  if (packet.protocol == wire::ether_type::arp && !frame.data.empty()) {
-    arp_input(frame.data[0].bytes());
-  } else {
-    ++counters_.drop_unknown_type;
-  }
-  return std::nullopt;
+  packet.reset();
+  return packet;
 }
 
 /// Checks the link header and removes it from `frame`.

@@ -19,7 +19,7 @@ bool is_v6(const Slice& packet) noexcept {
 
 std::optional<IpPacket> Ip::input(LinkPacket&& packet, std::uint16_t interface) noexcept {
   ++counters_.received;
-  std::optional<IpPacket> up{std::in_place};
+  [[clang::uninitialized]] std::optional<IpPacket> up{std::in_place};
   up->interface = interface;
   up->checksum_verified = packet.offload.needs_checksum || packet.offload.checksum_valid;
   if (packet.offload.segmentation != Offload::Segmentation::none) up->segment_size = packet.offload.segment_size;

@@ -171,7 +171,7 @@ MutableSlice Ip::new_frame(std::uint32_t transport_header) noexcept {
 }
 
 Result<void, IpError> Ip::send(const Path& path, std::uint8_t protocol, std::uint8_t traffic_class,
-                               TransmitFrame frame) noexcept {
+                               TransmitFrame&& frame) noexcept {
   // The address may have gone since the path was computed (a lease that ended).
   if (!path.source.is_unspecified() && addresses_.find(path.source, path.interface) == nullptr) {
     return fail(IpError::no_route);

@@ -118,7 +118,7 @@ class Ip {
   [[nodiscard]] Result<Path, IpError> route(const IpAddress& source, const IpAddress& destination,
                                             std::uint16_t zone) noexcept;
   Result<void, IpError> send(const Path& path, std::uint8_t protocol, std::uint8_t traffic_class,
-                             TransmitFrame frame) noexcept;
+                             TransmitFrame&& frame) noexcept;
   /// Sends a packet of another host, complete with its IP header, to its next hop; cut into fragments where it exceeds
   /// the link's MTU and allows it. Checksum offsets count from the IP header.
   Result<void, IpError> forward(TransmitFrame frame) noexcept;
@@ -172,7 +172,8 @@ class Ip {
   [[nodiscard]] bool input_v4(LinkPacket& packet, IpPacket& up) noexcept;
   [[nodiscard]] bool is_own_source(const IpAddress& source, std::uint16_t interface) const noexcept;
   void count_foreign(const IpAddress& destination, std::uint16_t interface, bool link_broadcast) noexcept;
-  [[nodiscard]] bool acceptable_v4(const wire::Ipv4View& view, std::uint16_t interface, bool link_broadcast) noexcept;
+  [[nodiscard]] bool acceptable_v4(const wire::Ipv4View& view, std::uint16_t interface, bool own,
+                                   bool link_broadcast) noexcept;
   void count(wire::Ipv4ParseError error) noexcept;
   [[nodiscard]] bool input_v6(LinkPacket& packet, IpPacket& up) noexcept;
   [[nodiscard]] bool acceptable_v6(const wire::Ipv6Header& header, std::uint16_t interface,

@@ -40,7 +40,8 @@ bool Ip::input_v4(LinkPacket& packet, IpPacket& up) noexcept {
     count(view.error());
     return false;
   }
-  if (!acceptable_v4(*view, up.interface, packet.is_broadcast)) return false;
+  const bool own = addresses_.find(view->destination(), up.interface) != nullptr;
+  if (!acceptable_v4(*view, up.interface, own, packet.is_broadcast)) return false;
   const wire::Ipv4Header header = view->value();
   up.source = header.source;
   up.destination = header.destination;
@@ -48,7 +49,7 @@ bool Ip::input_v4(LinkPacket& packet, IpPacket& up) noexcept {
   up.traffic_class = header.traffic_class;
   up.hop_limit = header.time_to_live;
   up.checksum_optional = true;
-  up.is_multicast = is_group(up.destination, up.interface);
+  up.is_multicast = !own && is_group(up.destination, up.interface);
   up.pseudo_header_sum = wire::pseudo_header_sum(header.source, header.destination);
   const std::size_t header_size = view->header_size();
   up.original = packet.data[0].sub(0, quoted_bytes_v4);
@@ -90,7 +91,8 @@ void Ip::count(Ipv4ParseError error) noexcept {
 }
 
 /// RFC 1122 3.2.1.3 (addresses), 3.3.6 (link broadcasts), RFC 7126 4.3 (source routes).
-bool Ip::acceptable_v4(const Ipv4View& view, std::uint16_t interface, bool link_broadcast) noexcept {
+/// `own`: the destination is the interface's address.
+bool Ip::acceptable_v4(const Ipv4View& view, std::uint16_t interface, bool own, bool link_broadcast) noexcept {
   const Ipv4Address source = view.source();
   const Ipv4Address destination = view.destination();
   if (!source.is_unicast() || source.is_loopback() || is_broadcast(source, interface) ||
@@ -98,9 +100,9 @@ bool Ip::acceptable_v4(const Ipv4View& view, std::uint16_t interface, bool link_
     ++counters_.drop_bad_source;
     return false;
   }
-  const bool to_group =
-      is_broadcast(destination, interface) || destination == all_hosts || groups_.contains(destination, interface);
-  if (!to_group && addresses_.find(destination, interface) == nullptr) {
+  const bool to_group = !own && (is_broadcast(destination, interface) || destination == all_hosts ||
+                                 groups_.contains(destination, interface));
+  if (!to_group && !own) {
     count_foreign(destination, interface, link_broadcast);
     return false;
   }

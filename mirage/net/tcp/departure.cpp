@@ -199,11 +199,14 @@ std::uint32_t text_length(const Tcb& tcb, std::uint32_t maximum_payload) noexcep
   const SendVariables& s = tcb.send;
   const std::uint32_t segment = s.segment_size;
   std::uint32_t length = std::min({unsent(s), peer_room(tcb), congestion_room(tcb)});
-  // A device that segments would repeat the urgent pointer in each, and CWR.
-  const bool alone = s.urgent_pending || tcb.ecn.answer;
-  const std::uint32_t largest = alone ? segment : std::max(maximum_payload / segment * segment, segment);
-  if (length >= largest) return largest;
-  const std::uint32_t tail = length % segment;
+  std::uint32_t tail = length;
+  if (length >= segment) {
+    // A device that segments would repeat the urgent pointer in each, and CWR.
+    const bool alone = s.urgent_pending || tcb.ecn.answer;
+    const std::uint32_t largest = alone ? segment : std::max(maximum_payload / segment * segment, segment);
+    if (length >= largest) return largest;
+    tail = length % segment;
+  }
   if (tail != 0 && !tail_may_go(tcb, length)) length -= tail;
   return length;
 }

@@ -102,7 +102,7 @@ Result<Connection*, FlowError> Tcp::open(const Endpoint& to, Bytes early) noexce
   const Port port = choose_port(path->source, remote);
   if (port == 0) return Failure{FlowError::no_memory};
   const Endpoint local{.address = path->source, .port = port};
-  Tcb tcb = open_active(parameters(local, remote, *path), shard_.now());
+  [[clang::uninitialized]] Tcb tcb = open_active(parameters(local, remote, *path), shard_.now());
   if (!early.empty()) ask_fast_open(tcb, early.size());
   Connection* connection = create(tcb, *path);
   if (connection == nullptr) return Failure{FlowError::no_memory};
@@ -174,7 +174,7 @@ void Tcp::arrive_at_listener(const Incoming& incoming, const Endpoint& local, co
   OpenParameters opening = parameters(local, remote, *path);
   if (beyond) opening.initial = later(opening.initial, *beyond + 1);  // RFC 1122 section 4.2.2.13 (a)
   if (entry->half_open >= entry->backlog) return send_cookie(*entry, incoming.segment, opening, *path);
-  Tcb tcb = open_passive(opening, incoming.segment, shard_.now());
+  [[clang::uninitialized]] Tcb tcb = open_passive(opening, incoming.segment, shard_.now());
   const bool early = options_.fast_open && answer_fast_open(tcb, incoming.segment);
   if (attach(*entry, tcb, *path) && early) take_early(*entry->opening.back(), incoming, packet);
 }

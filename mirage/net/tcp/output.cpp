@@ -31,8 +31,8 @@ std::uint32_t Tcp::receive_space(const Connection& connection) const noexcept {
 }
 
 void Tcp::flush() noexcept {
-  shed_stored();
-  const bool settled = settle_lent();
+  if (!stored_.empty()) shed_stored();
+  const bool settled = !lent_.empty() && settle_lent();
   List<Connection, DirtyTag> later;  // short of memory: others may need less
   Sent sent = Sent::all;
   while (sent != Sent::no_room) {
@@ -46,7 +46,7 @@ void Tcp::flush() noexcept {
     rest(*connection);
   }
   dirty_.splice_back(later);
-  pack_idle();
+  if (works_.used() > options_.working_connections) pack_idle();
   const bool more = works_.used() > options_.working_connections && !idle_.empty();
   if (more || settled || !dirty_.empty()) retry_.arm(shard_.timers(), shard_.now() + retry_delay);
 }
@@ -112,7 +112,7 @@ bool Tcp::copy_payload(Connection& connection, std::uint32_t offset, std::uint32
 
 Tcp::Sent Tcp::send(Connection& connection, const Departure& departure) noexcept {
   const std::uint32_t size = header_size(departure);
-  TransmitFrame frame;
+  [[clang::uninitialized]] TransmitFrame frame;
   frame.header = ip_.new_frame(size + (departure.length <= inline_payload ? departure.length : 0));
   if (!frame.header) {
     ++counters_.send_no_memory;
@@ -139,7 +139,7 @@ Tcp::Sent Tcp::send(Connection& connection, const Departure& departure) noexcept
 
 void Tcp::send_reply(const Departure& departure, const Endpoint& local, const Endpoint& remote,
                      const Path& path) noexcept {
-  TransmitFrame frame;
+  [[clang::uninitialized]] TransmitFrame frame;
   frame.header = ip_.new_frame(header_size(departure));
   if (!frame.header) {
     ++counters_.send_no_memory;

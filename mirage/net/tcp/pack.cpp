@@ -28,7 +28,7 @@ using Words = std::array<std::uint32_t, words>;
 
 /// What an established connection looks like that has sent and received what it had to. Not inlined: it is long.
 [[gnu::noinline]] void expect(Sequence una, Sequence next, Words& out) noexcept {
-  Tcb tcb;
+  [[clang::uninitialized]] Tcb tcb;
   tcb.state = State::established;
   tcb.passive = true;
   SendVariables& s = tcb.send;
@@ -61,16 +61,16 @@ bool is_quiet(const Tcb& tcb) noexcept {
 }
 
 PackedTcb pack(const Tcb& tcb) noexcept {
-  Tcb clean = tcb;
+  [[clang::uninitialized]] Tcb clean = tcb;
   clean.local = clean.remote = {};
   clean.loss.board.pieces = {};  // what is left over from earlier text
   clean.loss.board.first = 0;
   clean.receive.ranges.items = {};
-  Words all;
+  [[clang::uninitialized]] Words all;
   std::memcpy(all.data(), &clean, sizeof all);
-  Words usual;
+  [[clang::uninitialized]] Words usual;
   expect(tcb.send.unacknowledged, tcb.receive.next, usual);
-  std::array<std::uint32_t, bases + map_words + words + model_words> out;
+  [[clang::uninitialized]] std::array<std::uint32_t, bases + map_words + words + model_words> out;
   std::fill_n(out.begin() + bases, map_words, 0U);
   out[0] = tcb.send.unacknowledged.value;
   out[1] = tcb.receive.next.value;
@@ -95,13 +95,13 @@ std::size_t packed_size(const PackedTcb& packed) noexcept {
 }
 
 Tcb unpack(const PackedTcb& packed, const Endpoint& local, const Endpoint& remote) noexcept {
-  Words all;
+  [[clang::uninitialized]] Words all;
   expect({packed[0]}, {packed[1]}, all);
   const std::uint32_t* next = &packed[bases + map_words];
   for (std::size_t i = 0; i < words; ++i) {
     if ((packed[bases + i / 32] >> i % 32 & 1) != 0) all[i] = *next++;
   }
-  Tcb tcb;
+  [[clang::uninitialized]] Tcb tcb;
   std::memcpy(static_cast<void*>(&tcb), all.data(), sizeof all);
   if (tcb.congestion.algorithm == Algorithm::bbr) {
     std::memcpy(static_cast<void*>(&tcb.bbr), next, model_words * word_size);

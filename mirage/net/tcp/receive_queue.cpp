@@ -39,8 +39,23 @@ bool ReceiveQueue::copy_together(NodePool& nodes, BufferPool& buffers, Bytes byt
   return true;
 }
 
+/// A small slice that is all of the stream, and nothing but its own block.
+void ReceiveQueue::copy_first(NodePool& nodes, BufferPool& buffers) noexcept {
+  SliceNode* first = stream_.first();
+  if (pending_ != nullptr || first != stream_.last() || first->slice.size() > copied_size) return;
+  (void)stream_.pop_front();
+  size_ -= first->slice.size();
+  pinned_ -= first->slice.pinned();
+  if (copy_together(nodes, buffers, first->slice.bytes())) return nodes.give_back(first);
+  push(first);
+}
+
 void ReceiveQueue::append_slice(NodePool& nodes, BufferPool& buffers, Slice&& slice) noexcept {
-  if (slice.size() <= copied_size && copy_together(nodes, buffers, slice.bytes())) return;
+  // One alone takes a block in either case: its own, until another one follows.
+  if (slice.size() <= copied_size && !stream_.empty()) {
+    copy_first(nodes, buffers);
+    if (copy_together(nodes, buffers, slice.bytes())) return;
+  }
   seal();
   push(nodes.take(std::move(slice)));
 }
@@ -117,7 +132,7 @@ void ReceiveQueue::drop_stored(NodePool& nodes) noexcept {
 
 SliceList ReceiveQueue::take(NodePool& nodes, bool lend) noexcept {
   seal();
-  SliceList list;
+  [[clang::uninitialized]] SliceList list;
   while (!stream_.empty() && !list.full()) {
     SliceNode* node = stream_.pop_front();
     size_ -= node->slice.size();

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: ISC
 // Received bytes that the application has not taken: the stream in order, and segments beyond a hole. What counts is
-// memory pinned, not payload: payloads up to 256 bytes are copied together, and a stream whose slices pin more than
-// four times their bytes is compacted. What the application has taken and keeps counts, too, where take() is asked to
-// lend it: a second reference to each slice says how long that is.
+// memory pinned, not payload: payloads up to 256 bytes are copied together (one alone stays where it is), and a stream
+// whose slices pin more than four times their bytes is compacted. What the application has taken and keeps counts, too,
+// where take() is asked to lend it: a second reference to each slice says how long that is.
 #pragma once
 
 #include <mirage/net/tcp/slice_node.hpp>
@@ -39,6 +39,7 @@ class ReceiveQueue {
 
  private:
   [[nodiscard]] bool repeats_kept(const Slice& slice) const noexcept;
+  void copy_first(NodePool& nodes, BufferPool& buffers) noexcept;
   void append_slice(NodePool& nodes, BufferPool& buffers, Slice&& slice) noexcept;
   [[nodiscard]] bool copy_together(NodePool& nodes, BufferPool& buffers, Bytes bytes) noexcept;
   void push(SliceNode* node) noexcept;

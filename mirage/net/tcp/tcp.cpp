@@ -95,7 +95,7 @@ void Tcp::input(IpPacket& packet) noexcept {
 }
 
 void Tcp::arrive(Connection& connection, const Incoming& incoming, IpPacket& packet) noexcept {
-  SliceList payload = std::move(packet.payload);
+  [[clang::uninitialized]] SliceList payload = std::move(packet.payload);
   payload.remove_prefix(incoming.header_size);
   if (!make_room(connection, incoming.segment, payload)) {
     ++counters_.receive_memory;

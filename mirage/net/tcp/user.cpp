@@ -12,7 +12,7 @@ namespace mirage::net::tcp {
 namespace {
 
 Tcb blank(const OpenParameters& parameters, Time now) noexcept {
-  Tcb tcb;
+  [[clang::uninitialized]] Tcb tcb;
   tcb.local = parameters.local;
   tcb.remote = parameters.remote;
   SendVariables& s = tcb.send;
@@ -34,14 +34,14 @@ Tcb blank(const OpenParameters& parameters, Time now) noexcept {
 }  // namespace
 
 Tcb open_active(const OpenParameters& parameters, Time now) noexcept {
-  Tcb tcb = blank(parameters, now);
+  [[clang::uninitialized]] Tcb tcb = blank(parameters, now);
   tcb.state = State::syn_sent;
   tcb.ecn.on = parameters.offer_ecn;
   return tcb;
 }
 
 Tcb open_passive(const OpenParameters& parameters, const Segment& syn, Time now) noexcept {
-  Tcb tcb = blank(parameters, now);
+  [[clang::uninitialized]] Tcb tcb = blank(parameters, now);
   tcb.state = State::syn_received;
   tcb.passive = tcb.ecn.on = true;
   take_syn(tcb, syn, now);
@@ -144,7 +144,7 @@ void become_established(Tcb& tcb, Time now) noexcept {
 }
 
 Tcb open_from_cookie(const OpenParameters& parameters, const Segment& syn, Time now) noexcept {
-  Tcb tcb = open_passive(parameters, syn, now);
+  [[clang::uninitialized]] Tcb tcb = open_passive(parameters, syn, now);
   tcb.send.next = tcb.send.maximum = tcb.send.initial + 1;
   tcb.receive.edge = tcb.receive.next + std::min(tcb.receive.space, 0xffffU);
   tcb.deadlines.retransmit = now + retransmission_timeout(tcb.round_trip);  // should the acknowledgement not be taken
