@@ -5,7 +5,8 @@
 The tree store beside LMDB with 50 times more data than the store's cache: 200 MB of values and a cache of 4 MiB. Each side
 runs in a control group of its own with MEMORY bytes for everything: program, heap, page cache. So LMDB's map, which is page
 cache, cannot hold more than the tree's cache and its file's page cache together. The tree is on the disk of a unikernel on
-unix, past the page cache (--block-direct), which serves many requests at a time. Medians of three rounds by turns. Needs root; without a control group it says so."""
+unix, past the page cache (--block-direct), which serves many requests at a time. Both files are written to their full size before.
+Medians of the rounds by turns. Needs root; without a control group it says so."""
 import os
 import statistics
 import subprocess
@@ -13,6 +14,7 @@ import sys
 from pathlib import Path
 
 MEMORY = 12 << 20
+ROUNDS = 5
 WANTED = {"random get": "LMDB: >= 1", "batched random put": "LMDB: >= 1"}
 
 
@@ -53,7 +55,7 @@ def measure(tool, folder, group):
     try:
         for store in rates:
             subprocess.run([tool, folder, "--large", store, "load"], check=True, timeout=300)
-        for _ in range(3):
+        for _ in range(ROUNDS):
             for store, found in rates.items():
                 done = subprocess.run([tool, folder, "--large", store, "run"], check=True, timeout=300, text=True,
                                       stdout=subprocess.PIPE, preexec_fn=group.enter)

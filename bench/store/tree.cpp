@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: ISC
 // The tree store beside LMDB: the same keys and values, the same file system, the same durability (what is committed is
-// flushed), by turns; medians of the rounds. usage: bench_tree FOLDER [VALUES]
-// Data that does not fit into memory: bench_tree FOLDER --large lmdb|tree load|run, see large.py.
+// flushed), by turns; medians of the rounds. Both files are written to their full size before, so that a commit does
+// not wait for the file system to allocate. usage: bench_tree FOLDER [VALUES] Data that does not fit into memory:
+// bench_tree FOLDER --large lmdb|tree load|run, see large.py.
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -53,8 +54,10 @@ extern "C" ssize_t pwritev2(int descriptor, const iovec* pieces, int count, off_
 namespace {
 
 constexpr std::size_t batch_size = 1'000;
-constexpr std::size_t single_puts = 200;
-constexpr int rounds = 3;
+constexpr std::size_t single_puts = 300;
+constexpr int rounds = 5;
+constexpr std::size_t file_size = std::size_t{512} << 20;
+constexpr std::size_t large_file_size = std::size_t{1} << 30;
 const std::string value(100, 'v');
 const std::string large_value(500, 'w');
 constexpr std::size_t large_values = 400'000;  // 200 MB
@@ -66,6 +69,20 @@ void require(bool condition, const char* what) {
   if (condition) return;
   std::print(stderr, "bench_tree: {} failed\n", what);
   std::exit(1);
+}
+
+/// Writes zeros from the file's end on, and flushes.
+void fill(const std::string& path, std::size_t size) {
+  const int descriptor = open(path.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+  require(descriptor >= 0, "open");
+  const std::string zeros(std::size_t{1} << 20, '\0');
+  for (auto at = static_cast<std::size_t>(lseek(descriptor, 0, SEEK_END)); at < size;) {
+    const ssize_t count = write(descriptor, zeros.data(), std::min(size - at, zeros.size()));
+    require(count > 0, "write");
+    at += static_cast<std::size_t>(count);
+  }
+  require(fsync(descriptor) == 0, "fsync");
+  close(descriptor);
 }
 
 class Store {
@@ -81,11 +98,12 @@ class Store {
 
 class Lmdb final : public Store {
  public:
-  explicit Lmdb(const std::string& folder, unsigned flags = 0) {
+  Lmdb(const std::string& folder, std::size_t size, unsigned flags = 0) {
     std::filesystem::create_directories(folder);
     require(mdb_env_create(&environment_) == 0, "mdb_env_create");
     require(mdb_env_set_mapsize(environment_, std::size_t{1} << 30) == 0, "mdb_env_set_mapsize");
     require(mdb_env_open(environment_, folder.c_str(), flags, 0644) == 0, "mdb_env_open");
+    fill(folder + "/data.mdb", size);
   }
   ~Lmdb() override { mdb_env_close(environment_); }
   void put(const std::vector<std::string>& keys, const std::string& content) override {
@@ -160,8 +178,8 @@ class UnixDisk {
 template <class Host>
 class Tree final : public Store {
  public:
-  explicit Tree(const std::string& path, std::size_t cache = std::size_t{256} << 20)
-      : host_(created(path)), tree_(host_.shard(), host_.disk(), {.cache_bytes = cache, .format_blank = true}) {
+  Tree(const std::string& path, std::size_t size, std::size_t cache = std::size_t{256} << 20)
+      : host_(filled(path, size)), tree_(host_.shard(), host_.disk(), {.cache_bytes = cache, .format_blank = true}) {
     const auto started = run(host_.shard(), tree_.start());
     require(started && *started, "open");
   }
@@ -179,8 +197,8 @@ class Tree final : public Store {
  private:
   using Disk = std::remove_cvref_t<decltype(std::declval<Host&>().disk())>;
   using Image = store::Tree<Disk>;
-  static const std::string& created(const std::string& path) {
-    if (!std::filesystem::exists(path)) cli::DiskFile::create(path, std::uint64_t{1} << 30);
+  static const std::string& filled(const std::string& path, std::size_t size) {
+    fill(path, size);
     return path;
   }
   static Task<std::size_t> get_all(Shard&, Image& tree, const std::vector<std::string>& keys) {
@@ -242,9 +260,9 @@ void large(const std::string& folder, bool is_lmdb, bool is_load) {
   if (is_load) std::filesystem::remove_all(path);
   std::unique_ptr<Store> store;
   if (is_lmdb) {
-    store = std::make_unique<Lmdb>(path, MDB_NORDAHEAD);
+    store = std::make_unique<Lmdb>(path, large_file_size, MDB_NORDAHEAD);
   } else {
-    store = std::make_unique<Tree<UnixDisk>>(path, large_cache);
+    store = std::make_unique<Tree<UnixDisk>>(path, large_file_size, large_cache);
   }
   if (is_load) {
     for (std::size_t at = 0; at < large_values;) {
@@ -291,9 +309,9 @@ int main(int argc, char** argv) {
       std::filesystem::remove_all(path);
       std::unique_ptr<Store> store;
       if (which == 0) {
-        store = std::make_unique<Lmdb>(path);
+        store = std::make_unique<Lmdb>(path, file_size);
       } else {
-        store = std::make_unique<Tree<HostImage>>(path);
+        store = std::make_unique<Tree<HostImage>>(path, file_size);
       }
       flushes = commits = 0;
       for (const auto& [name, figure] : measure(*store, values))
