@@ -6,9 +6,14 @@
 
 namespace mirage::device {
 
-PowerCut::PowerCut(Shard& shard, std::uint64_t sectors, std::uint32_t sector_size, Durability durability)
+PowerCut::PowerCut(Shard& shard, std::uint64_t sectors, std::uint32_t sector_size, Durability durability,
+                   std::uint32_t queue_depth)
     : shard_(shard),
-      geometry_{.sector_size = sector_size, .sectors = sectors, .durability = durability, .read_only = false},
+      geometry_{.sector_size = sector_size,
+                .sectors = sectors,
+                .durability = durability,
+                .read_only = false,
+                .queue_depth = queue_depth},
       initial_(geometry_.bytes()),
       disk_(initial_) {}
 

@@ -40,8 +40,9 @@ class PowerCut {
     std::uint64_t power_off = never_fails;  ///< this write or flush and every operation after it, reads too
   };
 
+  /// `queue_depth`: only what the geometry says; any number of operations may be under way.
   PowerCut(Shard& shard, std::uint64_t sectors, std::uint32_t sector_size = 512,
-           Durability durability = Durability::flush);
+           Durability durability = Durability::flush, std::uint32_t queue_depth = 1);
   /// Starts from these bytes, a whole number of sectors.
   PowerCut(Shard& shard, Bytes image, std::uint32_t sector_size = 512);
   PowerCut(const PowerCut&) = delete;

@@ -7,7 +7,7 @@
 namespace mirage::store::tree {
 
 Step<Path::Place> Btree::visit(const Ref& ref, std::uint8_t level) noexcept {
-  const Cache::Index frame = cache_.find(ref.number());
+  const Cache::Index frame = cache_.find(ref.number(), level > 0 ? Cache::branch_chances : Cache::leaf_chances);
   if (frame == Cache::none) return Failure{Fault{ref, level}};
   // The caller's levels come from the root; a node in memory was checked against its own reference's level.
   const Node node = cache_.node(frame);
@@ -112,6 +112,18 @@ Result<Run, KvError> Btree::allocate(std::uint32_t count) noexcept {
   return run;
 }
 
+/// A page. Leaves of a large transaction may be written before its branches: each kind lies side by side.
+Result<Run, KvError> Btree::allocate_node(std::uint8_t level) noexcept {
+  constexpr std::uint64_t large = 64;
+  const bool apart = level > 0 && changes_ > large && space_.free_pages() > space_.pages() / 4;
+  if (!apart) return allocate(1);
+  if (reserve_.count == 0) {
+    MIRAGE_TRY(reserve_, allocate(reserved_pages));
+  }
+  --reserve_.count;
+  return Run{reserve_.first++, 1};
+}
+
 Result<void, KvError> Btree::give_up(const Run& run) noexcept {
   ++changes_;
   balance_ -= run.count;
@@ -128,6 +140,7 @@ void Btree::abort() noexcept {
   space_.release(fresh_);
   fresh_.clear();
   given_up_.clear();
+  reserve_ = {};
   changes_ = 0;
   balance_ = 0;
 }
@@ -136,7 +149,7 @@ void Btree::abort() noexcept {
 Step<Path::Place> Btree::make(std::uint8_t level) noexcept {
   const Cache::Index frame = cache_.take();
   if (frame == Cache::none) return Failure{Fault{KvError::no_memory}};
-  const auto run = allocate(1);
+  const auto run = allocate_node(level);
   if (!run || !cache_.set_dirty(frame)) {
     cache_.release(frame);
     return Failure{Fault{run ? KvError::no_memory : run.error()}};
@@ -159,6 +172,7 @@ Step<Ref> Btree::own(Path::Place& place, const Ref& ref) noexcept {
   copy.node.set_generation(generation_);
   copy.index = place.index;
   MIRAGE_CHECK(give_up({ref.number(), 1}));
+  cache_.demote(place.frame);
   place = copy;
   return Ref::unsealed(cache_.page(copy.frame));
 }
@@ -394,6 +408,13 @@ void Btree::seal_node(const Id& id, Ref& ref) noexcept {
     node.set_child(i, child);
   }
   ref = {ref.number(), checksum(seed_of(id, ref.number()), node.bytes())};
+}
+
+void Btree::complete(const Id& id, Root& root) noexcept {
+  space_.release(reserve_);
+  balance_ -= reserve_.count;
+  reserve_ = {};
+  seal(id, root);
 }
 
 void Btree::seal(const Id& id, Root& root) noexcept {

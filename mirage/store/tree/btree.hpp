@@ -80,6 +80,8 @@ class Btree {
   [[nodiscard]] std::int64_t balance() const noexcept { return balance_; }
   /// Computes the checksums of changed nodes, from the leaves up.
   void seal(const Id& id, Root& root) noexcept;
+  /// The same when there are no more changes: pages that were kept for them are free again.
+  void complete(const Id& id, Root& root) noexcept;
   /// The pages that the transaction gave up, to be released when nobody sees them.
   [[nodiscard]] RunList& given_up() noexcept { return given_up_; }
   void finish() noexcept { fresh_.clear(); }
@@ -91,6 +93,8 @@ class Btree {
   [[nodiscard]] Step<void> descend(Path& path, std::size_t from, std::string_view key) noexcept;
   /// Down along the first or last cells.
   [[nodiscard]] Step<void> descend_edge(Path& path, std::size_t from, bool last) noexcept;
+  static constexpr std::uint32_t reserved_pages = 16;
+  [[nodiscard]] Result<Run, KvError> allocate_node(std::uint8_t level) noexcept;
   [[nodiscard]] Step<Path::Place> make(std::uint8_t level) noexcept;
   [[nodiscard]] Step<Ref> own(Path::Place& place, const Ref& ref) noexcept;
   [[nodiscard]] Step<void> own_path(Root& root, Path& path) noexcept;
@@ -115,6 +119,7 @@ class Btree {
   Purpose purpose_ = Purpose::grow;
   RunList fresh_;     // taken by this transaction
   RunList given_up_;  // by this transaction
+  Run reserve_;       // of fresh_, for branches
   std::array<std::byte, page_size> scratch_{};
 };
 

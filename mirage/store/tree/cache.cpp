@@ -25,20 +25,20 @@ Cache::Index Cache::step_hand() noexcept {
 bool Cache::admits_data() noexcept {
   if (count_ < frames_.size()) return true;
   Frame& frame = frames_[hand_];
-  if (is_idle(frame) && !frame.used) return true;  // take() comes to it first
-  if (is_idle(frame)) frame.used = false;
+  if (is_idle(frame) && frame.chances == 0) return true;  // take() comes to it first
+  if (is_idle(frame)) --frame.chances;
   (void)step_hand();
   return false;
 }
 
 Cache::Index Cache::take() noexcept {
-  // Two rounds take every second chance away.
-  for (std::size_t tries = 2 * frames_.size() + 1; tries > 0; --tries) {
+  // So many rounds take every chance away.
+  for (std::size_t tries = (branch_chances + 1) * frames_.size() + 1; tries > 0; --tries) {
     const Index index = step_hand();
     Frame& frame = frames_[index];
     if (!is_idle(frame)) continue;
-    if (frame.page != 0 && frame.used) {
-      frame.used = false;
+    if (frame.page != 0 && frame.chances != 0) {
+      --frame.chances;
       continue;
     }
     if (frame.page != 0) unlink(index);
@@ -54,7 +54,7 @@ void Cache::insert(Index index, std::uint32_t page) noexcept {
   ++count_;
   frame.page = page;
   frame.taken = false;
-  frame.used = true;
+  frame.chances = leaf_chances;
   frame.step = step_;
   frame.next = buckets_[bucket(page)];
   buckets_[bucket(page)] = index;
@@ -73,7 +73,7 @@ void Cache::forget(Index index) noexcept {
   Frame& frame = frames_[index];
   unlink(index);
   frame.page = 0;
-  frame.used = false;
+  frame.chances = 0;
   if (frame.dirty) --dirty_count_;
   frame.dirty = false;
 }
@@ -97,21 +97,28 @@ bool Cache::set_dirty(Index index) noexcept {
   return true;
 }
 
-std::span<const Cache::Index> Cache::sort_dirty() noexcept {
+std::span<const Cache::Index> Cache::sort_dirty(Which which) noexcept {
   std::size_t kept = 0;
   for (const Index index : dirty_) {
     frames_[index].listed = frames_[index].dirty;
     if (frames_[index].dirty) dirty_[kept++] = index;
   }
   dirty_.resize_down(kept);
-  std::ranges::sort(dirty_.span(), {}, [this](Index index) noexcept { return frames_[index].page; });
-  return dirty_.span();
+  std::span<Index> chosen = dirty_.span();
+  if (which == Which::leaves) {
+    const auto branches = std::ranges::partition(chosen, [this](Index index) { return node(index).level() == 0; });
+    const std::size_t leaves = chosen.size() - branches.size();
+    if (leaves * 4 >= chosen.size()) chosen = chosen.first(leaves);
+  }
+  std::ranges::sort(chosen, {}, [this](Index index) noexcept { return frames_[index].page; });
+  return chosen;
 }
 
-void Cache::clear_dirty() noexcept {
-  for (const Index index : dirty_) frames_[index].dirty = frames_[index].listed = false;
-  dirty_.clear();
-  dirty_count_ = 0;
+void Cache::clear_dirty(std::size_t count) noexcept {
+  for (const Index index : dirty_.span().first(count)) frames_[index].dirty = frames_[index].listed = false;
+  std::ranges::copy(dirty_.span().subspan(count), dirty_.begin());
+  dirty_.resize_down(dirty_.size() - count);
+  dirty_count_ -= count;
 }
 
 void Cache::drop_dirty() noexcept {

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: ISC
-// Nodes in memory: a fixed number of frames, found by page number. A frame is evicted by second chance, unless it is
-// dirty, or of the step under way: code that looks at nodes does so in steps that never wait, and all nodes of one step
-// stay where they are until the next begins. Frames that no node needs hold pages of data that were read one by one.
+// Nodes in memory: a fixed number of frames, found by page number. A frame is evicted when a hand that goes round has
+// taken all its chances, unless it is dirty, or of the step under way: code that looks at nodes does so in steps that
+// never wait, and all nodes of one step stay where they are until the next begins. Frames that no node needs hold pages
+// of data that were read one by one.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -19,6 +21,10 @@ class Cache {
   static constexpr Index none = ~Index{0};
   /// A step touches a path and the siblings along it, twice when it splits.
   static constexpr std::size_t minimum_frames = 128;
+  /// Rounds without use after which a page goes. A branch is used by a hundred times more keys than a leaf, but of data
+  /// larger than memory not within each round, which leaves make short: with one chance a third of them was read again.
+  static constexpr std::uint8_t leaf_chances = 1;
+  static constexpr std::uint8_t branch_chances = 8;
 
   /// False: no memory.
   [[nodiscard]] bool create(std::size_t frames) noexcept;
@@ -27,11 +33,11 @@ class Cache {
 
   void begin_step() noexcept { ++step_; }
   /// The page's frame, which then belongs to this step; none when it is not there.
-  [[nodiscard]] Index find(std::uint32_t page) noexcept {
+  [[nodiscard]] Index find(std::uint32_t page, std::uint8_t chances = leaf_chances) noexcept {
     for (Index i = buckets_[bucket(page)]; i != none; i = frames_[i].next) {
       if (frames_[i].page != page) continue;
       frames_[i].step = step_;
-      frames_[i].used = true;
+      frames_[i].chances = std::max(frames_[i].chances, chances);
       return i;
     }
     return none;
@@ -48,20 +54,24 @@ class Cache {
   void insert(Index index, std::uint32_t page) noexcept;
   /// The same for a page of data.
   void insert_data(Index index, std::uint32_t page) noexcept { insert(index, page | data_bit); }
-  /// Whether a page of data that was read is to be kept: while there is room, and where the next frame was not used
-  /// since the last round. One look for a page: of pages that are read in a circle larger than the memory, those that
-  /// are there are used again before the rounds come to them, and stay; what is no longer wanted goes in two rounds.
+  /// Whether a page of data that was read is to be kept: while there is room, and where the next frame has no chance
+  /// left. One look for a page: of pages that are read in a circle larger than the memory, those that are there are
+  /// used again before the rounds come to them, and stay; what is no longer wanted goes in two rounds.
   [[nodiscard]] bool admits_data() noexcept;
   void release(Index index) noexcept;
+  /// What took its place is there: it goes before others, though a reader of an older state may still want it.
+  void demote(Index index) noexcept { frames_[index].chances = 0; }
   /// Forgets the page, node or data, if it is there.
   void drop(std::uint32_t page) noexcept;
 
   /// False: no memory to remember it (the frame is as it was).
   [[nodiscard]] bool set_dirty(Index index) noexcept;
-  /// The dirty frames in the order of their pages.
-  [[nodiscard]] std::span<const Index> sort_dirty() noexcept;
-  /// They are all written.
-  void clear_dirty() noexcept;
+  enum class Which : std::uint8_t { all, leaves };
+  /// The dirty frames in the order of their pages. Leaves alone, if they are at least a quarter of them: branches are
+  /// changed again by most of what follows.
+  [[nodiscard]] std::span<const Index> sort_dirty(Which which) noexcept;
+  /// Those that sort_dirty() has given, which were `count`, are written.
+  void clear_dirty(std::size_t count) noexcept;
   /// Forgets all dirty pages.
   void drop_dirty() noexcept;
 
@@ -74,7 +84,7 @@ class Cache {
     bool dirty = false;
     bool listed = false;  // in dirty_
     bool taken = false;
-    bool used = false;  // second chance
+    std::uint8_t chances = 0;
   };
   struct Free {
     void operator()(std::byte* memory) const noexcept { std::free(memory); }
@@ -84,7 +94,7 @@ class Cache {
   }
   /// The next one to look at.
   [[nodiscard]] Index step_hand() noexcept;
-  /// Whether it may lose its page, or has none, if it was not used.
+  /// Whether it may lose its page, or has none, if it has no chance left.
   [[nodiscard]] bool is_idle(const Frame& frame) const noexcept {
     return !frame.taken && !frame.dirty && (frame.page == 0 || frame.step != step_);
   }

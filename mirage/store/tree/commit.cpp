@@ -6,6 +6,7 @@
 #include <cstring>
 #include <new>
 
+#include <mirage/async/scope.hpp>
 #include <mirage/store/tree/writer.hpp>
 
 namespace mirage::store::tree {
@@ -18,13 +19,13 @@ Task<Writer::Outcome> Writer::spill_if_needed() {
 Task<Writer::Outcome> Writer::spill() {
   // Early: nothing refers to these pages yet.
   core_.tree().seal(next_.id, next_.root);
-  co_return co_await write_nodes();
+  co_return co_await write_nodes(Cache::Which::leaves);
 }
 
 Task<Writer::Outcome> Writer::stage() {
   std::unique_ptr<View> view{new (std::nothrow) View};
   if (view == nullptr) co_return Failure{KvError::no_memory};
-  core_.tree().seal(next_.id, next_.root);
+  core_.tree().complete(next_.id, next_.root);
   MIRAGE_CO_CHECK(co_await write_nodes());
   publish(std::move(view), false);
   ++core_.counters().stages;
@@ -34,7 +35,7 @@ Task<Writer::Outcome> Writer::stage() {
 Task<Writer::Outcome> Writer::commit() {
   std::unique_ptr<View> view{new (std::nothrow) View};
   if (view == nullptr) co_return Failure{KvError::no_memory};
-  core_.tree().seal(next_.id, next_.root);
+  core_.tree().complete(next_.id, next_.root);
   MIRAGE_CO_CHECK(co_await write_nodes());
   MIRAGE_CO_CHECK(co_await flush());
   // Never to the committed state's own pair of pages.
@@ -86,29 +87,51 @@ Task<Writer::Outcome> Writer::write_data() {
   co_return Outcome{};
 }
 
-/// The dirty nodes in the order of their pages, neighbours in one request. What waits goes before: the buffer is the
-/// same.
-Task<Writer::Outcome> Writer::write_nodes() {
+/// The dirty nodes in the order of their pages, neighbours in one request, several requests at a time where the device
+/// has a queue: all are complete when this is. What waits goes before: the buffer is the same.
+Task<Writer::Outcome> Writer::write_nodes(Cache::Which which) {
   MIRAGE_CO_CHECK(co_await write_data());
   Cache& cache = core_.tree().cache();
-  std::span<const Cache::Index> frames = cache.sort_dirty();
-  while (!frames.empty()) {
-    const std::uint32_t page = cache.page(frames.front());
-    const std::size_t count = gather(frames);
-    MIRAGE_CO_CHECK(co_await write_pages(page, core_.staging().first(count * page_size)));
-    frames = frames.subspan(count);
+  Job job{.frames = cache.sort_dirty(which), .outcome = {}};
+  const std::size_t count = job.frames.size();
+  Scope scope{shard()};
+  // Most commits are of some nodes side by side, which are one request.
+  const bool is_one = count <= Core::staging_pages && count != 0 &&
+                      cache.page(job.frames.back()) - cache.page(job.frames.front()) == count - 1;
+  for (std::size_t lane = 1; lane < std::min(core_.lanes(), is_one ? 1 : count); ++lane) {
+    if (!scope.spawn(write_beside(job, lane))) break;
   }
-  cache.clear_dirty();
+  const Outcome own = co_await write_runs(job, 0);
+  co_await scope.join();
+  MIRAGE_CO_CHECK(own);
+  MIRAGE_CO_CHECK(job.outcome);
+  cache.clear_dirty(count);
   co_return Outcome{};
 }
 
+/// One of several: each takes the next run that nobody has taken, until one fails.
+Task<Writer::Outcome> Writer::write_runs(Job& job, std::size_t lane) {
+  const MutableBytes memory = core_.lane(lane);
+  while (!job.frames.empty() && job.outcome) {
+    const std::uint32_t page = core_.tree().cache().page(job.frames.front());
+    const std::size_t count = gather(job.frames, memory);
+    job.frames = job.frames.subspan(count);
+    const Outcome written = co_await write_pages(page, memory.first(count * page_size));
+    if (!written) job.outcome = written;
+  }
+  co_return Outcome{};
+}
+
+/// Without memory to begin it takes nothing: the others do it.
+Task<void> Writer::write_beside(Job& job, std::size_t lane) { (void)co_await write_runs(job, lane); }
+
 /// Copies nodes of successive pages; how many.
-std::size_t Writer::gather(std::span<const Cache::Index> frames) noexcept {
+std::size_t Writer::gather(std::span<const Cache::Index> frames, MutableBytes to) noexcept {
   Cache& cache = core_.tree().cache();
   std::size_t count = 0;
   while (count < std::min(frames.size(), Core::staging_pages) &&
          cache.page(frames[count]) == cache.page(frames.front()) + count) {
-    std::memcpy(core_.staging().data() + count * page_size, cache.data(frames[count]), page_size);
+    std::memcpy(to.data() + count * page_size, cache.data(frames[count]), page_size);
     ++count;
   }
   return count;

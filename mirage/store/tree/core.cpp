@@ -12,7 +12,9 @@ Core::~Core() {
 }
 
 bool Core::create(std::size_t cache_pages) noexcept {
-  staging_.reset(static_cast<std::byte*>(std::aligned_alloc(page_size, staging_pages * page_size)));
+  const std::size_t depth = device_.geometry().queue_depth;
+  lanes_ = std::clamp<std::size_t>(std::min(depth, cache_pages / 128), 1, maximum_lanes);
+  staging_.reset(static_cast<std::byte*>(std::aligned_alloc(page_size, lanes_ * staging_pages * page_size)));
   return staging_ != nullptr && tree_.cache().create(cache_pages);
 }
 

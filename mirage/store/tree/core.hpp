@@ -52,7 +52,9 @@ struct Counters {
 
 class Core {
  public:
+  /// Of one request.
   static constexpr std::size_t staging_pages = 16;
+  static constexpr std::size_t maximum_lanes = 8;
   /// Snapshots and readers at the same time.
   static constexpr std::size_t maximum_views = 256;
 
@@ -75,7 +77,13 @@ class Core {
   [[nodiscard]] std::size_t held_runs() const noexcept { return committed_->held.runs().size(); }
   [[nodiscard]] const Superblock& state() noexcept { return current()->state; }
   /// 64 KiB, page-aligned, for the one who writes; or while the store is opened.
-  [[nodiscard]] MutableBytes staging() noexcept { return {staging_.get(), staging_pages * page_size}; }
+  [[nodiscard]] MutableBytes staging() noexcept { return lane(0); }
+  /// The same for each of the requests that are written at a time: more than one where the device has a queue and the
+  /// cache is large beside them. The first is staging().
+  [[nodiscard]] MutableBytes lane(std::size_t index) noexcept {
+    return {staging_.get() + index * staging_pages * page_size, staging_pages * page_size};
+  }
+  [[nodiscard]] std::size_t lanes() const noexcept { return lanes_; }
 
   /// Memory for cache and buffers.
   [[nodiscard]] bool create(std::size_t cache_pages) noexcept;
@@ -126,6 +134,7 @@ class Core {
   List<View> views_;  // oldest first; the last is current
   View* committed_ = nullptr;
   std::unique_ptr<std::byte[], Free> staging_;
+  std::size_t lanes_ = 1;
   Counters counters_;
   Recent recent_;
 };

@@ -11,7 +11,7 @@ namespace mirage::store::tree {
 
 namespace {
 
-constexpr std::size_t maximum_readers = 16;
+constexpr std::size_t maximum_readers = 32;
 
 /// Loads the leaf that the key is in, or would be.
 Step<void> visit_leaf(Btree& tree, const Root& root, std::string_view key) noexcept {

@@ -97,16 +97,21 @@ Task<Store::Outcome> Store::take_group(List<Operation>& group) {
 
 Task<Store::Outcome> Store::apply(const Operation& operation) {
   const std::span<const KvChange> changes = operation.changes;
-  std::size_t next = 0;  // to be read ahead
+  std::size_t ahead = 0;  // the first that was not read ahead
+  bool is_cold = false;   // the last ones were not in memory: probably those that follow are not
   for (std::size_t i = 0; i < changes.size(); ++i) {
-    const std::uint64_t reads = core_.counters().node_reads;
+    std::uint64_t reads = core_.counters().node_reads;
+    if (is_cold && i == ahead) {
+      const std::size_t count = std::min(changes.size() - i, writer_.reach());
+      if (count > 1) (void)co_await writer_.read_ahead(changes.subspan(i, count));  // no memory for it: one by one
+      ahead = i + count;
+      is_cold = core_.counters().node_reads != reads;
+      reads = core_.counters().node_reads;
+    }
     MIRAGE_CO_CHECK(co_await writer_.apply(changes[i]));
-    if (i < next || core_.counters().node_reads == reads) continue;
-    // This one was not in memory: probably those that follow are not.
-    const std::span<const KvChange> rest = changes.subspan(i + 1);
-    const std::size_t count = std::min(rest.size(), writer_.reach());
-    if (count > 1) (void)co_await writer_.read_ahead(rest.first(count));  // without memory for it: one by one
-    next = i + 1 + count;
+    if (i < ahead || core_.counters().node_reads == reads) continue;
+    is_cold = writer_.reach() > 1;
+    ahead = i + 1;
   }
   co_return Outcome{};
 }

@@ -3,6 +3,8 @@
 // them the state. Until then nothing on the disk refers to them.
 #pragma once
 
+#include <algorithm>
+
 #include <mirage/store/tree/core.hpp>
 
 namespace mirage::store::tree {
@@ -69,20 +71,31 @@ class Writer {
   Task<Outcome> move_record(std::string_view from, std::string_view to);
   Task<Outcome> move_out_of_leaf(std::string_view to, Bytes content);
   Task<Outcome> place_run(std::uint64_t object, std::uint64_t index, std::uint32_t at, std::uint32_t count);
-  [[nodiscard]] bool must_spill() noexcept { return core_.tree().cache().dirty() * 2 >= core_.tree().cache().frames(); }
+  /// What dirty nodes leave is for those of a step, and for what is read ahead.
+  [[nodiscard]] bool must_spill() noexcept {
+    const std::size_t frames = core_.tree().cache().frames();
+    return core_.tree().cache().dirty() + std::max(frames / 4, std::min(frames / 2, Cache::minimum_frames)) >= frames;
+  }
   Task<Outcome> spill();
   Task<Outcome> spill_if_needed();
   void publish(std::unique_ptr<View> view, bool is_committed) noexcept;
   [[nodiscard]] const Superblock& with_use() noexcept;
-  Task<Outcome> write_nodes();
+  Task<Outcome> write_nodes(Cache::Which which = Cache::Which::all);
   Task<Outcome> write_data();
+  /// Nodes that several tasks write: those that nobody has taken yet, and what became of those that were.
+  struct Job {
+    std::span<const Cache::Index> frames;
+    Outcome outcome;
+  };
+  Task<Outcome> write_runs(Job& job, std::size_t lane);
+  Task<void> write_beside(Job& job, std::size_t lane);
   [[nodiscard]] std::uint64_t sector_of(std::uint32_t page) const noexcept {
     return std::uint64_t{page} * (page_size / core_.device().geometry().sector_size);
   }
   Task<Outcome> write_pages(std::uint32_t page, Bytes bytes);
   Task<Outcome> flush();
   Outcome note(const Result<void, BlockError>& result) noexcept;
-  [[nodiscard]] std::size_t gather(std::span<const Cache::Index> frames) noexcept;
+  [[nodiscard]] std::size_t gather(std::span<const Cache::Index> frames, MutableBytes to) noexcept;
 
   /// Data in the staging buffer that waits for what comes to the pages behind it, to be one request.
   struct Waiting {
