@@ -53,18 +53,20 @@ class Bench:
         else:
             command = ["qemu-system-x86_64", "-accel", "tcg", "-M", "microvm,x-option-roms=off,rtc=off", "-cpu", "max", "-m", "64",
                        "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot", "-kernel", image,
-                       "-append", " ".join(words), "-object", "iothread,id=io",
+                       "-append", " ".join(words),
                        "-blockdev", f"driver=file,filename={self.disk},node-name=d,cache.direct=on,aio=threads",
-                       "-device", "virtio-blk-device,drive=d,iothread=io,serial=storage,logical_block_size=4096,"
-                       "physical_block_size=4096"]
+                       "-device", "virtio-blk-device,drive=d,serial=storage,logical_block_size=4096,physical_block_size=4096"]
         out = sh(command) if target != "virtio" else self.guest(command)
-        return float(re.search(r"rate (\d+)", out)[1])
+        rate = re.search(r"rate (\d+)", out)
+        if not rate:
+            raise RuntimeError(f"{' '.join(map(str, command))}: no rate\n{out}")
+        return float(rate[1])
 
     @staticmethod
     def guest(command):
         """QEMU's exit status is not the guest's."""
-        return subprocess.run(list(map(str, command)), text=True, capture_output=True, stdin=subprocess.DEVNULL,
-                              timeout=120).stdout
+        return subprocess.run(list(map(str, command)), text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              stdin=subprocess.DEVNULL, timeout=120).stdout
 
     def row(self, name, wanted, ours, peer, unit=1):
         """`unit`: operations of the peer that move what one of ours moves."""
