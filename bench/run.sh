@@ -79,7 +79,7 @@ bench_request() {
   echo '## Instructions that a request costs the server, all layers, counted by callgrind (doc/bench-net.md)'
   command -v valgrind >/dev/null || { echo '(needs valgrind)'; return 1; }
   local load text
-  for load in 'hello 1 1 1000' 'hello 16 1 2000' 'hello 16 16 8000' 'file 16 1 1000' 'new 16 1 4000'; do
+  for load in 'hello 1 1 1000' 'hello 16 1 1000' 'hello 16 16 8000' 'file 16 1 500' 'new 16 1 500' 'new 16 1 4000'; do
     # shellcheck disable=SC2086
     text=$(valgrind --tool=callgrind --toggle-collect=bench_serve --callgrind-out-file=/dev/null "$tools/bench_request" $load 2>&1)
     awk -v load="$load" '/^answers/ { answers = $2; frames = $0 } /Collected/ { printf "%-18s %8.0f   %s\n", load, $NF / answers, frames }' <<<"$text"
