@@ -57,10 +57,12 @@ struct Ipv4Header {
     store_big(out, ipv4_at::flags_and_offset, flags);
     store_big(out, ipv4_at::time_to_live, time_to_live);
     store_big(out, ipv4_at::protocol, protocol);
-    store_big(out, ipv4_at::checksum, std::uint16_t{0});
     store_big(out, ipv4_at::source, source.value);
     store_big(out, ipv4_at::destination, destination.value);
-    store_big(out, ipv4_at::checksum, checksum_of(out.first(ipv4_header_size)));
+    // From the values: what was just written in small pieces would be waited for when it is read in large ones.
+    const std::uint64_t sum = 0x4500U + traffic_class + total_length + identification + flags +
+                              (std::uint32_t{time_to_live} << 8 | protocol) + pseudo_header_sum(source, destination);
+    store_big(out, ipv4_at::checksum, static_cast<std::uint16_t>(~fold(sum)));
   }
 };
 
