@@ -168,7 +168,7 @@ TEST_CASE("tree: a commit has several requests of nodes under way where the disk
 }
 
 TEST_CASE("tree: one of several requests of a commit that fails ends it when all have ended") {
-  for (const std::size_t nth : {0, 3, 9}) {
+  for (const std::size_t nth : {0UZ, 3UZ, 9UZ}) {
     Cold cold{32, std::size_t{4} << 20};
     cold.disk.broken_write = nth;
     CHECK(cold.put(7, 13, 200, std::string(500, 'b')).error() == KvError::io);
