@@ -83,7 +83,7 @@ struct Compressing {
     outer.emplace(shard, *site, options);
   }
   Shard& shard() { return outer->shard(); }
-  Task<Response> operator()(const Request& request, Body& body) { return (*outer)(request, body); }
+  auto operator()(const Request& request, Body& body) { return (*outer)(request, body); }
   compress::Options options;
   std::optional<store::Crunch> crunch;
   std::optional<Site<store::Crunch>> site;
