@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 #include <algorithm>
 #include <bit>
+#include <ranges>
 
 #include <mirage/store/tree/cache.hpp>
 
