@@ -26,6 +26,7 @@ BUDGETS = [
     ("application/website", "spt", True, 192 * KIB, [SMALL]),
     ("application/website", "hvt", True, 192 * KIB, [SMALL]),
     ("application/website", "virtio", True, 220 * KIB, [SMALL]),
+    ("application/website", "hvt", True, 192 * KIB, [SMALL, "--dhcp-clients=none"]),  # the one image without any
 ]
 
 
