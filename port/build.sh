@@ -59,9 +59,12 @@ hash=$({ sha256sum <"$ports/build.sh"; (cd "$ports/$name" && find . -type f | LC
   basename "$sysroot"; clang-19 --version | head -n1; } | sha256sum | cut -c1-12)
 prefix=$cache/port-$name-$arch-$hash
 
+# `ninja clean` of a build that uses the port takes the archive away, and only that.
+built() { [ -e "$prefix/mirage-port" ] && [ -e "$prefix/lib/libport_$name.a" ]; }
+
 if [ -n "$print_path" ]; then
   echo "$prefix"
-  [ -e "$prefix/mirage-port" ] || exit 3
+  built || exit 3
   exit 0
 fi
 
@@ -77,7 +80,7 @@ if ! flock -n 9; then
   echo "port $name $arch: waiting for another build of it" >&2
   flock 9
 fi
-if [ -e "$prefix/mirage-port" ] && [ -z "$rebuild" ]; then
+if built && [ -z "$rebuild" ]; then
   echo "$prefix"
   exit 0
 fi
