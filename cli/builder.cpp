@@ -130,11 +130,11 @@ std::string variant_of(const plan::Plan& plan, const BuildOptions& options) {
 }
 
 /// CMake takes flags from a toolchain file only when it first configures a folder: other flags need another folder.
-std::string toolchain_files(const fs::path& root, std::string_view architecture) {
+std::string toolchain_files(const fs::path& root, std::string_view architecture, std::string_view optimize) {
   std::ostringstream text;
-  for (const auto& name : {std::string("common"), std::string(architecture)}) {
-    text << std::ifstream(root / std::format("cmake/guest-{}.cmake", name)).rdbuf();
-  }
+  std::vector<std::string> names{"guest-common.cmake", std::format("guest-{}.cmake", architecture)};
+  if (optimize == "speed") names.emplace_back("speed.proftext");
+  for (const auto& name : names) text << std::ifstream(root / "cmake" / name).rdbuf();
   return text.str();
 }
 
@@ -180,7 +180,7 @@ LibraryBuild build_libraries(const Common& common, const Project& project, const
   if (target.guest) build.sysroot = find_sysroot(common, project, architecture);
   const fs::path& root = project.root().path;
   std::string origin = root.string() + build.sysroot;
-  if (target.guest) origin += toolchain_files(root, architecture);
+  if (target.guest) origin += toolchain_files(root, architecture, plan.optimize);
   const std::string identity = plan::fingerprint(origin).substr(0, 8);
   for (const auto& port : project.catalogue().ports_of(libraries)) {
     build.ports[port] = find_port(common, project, port, target.guest ? architecture : "native");

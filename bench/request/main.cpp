@@ -17,6 +17,9 @@
 #include <mirage/net/stack.hpp>
 #include <mirage/store/crunch/crunch.hpp>
 
+/// Of compiler-rt, where the program records a profile: the path is LLVM_PROFILE_FILE.
+extern "C" [[gnu::weak]] int __llvm_profile_write_file();
+
 extern "C" [[gnu::noinline]] bool bench_serve(mirage::Shard& shard) { return shard.turn(); }
 
 namespace bench {
@@ -110,6 +113,7 @@ int main(std::string_view mode, std::size_t connections, std::size_t depth, std:
               static_cast<unsigned long long>(client->answers()), each(before.in, calls.in),
               each(before.out, calls.out), each(before.empty, calls.empty), client->failed() ? ", FAILED" : "");
   std::fflush(stdout);
+  if (&__llvm_profile_write_file != nullptr) (void)__llvm_profile_write_file();
   std::_Exit(client->failed() ? 1 : 0);  // with connections open: nothing is to be taken down
 }
 

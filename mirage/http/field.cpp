@@ -46,11 +46,11 @@ bool list_contains(std::string_view list, std::string_view token) noexcept {
 }
 
 bool take_line(std::string_view& text, std::string_view& line) noexcept {
-  const auto end = text.find('\n');
-  if (end == std::string_view::npos || end == 0 || text[end - 1] != '\r') return false;
-  line = text.substr(0, end - 1);
-  text.remove_prefix(end + 1);
-  return line.find('\r') == std::string_view::npos;
+  const auto end = text.find('\r');
+  if (end == std::string_view::npos || text.size() - end < 2 || text[end + 1] != '\n') return false;
+  line = text.substr(0, end);
+  text.remove_prefix(end + 2);
+  return true;
 }
 
 std::optional<Header> parse_field(std::string_view line) noexcept {

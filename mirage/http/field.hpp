@@ -50,7 +50,8 @@ class FieldList {
 /// Whether a comma-separated list (RFC 9110 section 5.6.1) has `token`, compared without case.
 [[nodiscard]] bool list_contains(std::string_view list, std::string_view token) noexcept;
 
-/// Takes a line without its CRLF; false when there is none or it holds a bare CR or LF.
+/// Takes a line without its CRLF; false when there is none or a bare CR comes first. A bare LF stays in the line, where
+/// nothing that is checked may hold one: neither a token, nor a target, nor a field's value.
 [[nodiscard]] bool take_line(std::string_view& text, std::string_view& line) noexcept;
 /// One field line; nothing when it is malformed.
 [[nodiscard]] std::optional<Header> parse_field(std::string_view line) noexcept;

@@ -30,6 +30,7 @@ bool parse_target(Request& request) noexcept {
     return request.method == Method::options;
   }
   for (const std::string_view scheme : {std::string_view{"http://"}, std::string_view{"https://"}}) {
+    if (target.starts_with('/')) break;                                            // origin-form, as nearly all are
     if (!equals_ignoring_case(target.substr(0, scheme.size()), scheme)) continue;  // absolute-form, section 3.2.2
     const auto end = target.find_first_of("/?", scheme.size());
     request.authority = target.substr(scheme.size(), end == std::string_view::npos ? end : end - scheme.size());

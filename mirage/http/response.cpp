@@ -98,27 +98,27 @@ Response Response::no_memory() noexcept {
 }
 
 std::string_view reason_phrase(std::uint16_t status) noexcept {
-  // One text: a table of views is larger than the phrases.
+  // One text: a table of views is larger than the phrases. What is said most stands in front.
   constexpr std::string_view phrases =
       "\n"
+      "200 OK\n"
+      "304 Not Modified\n"
+      "206 Partial Content\n"
+      "404 Not Found\n"
       "100 Continue\n"
       "101 Switching Protocols\n"
-      "200 OK\n"
       "201 Created\n"
       "202 Accepted\n"
       "204 No Content\n"
       "205 Reset Content\n"
-      "206 Partial Content\n"
       "301 Moved Permanently\n"
       "302 Found\n"
       "303 See Other\n"
-      "304 Not Modified\n"
       "307 Temporary Redirect\n"
       "308 Permanent Redirect\n"
       "400 Bad Request\n"
       "401 Unauthorized\n"
       "403 Forbidden\n"
-      "404 Not Found\n"
       "405 Method Not Allowed\n"
       "406 Not Acceptable\n"
       "408 Request Timeout\n"

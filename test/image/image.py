@@ -1,20 +1,23 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: ISC
-"""usage: image.py budget|reproducible TOOLS WORK
+"""usage: image.py budget|reproducible|profile TOOLS WORK
 
 budget: sizes of shipped images (symbols are in the .debug file) against their bounds.
 reproducible: the same project gives the same bytes when it is built in another folder, from another copy of mirage (the
 guest libraries are built anew for that).
+profile: the profile for --optimize=speed (cmake/speed.proftext) still fits the code that it was recorded from.
 """
 import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 KIB = 1024
 SMALL = "--optimize=size"
+FAST = "--optimize=speed"
 # example, target, without its content, bytes at most, options of `mirage configure`
 BUDGETS = [
     ("tutorial/hello", "spt", False, 48 * KIB, []),
@@ -73,24 +76,52 @@ def reproducible(tools, work):
         if (ROOT / name).is_file():
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, copy / name)
-    for source, target in (("tutorial/hello", "spt"), ("application/website", "spt"), ("application/website", "hvt"),
-                           ("application/website", "virtio")):
-        first = build(tools, source, work / "one", target, False)
-        second = build(tools, source, work / "another" / "deeper folder", target, False, copy)
+    for source, target, settings in (("tutorial/hello", "spt", []), ("application/website", "spt", []),
+                                     ("application/website", "spt", [FAST]), ("application/website", "hvt", []),
+                                     ("application/website", "virtio", [])):
+        first = build(tools, source, work / "one", target, False, settings=settings)
+        second = build(tools, source, work / "another" / "deeper folder", target, False, copy, settings)
         for suffix in ("", ".debug"):
             same = Path(f"{first}{suffix}").read_bytes() == Path(f"{second}{suffix}").read_bytes()
             differ += not same
-            print(f"{first.name}{suffix}: {'same bytes' if same else 'DIFFERENT'}")
+            print(f"{first.name}{suffix} {' '.join(settings)}: {'same bytes' if same else 'DIFFERENT'}")
     return 1 if differ else 0
 
 
+def profile(tools, work):
+    """Compiles the files that most of it is about with the flags of a guest, and counts the compiler's complaints."""
+    build(tools, "application/website", work / "website", "spt", False, settings=[FAST])
+    compiling = next(line for line in (work / "website/build/spt/build.ninja").read_text().splitlines() if line.startswith("compile = "))
+    flags = next(word for word in compiling.split() if word.startswith("@"))
+    folders = ("base", "http", "net/tcp", "net/ip", "net/ethernet", "target/solo5")
+    files = [file for folder in folders for file in sorted((ROOT / "mirage" / folder).glob("*.cpp"))
+             if not file.stem.endswith(("_test", "_fuzz"))]
+
+    def stale(file):
+        done = subprocess.run(["clang++-19", flags, "-Wbackend-plugin", "-c", str(file), "-o", os.devnull], text=True, capture_output=True)
+        if done.returncode:
+            sys.exit(f"{file}: {done.stderr}")
+        return {line.split("(hash mismatch) ")[1].split()[0] for line in done.stderr.splitlines() if "(hash mismatch) " in line}
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        changed = set().union(*pool.map(stale, files))
+    known = (ROOT / "cmake/speed.proftext").read_text().count("# Func Hash:")
+    bound = known // 10
+    print(f"{len(changed)} of {known} functions have changed since the profile was recorded, {bound} may"
+          f"{': record it again with ./dev profile' if len(changed) > bound else ''}")
+    for name in sorted(changed):
+        print(name)
+    return 1 if len(changed) > bound else 0
+
+
 def main():
-    if len(sys.argv) != 4 or sys.argv[1] not in ("budget", "reproducible"):
+    commands = {"budget": budget, "reproducible": reproducible, "profile": profile}
+    if len(sys.argv) != 4 or sys.argv[1] not in commands:
         print(__doc__, file=sys.stderr)
         return 2
     work = Path(sys.argv[3])
     work.mkdir(parents=True, exist_ok=True)
-    return (budget if sys.argv[1] == "budget" else reproducible)(sys.argv[2], work)
+    return commands[sys.argv[1]](sys.argv[2], work)
 
 
 if __name__ == "__main__":
