@@ -71,14 +71,18 @@ PackedTcb pack(const Tcb& tcb) noexcept {
   [[clang::uninitialized]] Words usual;
   expect(tcb.send.unacknowledged, tcb.receive.next, usual);
   [[clang::uninitialized]] std::array<std::uint32_t, bases + map_words + words + model_words> out;
-  std::fill_n(out.begin() + bases, map_words, 0U);
   out[0] = tcb.send.unacknowledged.value;
   out[1] = tcb.receive.next.value;
   std::size_t end = bases + map_words;
-  for (std::size_t i = 0; i < words; ++i) {
-    if (all[i] == usual[i]) continue;
-    out[bases + i / 32] |= 1U << i % 32;
-    out[end++] = all[i];
+  for (std::size_t from = 0; from < words; from += 32) {
+    // Which words differ is found without branches; they are few.
+    std::uint32_t differ = 0;
+    for (std::size_t i = 0; i < std::min<std::size_t>(32, words - from); ++i) {
+      differ |= std::uint32_t{all[from + i] != usual[from + i]} << i;
+    }
+    out[bases + from / 32] = differ;
+    for (; differ != 0; differ &= differ - 1)
+      out[end++] = all[from + static_cast<std::size_t>(std::countr_zero(differ))];
   }
   if (clean.congestion.algorithm == Algorithm::bbr) {
     std::memcpy(&out[end], &clean.bbr, model_words * word_size);
