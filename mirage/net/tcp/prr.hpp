@@ -34,7 +34,9 @@ constexpr void on_acknowledgement(Tcb& tcb, std::uint32_t delivered, bool progre
     allowed = std::min(c.threshold - pipe, conserved + (progress ? segment : 0));
   }
   if (c.sent == 0) allowed = std::max<std::uint64_t>(allowed, segment);  // the fast retransmit itself
-  c.window = static_cast<std::uint32_t>(std::min<std::uint64_t>(pipe + allowed, 0x7fffffff));
+  // Never below one segment (RFC 5681 section 3.1, LW): where all that was on its way is lost and nothing was
+  // delivered, nothing else would go out before the timer.
+  c.window = static_cast<std::uint32_t>(std::clamp<std::uint64_t>(pipe + allowed, segment, 0x7fffffff));
 }
 
 }  // namespace mirage::net::tcp::prr

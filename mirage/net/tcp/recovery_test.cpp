@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
 // Loss recovery as packet traces: SACK and RACK, tail loss probes, F-RTO, DSACK, rate reduction; and its parts alone.
+#include <mirage/net/tcp/prr.hpp>
 #include <mirage/net/tcp/trace_test.hpp>
 
 using namespace mirage;
@@ -254,6 +255,19 @@ TEST_CASE("the scoreboard is bounded: at the bound it forgets towards sending ag
   CHECK(board.empty());
   CHECK(board.pipe() == 0);
   CHECK(delivery.bytes == 100'100);
+}
+
+TEST_CASE(
+    "rate reduction leaves one segment where all that was sent is lost and nothing arrives, RFC 5681 section 3.1") {
+  Tcb tcb;
+  tcb.state = State::established;
+  tcb.send.segment_size = 1000;
+  tcb.congestion.threshold = 2000;
+  prr::begin(tcb, 0);
+  tcb.congestion.sent = 1000;  // the fast retransmit, which is lost as well
+  REQUIRE(tcb.in_flight() == 0);
+  prr::on_acknowledgement(tcb, 0, false);
+  CHECK(tcb.congestion.window == 1000);
 }
 
 TEST_CASE("text that is sent close together shares a piece, but not across a retransmission") {
