@@ -171,30 +171,63 @@ TEST_CASE("none: nothing is held back") {
 }
 
 TEST_CASE("HyStart: acknowledgements that come evenly for half a round trip end slow start near what the path holds") {
-  Tcb tcb = sender(100 * segment);
+  Tcb tcb = sender(40 * segment);
   tcb.loss.minimum = 100'000;
   Cubic::established(tcb);
-  tcb.send.unacknowledged = tcb.congestion.hystart.round_end;
-  Time now{Duration{5s}};
-  Cubic::acknowledged(tcb, {.now = now, .bytes = 2 * segment});  // a round begins
   tcb.send.unacknowledged = {0};
+  tcb.send.next = {1000};
+  tcb.congestion.hystart.round_end = {1000};
+  Time now{Duration{5s}};
   const auto acknowledge = [&](Duration gap) {
     now += gap;
     Cubic::acknowledged(tcb, {.now = now, .bytes = 2 * segment});
   };
+  const auto end_round = [&] {
+    tcb.send.unacknowledged = tcb.send.next;
+    acknowledge(2500us);
+    tcb.send.next = tcb.send.next + 1000;
+    tcb.congestion.hystart.round_end = tcb.send.next;
+  };
+  acknowledge(0ms);  // the first of a train
   SUBCASE("40 segments in 50 ms: 80 in the path, and three quarters of that in its queue") {
     for (int i = 0; i < 19; ++i) acknowledge(2500us);
     CHECK(tcb.congestion.threshold == unknown_threshold);
     for (int i = 0; i < 2; ++i) acknowledge(2500us);
-    CHECK(tcb.congestion.threshold > 135 * segment);
-    CHECK(tcb.congestion.threshold < 150 * segment);
+    CHECK(tcb.congestion.threshold >= 140 * segment);
+    CHECK(tcb.congestion.threshold < 145 * segment);
     CHECK(tcb.congestion.window <= tcb.congestion.threshold + segment);
   }
   SUBCASE("a gap of more than an eighth of the round trip: they came as they were sent") {
-    for (int i = 0; i < 10; ++i) acknowledge(2500us);
+    for (int i = 0; i < 15; ++i) acknowledge(2500us);
     acknowledge(13ms);
-    for (int i = 0; i < 30; ++i) acknowledge(2500us);
+    for (int i = 0; i < 15; ++i) acknowledge(2500us);
     CHECK(tcb.congestion.threshold == unknown_threshold);
+  }
+  SUBCASE("the end of a round is within a train, or the last of one") {
+    for (int i = 0; i < 9; ++i) acknowledge(2500us);
+    SUBCASE("within") {}
+    SUBCASE("the last") {
+      end_round();
+      acknowledge(60ms);
+      for (int i = 0; i < 9; ++i) acknowledge(2500us);
+    }
+    end_round();
+    for (int i = 0; i < 9; ++i) acknowledge(2500us);
+    CHECK(tcb.congestion.threshold == unknown_threshold);
+    acknowledge(2500us);
+    CHECK(tcb.congestion.threshold == 140 * segment);
+  }
+  SUBCASE("what was held up and comes at once does not count") {
+    acknowledge(30ms);
+    for (int i = 0; i < 10; ++i) acknowledge(0ms);
+    for (int i = 0; i < 20; ++i) acknowledge(2500us);
+    CHECK(tcb.congestion.threshold == 140 * segment);
+  }
+  SUBCASE("the window stays where it is larger") {
+    tcb.congestion.window = 300 * segment;
+    for (int i = 0; i < 20; ++i) acknowledge(2500us);
+    CHECK(tcb.congestion.threshold == tcb.congestion.window);
+    CHECK(tcb.congestion.window > 300 * segment);
   }
 }
 

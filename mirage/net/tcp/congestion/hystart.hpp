@@ -21,11 +21,9 @@ inline constexpr std::uint32_t smallest_window = 16;        ///< segments; below
 
 namespace detail {
 
-/// Section 4.2: a round ends when what was on its way at its beginning is acknowledged..
-constexpr void end_round(Tcb& tcb, Stamp now) noexcept {
+/// Section 4.2: a round ends when what was on its way at its beginning is acknowledged.
+constexpr void end_round(Tcb& tcb) noexcept {
   HystartVariables& h = tcb.congestion.hystart;
-  h.train_since = h.train_last = now;
-  h.train = 1;
   h.last_minimum = h.minimum;
   h.minimum = 0;
   h.samples = 0;
@@ -51,32 +49,34 @@ constexpr void take_sample(HystartVariables& h, std::uint32_t round_trip) noexce
 }
 
 /// The longest gap in a train: acknowledgements of a path that is filled come evenly.
-constexpr std::int32_t longest_gap(std::uint32_t round_trip) noexcept {
-  return static_cast<std::int32_t>(std::max(round_trip / 8, 2'000U));
-}
+constexpr std::uint32_t longest_gap(std::uint32_t round_trip) noexcept { return std::max(round_trip / 8, 2'000U); }
 
 /// Text that pacing lets go at four times the window in a round trip is out in a third of it, growth and all; when its
 /// acknowledgements come without a gap for half a round trip, something on the way is slower, and how fast it is can be
 /// seen. Slow start ends at seven quarters of what the path holds: within what a usual queue takes beyond that, and far
-/// enough above it for the next losses.
+/// enough above it for the next losses; where the window is larger already it stays (RFC 9406 section 4.3), since the
+/// measure may be too small, and what is out is out.
+///
+/// A train begins behind a gap, not with a round, whose first acknowledgement is the last one of a train while the path
+/// is not filled. What arrives together with a train's first was held up and says nothing about the path.
 constexpr void follow_train(Tcb& tcb, const Progress& progress) noexcept {
   HystartVariables& h = tcb.congestion.hystart;
   const std::uint32_t trip = tcb.loss.minimum;
   CongestionVariables& c = tcb.congestion;
-  if (h.train == 0 || trip < constant::paced_round_trip / 1us) return;
+  if (trip < constant::paced_round_trip / 1us) return;
   const Stamp now = Stamp::of(progress.now);
-  if (now - h.train_last > longest_gap(trip)) {
+  if (static_cast<std::uint32_t>(now - h.train_last) > longest_gap(trip)) {  // or the first one
+    h.train_since = now;
     h.train = 0;
-    return;
   }
   h.train_last = now;
+  if (now == h.train_since) return;
   h.train += progress.bytes;
   const auto smoothed = static_cast<std::uint32_t>(tcb.round_trip.smoothed / 1us);
   const auto passed = static_cast<std::uint32_t>(now - h.train_since);
   if (passed < std::max(trip, smoothed) / 2 || c.window < smallest_window * tcb.send.segment_size) return;
   const std::uint64_t path = std::uint64_t{h.train} * trip / passed;
-  c.threshold = static_cast<std::uint32_t>(std::min<std::uint64_t>(path * 7 / 4, largest_window));
-  c.window = std::min(c.window, c.threshold);
+  c.threshold = std::max(static_cast<std::uint32_t>(std::min<std::uint64_t>(path * 7 / 4, largest_window)), c.window);
 }
 
 }  // namespace detail
@@ -89,11 +89,8 @@ constexpr void grow(Tcb& tcb, const Progress& progress) noexcept {
   detail::take_sample(h, progress.round_trip);
   const std::uint32_t bytes = h.baseline == 0 ? progress.bytes : progress.bytes / growth_divisor;
   slow_start(tcb, bytes, h.baseline == 0 ? most_segments : most_segments / growth_divisor);
-  if (tcb.send.unacknowledged >= h.round_end) {
-    detail::end_round(tcb, Stamp::of(progress.now));
-  } else {
-    detail::follow_train(tcb, progress);
-  }
+  if (tcb.send.unacknowledged >= h.round_end) detail::end_round(tcb);
+  if (tcb.congestion.threshold == unknown_threshold) detail::follow_train(tcb, progress);
 }
 
 }  // namespace mirage::net::tcp::congestion::hystart
