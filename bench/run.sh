@@ -103,10 +103,11 @@ bench_loss() {
   "$tools/bench_goodput"
   echo '## TCP goodput through a lossy, delaying relay: our stack on spt, and Linux with CUBIC, over the same losses'
   [ "$(id -u)" = 0 ] || { echo '(needs root: network namespaces and taps)'; return; }
-  local folder=$work/services
-  rm -rf "$folder" && cp -r "$root/test/network/services" "$folder"
+  local folder=$work/loss
+  rm -rf "$folder" && cp -r "$root/bench/net/guest" "$folder"
+  mkdir "$folder/htdocs" && echo loss >"$folder/htdocs/index.html"
   (cd "$folder" && "$tools/mirage" configure -t spt >/dev/null && "$tools/mirage" build >/dev/null)
-  "$root/bench/loss/relay.py" "$tools" "$folder/dist/services.spt"
+  "$root/bench/loss/relay.py" "$tools" "$folder/dist/bench.spt"
 }
 
 bench_capacity() {

@@ -3,7 +3,8 @@
 """usage: relay.py TOOLS IMAGE [SEEDS [SECONDS [POINTS]]]
 
 One bulk flow through bench_relay, a wire with loss, delay, a rate of 50 Mbit/s and a queue of 100 ms at most: from our stack
-(the services image on spt) and from Linux with CUBIC, each to a Linux receiver, seed by seed over the same losses.
+(the image of bench/net on spt) and from Linux with CUBIC, each to a Linux receiver, seed by seed over the same losses.
+Both senders write one block of 64 KiB again and again: what an application computes is not what is measured.
 Prints the median goodput of each point. Needs root; makes network namespaces of its own.
 """
 import ctypes
