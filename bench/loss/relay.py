@@ -5,7 +5,7 @@
 One bulk flow through bench_relay, a wire with loss, delay, a rate of 50 Mbit/s and a queue of 100 ms at most: from our stack
 (the image of bench/net on spt) and from Linux with CUBIC, each to a Linux receiver, seed by seed over the same losses.
 Both senders write one block of 64 KiB again and again: what an application computes is not what is measured.
-Prints the median goodput of each point. Needs root; makes network namespaces of its own.
+Prints the median goodput of each point, the ratio of the medians, and the median of the seeds' ratios. Needs root; makes network namespaces of its own.
 """
 import ctypes
 import fcntl
@@ -134,16 +134,17 @@ def main():
     seeds, seconds, points = (float(v) if v else d for v, d in zip((sys.argv[3:] + [""] * 3)[:3], (10, 4, len(POINTS))))
     reached, points = 0, POINTS[:int(points)]
     print(f"median of {seeds:.0f} seeds, {seconds:.0f} s each, Mbit/s of {RATE * 8 // 1_000_000}")
-    print(f"{'loss':>8} {'RTT':>7} {'ours':>8} {'Linux':>8} {'ratio':>6}")
+    print(f"{'loss':>8} {'RTT':>7} {'ours':>8} {'Linux':>8} {'ratio':>6} {'by seed':>8}")
     # Several at once, since each mostly waits for its wire; both stacks by turns over the same losses.
     with ThreadPoolExecutor(FEW) as few, ThreadPoolExecutor(MANY) as many:
         jobs = {(point, kind, seed): (few if point[0] < 5000 else many).submit(run_apart, kind, tools, image, seed, point, seconds)
                 for point in points for seed in range(1, int(seeds) + 1) for kind in ("ours", "linux")}
         for point in points:
-            ours, linux = (statistics.median(jobs[point, kind, seed].result() for seed in range(1, int(seeds) + 1))
-                           for kind in ("ours", "linux"))
+            each = [[jobs[point, kind, seed].result() for kind in ("ours", "linux")] for seed in range(1, int(seeds) + 1)]
+            ours, linux = map(statistics.median, zip(*each))
+            by_seed = statistics.median(a / b for a, b in each)
             reached += ours >= linux
-            print(f"{point[0] / 10000:>6.2f} % {point[1]:>4} ms {ours:8.2f} {linux:8.2f} {ours / linux:6.2f}", flush=True)
+            print(f"{point[0] / 10000:>6.2f} % {point[1]:>4} ms {ours:8.2f} {linux:8.2f} {ours / linux:6.3f} {by_seed:8.3f}", flush=True)
     print(f"at least Linux's at {reached} of {len(points)} points")
     return 0
 
