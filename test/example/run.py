@@ -80,7 +80,7 @@ EXAMPLES = {
     "fast-website": Server("application/website", 80, [
         ("GET / HTTP/1.1\r\nHost: x\r\nConnection: close", 200, b"<h1>It runs.</h1>"),
         ("GET /robots.txt HTTP/1.1\r\nHost: x\r\nRange: bytes=0-9\r\nConnection: close", 206, b"User-agent"),
-    ], ["--optimize=speed"], targets=("spt", "virtio", "hvt")),
+    ], ["--optimize=speed"], targets=("spt", "virtio")),
 }
 
 
