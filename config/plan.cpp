@@ -22,7 +22,7 @@ std::vector<Key> standard_keys(const Graph& graph) {
           {"optimize",
            "string",
            "balanced",
-           "what the image is made for; one for size takes longer to link",
+           "what the image is made for; one for speed or size takes longer to link",
            true,
            "mirage",
            {"balanced", "speed", "size"}}};
