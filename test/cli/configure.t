@@ -109,7 +109,7 @@ What was configured is remembered.
             --name                 website (default)        name of this unikernel, in logs and to the network
             --logs                 info (default)           what to log: LEVEL or SOURCE:LEVEL, separated by commas
             --delay                0s (default)             wait before starting
-            --optimize             balanced (default)       what the image is made for; one for size takes longer to link [configure only]
+            --optimize             balanced (default)       what the image is made for; one for speed or size takes longer to link [configure only]
   Libraries mirage_async
             mirage_base
             mirage_device_offload
@@ -160,7 +160,7 @@ The project's keys are part of the help.
     --name=VALUE               name of this unikernel, in logs and to the network; text (default: website)
     --logs=VALUE               what to log: LEVEL or SOURCE:LEVEL, separated by commas; text (default: info)
     --delay=VALUE              wait before starting; a duration such as 500ms, 10s or 2m (default: 0s)
-    --optimize=VALUE           what the image is made for; one for size takes longer to link; balanced or speed or size (default: balanced) [configure only]
+    --optimize=VALUE           what the image is made for; one for speed or size takes longer to link; balanced or speed or size (default: balanced) [configure only]
 
 Keys: unknown ones, bad values, missing values.
 
