@@ -2,7 +2,8 @@
 // The tree store beside LMDB: the same keys and values, the same file system, the same durability (what is committed is
 // flushed), by turns; medians of the rounds. Both files are written to their full size before, so that a commit does
 // not wait for the file system to allocate. usage: bench_tree FOLDER [VALUES] Data that does not fit into memory:
-// bench_tree FOLDER --large lmdb|tree load|run, see large.py.
+// bench_tree FOLDER --large lmdb|tree load|run, see large.py. For a profiler, which counts get() or put():
+// bench_tree FOLDER VALUES --alone lmdb|tree.
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -266,6 +267,20 @@ std::map<std::string, double> measure(Store& store, std::size_t values) {
   return figures;
 }
 
+std::unique_ptr<Store> fresh(const std::string& path, bool is_lmdb) {
+  std::filesystem::remove_all(path);
+  if (is_lmdb) return std::make_unique<Lmdb>(path, file_size);
+  return std::make_unique<Tree<HostImage>>(path, file_size);
+}
+
+/// One round of one store, for profilers.
+void alone(const std::string& folder, std::size_t values, bool is_lmdb) {
+  const std::string path = folder + "/bench-alone";
+  const auto store = fresh(path, is_lmdb);
+  for (const auto& [name, figure] : measure(*store, values)) std::print("{:<28}{:>14.0f}\n", name.substr(2), figure);
+  std::filesystem::remove_all(path);
+}
+
 /// What stays in the page cache is nobody's: it goes.
 void forget(const std::string& path) {
   const int descriptor = open(path.c_str(), O_RDWR | O_CLOEXEC);
@@ -316,18 +331,16 @@ int main(int argc, char** argv) {
     return 0;
   }
   const std::size_t values = argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 200'000;
+  if (argc == 5 && std::string_view{argv[3]} == "--alone") {
+    alone(folder, values, std::string_view{argv[4]} == "lmdb");
+    return 0;
+  }
   std::map<std::string, std::array<std::vector<double>, 2>> all;
   std::array<double, 2> flushes_per_commit{};
   for (int round = 0; round < rounds; ++round) {
     for (const int which : {0, 1}) {
       const std::string path = std::format("{}/bench-{}", folder, which);
-      std::filesystem::remove_all(path);
-      std::unique_ptr<Store> store;
-      if (which == 0) {
-        store = std::make_unique<Lmdb>(path, file_size);
-      } else {
-        store = std::make_unique<Tree<HostImage>>(path, file_size);
-      }
+      std::unique_ptr<Store> store = fresh(path, which == 0);
       flushes = commits = 0;
       synchronous.clear();
       for (const auto& [name, figure] : measure(*store, values))
