@@ -84,6 +84,11 @@ class Node {
   [[nodiscard]] std::size_t cell_size(std::size_t cell) const noexcept {
     return cell_header + half(cell) + half(cell + 2);
   }
+  /// Of so many cells, that one is looked at, and it and those before it are what a search may leave behind.
+  [[nodiscard]] static constexpr std::size_t search_step(std::size_t count) noexcept { return (count + 1) / 2; }
+  void ask_for_cells(std::size_t first, std::size_t count, std::size_t size) const noexcept;
+  template <class F>
+  [[nodiscard]] std::size_t search(std::size_t first, std::size_t size, F before) const noexcept;
   void compact() noexcept;
   std::byte* page_ = nullptr;
 };
