@@ -194,6 +194,7 @@ class Tree final : public Store {
   }
   void put(const std::vector<std::string>& keys, const std::string& content) override {
     std::vector<KvChange> changes;
+    changes.reserve(keys.size());
     for (const std::string& key : keys) changes.push_back({.key = key, .value = as_bytes(content)});
     const auto done = run(host_.shard(), tree_.batch(changes));
     require(done && *done, "batch");

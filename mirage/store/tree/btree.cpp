@@ -6,6 +6,14 @@
 
 namespace mirage::store::tree {
 
+std::optional<std::string_view> Path::bound() const noexcept {
+  for (std::size_t depth = size; depth-- > 1;) {
+    const Place& parent = places[depth - 1];
+    if (parent.index + 1 < parent.node.count()) return parent.node.key(parent.index + 1);
+  }
+  return std::nullopt;
+}
+
 Step<Path::Place> Btree::visit(const Ref& ref, std::uint8_t level) noexcept {
   const Cache::Index frame = cache_.find(ref.number(), level > 0 ? Cache::branch_chances : Cache::leaf_chances);
   if (frame == Cache::none) return Failure{Fault{ref, level}};
@@ -37,6 +45,7 @@ Step<void> Btree::descend_edge(Path& path, std::size_t from, bool last) noexcept
 
 Step<void> Btree::seek(const Root& root, std::string_view key, Path& path) noexcept {
   path.size = 0;
+  path.is_own = false;
   if (root.levels == 0) return {};
   if (root.levels > Path::maximum) return Failure{Fault{KvError::corrupt}};
   MIRAGE_TRY(path.places[0], visit(root.ref, static_cast<std::uint8_t>(root.levels - 1)));
@@ -92,6 +101,7 @@ void Btree::begin(std::uint64_t generation) noexcept {
   changes_ = 0;
   balance_ = 0;
   purpose_ = Purpose::grow;
+  last_.size = 0;
 }
 
 Result<Run, KvError> Btree::allocate(std::uint32_t count) noexcept {
@@ -132,6 +142,7 @@ Result<void, KvError> Btree::give_up(const Run& run) noexcept {
 }
 
 void Btree::abort() noexcept {
+  last_.size = 0;
   cache_.drop_dirty();
   // Nodes that were written early are clean; their pages may come back with other content.
   for (const Run& run : fresh_.runs()) {
@@ -145,7 +156,6 @@ void Btree::abort() noexcept {
   balance_ = 0;
 }
 
-/// A new, empty node.
 Step<Path::Place> Btree::make(std::uint8_t level) noexcept {
   const Cache::Index frame = cache_.take();
   if (frame == Cache::none) return Failure{Fault{KvError::no_memory}};
@@ -155,9 +165,13 @@ Step<Path::Place> Btree::make(std::uint8_t level) noexcept {
     return Failure{Fault{run ? KvError::no_memory : run.error()}};
   }
   cache_.insert(frame, run->first);
-  Node node = cache_.node(frame);
-  node.reset(level, generation_);
-  return Path::Place{.node = node, .frame = frame, .index = 0};
+  return Path::Place{.node = cache_.node(frame), .frame = frame, .index = 0};
+}
+
+Step<Path::Place> Btree::make_empty(std::uint8_t level) noexcept {
+  MIRAGE_TRY(Path::Place place, make(level));
+  place.node.reset(level, generation_);
+  return place;
 }
 
 /// Makes the node this transaction's own; the new reference to it.
@@ -184,6 +198,7 @@ Step<void> Btree::own_path(Root& root, Path& path) noexcept {
     MIRAGE_TRY(const Ref ref, own(path.places[depth], parent.node.child(parent.index)));
     parent.node.set_child(parent.index, ref);
   }
+  path.is_own = true;
   return {};
 }
 
@@ -198,29 +213,54 @@ Step<void> Btree::discard(const Path::Place& place) noexcept {
   return {};
 }
 
+/// Whether the key stands behind the last cell of the leaf that was changed last, and in no other leaf.
+bool Btree::follows_last(std::string_view key) noexcept {
+  if (last_.size == 0) return false;
+  const Node& leaf = last_.leaf().node;
+  if (leaf.key(leaf.count() - 1) >= key) return false;
+  const auto bound = last_.bound();
+  return !bound || key < *bound;
+}
+
+Step<void> Btree::seek_to_put(const Root& root, std::string_view key, Path& path) noexcept {
+  if (!follows_last(key)) return seek(root, key, path);
+  path = last_;
+  path.leaf().index = path.leaf().node.count();
+  return {};
+}
+
 Step<void> Btree::put(Root& root, std::string_view key, Bytes value) noexcept {
   begin_step();
   Path path;
-  MIRAGE_CHECK(seek(root, key, path));
+  MIRAGE_CHECK(seek_to_put(root, key, path));
   return put_at(root, path, key, value);
 }
 
 Step<void> Btree::put_at(Root& root, Path& path, std::string_view key, Bytes value) noexcept {
   if (root.levels == 0) {
-    MIRAGE_TRY(Path::Place leaf, make(0));
+    MIRAGE_TRY(Path::Place leaf, make_empty(0));
     leaf.node.insert(0, key, value);
     root = {Ref::unsealed(cache_.page(leaf.frame)), 1};
     return {};
   }
-  MIRAGE_CHECK(own_path(root, path));
+  ++changes_;
+  if (!path.is_own) MIRAGE_CHECK(own_path(root, path));
+  Path::Place& leaf = path.leaf();
   if (path.at_cell() && path.key() == key) {
     if (path.value().size() == value.size()) {
-      std::ranges::copy(value, path.leaf().node.mutable_value(path.leaf().index).begin());
+      std::ranges::copy(value, leaf.node.mutable_value(leaf.index).begin());
+      last_ = path;
       return {};
     }
-    path.leaf().node.erase(path.leaf().index);
+    leaf.node.erase(leaf.index);
   }
-  return add_cell(root, path, path.size - 1, key, value);
+  if (!leaf.node.fits(key.size(), value.size())) {
+    last_.size = 0;
+    return split(root, path, path.size - 1, key, value);
+  }
+  leaf.node.insert(leaf.index, key, value);
+  last_ = path;
+  return {};
 }
 
 /// Inserts at path.places[depth].index, of which all above are the transaction's own.
@@ -256,24 +296,30 @@ std::string_view separator(std::string_view left, std::string_view right) noexce
 
 }  // namespace
 
-Step<void> Btree::split(Root& root, Path& path, std::size_t depth, std::string_view key, Bytes value) noexcept {
-  Path::Place& place = path.places[depth];
-  const bool is_leaf = place.node.level() == 0;
-  MIRAGE_TRY(Path::Place right, make(place.node.level()));
-  const std::size_t index = place.index;
-  const std::size_t point = split_point(place.node, index, Node::footprint(key.size(), value.size()));
-  std::memcpy(scratch_.data(), place.node.bytes().data(), page_size);
+/// The node's cells and the new one: `point` of them stay, the others go to the right one, which is empty.
+void Btree::distribute(Node& left, Node& right, const Cell& added, std::size_t point) noexcept {
+  if (point == left.count() && added.index == point) return right.insert(0, added.key, added.value);
+  std::memcpy(scratch_.data(), left.bytes().data(), page_size);
   const Node old{scratch_.data()};
-  place.node.reset(old.level(), generation_);
+  left.reset(old.level(), generation_);
   for (std::size_t i = 0; i <= old.count(); ++i) {
-    Node& to = i < point ? place.node : right.node;
-    const std::size_t from = i < index ? i : i - 1;
-    if (i == index) {
-      to.insert(to.count(), key, value);
+    Node& to = i < point ? left : right;
+    const std::size_t from = i < added.index ? i : i - 1;
+    if (i == added.index) {
+      to.insert(to.count(), added.key, added.value);
     } else {
       to.insert(to.count(), old.key(from), old.value(from));
     }
   }
+}
+
+Step<void> Btree::split(Root& root, Path& path, std::size_t depth, std::string_view key, Bytes value) noexcept {
+  Path::Place& place = path.places[depth];
+  const bool is_leaf = place.node.level() == 0;
+  MIRAGE_TRY(Path::Place right, make_empty(place.node.level()));
+  const std::size_t index = place.index;
+  const std::size_t point = split_point(place.node, index, Node::footprint(key.size(), value.size()));
+  distribute(place.node, right.node, {.index = index, .key = key, .value = value}, point);
   std::array<char, maximum_key> memory;
   const std::string_view first = right.node.key(0);
   const std::string_view between = is_leaf ? separator(place.node.key(place.node.count() - 1), first) : first;
@@ -289,7 +335,7 @@ Step<void> Btree::split(Root& root, Path& path, std::size_t depth, std::string_v
 
 Step<void> Btree::add_root(Root& root, const Ref& left, std::string_view key, const Ref& right) noexcept {
   if (root.levels == Path::maximum) return Failure{Fault{KvError::no_space}};
-  MIRAGE_TRY(Path::Place top, make(root.levels));
+  MIRAGE_TRY(Path::Place top, make_empty(root.levels));
   std::array<std::byte, Ref::size> encoded;
   left.store(encoded);
   top.node.insert(0, {}, encoded);
@@ -330,6 +376,7 @@ Step<void> Btree::plan_removal(Path& path) noexcept {
 
 Step<void> Btree::erase(Root& root, std::string_view key) noexcept {
   begin_step();
+  last_.size = 0;
   Path path;
   MIRAGE_CHECK(seek(root, key, path));
   if (!path.at_cell() || path.key() != key) return Failure{Fault{KvError::not_found}};
@@ -419,6 +466,7 @@ void Btree::complete(const Id& id, Root& root) noexcept {
 
 void Btree::seal(const Id& id, Root& root) noexcept {
   begin_step();
+  last_.size = 0;  // what is written may go
   if (root.ref.is_unsealed()) seal_node(id, root.ref);
 }
 

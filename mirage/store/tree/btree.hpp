@@ -6,7 +6,9 @@
 // written.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <optional>
 
 #include <mirage/module/kv.hpp>
 #include <mirage/store/tree/cache.hpp>
@@ -36,10 +38,22 @@ struct Path {
   };
   std::array<Place, maximum> places;
   std::size_t size = 0;
+  bool is_own = false;  // of the transaction under way, all of them
+  Path() noexcept = default;
+  Path(const Path& other) noexcept { *this = other; }
+  /// What is behind the leaf is nobody's.
+  Path& operator=(const Path& other) noexcept {
+    std::copy_n(other.places.begin(), other.size, places.begin());
+    size = other.size;
+    is_own = other.is_own;
+    return *this;
+  }
   [[nodiscard]] Place& leaf() noexcept { return places[size - 1]; }
   [[nodiscard]] bool at_cell() noexcept { return size != 0 && leaf().index < leaf().node.count(); }
   [[nodiscard]] std::string_view key() noexcept { return leaf().node.key(leaf().index); }
   [[nodiscard]] Bytes value() noexcept { return leaf().node.value(leaf().index); }
+  /// What the keys behind the leaf are not before; nullopt: there are none.
+  [[nodiscard]] std::optional<std::string_view> bound() const noexcept;
 };
 
 class Btree {
@@ -62,8 +76,11 @@ class Btree {
   // Changes; all within a transaction. Each is a step of its own, whole or (with a miss) nothing; any other error
   // leaves the transaction fit for abort() only.
   void begin(std::uint64_t generation) noexcept;
+  /// seek() in the tree that the transaction makes, for put_at(): short where keys come in their order.
+  [[nodiscard]] Step<void> seek_to_put(const Root& root, std::string_view key, Path& path) noexcept;
   [[nodiscard]] Step<void> put(Root& root, std::string_view key, Bytes value) noexcept;
-  /// The same within a step that has come to where the key is or would stand: seek(root, key, path). It does not miss.
+  /// The same within a step that has come to where the key is or would stand: seek_to_put(root, key, path). It does not
+  /// miss.
   [[nodiscard]] Step<void> put_at(Root& root, Path& path, std::string_view key, Bytes value) noexcept;
   /// not_found when there is no such key.
   [[nodiscard]] Step<void> erase(Root& root, std::string_view key) noexcept;
@@ -90,17 +107,26 @@ class Btree {
 
  private:
   [[nodiscard]] Step<Path::Place> visit(const Ref& ref, std::uint8_t level) noexcept;
+  [[nodiscard]] bool follows_last(std::string_view key) noexcept;
   [[nodiscard]] Step<void> descend(Path& path, std::size_t from, std::string_view key) noexcept;
   /// Down along the first or last cells.
   [[nodiscard]] Step<void> descend_edge(Path& path, std::size_t from, bool last) noexcept;
   static constexpr std::uint32_t reserved_pages = 16;
   [[nodiscard]] Result<Run, KvError> allocate_node(std::uint8_t level) noexcept;
+  /// A new node, with anything in it.
   [[nodiscard]] Step<Path::Place> make(std::uint8_t level) noexcept;
+  [[nodiscard]] Step<Path::Place> make_empty(std::uint8_t level) noexcept;
   [[nodiscard]] Step<Ref> own(Path::Place& place, const Ref& ref) noexcept;
   [[nodiscard]] Step<void> own_path(Root& root, Path& path) noexcept;
   [[nodiscard]] Step<void> discard(const Path::Place& place) noexcept;
   [[nodiscard]] Step<void> add_cell(Root& root, Path& path, std::size_t depth, std::string_view key,
                                     Bytes value) noexcept;
+  struct Cell {
+    std::size_t index;
+    std::string_view key;
+    Bytes value;
+  };
+  void distribute(Node& left, Node& right, const Cell& added, std::size_t point) noexcept;
   [[nodiscard]] Step<void> split(Root& root, Path& path, std::size_t depth, std::string_view key, Bytes value) noexcept;
   [[nodiscard]] Step<void> add_root(Root& root, const Ref& left, std::string_view key, const Ref& right) noexcept;
   /// Loads every sibling that the removal will need. How many levels it goes up does not matter to the caller.
@@ -120,6 +146,8 @@ class Btree {
   RunList fresh_;     // taken by this transaction
   RunList given_up_;  // by this transaction
   Run reserve_;       // of fresh_, for branches
+  /// Where the last put() went, while every node on the way is as it was: dirty, and so where it was. Else empty.
+  Path last_;
   std::array<std::byte, page_size> scratch_{};
 };
 

@@ -8,14 +8,22 @@ namespace mirage::store::tree {
 
 namespace {
 
-/// What stands at `key` or, in `path`, where it would stand.
-Step<std::optional<NameRecord>> seek_name(Btree& tree, const Root& root, std::string_view key, Path& path) noexcept {
-  tree.begin_step();
-  MIRAGE_CHECK(tree.seek(root, key, path));
-  if (!path.at_cell() || path.key() != key) return std::nullopt;
-  const auto record = NameRecord::parse(path.value());
+/// What stands at `key`, if anything does.
+Step<std::optional<NameRecord>> seek_name(Btree& tree, const Root& root, std::string_view key) noexcept {
+  if (root.levels == 0) return std::nullopt;
+  MIRAGE_TRY(const Path::Place leaf, tree.seek_leaf(root, key));
+  if (leaf.index == leaf.node.count() || leaf.node.key(leaf.index) != key) return std::nullopt;
+  const auto record = NameRecord::parse(leaf.node.value(leaf.index));
   if (!record) return Failure{Fault{KvError::corrupt}};
   return record;
+}
+
+/// Whether there is a directory of this name.
+Step<bool> is_directory(Btree& tree, const Root& root, std::string_view key) noexcept {
+  Path path;
+  MIRAGE_CHECK(tree.seek(root, key, path));
+  MIRAGE_TRY(const bool more, tree.settle(path));
+  return more && is_below(path.key(), key);
 }
 
 }  // namespace
@@ -24,12 +32,11 @@ Step<NameRecord> find_name(Btree& tree, const Root& root, std::string_view key) 
   if (!valid_key(key)) return Failure{Fault{KvError::invalid_key}};
   const StoredKey stored{key};
   if (key.empty()) return Failure{Fault{KvError::not_a_value}};
-  Path path;
-  MIRAGE_TRY(const auto record, seek_name(tree, root, stored.view(), path));
+  tree.begin_step();
+  MIRAGE_TRY(const auto record, seek_name(tree, root, stored.view()));
   if (record) return *record;
-  MIRAGE_TRY(const bool more, tree.settle(path));
-  const bool is_directory = more && is_below(path.key(), stored.view());
-  return Failure{Fault{is_directory ? KvError::not_a_value : KvError::not_found}};
+  MIRAGE_TRY(const bool below, is_directory(tree, root, stored.view()));
+  return Failure{Fault{below ? KvError::not_a_value : KvError::not_found}};
 }
 
 Step<KvKind> find_kind(Btree& tree, const Root& root, std::string_view key) noexcept {

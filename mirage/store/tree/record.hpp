@@ -7,6 +7,7 @@
 // checksum of each page of a run (8 each). Pages that no record covers read as zeros.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <string_view>
 
@@ -22,12 +23,12 @@ class StoredKey {
   /// Precondition: valid_key(key).
   explicit StoredKey(std::string_view key) noexcept {
     append(key);
-    for (std::size_t i = 0; i < size_; ++i) memory_[i] = memory_[i] == '/' ? '\0' : memory_[i];
+    std::replace(memory_.data(), memory_.data() + size_, '/', '\0');
   }
   void append(std::string_view text) noexcept {
-    for (const char c : text) {
-      if (size_ < memory_.size()) memory_[size_++] = c;
-    }
+    text = text.substr(0, memory_.size() - size_);
+    std::ranges::copy(text, memory_.data() + size_);
+    size_ += text.size();
   }
   void append(char c) noexcept { append(std::string_view{&c, 1}); }
   [[nodiscard]] std::string_view view() const noexcept { return {memory_.data(), size_}; }

@@ -73,7 +73,8 @@ Step<Writer::Old> Writer::look_at(std::string_view stored, Path& path) noexcept 
   }
   if (path.at_cell()) {
     if (is_below(path.key(), stored)) return Failure{Fault{KvError::not_a_value}};
-  } else {
+  } else if (const auto bound = path.bound(); bound && is_below(*bound, stored)) {
+    // Only then the next leaf's first key can be below, which has to be looked at.
     Path after = path;
     MIRAGE_TRY(const bool more, core_.tree().settle(after));
     if (more && is_below(after.key(), stored)) return Failure{Fault{KvError::not_a_value}};
@@ -90,7 +91,7 @@ Step<bool> Writer::set_at_once(const KvChange& change) noexcept {
   const StoredKey stored{change.key};
   core_.tree().begin_step();
   Path path;
-  MIRAGE_CHECK(core_.tree().seek(next_.root, stored.view(), path));
+  MIRAGE_CHECK(core_.tree().seek_to_put(next_.root, stored.view(), path));
   MIRAGE_TRY(const Old old, look_at(stored.view(), path));
   if (old.record.is_object) return false;
   std::array<std::byte, Node::maximum_cell> memory;
