@@ -203,6 +203,75 @@ TEST_CASE("tree: many keys, in order and at random, and gone again") {
 }
 
 namespace {
+
+/// Sequences of puts from anywhere, among them removals and, seldom, a name that is a directory's: that one is refused,
+/// and with it the batch. `grow`: what the model says it will be.
+struct Sequences {
+  std::vector<std::string> keys;
+  std::vector<KvChange> changes;
+  Model after;
+  bool is_refused = false;
+
+  Sequences(const Model& model, std::mt19937& random) : after(model) {
+    keys.reserve(1'000);
+    while (keys.size() < 600) add_one(random);
+  }
+
+ private:
+  static std::string name(std::size_t number) {
+    return "d" + std::to_string(1'000 + number / 10) + "/k" + std::to_string(number % 10);
+  }
+  void add_one(std::mt19937& random) {
+    const std::size_t first = random() % 4'000;
+    for (std::size_t i = 0; i < random() % 40; ++i) {
+      const std::string& key = keys.emplace_back(name(first + i * 3));
+      const std::string_view value = std::string_view{key}.substr(random() % key.size());
+      changes.push_back({.key = key, .value = as_bytes(value)});
+      after[key] = value;
+    }
+    if (!after.empty() && random() % 4 == 0) {
+      const auto found = std::next(after.begin(), static_cast<std::ptrdiff_t>(random() % after.size()));
+      changes.push_back({.kind = KvChange::Kind::remove, .key = keys.emplace_back(found->first)});
+      after.erase(found);
+    }
+    if (!after.empty() && random() % 60 == 0) {
+      const auto found = std::next(after.begin(), static_cast<std::ptrdiff_t>(random() % after.size()));
+      const std::string& key = keys.emplace_back(found->first.substr(0, found->first.find('/')));
+      changes.push_back({.key = key, .value = as_bytes(key)});
+      is_refused = true;
+    }
+  }
+};
+
+}  // namespace
+
+TEST_CASE("tree: sequences of puts from anywhere, among others' keys and removals") {
+  for (const std::size_t cache : {std::size_t{0}, std::size_t{4} << 20}) {
+    World world;
+    Disk disk{world.shard, 60'000};
+    REQUIRE(format(world.shard, disk) == "");
+    TreeStore tree{world.shard, disk, {.cache_bytes = cache}};
+    REQUIRE(open(world.shard, tree) == "");
+    Model model;
+    std::mt19937 random{11};
+    int refused = 0;
+    for (int round = 0; round < 40; ++round) {
+      const Sequences next{model, random};
+      REQUIRE(run(world.shard, tree.batch(next.changes)).value().has_value() == !next.is_refused);
+      if (!next.is_refused) model = next.after;
+      refused += next.is_refused ? 1 : 0;
+    }
+    CHECK(refused > 5);
+    CHECK(refused < 35);
+    CHECK(difference(world.shard, tree, model) == "");
+    WalkReport report;
+    CHECK(check_all(world.shard, tree, report) == "");
+    CHECK(report.keys == model.size());
+    CHECK(report.used() == tree.store().core().tree().space().used_pages());
+  }
+}
+
+namespace {
 Task<void> set_into(Shard&, TreeStore& tree, std::string key, int& done) {
   done += co_await tree.set(key, as_bytes(key)) ? 1 : 0;
 }
