@@ -33,6 +33,7 @@ entries = json.load(open(f'{build}/compile_commands.json'))
 ports = sorted({flag for entry in entries for flag in re.findall(r'-isystem \S+', entry['command'])})
 def compiled():  # (path, command); a unity file stands for those that it includes
     for entry in entries:
+        if ' -o bench/' in entry['command']: continue  # bench_request compiles libraries with flags of its own
         file = os.path.join(entry['directory'], entry['file'])
         together = re.findall(r'^#include "(.*\.cpp)"', open(file).read(), re.M) if '/Unity/' in file else [file]
         for path in together: yield os.path.relpath(path, root), entry['command']
