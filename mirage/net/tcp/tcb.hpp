@@ -102,7 +102,7 @@ struct HystartVariables {
   std::uint32_t minimum = 0;       ///< currentRoundMinRTT
   std::uint32_t last_minimum = 0;  ///< lastRoundMinRTT
   std::uint32_t baseline = 0;      ///< cssBaselineMinRtt; 0: not in conservative slow start
-  Stamp train_since;               ///< when the train began: with a round, or behind a gap
+  Stamp train_since;               ///< its first acknowledgement, which came behind a gap
   Stamp train_last;                ///< its last acknowledgement
   std::uint32_t train = 0;         ///< bytes that the acknowledgements after its first acknowledged
   std::uint8_t samples = 0;
