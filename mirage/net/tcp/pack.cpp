@@ -102,8 +102,9 @@ Tcb unpack(const PackedTcb& packed, const Endpoint& local, const Endpoint& remot
   [[clang::uninitialized]] Words all;
   expect({packed[0]}, {packed[1]}, all);
   const std::uint32_t* next = &packed[bases + map_words];
-  for (std::size_t i = 0; i < words; ++i) {
-    if ((packed[bases + i / 32] >> i % 32 & 1) != 0) all[i] = *next++;
+  for (std::size_t from = 0; from < words; from += 32) {
+    for (std::uint32_t differ = packed[bases + from / 32]; differ != 0; differ &= differ - 1)
+      all[from + static_cast<std::size_t>(std::countr_zero(differ))] = *next++;
   }
   [[clang::uninitialized]] Tcb tcb;
   std::memcpy(static_cast<void*>(&tcb), all.data(), sizeof all);

@@ -19,7 +19,8 @@ struct Range {
 
 class Ranges {
  public:
-  static constexpr std::size_t capacity = 64;
+  /// A queue that overflows leaves as many holes; a segment that has no place here is lost once more.
+  static constexpr std::size_t capacity = 128;
 
   [[nodiscard]] constexpr bool empty() const noexcept { return count == 0; }
   constexpr void clear() noexcept { count = 0; }

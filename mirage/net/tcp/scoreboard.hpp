@@ -73,8 +73,8 @@ struct Delivery {
 
 class Scoreboard {
  public:
-  /// A queue that overflows takes every second segment for a while: thirty of them.
-  static constexpr std::size_t capacity = 64;
+  /// A queue that overflows takes every second segment for a while: sixty of them.
+  static constexpr std::size_t capacity = 128;
 
   /// Empty, at `begin`.
   constexpr void reset(Sequence begin) noexcept {

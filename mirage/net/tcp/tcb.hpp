@@ -228,7 +228,7 @@ struct FastOpen {
 };
 
 struct Tcb {
-  static constexpr std::uint16_t version = 6;
+  static constexpr std::uint16_t version = 7;
   /// Not inlined: it is long.
   [[gnu::noinline]] constexpr Tcb() noexcept {}
   Endpoint local;
