@@ -234,7 +234,7 @@ Result<void, StartError> BasicStack<count, dhcp_clients>::prepare() noexcept {
   }
   ip_.start();
   const PortShare ports = parts_[0].port.capabilities().ports;
-  tcp_.start(ports);
+  tcp_.start(ports, parts_[0].port.capabilities().shared_secret);
   udp_.share_ports(ports);
   shard_.add_poller(*this);
   return {};

@@ -180,6 +180,23 @@ TEST_CASE("server: a cookie that is wrong, or of another address, is as none: an
   CHECK(given);
 }
 
+TEST_CASE("server: shards of one interface take each other's cookies, strangers do not (section 4.1.2)") {
+  constexpr std::string_view secret = "0123456789abcdef";
+  const auto takes = [secret](std::string_view other) {
+    Server first;
+    Server second;
+    first.bench.tcp.start({}, secret);
+    second.bench.tcp.start({}, other);
+    second.open("hello", first.ask(3998));
+    second.bench.step();
+    REQUIRE(second.bench.ip.sent.size() == 1);
+    return second.bench.ip.sent[0].header.acknowledgement == 1006;
+  };
+  CHECK(takes(secret));
+  CHECK_FALSE(takes("0123456789abcdeF"));
+  CHECK_FALSE(takes({}));
+}
+
 TEST_CASE("server: not asked to, it knows no such option") {
   Server server{TcpOptions{}};
   CHECK(server.cookie.size == 0);

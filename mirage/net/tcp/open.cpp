@@ -218,8 +218,8 @@ bool Tcp::answer_fast_open(Tcb& tcb, const Segment& syn) noexcept {
   if (!syn.fast_open.present) return false;
   const IpAddress& local = tcb.local.address;
   const IpAddress& remote = tcb.remote.address;
-  if (!is_fast_open_cookie(syn.fast_open.cookie, key_, local, remote, shard_.now())) {
-    tcb.fast_open.cookie = make_fast_open_cookie(key_, local, remote, shard_.now());
+  if (!is_fast_open_cookie(syn.fast_open.cookie, fast_open_key_, local, remote, shard_.now())) {
+    tcb.fast_open.cookie = make_fast_open_cookie(fast_open_key_, local, remote, shard_.now());
     tcb.fast_open.use = FastOpen::Use::option;
     return false;
   }

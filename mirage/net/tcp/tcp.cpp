@@ -2,6 +2,7 @@
 // Events: segments, timers, errors; what the core's actions mean for queues and waiters.
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <utility>
 
 #include <mirage/net/tcp/arrival.hpp>
@@ -45,11 +46,18 @@ Tcp::~Tcp() {
   }
 }
 
-void Tcp::start(PortShare share) noexcept {
+void Tcp::start(PortShare share, std::string_view shared_secret) noexcept {
   share_ = share;
   Drbg& random = shard_.random();
   key_ = {random.next_u64(), random.next_u64()};
   table_.set_key({random.next_u64(), random.next_u64()});
+  // RFC 7413 section 4.1.2: servers behind one address have one key, or a client's next connection, which another of
+  // them takes, goes without.
+  fast_open_key_ = key_;
+  if (shared_secret.size() >= sizeof fast_open_key_) {
+    std::memcpy(&fast_open_key_, shared_secret.data(), sizeof fast_open_key_);
+    fast_open_key_.k0 ^= 0x6661'7374'0000'0000;  // each use of the secret is by a key of its own
+  }
   for (std::uint16_t& counter : port_counters_) counter = static_cast<std::uint16_t>(random.next_u32());
 }
 

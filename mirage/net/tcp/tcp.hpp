@@ -58,8 +58,9 @@ class Tcp {
   /// Precondition: every Flow and Listener is gone.
   ~Tcp();
 
-  /// Draws its secrets. Precondition: shard.seed_random() succeeded. `share`: of the ephemeral ports.
-  void start(PortShare share = {}) noexcept;
+  /// Draws its secrets. Precondition: shard.seed_random() succeeded. `share`: of the ephemeral ports. `shared_secret`:
+  /// of all shards of the interface; Fast Open's cookies are good at each of them then.
+  void start(PortShare share = {}, std::string_view shared_secret = {}) noexcept;
 
   // For the stack
   /// Takes the payload of `packet`.
@@ -188,6 +189,7 @@ class Tcp {
   std::uint32_t listener_count_ = 0;
   std::uint32_t connection_count_ = 0;
   SipKey key_{};
+  SipKey fast_open_key_{};
   FastOpenCache fast_open_;
   std::uint32_t pending_fast_opens_ = 0;
   PortShare share_;
