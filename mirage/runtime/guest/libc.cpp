@@ -137,6 +137,10 @@ int __cxa_thread_atexit(void (*destroy)(void*), void* object, void* image) {
   return __cxa_atexit(destroy, object, image);
 }
 
+/// musl's own locks. There is one thread, and no call of libc is left half done for another.
+void __lock(volatile int*) {}
+void __unlock(volatile int*) {}
+
 /// Names the image to static destructors; crtbegin.o's job elsewhere.
 [[gnu::visibility("hidden")]] extern void* const __dso_handle;
 void* const __dso_handle = nullptr;
