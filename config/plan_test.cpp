@@ -126,6 +126,9 @@ TEST_CASE("a stack on several networks: the names of interfaces are prefixes of 
   CHECK(plan.find_key("ipv4") == nullptr);
   const auto three = dsl::stack(dsl::interface("a"), dsl::interface("b"), dsl::interface("c"));
   CHECK(plan_of(on_networks(three)).instances[9].type == "mirage::net::BasicStack<3>");
+  CHECK(plan_of(on_networks(three)).instances[9].arguments[0].contains("algorithm_named<false>("));
+  const auto bbr = dsl::stack(dsl::interface("a"), dsl::interface("b"), {}, {}, "", true);
+  CHECK(plan_of(on_networks(bbr)).instances[6].arguments[0].contains("algorithm_named<true>("));
 }
 
 TEST_CASE("interfaces have names of their own, and are attached once") {

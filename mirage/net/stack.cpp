@@ -222,8 +222,13 @@ Result<void, StartError> BasicStack<count, dhcp_clients>::check() const noexcept
     }
   }
   if (congestion_ != tcp::unknown_algorithm) return {};
-  return Failure{
-      StartError("net: TCP's congestion control is cubic, newreno or none; or bbr, with configure --tcp-bbr")};
+  if constexpr (count > 1) {
+    return Failure{
+        StartError("net: TCP's congestion control is cubic, newreno or none; or bbr, where config.cpp links it")};
+  } else {
+    return Failure{
+        StartError("net: TCP's congestion control is cubic, newreno or none; or bbr, with configure --tcp-bbr")};
+  }
 }
 
 template <std::size_t count, DhcpClients dhcp_clients>

@@ -237,7 +237,7 @@ def start_helpers(back):
 
 def run_guest(lab, image):
     command = [image, "--net:front=tap0", "--net:back=tap1", f"--front-ipv4={GUEST}/24", f"--front-ipv4-gateway={HOST}",
-               "--front-metric=100", f"--front-routes=192.0.2.0/24={HOST}", "--back-dhcp=true"]
+               "--front-metric=100", f"--front-routes=192.0.2.0/24={HOST}", "--back-dhcp=true", "--tcp-congestion=bbr"]
     router, helpers = Router(), []
     router.start()
     try:

@@ -97,16 +97,16 @@ inline Module<Interface> interface(std::string name, std::source_location where 
 }
 
 /// TCP/IP on two to four networks at once: `stack(interface("front"), interface("back"))`. Nothing is forwarded between
-/// them. Run-time keys of TCP (--tcp-connections ...) get the prefix `group-`.
+/// them. Run-time keys of TCP (--tcp-connections ...) get the prefix `group-`. `bbr`: --tcp-congestion=bbr is a choice.
 inline Module<Stack> stack(const Module<Interface>& first, const Module<Interface>& second,
                            const std::optional<Module<Interface>>& third = {},
                            const std::optional<Module<Interface>>& fourth = {}, std::string group = "",
-                           std::source_location where = std::source_location::current()) {
+                           bool bbr = false, std::source_location where = std::source_location::current()) {
   std::vector<detail::NodePtr> needs{first.node(), second.node()};
   for (const auto* further : {&third, &fourth}) {
     if (*further) needs.push_back((*further)->node());
   }
-  return library_module<Stack>("multihomed_stack", std::move(needs), {}, std::move(group), where);
+  return library_module<Stack>("multihomed_stack", std::move(needs), {{"bbr", bbr}}, std::move(group), where);
 }
 
 /// The host's own sockets behind the Stack type: target unix only.
