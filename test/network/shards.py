@@ -19,6 +19,8 @@ from harness import GUEST, HOST, Failed, Guest, Namespace, check, fail_usage, re
 
 HERE = Path(__file__).resolve().parent
 FLOWS = 2000
+LEASED, PREFIX = "10.0.0.77", "fd00:5"
+SYN_DATA = 32  # TCPI_OPT_SYN_DATA of tcp_info: the SYN's text was acknowledged
 AGED = 4  # seconds: a tap forgets after three without traffic which queue a flow belongs to
 
 
@@ -134,6 +136,50 @@ def datagrams(lab):
     check(shards == set(lab.ids), f"only {shards} had any")
 
 
+def cookies_are_good_at_every_shard(lab):
+    """TCP Fast Open: the text of a SYN is taken whichever shard it comes to."""
+    taken, shards = [], set()
+    for _ in range(40):
+        with socket.socket() as s:
+            s.sendto(b"id\n", socket.MSG_FASTOPEN, (GUEST, 80))
+            s.settimeout(5)
+            shards.add(s.recv(100).decode().strip())
+            taken.append(bool(s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)[5] & SYN_DATA))
+    check(taken == [False] + [True] * 39, f"text with the SYN: {taken}")
+    check(shards == set(lab.ids), f"only {shards} had any")
+
+
+def one_lease_for_all(lab):
+    """Addresses that the network gives, DHCP's and those of a router's prefix: every shard has the same, and serves."""
+    sh("sysctl", "-q", "-w", "net.ipv6.conf.tap0.disable_ipv6=0", "net.ipv6.conf.tap0.accept_dad=0")
+    sh("ip", "addr", "add", f"{PREFIX}::1/64", "dev", "tap0", "nodad")
+    dnsmasq = subprocess.Popen(
+        ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--interface=tap0", "--bind-interfaces",
+         "--user=root", "--pid-file=", "--leasefile-ro", f"--dhcp-range={LEASED},{LEASED},255.255.255.0,1h",
+         "--enable-ra", f"--dhcp-range={PREFIX}::,ra-only", "--ra-param=tap0,4"], stderr=subprocess.DEVNULL)
+    given = lab.command
+    try:
+        lab.command = [*given, "--dhcp"]
+        lab.start()
+        check(lab.guest.console().count(f"is up on {LEASED}") == 2, lab.guest.console())
+        taken = re.compile(rf"^\[([01])\].* is ({PREFIX}:\S+)/64", re.M)
+        wait_until(lambda: len(dict(taken.findall(lab.guest.console()))) == 2, 20, "addresses of the prefix")
+        own = set(dict(taken.findall(lab.guest.console())).values())
+        check(len(own) == 1, f"shards have {own}")
+        for address in (LEASED, own.pop()):
+            with_each = set()
+            for _ in range(60):
+                with socket.create_connection((address, 80), timeout=5) as c:
+                    with_each.add(ask(c))
+            check(with_each == set(lab.ids), f"only {with_each} serve {address}")
+        check("another station" not in lab.guest.console(), lab.guest.console())
+    finally:
+        lab.command = given
+        lab.guest.stop()
+        dnsmasq.terminate()
+        dnsmasq.wait()
+
+
 def one_is_killed(lab):
     for connection in lab.connections:
         connection.close()
@@ -190,9 +236,10 @@ def main():
     starter = [str(tools / "mirage-spt"), "--cpus=2", "--mem=64"] if target == "spt" else \
         [str(tools / "mirage-shards"), "--cpus=2"]
     image = "dist/shards.spt" if target == "spt" else "dist/shards"
-    lab = Lab([*starter, "--net:service=tap0", "--", image, "--ipv4=10.0.0.2/24"])
+    lab = Lab([*starter, "--net:service=tap0", "--", image, "--ipv4=10.0.0.2/24", "--tcp-fast-open"])
     return run_cases([starts_once_per_cpu, flows_are_spread_and_stay, neighbour_is_lost_and_moves, each_shard_dials,
-                      datagrams, one_is_killed, the_starter_is_killed, a_signal_ends_all, refusals], lab)
+                      datagrams, cookies_are_good_at_every_shard, one_is_killed, the_starter_is_killed, a_signal_ends_all,
+                      one_lease_for_all, refusals], lab)
 
 
 if __name__ == "__main__":
