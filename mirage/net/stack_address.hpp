@@ -125,7 +125,9 @@ void BasicStack<count, dhcp_clients>::follow_routers(std::size_t interface) noex
   const IpAddress own = discovery_.link_local(number);
   if (own.is_unspecified()) return;
   const auto mode = advertised.managed(number) ? dhcp6::Machine::Mode::stateful : dhcp6::Machine::Mode::stateless;
-  if (client.start(mode, parts_[at(interface)].port.capabilities().mac, own, number)) return;
+  const dhcp6::Identity identity{.host = parts_[0].port.capabilities().mac,
+                                 .interface = parts_[at(interface)].port.capabilities().mac};
+  if (client.start(mode, identity, own, number)) return;
   log_.warning("{}", Dhcp6::unavailable);
 }
 

@@ -21,7 +21,7 @@ class Absent {
   template <Udp U>
   Absent(Shard& /*shard*/, U& /*udp*/) noexcept {}
 
-  [[nodiscard]] Result<void, UdpError> start(Machine::Mode /*mode*/, const MacAddress& /*mac*/,
+  [[nodiscard]] Result<void, UdpError> start(Machine::Mode /*mode*/, const Identity& /*identity*/,
                                              const IpAddress& /*own*/, std::uint16_t /*zone*/) noexcept {
     started_ = true;
     return Failure{UdpError::no_route};

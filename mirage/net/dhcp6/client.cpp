@@ -9,13 +9,13 @@ Client::~Client() {
   if (started_) udp_.unbind(wire::dhcpv6_client_port);
 }
 
-Result<void, UdpError> Client::start(Machine::Mode mode, const MacAddress& mac, const IpAddress& own,
+Result<void, UdpError> Client::start(Machine::Mode mode, const Identity& identity, const IpAddress& own,
                                      std::uint16_t zone) noexcept {
   MIRAGE_TRY([[maybe_unused]] const Port port, udp_.bind(wire::dhcpv6_client_port, *this));
   started_ = true;
   own_ = own;
   zone_ = zone;
-  perform(machine_.start(mode, mac, shard_.random(), shard_.now()));
+  perform(machine_.start(mode, identity, shard_.random(), shard_.now()));
   return {};
 }
 

@@ -26,7 +26,7 @@ class Client final : public DatagramHandler {
 
   /// Binds port 546 and asks from `own`, the link-local address of the interface `zone`. Once; precondition:
   /// shard.seed_random() succeeded.
-  [[nodiscard]] Result<void, UdpError> start(Machine::Mode mode, const MacAddress& mac, const IpAddress& own,
+  [[nodiscard]] Result<void, UdpError> start(Machine::Mode mode, const Identity& identity, const IpAddress& own,
                                              std::uint16_t zone) noexcept;
   /// What became of the lease since the last call.
   [[nodiscard]] Actions::Change take_change() noexcept { return std::exchange(change_, Actions::Change::none); }

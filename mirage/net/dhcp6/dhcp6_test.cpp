@@ -81,7 +81,7 @@ struct Bed {
     sent.push_back(*asked);
     times.push_back(now);
   }
-  void start(Mode mode = Mode::stateful) { note(machine.start(mode, mac, random, now)); }
+  void start(Mode mode = Mode::stateful) { note(machine.start(mode, {mac, interface}, random, now)); }
   /// Lets time pass, with everything that falls due.
   void run(Duration duration) {
     const Time end = now + duration;
@@ -123,6 +123,7 @@ struct Bed {
     for (const auto& message : sent) out.push_back(message.type);
     return out;
   }
+  MacAddress interface = mac;
   Drbg random{Drbg::Seed{}};
   Machine machine;
   Time now{1000s};
@@ -134,6 +135,15 @@ struct Bed {
 };
 
 }  // namespace
+
+TEST_CASE("a host's second interface: the same identifier, an association of its own (RFC 8415 11 and 12)") {
+  Bed first;
+  first.start();
+  Bed second;
+  second.interface.octets[5] ^= 1;
+  second.start();  // which checks the identifier
+  CHECK(first.machine.association_id() != second.machine.association_id());
+}
 
 TEST_CASE("solicit, advertise, request, reply: the best advertisement of the first second (18.2.1)") {
   Bed bed;

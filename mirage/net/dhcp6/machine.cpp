@@ -124,9 +124,10 @@ Dhcpv6Association Machine::association() const noexcept {
   return wanted;
 }
 
-Actions Machine::start(Mode mode, const MacAddress& mac, Drbg& random, Time now) noexcept {
+Actions Machine::start(Mode mode, const Identity& identity, Drbg& random, Time now) noexcept {
   mode_ = mode;
-  id_ = wire::Dhcpv6Id::of_link(mac);
+  id_ = wire::Dhcpv6Id::of_link(identity.host);
+  const MacAddress& mac = identity.interface;
   association_id_ = std::uint32_t{mac.octets[2]} << 24 | std::uint32_t{mac.octets[3]} << 16 |
                     std::uint32_t{mac.octets[4]} << 8 | mac.octets[5];
   random_ = &random;

@@ -61,13 +61,19 @@ struct Actions {
   Change change = Change::none;
 };
 
+/// A host has one identifier on all of its networks, and an association for each of its interfaces (RFC 8415 11, 12).
+struct Identity {
+  MacAddress host;       ///< of any of its interfaces, always the same one
+  MacAddress interface;  ///< of the one that asks
+};
+
 class Machine {
  public:
   enum class Mode : std::uint8_t { stateful, stateless };
 
   /// Asks at once: RFC 8415 18.2.1 suggests up to a second before the first message, which few machines that boot
   /// together would need and every boot would pay for.
-  [[nodiscard]] Actions start(Mode mode, const MacAddress& mac, Drbg& random, Time now) noexcept;
+  [[nodiscard]] Actions start(Mode mode, const Identity& identity, Drbg& random, Time now) noexcept;
   [[nodiscard]] Actions receive(const wire::Dhcpv6Message& message, Time now) noexcept;
   [[nodiscard]] Actions expire(Time now) noexcept;
   /// Another station has one of our addresses: all are given back, and asked for anew (18.2.8).
