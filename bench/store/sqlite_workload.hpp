@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // What both sides of the SQLite benchmark do with their database: inserts, then a mix after the manner of SQLite's own
-// speedtest1. Prints "NAME OPERATIONS SECONDS" for each part.
+// speedtest1. Prints "NAME|OPERATIONS|SECONDS|SECONDS OF THE PROCESSOR" for each part; begins one when it is told to by
+// a byte of standard input, so that several of these can work by turns.
 #pragma once
 
 #include <chrono>
@@ -10,6 +11,7 @@
 #include <string>
 
 #include <sqlite3.h>
+#include <sys/resource.h>
 
 namespace bench {
 
@@ -46,6 +48,7 @@ class Workload {
 
  private:
   using Bind = void (Workload::*)(sqlite3_stmt*);
+  using Seconds = std::chrono::duration<double>;
 
   void require(bool condition) {
     if (condition) return;
@@ -56,6 +59,16 @@ class Workload {
   std::uint32_t random() {
     state_ = state_ * 6364136223846793005 + 1442695040888963407;
     return static_cast<std::uint32_t>(state_ >> 40);
+  }
+  void await_turn() {
+    if (std::getchar() == EOF) std::exit(1);
+  }
+  /// Of this process in either mode, with the kernel's threads that work for its io_uring.
+  static Seconds processor_time() {
+    rusage used{};
+    getrusage(RUSAGE_SELF, &used);
+    const auto seconds = used.ru_utime.tv_sec + used.ru_stime.tv_sec;
+    return std::chrono::seconds{seconds} + std::chrono::microseconds{used.ru_utime.tv_usec + used.ru_stime.tv_usec};
   }
   /// A number of 20 bits, and in words something like it.
   void number_and_text(sqlite3_stmt* statement) {
@@ -68,6 +81,8 @@ class Workload {
   }
   void part(const char* name, int count, bool together, const char* sql, Bind bind, const char* before = nullptr) {
     const int repeats = bind == nullptr && count > 100 ? 1 : count;  // one statement about `count` rows
+    await_turn();
+    const Seconds used = processor_time();
     const auto begin = std::chrono::steady_clock::now();
     if (together) execute("BEGIN IMMEDIATE");
     if (before != nullptr) execute(before);
@@ -82,8 +97,9 @@ class Workload {
     }
     sqlite3_finalize(statement);
     if (together) execute("COMMIT");
-    const std::chrono::duration<double> time = std::chrono::steady_clock::now() - begin;
-    std::printf("%s|%d|%.6f\n", name, count, time.count());
+    const Seconds time = std::chrono::steady_clock::now() - begin;
+    std::printf("%s|%d|%.6f|%.6f\n", name, count, time.count(), (processor_time() - used).count());
+    std::fflush(stdout);
   }
 
   sqlite3* database_;
