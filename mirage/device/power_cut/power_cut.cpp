@@ -38,12 +38,23 @@ bool PowerCut::strikes(std::uint64_t count, std::uint64_t which) noexcept {
   return now;
 }
 
+Result<void, BlockError> PowerCut::read_now(std::uint64_t sector, MutableBytes bytes) {
+  MIRAGE_CHECK(check_range(geometry_, sector, bytes.size()));
+  if (off_) return Failure{BlockError::io};
+  std::copy_n(disk_.begin() + static_cast<std::ptrdiff_t>(sector * geometry_.sector_size), bytes.size(), bytes.begin());
+  return {};
+}
+
 Task<Result<void, BlockError>> PowerCut::read(std::uint64_t sector, MutableBytes bytes) {
   MIRAGE_CO_CHECK(check_range(geometry_, sector, bytes.size()));
   co_await yield();
-  if (off_) co_return Failure{BlockError::io};
-  std::copy_n(disk_.begin() + static_cast<std::ptrdiff_t>(sector * geometry_.sector_size), bytes.size(), bytes.begin());
-  co_return Result<void, BlockError>{};
+  co_return read_now(sector, bytes);
+}
+
+Result<void, BlockError> PowerCut::write_now(std::uint64_t sector, Bytes bytes) {
+  MIRAGE_TRY(const std::size_t index, submit(sector, bytes, false));
+  log_[index].completed = ticks_++;
+  return {};
 }
 
 Task<Result<void, BlockError>> PowerCut::write(std::uint64_t sector, Bytes bytes) {
@@ -54,16 +65,20 @@ Task<Result<void, BlockError>> PowerCut::write_durable(std::uint64_t sector, Byt
   return record(sector, bytes, true);
 }
 
-Task<Result<void, BlockError>> PowerCut::record(std::uint64_t sector, Bytes bytes, bool durable) {
-  if (durable && geometry_.durability != Durability::fua) co_return Failure{BlockError::unsupported};
-  MIRAGE_CO_CHECK(check_range(geometry_, sector, bytes.size()));
+Result<std::size_t, BlockError> PowerCut::submit(std::uint64_t sector, Bytes bytes, bool durable) {
+  if (durable && geometry_.durability != Durability::fua) return Failure{BlockError::unsupported};
+  MIRAGE_CHECK(check_range(geometry_, sector, bytes.size()));
   const std::uint64_t count = writes_++;
-  if (strikes(count, faults_.write)) co_return Failure{BlockError::io};
-  const std::size_t index = log_.size();
+  if (strikes(count, faults_.write)) return Failure{BlockError::io};
   log_.push_back(
       {.is_durable = durable, .sector = sector, .data = data_.size(), .size = bytes.size(), .submitted = ticks_++});
   data_.insert(data_.end(), bytes.begin(), bytes.end());
   std::ranges::copy(bytes, disk_.begin() + static_cast<std::ptrdiff_t>(sector * geometry_.sector_size));
+  return log_.size() - 1;
+}
+
+Task<Result<void, BlockError>> PowerCut::record(std::uint64_t sector, Bytes bytes, bool durable) {
+  MIRAGE_CO_TRY(const std::size_t index, submit(sector, bytes, durable));
   co_await yield();
   log_[index].completed = ticks_++;
   co_return Result<void, BlockError>{};

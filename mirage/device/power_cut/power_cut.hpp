@@ -58,6 +58,10 @@ class PowerCut {
   /// Where the durability is fua.
   Task<Result<void, BlockError>> write_durable(std::uint64_t sector, Bytes bytes);
 
+  /// read() and write() that let nobody else run.
+  Result<void, BlockError> read_now(std::uint64_t sector, MutableBytes bytes);
+  Result<void, BlockError> write_now(std::uint64_t sector, Bytes bytes);
+
   void set_faults(const Faults& faults) noexcept;
   /// Whether a fault has struck.
   [[nodiscard]] bool struck() const noexcept { return struck_; }
@@ -75,6 +79,8 @@ class PowerCut {
 
  private:
   Task<Result<void, BlockError>> record(std::uint64_t sector, Bytes bytes, bool durable);
+  /// Takes a write into the record; its number there.
+  Result<std::size_t, BlockError> submit(std::uint64_t sector, Bytes bytes, bool durable);
   [[nodiscard]] bool strikes(std::uint64_t count, std::uint64_t which) noexcept;
   Shard& shard_;
   BlockGeometry geometry_;
@@ -88,6 +94,61 @@ class PowerCut {
   std::uint64_t flushes_ = 0;
   bool off_ = false;
   bool struck_ = false;
+};
+
+/// A PowerCut of which reads and writes complete at once, as a host's page cache takes them, but for one in `period`
+/// (0: all do).
+class CachedCut {
+ public:
+  class [[nodiscard]] Operation {
+   public:
+    Operation(CachedCut& disk, std::uint64_t sector, MutableBytes in) noexcept
+        : disk_(disk), sector_(sector), in_(in) {}
+    Operation(CachedCut& disk, std::uint64_t sector, Bytes out) noexcept
+        : disk_(disk), is_write_(true), sector_(sector), out_(out) {}
+    [[nodiscard]] bool await_ready() {
+      waits_ = waits_ || disk_.comes_later();
+      if (!waits_) perform();
+      return !waits_;
+    }
+    template <class Promise>
+    void await_suspend(std::coroutine_handle<Promise> handle) {
+      perform();
+      yield_.await_suspend(handle);
+    }
+    [[nodiscard]] Result<void, BlockError> await_resume() const noexcept { return result_; }
+
+   private:
+    void perform() {
+      result_ = is_write_ ? disk_.below_.write_now(sector_, out_) : disk_.below_.read_now(sector_, in_);
+    }
+    CachedCut& disk_;
+    bool is_write_ = false;
+    bool waits_ = false;
+    std::uint64_t sector_;
+    MutableBytes in_;
+    Bytes out_;
+    decltype(yield()) yield_ = yield();
+    Result<void, BlockError> result_;
+  };
+
+  explicit CachedCut(PowerCut& below, unsigned period = 0) noexcept : below_(below), period_(period) {}
+  CachedCut(const CachedCut&) = delete;
+  CachedCut& operator=(const CachedCut&) = delete;
+  [[nodiscard]] Shard& shard() noexcept { return below_.shard(); }
+  [[nodiscard]] const BlockGeometry& geometry() const noexcept { return below_.geometry(); }
+  Operation read(std::uint64_t sector, MutableBytes in) noexcept { return {*this, sector, in}; }
+  Operation write(std::uint64_t sector, Bytes out) noexcept { return {*this, sector, out}; }
+  Task<Result<void, BlockError>> flush() { return below_.flush(); }
+  Task<Result<void, BlockError>> write_durable(std::uint64_t sector, Bytes out) {
+    return below_.write_durable(sector, out);
+  }
+
+ private:
+  [[nodiscard]] bool comes_later() noexcept { return period_ != 0 && ++asked_ % period_ == 0; }
+  PowerCut& below_;
+  unsigned period_;
+  unsigned asked_ = 0;
 };
 
 /// A disk in memory whose changes are remembered until they are taken back or kept. Says that it flushes.

@@ -2,6 +2,8 @@
 // The files of a volume. Part of volume.hpp.
 #pragma once
 
+#include <cstring>
+
 #include <mirage/store/volume/type.hpp>
 
 namespace mirage::store {
@@ -10,6 +12,27 @@ template <Block B>
 FileError Volume<B>::failed(BlockError error) noexcept {
   ++counters_.failures;
   return error == BlockError::no_memory ? FileError::no_memory : FileError::io;
+}
+
+template <Block B>
+std::optional<Result<void, FileError>> Volume<B>::read_at_once(std::uint64_t sector, MutableBytes in) {
+  const auto done = at_once(block_.read(sector, in));
+  if (!done) return std::nullopt;
+  ++counters_.reads;
+  if (!*done) return Failure{failed(done->error())};
+  return Result<void, FileError>{};
+}
+
+template <Block B>
+std::optional<Result<void, FileError>> Volume<B>::write_at_once(std::uint64_t sector, Bytes out) {
+  if (broken_) return Failure{FileError::io};
+  const auto done = at_once(block_.write(sector, out));
+  if (!done) return std::nullopt;
+  ++counters_.writes;
+  unflushed_ = true;
+  if (*done) return Result<void, FileError>{};
+  broken_ = true;
+  return Failure{failed(done->error())};
 }
 
 template <Block B>
@@ -74,14 +97,17 @@ Task<Result<void, FileError>> Volume<B>::commit() {
 
 /// Space that the other file has, or had at its last sync(), is not given away: a power cut may bring it back.
 template <Block B>
-Result<void, FileError> Volume<B>::Part::check_room(std::uint64_t end) const noexcept {
+bool Volume<B>::Part::has_room(std::uint64_t end) const noexcept {
   const Part& other = volume_.parts_[1 - index_];
   const std::uint64_t taken = volume::chunks_for(std::max(other.size_, other.durable_));
-  if (taken > volume_.header_.chunks || volume::chunks_for(end) > volume_.header_.chunks - taken) {
-    ++volume_.counters_.no_space;
-    return Failure{FileError::no_space};
-  }
-  return {};
+  return taken <= volume_.header_.chunks && volume::chunks_for(end) <= volume_.header_.chunks - taken;
+}
+
+template <Block B>
+Result<void, FileError> Volume<B>::Part::check_room(std::uint64_t end) const noexcept {
+  if (has_room(end)) return {};
+  ++volume_.counters_.no_space;
+  return Failure{FileError::no_space};
 }
 
 template <Block B>
@@ -127,26 +153,36 @@ Task<Result<void, FileError>> Volume<B>::Part::read_piece(std::uint64_t offset, 
   co_return Result<void, FileError>{};
 }
 
+/// A sector that is written in part must be known.
+template <Block B>
+bool Volume<B>::Part::is_partial_unknown(std::size_t sector, std::size_t inside, std::size_t size) const noexcept {
+  const std::size_t unit = volume_.layout_.sector;
+  const bool is_whole = sector * unit >= inside && (sector + 1) * unit <= inside + size;
+  return !is_whole && !window_.known(sector);
+}
+
+template <Block B>
+void Volume<B>::Part::put(std::size_t inside, Bytes out, const Run& run) noexcept {
+  std::memcpy(window_.bytes().data() + inside, out.data(), out.size());
+  window_.note_known(run);
+  window_.note_dirty(run);
+}
+
 /// Within one chunk. `out` may be empty memory of the window's own: it is not read then.
 template <Block B>
 Task<Result<void, FileError>> Volume<B>::Part::write_piece(std::uint64_t offset, Bytes out) {
   MIRAGE_CO_CHECK(co_await look_at(offset));
-  const std::uint32_t sector = volume_.layout_.sector;
   const auto inside = static_cast<std::size_t>(offset % volume::chunk_size);
   const Run run = window_.covering(inside, out.size());
-  // A sector that is written in part must be known, but for one that lies behind the end of the file.
   for (const std::size_t edge : {run.first, run.first + run.count - 1}) {
-    const bool whole = edge * sector >= inside && (edge + 1) * sector <= inside + out.size();
-    if (whole || window_.known(edge)) continue;
-    if (window_.chunk() * volume::chunk_size + edge * sector >= size_) {
+    if (!is_partial_unknown(edge, inside, out.size())) continue;
+    if (is_behind_end(edge)) {
       std::ranges::fill(window_.bytes({edge, 1}), std::byte{});
     } else {
       MIRAGE_CO_CHECK(co_await load({edge, 1}));
     }
   }
-  std::ranges::copy(out, window_.bytes().begin() + static_cast<std::ptrdiff_t>(inside));
-  window_.note_known(run);
-  window_.note_dirty(run);
+  put(inside, out, run);
   co_return Result<void, FileError>{};
 }
 
@@ -167,7 +203,86 @@ Task<Result<void, FileError>> Volume<B>::Part::write_pieces(std::uint64_t offset
 }
 
 template <Block B>
-Task<Result<std::size_t, FileError>> Volume<B>::Part::read_at(std::uint64_t offset, MutableBytes in) {
+auto Volume<B>::Part::look_at_once(std::uint64_t offset) -> AtOnce<void> {
+  const std::uint64_t chunk = offset / volume::chunk_size;
+  if (window_.chunk() == chunk) return Result<void, FileError>{};
+  while (const auto run = window_.dirty()) {
+    const auto done = volume_.write_at_once(sector_of(*run), window_.bytes(*run));
+    if (!done || !*done) return done;
+    window_.note_clean(*run);
+  }
+  window_.move_to(chunk);
+  return Result<void, FileError>{};
+}
+
+template <Block B>
+auto Volume<B>::Part::load_at_once(Run run) -> AtOnce<void> {
+  while (const auto unknown = window_.unknown(run)) {
+    const auto done = volume_.read_at_once(sector_of(*unknown), window_.bytes(*unknown));
+    if (!done || !*done) return done;
+    window_.note_known(*unknown);
+  }
+  return Result<void, FileError>{};
+}
+
+template <Block B>
+auto Volume<B>::Part::load_edges_at_once(const Run& run, std::size_t inside, std::size_t size) -> AtOnce<void> {
+  for (const std::size_t edge : {run.first, run.first + run.count - 1}) {
+    if (!is_partial_unknown(edge, inside, size)) continue;
+    if (is_behind_end(edge)) {
+      std::ranges::fill(window_.bytes({edge, 1}), std::byte{});
+      continue;
+    }
+    const auto done = load_at_once({edge, 1});
+    if (!done || !*done) return done;
+  }
+  return Result<void, FileError>{};
+}
+
+template <Block B>
+auto Volume<B>::Part::read_at_once(std::uint64_t offset, MutableBytes in) -> AtOnce<std::size_t> {
+  const auto inside = static_cast<std::size_t>(offset % volume::chunk_size);
+  if (volume_.busy_ || in.empty() || in.size() > volume::chunk_size - inside) return std::nullopt;
+  if (offset >= size_ || in.size() > size_ - offset) return std::nullopt;
+  const std::uint32_t sector = volume_.layout_.sector;
+  const bool is_here = window_.chunk() == offset / volume::chunk_size;
+  if (!is_here && (offset % sector != 0 || in.size() % sector != 0)) return std::nullopt;
+  const auto done =
+      is_here ? load_at_once(window_.covering(inside, in.size())) : volume_.read_at_once(sector_of(offset), in);
+  if (!done) return std::nullopt;
+  if (!*done) return Failure{done->error()};
+  if (is_here) std::memcpy(in.data(), window_.bytes().data() + inside, in.size());
+  return in.size();
+}
+
+template <Block B>
+auto Volume<B>::Part::write_at_once(std::uint64_t offset, Bytes out) -> AtOnce<void> {
+  const auto inside = static_cast<std::size_t>(offset % volume::chunk_size);
+  if (volume_.busy_ || out.empty() || out.size() > volume::chunk_size - inside) return std::nullopt;
+  if (volume_.block_.geometry().read_only || offset > size_ || !has_room(offset + out.size())) return std::nullopt;
+  if (const auto done = look_at_once(offset); !done || !*done) return done;
+  const Run run = window_.covering(inside, out.size());
+  if (const auto done = load_edges_at_once(run, inside, out.size()); !done || !*done) return done;
+  put(inside, out, run);
+  size_ = std::max(size_, offset + out.size());
+  return Result<void, FileError>{};
+}
+
+/// What databases do most costs no frame where the device answers at once.
+template <Block B>
+Quick<Result<std::size_t, FileError>> Volume<B>::Part::read_at(std::uint64_t offset, MutableBytes in) {
+  if (auto done = read_at_once(offset, in)) return *done;
+  return read_slowly(offset, in);
+}
+
+template <Block B>
+Quick<Result<void, FileError>> Volume<B>::Part::write_at(std::uint64_t offset, Bytes out) {
+  if (auto done = write_at_once(offset, out)) return *done;
+  return write_slowly(offset, out);
+}
+
+template <Block B>
+Task<Result<std::size_t, FileError>> Volume<B>::Part::read_slowly(std::uint64_t offset, MutableBytes in) {
   MIRAGE_CO_TRY([[maybe_unused]] const Turn turn, co_await volume_.turn());
   if (offset >= size_) co_return std::size_t{0};
   const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(in.size(), size_ - offset));
@@ -181,7 +296,7 @@ Task<Result<std::size_t, FileError>> Volume<B>::Part::read_at(std::uint64_t offs
 }
 
 template <Block B>
-Task<Result<void, FileError>> Volume<B>::Part::write_at(std::uint64_t offset, Bytes out) {
+Task<Result<void, FileError>> Volume<B>::Part::write_slowly(std::uint64_t offset, Bytes out) {
   MIRAGE_CO_TRY([[maybe_unused]] const Turn turn, co_await volume_.turn());
   if (volume_.block_.geometry().read_only) co_return Failure{FileError::read_only};
   if (out.size() > ~offset) co_return Failure{FileError::no_space};

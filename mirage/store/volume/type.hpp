@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include <mirage/async/quick.hpp>
 #include <mirage/base/counters.hpp>
 #include <mirage/module/file.hpp>
 #include <mirage/store/volume/window.hpp>
@@ -34,8 +35,8 @@ class Volume {
       return {.unit = geometry.sector_size, .durability = geometry.durability, .read_only = geometry.read_only};
     }
     [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
-    Task<Result<std::size_t, FileError>> read_at(std::uint64_t offset, MutableBytes in);
-    Task<Result<void, FileError>> write_at(std::uint64_t offset, Bytes out);
+    Quick<Result<std::size_t, FileError>> read_at(std::uint64_t offset, MutableBytes in);
+    Quick<Result<void, FileError>> write_at(std::uint64_t offset, Bytes out);
     Task<Result<void, FileError>> truncate(std::uint64_t size);
     Task<Result<void, FileError>> sync();
 
@@ -48,6 +49,24 @@ class Volume {
     [[nodiscard]] std::uint64_t sector_of(const Run& run) const noexcept {
       return sector_of(window_.chunk() * volume::chunk_size) + run.first;
     }
+    // What is within one chunk, and needs nothing that the device does not do at once. Nothing: it may have to wait, and
+    // whatever was done has changed nothing that can be seen.
+    template <class T>
+    using AtOnce = std::optional<Result<T, FileError>>;
+    [[nodiscard]] AtOnce<std::size_t> read_at_once(std::uint64_t offset, MutableBytes in);
+    [[nodiscard]] AtOnce<void> write_at_once(std::uint64_t offset, Bytes out);
+    [[nodiscard]] AtOnce<void> look_at_once(std::uint64_t offset);
+    [[nodiscard]] AtOnce<void> load_at_once(Run run);
+    /// The sectors that a write covers in part are known, as far as they are the file's.
+    [[nodiscard]] AtOnce<void> load_edges_at_once(const Run& run, std::size_t inside, std::size_t size);
+    [[nodiscard]] bool is_partial_unknown(std::size_t sector, std::size_t inside, std::size_t size) const noexcept;
+    /// A sector behind the end of the file is zeros.
+    [[nodiscard]] bool is_behind_end(std::size_t sector) const noexcept {
+      return window_.chunk() * volume::chunk_size + sector * volume_.layout_.sector >= size_;
+    }
+    Task<Result<std::size_t, FileError>> read_slowly(std::uint64_t offset, MutableBytes in);
+    Task<Result<void, FileError>> write_slowly(std::uint64_t offset, Bytes out);
+    void put(std::size_t inside, Bytes out, const Run& run) noexcept;
     Task<Result<void, FileError>> read_piece(std::uint64_t offset, MutableBytes in);
     Task<Result<void, FileError>> write_piece(std::uint64_t offset, Bytes out);
     /// `size` zeros from `offset` when `bytes` is empty.
@@ -57,6 +76,7 @@ class Volume {
     Task<Result<void, FileError>> load(Run run);
     /// `all`: with the window's last write everything is there that a sync() is about.
     Task<Result<void, FileError>> write_back(bool all = false);
+    [[nodiscard]] bool has_room(std::uint64_t end) const noexcept;
     [[nodiscard]] Result<void, FileError> check_room(std::uint64_t end) const noexcept;
 
     Volume& volume_;
@@ -105,6 +125,16 @@ class Volume {
     co_return Turn{*this};
   }
 
+  /// What the device does at once; nothing when it would have to wait: then it has not begun.
+  template <class Operation>
+  [[nodiscard]] static std::optional<BlockResult> at_once(Operation operation) {
+    if constexpr (requires { operation.await_ready(); }) {
+      if (operation.await_ready()) return BlockResult{operation.await_resume()};
+    }
+    return std::nullopt;
+  }
+  [[nodiscard]] std::optional<Result<void, FileError>> read_at_once(std::uint64_t sector, MutableBytes in);
+  [[nodiscard]] std::optional<Result<void, FileError>> write_at_once(std::uint64_t sector, Bytes out);
   Task<Result<void, FileError>> read(std::uint64_t sector, MutableBytes in);
   /// `last`: if no other write waits for a flush, this one is made durable itself where the device can.
   Task<Result<void, FileError>> write(std::uint64_t sector, Bytes out, bool last);

@@ -43,6 +43,11 @@ class Disk {
 };
 using Store = store::Volume<Disk>;
 
+template <class T>
+std::optional<T> run_quick(Shard& shard, Quick<T> quick) {
+  return run(shard, [](Shard&, Quick<T> waits) -> Task<T> { co_return co_await waits; }(shard, std::move(quick)));
+}
+
 void mend(MutableBytes header) {
   std::memcpy(header.data(), "mirageV\x1a\1\0\0", 12);
   store_little(header, 60, wire::crc32c(header.first(60)));
@@ -56,7 +61,7 @@ bool starts(Shard& shard, Store& store) {
 
 std::vector<std::byte> all_of(Shard& shard, Store::Part& part) {
   std::vector<std::byte> bytes(static_cast<std::size_t>(part.size()));
-  const auto got = run(shard, part.read_at(0, bytes));
+  const auto got = run_quick(shard, part.read_at(0, bytes));
   if (!got || !*got || **got != bytes.size()) std::abort();
   return bytes;
 }
@@ -72,7 +77,7 @@ void operate(Shard& shard, Store::Part& part, std::vector<std::byte>& model, con
     return;
   }
   const std::vector<std::byte> out(length, std::byte{code[3]});
-  const auto done = run(shard, part.write_at(at, out));
+  const auto done = run_quick(shard, part.write_at(at, out));
   if (!done) std::abort();
   if (!*done) return;
   model.resize(std::max(model.size(), at + length));

@@ -34,6 +34,11 @@ struct Machine {
 using Disk = device::PowerCut;
 constexpr std::uint64_t sectors = 2 * 4096 / 512 + 12 * 128;
 
+template <class T>
+std::optional<T> run_quick(Shard& shard, Quick<T> quick) {
+  return run(shard, [](Shard&, Quick<T> waits) -> Task<T> { co_return co_await waits; }(shard, std::move(quick)));
+}
+
 template <class B>
 std::string start(Machine& machine, store::Volume<B>& volume) {
   const auto started = run(machine.shard, volume.start());
@@ -56,6 +61,56 @@ TEST_CASE("both files of a volume are files") {
   }
 }
 
+TEST_CASE("what the disk does at once and what it does later make the same files") {
+  for (const unsigned period : {0U, 1U, 2U, 3U, 7U}) {
+    Machine machine;
+    Disk disk{machine.shard, sectors};
+    device::CachedCut cached{disk, period};
+    store::Volume volume{machine.shard, cached, true};
+    REQUIRE(start(machine, volume) == "");
+    CHECK(run(machine.shard, check::check_file(machine.shard, volume.data())) == std::string_view{});
+    CHECK(run(machine.shard, check::check_file(machine.shard, volume.journal())) == std::string_view{});
+    REQUIRE(run(machine.shard, volume.data().sync())->has_value());
+    // Nobody comes in between while one waits for the disk: each row is one writer's.
+    const auto size = static_cast<std::size_t>(2 * store::volume::chunk_size);
+    unsigned good = 0;
+    Scope scope{machine.shard};
+    for (unsigned who = 1; who <= 3; ++who) {
+      REQUIRE(scope.spawn([](Shard&, auto& part, std::size_t row, unsigned writer, unsigned& count) -> Task<void> {
+        const std::vector<std::byte> bytes(row, static_cast<std::byte>(writer));
+        std::vector<std::byte> back(row);
+        if (!co_await part.write_at(0, bytes) || !co_await part.read_at(0, back)) co_return;
+        if (std::ranges::count(back, back[0]) == static_cast<std::ptrdiff_t>(row)) ++count;
+      }(machine.shard, volume.data(), size, who, good)));
+    }
+    REQUIRE(run(machine.shard, [](Shard&, Scope& all) -> Task<int> {
+      co_await all.join();
+      co_return 0;
+    }(machine.shard, scope)));
+    CHECK(good == 3);
+  }
+}
+
+TEST_CASE("a write at once that fails is a failed write") {
+  Machine machine;
+  Disk disk{machine.shard, sectors};
+  device::CachedCut cached{disk};
+  store::Volume volume{machine.shard, cached, true};
+  REQUIRE(start(machine, volume) == "");
+  const std::vector<std::byte> bytes(4096, std::byte{5});
+  for (std::uint64_t at = 0; at < 2 * store::volume::chunk_size; at += bytes.size())
+    REQUIRE(run_quick(machine.shard, volume.data().write_at(at, bytes))->has_value());
+  disk.set_faults({.write = 0});
+  auto first = volume.data().write_at(0, bytes);  // sends the other chunk away
+  REQUIRE(first.is_ready());
+  CHECK(first.take() == Result<void, FileError>{Failure{FileError::io}});
+  CHECK(volume.counters().failures == 1);
+  auto second = volume.data().write_at(0, bytes);
+  REQUIRE(second.is_ready());
+  CHECK_FALSE(second.take());
+  CHECK_FALSE(run(machine.shard, volume.data().sync())->has_value());
+}
+
 TEST_CASE("what was synced is there at the next start") {
   Machine machine;
   Disk disk{machine.shard, sectors};
@@ -63,8 +118,8 @@ TEST_CASE("what was synced is there at the next start") {
   {
     store::Volume volume{machine.shard, disk, true};
     REQUIRE(start(machine, volume) == "");
-    REQUIRE(run(machine.shard, volume.data().write_at(0, bytes))->has_value());
-    REQUIRE(run(machine.shard, volume.journal().write_at(0, Bytes{bytes}.first(5)))->has_value());
+    REQUIRE(run_quick(machine.shard, volume.data().write_at(0, bytes))->has_value());
+    REQUIRE(run_quick(machine.shard, volume.journal().write_at(0, Bytes{bytes}.first(5)))->has_value());
     REQUIRE(run(machine.shard, volume.data().sync())->has_value());
     REQUIRE(run(machine.shard, volume.journal().sync())->has_value());
   }
@@ -73,7 +128,7 @@ TEST_CASE("what was synced is there at the next start") {
   CHECK(again.data().size() == bytes.size());
   CHECK(again.journal().size() == 5);
   std::vector<std::byte> back(bytes.size());
-  REQUIRE(run(machine.shard, again.data().read_at(0, back))->has_value());
+  REQUIRE(run_quick(machine.shard, again.data().read_at(0, back))->has_value());
   CHECK(back == bytes);
 }
 
@@ -150,7 +205,7 @@ TEST_CASE("after a failed write or flush nothing more is written") {
     REQUIRE(start(machine, volume) == "");
     disk.set_faults(flush ? Disk::Faults{.flush = 0} : Disk::Faults{.write = 0});
     const std::vector<std::byte> bytes(10, std::byte{1});
-    REQUIRE(run(machine.shard, volume.data().write_at(0, bytes))->has_value());
+    REQUIRE(run_quick(machine.shard, volume.data().write_at(0, bytes))->has_value());
     CHECK_FALSE(run(machine.shard, volume.data().sync())->has_value());
     const std::size_t events = disk.events();
     CHECK_FALSE(run(machine.shard, volume.data().sync())->has_value());
@@ -166,7 +221,7 @@ TEST_CASE("with FUA a sync whose only write is one is no flush; others are, and 
   const std::vector<std::byte> bytes(2048, std::byte{1});
   const auto sync = [&](auto& part) { REQUIRE(run(machine.shard, part.sync())->has_value()); };
   const auto write = [&](auto& part, std::uint64_t at) {
-    REQUIRE(run(machine.shard, part.write_at(at, bytes))->has_value());
+    REQUIRE(run_quick(machine.shard, part.write_at(at, bytes))->has_value());
   };
   const auto cost = [&](auto&& what) {
     const auto before = volume.counters();
@@ -212,13 +267,13 @@ TEST_CASE("a power cut leaves the sizes of one sync or the next, and what was sy
       synced.emplace_back(disk.events(), 0);
       const std::vector<std::byte> bytes(3000, std::byte{9});
       for (std::uint64_t i = 0; i < 8; ++i) {
-        REQUIRE(run(machine.shard, volume.data().write_at(i * bytes.size(), bytes))->has_value());
+        REQUIRE(run_quick(machine.shard, volume.data().write_at(i * bytes.size(), bytes))->has_value());
         REQUIRE(run(machine.shard, volume.data().sync())->has_value());
         synced.emplace_back(disk.events(), (i + 1) * bytes.size());
         // Only the header, then only data.
         REQUIRE(run(machine.shard, volume.journal().truncate(i % 2))->has_value());
         REQUIRE(run(machine.shard, volume.journal().sync())->has_value());
-        REQUIRE(run(machine.shard, volume.data().write_at(0, Bytes{bytes}.first(512)))->has_value());
+        REQUIRE(run_quick(machine.shard, volume.data().write_at(0, Bytes{bytes}.first(512)))->has_value());
         REQUIRE(run(machine.shard, volume.data().sync())->has_value());
       }
     }
@@ -236,7 +291,7 @@ TEST_CASE("a power cut leaves the sizes of one sync or the next, and what was sy
         REQUIRE(start(machine, volume) == "");
         REQUIRE((volume.data().size() == size || volume.data().size() == size + 3000));
         std::vector<std::byte> back(size);
-        REQUIRE(run(machine.shard, volume.data().read_at(0, back))->has_value());
+        REQUIRE(run_quick(machine.shard, volume.data().read_at(0, back))->has_value());
         REQUIRE(std::ranges::count(back, std::byte{9}) == static_cast<std::ptrdiff_t>(size));
         ++tried;
       }
