@@ -75,6 +75,8 @@ class Shard {
   bool turn() noexcept;
   /// When the loop must run again if no device becomes ready.
   [[nodiscard]] Time next_deadline() const noexcept { return timers_.next_deadline(); }
+  /// Whether nothing is ready and no deadline comes: only a device can give it work.
+  [[nodiscard]] bool is_idle() const noexcept { return ready_.empty() && next_deadline() == never; }
   /// Turns until `finished`, waiting in the environment whenever there is nothing to do.
   void run_until(const bool& finished) noexcept;
 

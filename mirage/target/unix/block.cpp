@@ -299,6 +299,18 @@ void Block::complete(const Ring::Completion& completion) noexcept {
   waiting_.push_front(*operation);  // there is more to move
 }
 
+bool Block::perform_alone() noexcept {
+  if (in_flight_ != 1 || ring_.prepared() != 1) return false;
+  if (!shard_.is_idle() || !environment_of(shard_).watches_nothing()) return false;
+  const std::uint64_t token = ring_.last_token();
+  if (token >= maximum_requests || slots_[token].operation == nullptr) return false;
+  ring_.take_back();
+  const long result = call(slots_[token], *slots_[token].operation, 0);
+  complete({token, static_cast<std::int32_t>(result)});
+  start_waiting();  // there may be more of it
+  return true;
+}
+
 bool Block::collect() noexcept {
   bool any = ring_.prepared() != 0;  // the kernel was short of memory: no sleep before it has taken them
   while (const auto completion = ring_.take()) {

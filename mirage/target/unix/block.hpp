@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: ISC
 // A block device of a process: a file or block device of the host. What may wait for the disk goes through io_uring,
 // many at once: a call of the kernel hands over four (the disk begins while the next ones are made) or what a turn
-// leaves at its end, and what has completed comes back together, with the sleep that waited for it. With the host's
+// leaves at its end, and what has completed comes back together, with the sleep that waited for it. One request when
+// nothing else can give the process work is a blocking system call: the kernel needs no thread of its own for it, which
+// flushes through a ring always do. With the host's
 // page cache (the default) reads that it holds and writes into it complete at once; with --block-direct:NAME=on
 // (O_DIRECT) everything goes through the ring. Where the kernel offers no ring, each operation is a blocking system
 // call.
@@ -130,6 +132,8 @@ class Block {
     explicit Pump(Block& device) noexcept : block(device) {}
     bool poll() noexcept override { return block.collect(); }
     void flush() noexcept override {
+      while (block.ring_.prepared() != 0 && block.perform_alone()) {
+      }
       if (block.ring_.prepared() != 0) (void)block.ring_.submit();
     }
     bool sleep(int descriptor, const timespec* timeout) noexcept override {
@@ -166,6 +170,8 @@ class Block {
   [[nodiscard]] long call(const Slot& slot, const BlockOperation& operation, int flags) const noexcept;
   /// Goes on until the operation is over or would wait; true when it is over.
   [[nodiscard]] bool perform(BlockOperation& operation) const noexcept;
+  /// The one request that there is, if nothing can happen before it is complete. False: it is to be submitted.
+  [[nodiscard]] bool perform_alone() noexcept;
   [[nodiscard]] bool enqueue(BlockOperation& operation) noexcept;
   void start_waiting() noexcept;
   void complete(const Ring::Completion& completion) noexcept;

@@ -2,6 +2,7 @@
 // Block devices of target unix: files with and without the host's page cache, a loop device, a kernel without io_uring.
 #include <cstddef>
 #include <cstdlib>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include <linux/filter.h>
 #include <linux/loop.h>
 #include <linux/seccomp.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -18,6 +20,7 @@
 #include <unistd.h>
 
 #include <mirage/async/scope.hpp>
+#include <mirage/async/sleep.hpp>
 #include <mirage/module/check/block.hpp>
 #include <mirage/target/unix/attachment.hpp>
 #include <mirage/target/unix/block.hpp>
@@ -154,12 +157,33 @@ TEST_CASE("unix block: kernels of all ages") {
 
 namespace {
 
-/// `count` durable writes, which go through the ring always, all begun in one turn: how many calls of the kernel has
+/// Something that may arrive at any time, as from a network.
+class Visitor {
+ public:
+  explicit Visitor(Shard& shard) : environment_(posix::environment_of(shard)) {
+    REQUIRE(::pipe(pipe_.data()) == 0);
+    REQUIRE(environment_.watch(pipe_[0], EPOLLIN, nullptr));
+  }
+  Visitor(const Visitor&) = delete;
+  Visitor& operator=(const Visitor&) = delete;
+  ~Visitor() {
+    environment_.forget(pipe_[0]);
+    for (const int end : pipe_) ::close(end);
+  }
+
+ private:
+  posix::Environment& environment_;
+  std::array<int, 2> pipe_{};
+};
+
+/// `count` durable writes, which never complete at once, all begun in one turn: how many calls of io_uring_enter(2) has
 /// that turn made?
-std::uint64_t calls_for(unsigned count) {
+std::uint64_t calls_for(unsigned count, bool is_alone = false) {
   const TemporaryFile file{1 << 20};
   Rig rig{{"--block:disk=" + file.path(), "--block-direct:disk=off"}};
   REQUIRE(rig.block.ring().is_open());
+  std::optional<Visitor> visitor;
+  if (!is_alone) visitor.emplace(rig.shard);
   const std::array<std::byte, 512> sector{};
   unsigned good = 0;
   Scope scope{rig.shard};
@@ -193,6 +217,60 @@ TEST_CASE("unix block: a call of the kernel hands over four requests, and the re
   CHECK(calls_for(32) == 8);
   CHECK(calls_for(64) == 16);
   CHECK(calls_for(100) == 16);  // the ring holds no more
+}
+
+TEST_CASE("unix block: one request that nothing can overtake needs no ring") {
+  if (const Rig rig{{"--block:disk=" + TemporaryFile{512}.path()}}; !rig.block.ring().is_open()) {
+    MESSAGE("not run: no io_uring here");
+    return;
+  }
+  CHECK(calls_for(1, true) == 0);
+  CHECK(calls_for(2, true) == 1);  // each is something that the other waits beside
+
+  for (const char* direct : {"off", "on"}) {
+    const TemporaryFile file{1 << 20};
+    Rig rig{
+        {"--block:disk=" + file.path(), "--block-sector-size:disk=4096", std::string{"--block-direct:disk="} + direct}};
+    if (no_direct(rig)) continue;
+    CHECK(rig.broken_rule() == "");
+    CHECK(write_read_many(rig, 100, 1) == 100);
+    const std::uint64_t before = rig.block.ring().enters();
+    const auto flushed =
+        run(rig.shard, [](Rig& r, Shard&) -> Task<BlockResult> { co_return co_await r.block.flush(); }(rig, rig.shard));
+    CHECK(flushed->has_value());
+    CHECK(rig.block.ring().enters() == before);
+    const auto behind = [](Rig& r, Shard&, Bytes from) -> Task<BlockResult> {
+      co_return co_await r.block.write_durable(255, from);
+    };
+    std::array<std::byte, 4096> sector{};
+    CHECK(run(rig.shard, behind(rig, rig.shard, sector))->has_value());
+    REQUIRE(::truncate(file.path().c_str(), 4096) == 0);
+    const auto read = run(rig.shard, [](Rig& r, Shard&, MutableBytes to) -> Task<BlockResult> {
+      co_return co_await r.block.read(8, to);
+    }(rig, rig.shard, sector));
+    CHECK(read->error() == BlockError::io);
+  }
+}
+
+TEST_CASE("unix block: a request does not stop a clock or a descriptor that others wait for") {
+  const TemporaryFile file{1 << 20};
+  Rig rig{{"--block:disk=" + file.path()}};
+  if (!rig.block.ring().is_open()) return;
+  const std::array<std::byte, 512> sector{};
+  unsigned good = 0;
+  Scope scope{rig.shard};
+  REQUIRE(scope.spawn([](Shard&) -> Task<void> { (void)co_await sleep(std::chrono::milliseconds{20}); }(rig.shard)));
+  REQUIRE(scope.spawn([](Rig& r, Shard&, Bytes bytes, unsigned& counter) -> Task<void> {
+    if (co_await r.block.write_durable(0, bytes)) ++counter;
+  }(rig, rig.shard, sector, good)));
+  const std::uint64_t before = rig.block.ring().enters();
+  (void)rig.shard.turn();
+  CHECK(rig.block.ring().enters() == before + 1);
+  REQUIRE(run(rig.shard, [](Shard&, Scope& all) -> Task<int> {
+    co_await all.join();
+    co_return 0;
+  }(rig.shard, scope)));
+  CHECK(good == 1);
 }
 
 TEST_CASE("unix block: two disks in one loop") {

@@ -71,11 +71,16 @@ bool Environment::dispatch() noexcept {
 
 bool Environment::watch(int descriptor, std::uint32_t events, Watch* watch) noexcept {
   epoll_event event{.events = events, .data = {.ptr = watch}};
-  return ::epoll_ctl(epoll_, EPOLL_CTL_ADD, descriptor, &event) == 0 ||
-         (errno == EEXIST && ::epoll_ctl(epoll_, EPOLL_CTL_MOD, descriptor, &event) == 0);
+  if (::epoll_ctl(epoll_, EPOLL_CTL_ADD, descriptor, &event) == 0) {
+    ++watched_;
+    return true;
+  }
+  return errno == EEXIST && ::epoll_ctl(epoll_, EPOLL_CTL_MOD, descriptor, &event) == 0;
 }
 
-void Environment::forget(int descriptor) noexcept { ::epoll_ctl(epoll_, EPOLL_CTL_DEL, descriptor, nullptr); }
+void Environment::forget(int descriptor) noexcept {
+  if (::epoll_ctl(epoll_, EPOLL_CTL_DEL, descriptor, nullptr) == 0) --watched_;
+}
 
 void Environment::write_console(std::string_view text) noexcept {
   while (!text.empty()) {

@@ -56,6 +56,8 @@ class Environment final : public mirage::Environment {
   /// watch of a descriptor that is watched already. False when the system refuses.
   [[nodiscard]] bool watch(int descriptor, std::uint32_t events, Watch* watch) noexcept;
   void forget(int descriptor) noexcept;
+  /// Whether no descriptor is watched that anything could arrive at.
+  [[nodiscard]] bool watches_nothing() const noexcept { return watched_ == 0; }
   /// Runs the watches of events that are there, without blocking; true when there were any since the last call.
   bool dispatch() noexcept;
   /// From now on `sleeper` is asked first when there is nothing to do. False when there is another. It must stay until
@@ -73,6 +75,7 @@ class Environment final : public mirage::Environment {
   void collect(const struct timespec* timeout) noexcept;
 
   int epoll_;
+  std::size_t watched_ = 0;
   Sleeper* sleeper_ = nullptr;
   bool fresh_ = false;  // wait() has run watches since the last dispatch()
 };

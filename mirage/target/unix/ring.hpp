@@ -43,6 +43,15 @@ class Ring {
 
   /// A zeroed request, the next one to be submitted.
   [[nodiscard]] io_uring_sqe& prepare() noexcept;
+  // Precondition of both: prepared() is not 0.
+  [[nodiscard]] std::uint64_t last_token() const noexcept {
+    return requests_[(tail_ - 1) & submission_mask_].user_data;
+  }
+  /// Forgets the last request.
+  void take_back() noexcept {
+    --tail_;  // enter() publishes it
+    --prepared_;
+  }
   /// Hands everything prepared to the kernel. False when it took none of it now: call again.
   bool submit() noexcept { return enter(0, has_work() ? IORING_ENTER_GETEVENTS : 0, nullptr, 0); }
   /// The same, then sleeps until a completion is there.
