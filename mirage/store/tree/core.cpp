@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
 #include <algorithm>
+#include <bit>
 #include <cstdlib>
 #include <cstring>
 
@@ -15,7 +16,9 @@ bool Core::create(std::size_t cache_pages) noexcept {
   const std::size_t depth = device_.geometry().queue_depth;
   lanes_ = std::clamp<std::size_t>(std::min(depth, cache_pages / 128), 1, maximum_lanes);
   staging_.reset(static_cast<std::byte*>(std::aligned_alloc(page_size, lanes_ * staging_pages * page_size)));
-  return staging_ != nullptr && tree_.cache().create(cache_pages);
+  // Places of pages are a twentieth of the cache, and of eight times as many pages.
+  return staging_ != nullptr && tree_.cache().create(cache_pages) &&
+         places_.assign(std::bit_floor(8 * std::max(cache_pages, Cache::minimum_frames)), Place{});
 }
 
 void Core::publish(std::unique_ptr<View> view, bool is_committed) noexcept {
@@ -132,6 +135,10 @@ Task<Result<void, KvError>> Core::wait_for(Quick<BlockResult> request) { co_retu
 
 void Core::remember(const Root& root, std::string_view key, const NameRecord& record) noexcept {
   if (!record.is_object || key.size() > recent_.memory.size()) return;
+  if (++epoch_ == 0) {
+    for (Place& place : places_) place = {};
+    epoch_ = 1;
+  }
   recent_.root = root.ref;
   std::ranges::copy(key, recent_.memory.begin());
   recent_.size = key.size();

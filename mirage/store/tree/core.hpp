@@ -114,8 +114,26 @@ class Core {
   }
   /// `root`: of a committed state; its checksum tells it from every other one.
   void remember(const Root& root, std::string_view key, const NameRecord& record) noexcept;
+  /// A page of a large value that is in the store, and what it must hold.
+  struct PageAt {
+    std::uint32_t page;
+    std::uint64_t sum;
+  };
+  /// Where page `index` of the value that recall() knows was found before; nullptr: not known any more.
+  [[nodiscard]] const PageAt* known_place(std::uint32_t index) const noexcept {
+    const Place& place = places_[index & (places_.size() - 1)];
+    return place.index == index && place.epoch == epoch_ ? &place.at : nullptr;
+  }
+  void note_place(std::uint32_t index, const PageAt& at) noexcept {
+    places_[index & (places_.size() - 1)] = {.index = index, .epoch = epoch_, .at = at};
+  }
 
  private:
+  struct Place {
+    std::uint32_t index = 0;
+    std::uint32_t epoch = 0;  ///< 0: of none
+    PageAt at{};
+  };
   struct Recent {
     Ref root;
     std::array<char, 128> memory{};
@@ -137,6 +155,8 @@ class Core {
   std::size_t lanes_ = 1;
   Counters counters_;
   Recent recent_;
+  Growable<Place> places_;   // by the last bits of their index
+  std::uint32_t epoch_ = 1;  // of the places: they are those of recent_
 };
 
 /// Keeps a state's pages from being reused.

@@ -116,11 +116,7 @@ Task<Result<std::size_t, KvError>> read_into_slowly(Core& core, ViewRef view, st
   co_return size;
 }
 
-/// A page of a large value that is in the store, and what it must hold.
-struct PageAt {
-  std::uint32_t page;
-  std::uint64_t sum;
-};
+using PageAt = Core::PageAt;
 
 Result<std::size_t, KvError> checked(Core& core, const Result<void, KvError>& read, const PageAt& at,
                                      Bytes in) noexcept {
@@ -167,10 +163,16 @@ std::optional<PageAt> recall_page(Core& core, const Root& root, std::string_view
   if (record == nullptr || length != page_size || offset % page_size != 0) return std::nullopt;
   if (offset >= record->size || record->size - offset < page_size) return std::nullopt;
   const auto index = static_cast<std::uint32_t>(offset / page_size);
+  if (const PageAt* known = core.known_place(index)) {
+    core.tree().begin_step();
+    return *known;
+  }
   const auto run = find_run(core.tree(), root, record->object, index);
   if (!run || !*run || (*run)->index > index) return std::nullopt;
   const std::uint32_t at = index - (*run)->index;
-  return PageAt{(*run)->page + at, (*run)->sum(at)};
+  const PageAt found{(*run)->page + at, (*run)->sum(at)};
+  core.note_place(index, found);
+  return found;
 }
 
 }  // namespace
