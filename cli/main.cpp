@@ -4,9 +4,11 @@
 #include <algorithm>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <format>
 #include <functional>
 #include <print>
+#include <span>
 
 #include <nlohmann/json.hpp>
 
@@ -100,8 +102,12 @@ void add_information_commands(CLI::App& app, CommandLine& line) {
   symbolize->add_option("LOG", line.log_file, "console output (default: standard input)");
   symbolize->add_option("--image", line.image, "the image's .debug file (default: the project's)");
 
-  add_command(app, line, "version", "print the version", [] {
-    std::print("mirage {}\n", MIRAGE_VERSION);
+  add_command(app, line, "version", "print the version", [&line] {
+    if (line.common.json) {
+      std::print("{}\n", nlohmann::ordered_json{{"version", MIRAGE_VERSION}}.dump());
+    } else {
+      std::print("mirage {}\n", MIRAGE_VERSION);
+    }
     return 0;
   });
 }
@@ -170,7 +176,7 @@ int run_command(CLI::App& app, CommandLine& line) {
   const auto* configure = app.get_subcommand("configure");
   if (configure->parsed()) {
     if (line.configure.help) {
-      std::print("{}", configure->help());
+      std::print("{}", configure->help("mirage"));
       const auto keys = project_keys(line.common);
       if (!keys.empty()) std::print("\nKeys of this project:\n{}", keys);
       return 0;
@@ -180,30 +186,55 @@ int run_command(CLI::App& app, CommandLine& line) {
   return line.action();
 }
 
-/// `mirage help [COMMAND]` is `mirage [COMMAND] --help`.
+/// `mirage help COMMAND` is `mirage COMMAND --help`.
 void rewrite_help(std::vector<std::string>& words) {
   if (words.empty() || words.front() != "help") return;
   words.erase(words.begin());
-  words.resize(std::min<std::size_t>(words.size(), 1));
   words.emplace_back("--help");
 }
 
-/// CLI11 only says that a command is required.
-void check_command(const CLI::App& app, const std::vector<std::string>& words) {
+/// CLI11 only says that a command is required. Looks at the commands of `store`, too.
+void check_command(const CLI::App& app, std::span<const std::string> words) {
   if (words.empty() || words.front().starts_with('-')) return;
+  const auto commands = app.get_subcommands({});
+  if (commands.empty()) return;
   std::vector<Option> options;
-  for (const auto* each : app.get_subcommands({})) {
-    if (each->get_name() == words.front()) return;
+  for (const auto* each : commands) {
+    if (each->get_name() == words.front()) return check_command(*each, words.subspan(1));
     options.push_back({.name = each->get_name(), .expected = {}, .fallback = {}, .doc = {}});
   }
   const Option* near = nearest_option(options, words.front());
-  throw plan::UsageError("", std::format("there is no command '{}'", words.front()),
-                         near == nullptr ? "mirage --help lists them." : std::format("Did you mean {}?", near->name));
+  const std::string parent = app.get_parent() == nullptr ? "" : app.get_name() + " ";
+  throw plan::UsageError("", std::format("there is no command '{}{}'", parent, words.front()),
+                         near == nullptr ? std::format("mirage {}--help lists them.", parent)
+                                         : std::format("Did you mean {}?", near->name));
 }
 
-int run_main(std::vector<std::string> words) {
-  CommandLine line;
-  CLI::App app{"Builds and runs unikernels from config.cpp and a library operating system in C++.", "mirage"};
+/// The command that was being read: "mirage store format".
+std::string command_read(const CLI::App& app) {
+  const auto read = app.get_subcommands();
+  return app.get_name() + (read.empty() ? "" : " " + command_read(*read.front()));
+}
+
+/// What CLI11 found wrong, in our words where its own say little.
+plan::UsageError usage_error_of(const CLI::App& app, const CLI::ParseError& problem) {
+  std::string text = problem.what();
+  if (text == "A subcommand is required") text = "a command is required";
+  constexpr std::string_view unexpected = "The following argument was not expected: ";
+  if (text.starts_with(unexpected)) text = std::format("unexpected argument '{}'", text.substr(unexpected.size()));
+  return {"", text, std::format("{} --help tells what it takes.", command_read(app))};
+}
+
+/// What stands behind the -- of `run` belongs to the guest and is not looked at here.
+void take_arguments(std::vector<std::string>& words, std::vector<std::string>& arguments) {
+  if (words.empty() || words.front() != "run") return;
+  const auto end = std::ranges::find(words, "--");
+  if (end == words.end()) return;
+  arguments.assign(end + 1, words.end());
+  words.erase(end, words.end());
+}
+
+void add_commands(CLI::App& app, CommandLine& line) {
   app.require_subcommand(1);
   app.set_version_flag("--version", std::string("mirage ") + MIRAGE_VERSION);
   app.footer("`mirage help COMMAND` tells more; the manual is mirage(1).");
@@ -212,32 +243,48 @@ int run_main(std::vector<std::string> words) {
   add_information_commands(app, line);
   add_store_commands(app, line);
   app.add_subcommand("help", "tell about a command");
+}
+
+int run_main(std::vector<std::string> words) {
+  CommandLine line;
+  CLI::App app{"Builds and runs unikernels from config.cpp and a library operating system in C++.", "mirage"};
+  add_commands(app, line);
   rewrite_help(words);
-  // What stands behind -- belongs to the guest and is not looked at here.
-  if (const auto end = std::ranges::find(words, "--"); end != words.end()) {
-    line.run.arguments.assign(end + 1, words.end());
-    words.erase(end, words.end());
-  }
+  take_arguments(words, line.run.arguments);
+  // Also for what is wrong before the word is read.
+  line.common.json = std::ranges::contains(words, "--json");
   try {
     check_command(app, words);
     std::ranges::reverse(words);
     app.parse(words);
     return run_command(app, line);
   } catch (const CLI::ParseError& problem) {
-    return app.exit(problem) == 0 ? 0 : usage_error;
+    if (problem.get_exit_code() == 0) return app.exit(problem);
+    (void)print_error(line.common, usage_error_of(app, problem));
+    return usage_error;
   } catch (const plan::UsageError& error) {
     (void)print_error(line.common, error);
     return usage_error;
   } catch (const plan::Error& error) {
     return print_error(line.common, error);
+  } catch (const std::filesystem::filesystem_error& failure) {
+    return print_error(line.common, plan::Error(failure.path1().string(), failure.code().message()));
   } catch (const std::exception& failure) {
-    std::print(stderr, "mirage: {}\n", failure.what());
-    return 1;
+    return print_error(line.common, plan::Error("", failure.what()));
   }
+}
+
+/// Output that got nowhere, on a full disk for instance, is no success.
+int flushed(int status) {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return status;
+  std::print(stderr, "mirage: standard output: cannot be written\n");
+  return status == 0 ? 1 : status;
 }
 
 }  // namespace
 
 }  // namespace mirage::cli
 
-int main(int argc, char** argv) { return mirage::cli::run_main({argv + (argc > 0 ? 1 : 0), argv + argc}); }
+int main(int argc, char** argv) {
+  return mirage::cli::flushed(mirage::cli::run_main({argv + (argc > 0 ? 1 : 0), argv + argc}));
+}

@@ -41,21 +41,48 @@ The command, its version and its help.
   $ mirage clean --help | head -1
   remove what was generated and built
 
+  $ mirage help store format | head -3
+  make an empty store
+  Usage: mirage store format [OPTIONS] IMAGE
+   
+  $ mirage configure --help | head -2
+  decide target and keys, generate the sources
+  Usage: mirage configure [OPTIONS]
+  $ mirage version --json
+  {"version":"0.1.0"}
+
 Wrong usage ends with status 2.
 
   $ mirage
-  A subcommand is required
-  Run with --help for more information.
+  mirage: a command is required
+    -> mirage --help tells what it takes.
   [2]
   $ mirage bild
   mirage: there is no command 'bild'
     -> Did you mean build?
   [2]
+  $ mirage help store fromat
+  mirage: there is no command 'store fromat'
+    -> Did you mean format?
+  [2]
   $ mirage run --memory=3
-  The following argument was not expected: --memory=3
-  Run with --help for more information.
+  mirage: unexpected argument '--memory=3'
+    -> mirage run --help tells what it takes.
+  [2]
+  $ mirage run --memory=3 --json
+  {"error":{"place":"","message":"unexpected argument '--memory=3'","mend":"mirage run --help tells what it takes."}}
+  [2]
+  $ mirage build -- argument
+  mirage: unexpected argument 'argument'
+    -> mirage build --help tells what it takes.
   [2]
   $ mirage query nonsense
-  WHAT: nonsense not in {name,target,targets,image,keys,modules,devices,libraries,files,main,makefile}
-  Run with --help for more information.
+  mirage: WHAT: nonsense not in {name,target,targets,image,keys,modules,devices,libraries,files,main,makefile}
+    -> mirage query --help tells what it takes.
   [2]
+
+What cannot be written is an error.
+
+  $ mirage --help >/dev/full
+  mirage: standard output: cannot be written
+  [1]
