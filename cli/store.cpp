@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: ISC
 // `mirage store`: makes, checks, lists, fills and empties images of stores.
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <format>
 #include <fstream>
@@ -9,7 +11,9 @@
 #include <iterator>
 #include <print>
 
+#include <fcntl.h>
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
 #include <cli/command.hpp>
 #include <cli/report.hpp>
@@ -45,7 +49,7 @@ const StoreFormat& format_of(ImageFile& file, const std::string& asked) {
     if (each->recognises(as_bytes(head))) return *each;
   }
   if (std::ranges::all_of(head, [](char c) { return c == 0; }))
-    file.fail("the image is blank", "Make a store on it: mirage store format IMAGE.");
+    file.fail("the image is blank", "Make a store on it: mirage store format IMAGE (an empty archive: --type tar).");
   if (layer) file.fail(layer->what, std::string{layer->mend});  // a FAT volume begins like a disk with partitions
   file.fail("the image holds no store that is known here", "--type says which it is.");
 }
@@ -66,11 +70,21 @@ std::uint64_t parse_size(const std::string& text) {
 int run_format(const Common& common, const StoreOptions& options) {
   const StoreFormat& format = options.type.empty() ? *store_formats().front() : format_named(options.type);
   const auto layers = parse_layers(options.layers);
-  if (!options.size.empty()) DiskFile::create(options.image, parse_size(options.size));
-  ImageFile file{options.image, ImageFile::Mode::write, layers, true};
-  format.format(file, options.force);
-  print_result(common, std::format("Made a {} store in {}.\n", format.name(), options.image),
-               Json{{"image", options.image}, {"type", format.name()}, {"bytes", file.geometry().bytes()}}.dump());
+  const auto created = options.size.empty() ? DiskFile::Created::there_already
+                                            : DiskFile::create(options.image, parse_size(options.size));
+  try {
+    if (!fs::exists(options.image))
+      throw plan::Error(options.image, "is not there", "--size makes the file, for instance --size 64M.");
+    ImageFile file{options.image, ImageFile::Mode::write, layers, true};
+    if (file.geometry().sectors == 0) file.fail("the image is empty", "--size gives it room, for instance --size 64M.");
+    format.format(file, options.force);
+    print_result(common, std::format("Made a {} store in {}.\n", format.name(), options.image),
+                 Json{{"image", options.image}, {"type", format.name()}, {"bytes", file.geometry().bytes()}}.dump());
+  } catch (const plan::Error&) {
+    // A file that is no store would be in the way of the next attempt.
+    DiskFile::undo(options.image, created);
+    throw;
+  }
   return 0;
 }
 
@@ -143,24 +157,58 @@ int run_list(const Common& common, const StoreOptions& options) {
   return 0;
 }
 
+/// A file of the host, or standard input. A stream of the library takes an error of the disk for the end of the file.
+class InputFile {
+ public:
+  explicit InputFile(const std::string& name) : name_(name) {
+    descriptor_ = ::open(name.c_str(), O_RDONLY | O_CLOEXEC);
+    if (descriptor_ < 0) fail("cannot be opened");
+  }
+  explicit InputFile(int descriptor) : name_("standard input"), descriptor_(descriptor) {}
+  InputFile(const InputFile&) = delete;
+  InputFile& operator=(const InputFile&) = delete;
+  ~InputFile() {
+    if (descriptor_ > STDERR_FILENO) ::close(descriptor_);
+  }
+  /// Up to `limit` bytes; fewer at the end only.
+  std::string read(std::size_t limit) {
+    std::string bytes(limit, '\0');
+    std::size_t size = 0;
+    while (size < limit) {
+      const ssize_t count = ::read(descriptor_, bytes.data() + size, limit - size);
+      if (count < 0 && errno == EINTR) continue;
+      if (count < 0) fail("cannot be read");
+      if (count == 0) break;
+      size += static_cast<std::size_t>(count);
+    }
+    bytes.resize(size);
+    return bytes;
+  }
+
+ private:
+  [[noreturn]] void fail(std::string_view what) const {
+    throw plan::Error(name_, std::format("{}: {}", what, std::strerror(errno)));
+  }
+  std::string name_;
+  int descriptor_;
+};
+
 /// Collects parts until they are worth a step of the store.
 class Importer {
  public:
   explicit Importer(StoreImage& image) : image_(image) {}
-  void add_file(const std::string& key, std::istream& from, const std::string& name) {
+  void add_file(const std::string& key, InputFile&& from) {
     std::uint64_t offset = 0;
-    do {
-      std::string bytes(piece_size, '\0');
-      from.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
-      if (from.bad()) throw plan::Error(name, "cannot be read");
-      bytes.resize(static_cast<std::size_t>(from.gcount()));
-      if (bytes.empty() && offset != 0) break;
-      const std::size_t size = bytes.size();
+    std::size_t size = piece_size;
+    while (size == piece_size) {
+      std::string bytes = from.read(piece_size);
+      size = bytes.size();
+      if (size == 0 && offset != 0) break;
       collected_ += size + key.size();
       parts_.push_back({.key = key, .offset = offset, .bytes = std::move(bytes)});
       offset += size;
       if (collected_ >= batch_size) flush();
-    } while (from);
+    }
     ++files;
     total += offset;
   }
@@ -184,13 +232,11 @@ void import_folder(Importer& importer, const fs::path& folder, const std::string
   for (const fs::directory_entry& each : entries) {
     const std::string name = each.path().filename().string();
     const std::string key = prefix.empty() ? name : prefix + "/" + name;
-    if (!valid_key(key)) throw plan::Error(each.path().string(), "its path is no key of a store: too long");
+    if (!valid_key(key)) throw plan::Error(each.path().string(), "its path is too long for a key of a store");
     if (each.is_directory()) {
       import_folder(importer, each.path(), key);
     } else if (each.is_regular_file()) {
-      std::ifstream from{each.path(), std::ios::binary};
-      if (!from) throw plan::Error(each.path().string(), "cannot be opened");
-      importer.add_file(key, from, each.path().string());
+      importer.add_file(key, InputFile{each.path().string()});
     } else {
       throw plan::Error(each.path().string(), "is neither a file nor a folder");
     }
@@ -199,6 +245,9 @@ void import_folder(Importer& importer, const fs::path& folder, const std::string
 
 int run_import(const Common& common, const StoreOptions& options) {
   if (!fs::is_directory(options.folder)) throw plan::Error(options.folder, "is no folder");
+  if (!valid_key(options.key))
+    throw plan::UsageError("", std::format("'{}' is no directory of a store", options.key),
+                           "Leave out a / at the beginning and the end, and parts such as '..'.");
   Opened store{options, ImageFile::Mode::write};
   Importer importer{*store.image};
   import_folder(importer, options.folder, options.key);
@@ -256,21 +305,21 @@ int run_set(const Common& common, const StoreOptions& options) {
   const bool is_input = options.file.empty() || options.file == "-";
   if (is_input && std::ranges::any_of(parse_layers(options.layers), &LayerChoice::reads_input))
     throw plan::UsageError("", "standard input cannot be both the key and the value", "Name a file for one of them.");
+  if (!is_input && fs::is_directory(options.file))
+    throw plan::Error(options.file, "is a folder", "mirage store import copies folders.");
   Opened store{options, ImageFile::Mode::write};
   Importer importer{*store.image};
-  if (is_input) {
-    importer.add_file(options.key, std::cin, "standard input");
-  } else {
-    std::ifstream from{options.file, std::ios::binary};
-    if (!from) throw plan::Error(options.file, "cannot be opened");
-    importer.add_file(options.key, from, options.file);
-  }
+  importer.add_file(options.key, is_input ? InputFile{STDIN_FILENO} : InputFile{options.file});
   importer.flush();
   print_result(common, "", Json{{"key", options.key}, {"bytes", importer.total}}.dump());
   return 0;
 }
 
 int run_remove(const Common& common, const StoreOptions& options) {
+  // Most likely a variable of a script that is not set.
+  if (options.key.empty())
+    throw plan::UsageError("", "'' is the whole store: nothing was removed",
+                           "mirage store format --force makes an empty one.");
   Opened store{options, ImageFile::Mode::write};
   store.image->remove(options.key);
   print_result(common, "", Json{{"key", options.key}}.dump());

@@ -53,19 +53,31 @@ DiskFile::DiskFile(const std::string& path, Mode mode) {
 
 DiskFile::~DiskFile() { ::close(descriptor_); }
 
-void DiskFile::create(const std::string& path, std::uint64_t bytes) {
-  const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+DiskFile::Created DiskFile::create(const std::string& path, std::uint64_t bytes) {
+  int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  const bool is_new = descriptor >= 0;
+  if (!is_new && errno == EEXIST) descriptor = ::open(path.c_str(), O_RDWR | O_CLOEXEC);
   if (descriptor < 0) fail_with_errno(path, "cannot be made");
   struct stat status{};
   const bool is_empty_file = fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode) && status.st_size == 0;
   const bool made = !is_empty_file || ftruncate(descriptor, static_cast<off_t>(bytes)) == 0;
   const int error = errno;
   ::close(descriptor);
-  errno = error;
-  if (!made) fail_with_errno(path, std::format("cannot be {} bytes long", bytes));
+  const Created created = is_new ? Created::anew : is_empty_file ? Created::grown : Created::there_already;
+  if (!made) {
+    undo(path, created);
+    errno = error;
+    fail_with_errno(path, std::format("cannot be {} bytes long", bytes));
+  }
   if (!is_empty_file && S_ISREG(status.st_mode) && static_cast<std::uint64_t>(status.st_size) != bytes)
     throw plan::Error(path, std::format("is there already, with {} bytes", status.st_size),
                       "Leave --size away to take it as it is, or remove it.");
+  return created;
+}
+
+void DiskFile::undo(const std::string& path, Created created) noexcept {
+  if (created == Created::anew) (void)::unlink(path.c_str());
+  if (created == Created::grown) (void)!::truncate(path.c_str(), 0);
 }
 
 DiskFile::Outcome DiskFile::read(std::uint64_t sector, MutableBytes bytes) noexcept {

@@ -20,8 +20,11 @@ class DiskFile {
   DiskFile(const DiskFile&) = delete;
   DiskFile& operator=(const DiskFile&) = delete;
   ~DiskFile();
+  enum class Created : std::uint8_t { anew, grown, there_already };
   /// Makes the file, or grows one that is empty, to this many bytes: never shorter. Throws plan::Error.
-  static void create(const std::string& path, std::uint64_t bytes);
+  static Created create(const std::string& path, std::uint64_t bytes);
+  /// Takes back what create() did, for a file that did not become a store.
+  static void undo(const std::string& path, Created created) noexcept;
 
   [[nodiscard]] const BlockGeometry& geometry() const noexcept { return geometry_; }
   Outcome read(std::uint64_t sector, MutableBytes bytes) noexcept;

@@ -60,7 +60,7 @@ What goes wrong is said, with status 1; wrong usage has status 2.
   [1]
   $ truncate -s 4M blank.img && mirage store check blank.img
   mirage: blank.img: the image is blank
-    -> Make a store on it: mirage store format IMAGE.
+    -> Make a store on it: mirage store format IMAGE (an empty archive: --type tar).
   [1]
   $ yes | head -c 4M > foreign.img; mirage store check foreign.img
   mirage: foreign.img: the image holds no store that is known here
@@ -74,9 +74,48 @@ What goes wrong is said, with status 1; wrong usage has status 2.
     -> For instance 64M.
   [2]
   $ mirage store
-  A subcommand is required
-  Run with --help for more information.
+  mirage: a command is required
+    -> mirage store --help tells what it takes.
   [2]
+  $ mirage store remove data.img ''
+  mirage: '' is the whole store: nothing was removed
+    -> mirage store format --force makes an empty one.
+  [2]
+  $ mirage store import --to /x data.img site
+  mirage: '/x' is no directory of a store
+    -> Leave out a / at the beginning and the end, and parts such as '..'.
+  [2]
+  $ mirage store set data.img index.html site
+  mirage: site: is a folder
+    -> mirage store import copies folders.
+  [1]
+  $ mirage store set data.img index.html /proc/self/mem
+  mirage: /proc/self/mem: cannot be read: Input/output error
+  [1]
+  $ mirage store set data.img index.html - < site
+  mirage: standard input: cannot be read: Is a directory
+  [1]
+  $ mirage store cat data.img index.html
+  bye
+
+A file that did not become a store is not left in the way.
+
+  $ mirage store format none.img
+  mirage: none.img: is not there
+    -> --size makes the file, for instance --size 64M.
+  [1]
+  $ mirage store format --size 1K none.img
+  mirage: none.img: the device has 1024 bytes, a store needs 65536
+  [1]
+  $ : > empty.img; mirage store format --type tar empty.img
+  mirage: empty.img: the image is empty
+    -> --size gives it room, for instance --size 64M.
+  [1]
+  $ mirage store format --size 1K empty.img
+  mirage: empty.img: the device has 1024 bytes, a store needs 65536
+  [1]
+  $ test -e none.img; wc -c empty.img
+  0 empty.img
 
 FAT volumes and tar archives, made here or by the usual tools, are known by what they begin with.
 
