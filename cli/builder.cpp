@@ -222,6 +222,8 @@ std::string build_image(const Common& common, Project& project, const plan::Plan
   fs::create_directories(project.folder() / "dist");
   plan::write_if_changed(project.folder() / "build/compile_commands.json", compile_commands(project, ninja_file));
   run_step(common, {"ninja", "-f", ninja_file}, "building the image", project.folder());
+  // What `mirage run` compares with: also when there was nothing to do, as after configuring the same again.
+  fs::last_write_time(project.folder() / "dist" / plan.image(), fs::file_time_type::clock::now());
   return "dist/" + plan.image();
 }
 

@@ -47,12 +47,18 @@ std::string launch_text(const Launch& launch) {
 
 namespace {
 
-/// Whether something that the image was made from has changed since.
-bool is_stale(const Project& project, const fs::path& image) {
+/// Whether something that the image was made from has changed since it was built.
+bool is_stale(const Project& project, const plan::Plan& plan, const fs::path& image) {
   const auto built = fs::last_write_time(image);
   for (const auto& entry : fs::directory_iterator(project.folder())) {
     const auto suffix = entry.path().extension();
     if ((suffix == ".cpp" || suffix == ".hpp") && entry.last_write_time() > built) return true;
+  }
+  for (const auto& each : plan.crunched) {
+    std::error_code gone;
+    for (const auto& entry : fs::recursive_directory_iterator(project.folder() / each.directory, gone)) {
+      if (entry.is_regular_file() && entry.last_write_time() > built) return true;
+    }
   }
   return fs::last_write_time(project.folder() / "build/context.json") > built;
 }
@@ -79,7 +85,7 @@ int run_run(const Common& common, const RunOptions& options) {
     }
     return 0;
   }
-  if (!common.quiet && is_stale(project, image)) {
+  if (!common.quiet && is_stale(project, plan, image)) {
     std::print(stderr, "mirage: dist/{} is older than its sources or configuration (mirage build)\n", plan.image());
   }
   if (!common.json && !common.quiet) {

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: ISC
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
 #include <format>
 #include <fstream>
 #include <map>
 
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -41,19 +45,36 @@ std::uint16_t parse_port(const std::string& text, const std::string& whole) {
   return port;
 }
 
-bool is_free(const Forward& forward) {
+/// Why the host's end of a forwarding cannot be had: 0, or an errno.
+int refusal_of(const Forward& forward) {
   const int type = forward.protocol == "udp" ? SOCK_DGRAM : SOCK_STREAM;
   const int descriptor = socket(AF_INET, type | SOCK_CLOEXEC, 0);
-  if (descriptor < 0) return true;
+  if (descriptor < 0) return 0;
   const int yes = 1;
   (void)setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(forward.host);
   address.sin_addr.s_addr = inet_addr(forward.address.c_str());
-  const bool free = bind(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+  const bool is_free = bind(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+  const int error = errno;
   close(descriptor);
-  return free;
+  return is_free ? 0 : error;
+}
+
+void refuse(const Forward& forward, int error) {
+  if (error == EADDRNOTAVAIL) {
+    throw Error("", std::format("the host has no address {}", forward.address),
+                std::format("Leave it away: -p {}:{}.", forward.host, forward.guest));
+  }
+  const int other = error == EACCES && forward.host < 1024 ? forward.host + 8000
+                    : forward.host == 65535                ? forward.host - 1
+                                                           : forward.host + 1;
+  throw Error("",
+              error == EADDRINUSE
+                  ? std::format("port {} of the host is in use", forward.host)
+                  : std::format("port {} of the host cannot be had: {}", forward.host, std::strerror(error)),
+              std::format("Choose another: -p {}:{}.", other, forward.guest));
 }
 
 /// The value that a key will have at run time: the last --NAME=VALUE of the guest's arguments, else the image's.
@@ -75,21 +96,22 @@ std::vector<Forward> chosen_forwards(const plan::Plan& plan, const Words& argume
     if (!parse_value(value_at_run_time(planned, arguments), forward.guest) || forward.guest == 0) continue;
     forward.host = static_cast<std::uint16_t>(forward.guest < 1024 ? forward.guest + 8000 : forward.guest);
     const auto wanted = forward.host;
-    while (!is_free(forward) && forward.host < wanted + 100) ++forward.host;
+    while (refusal_of(forward) != 0 && forward.host < wanted + 100) ++forward.host;
     forwards.push_back(forward);
   }
   return forwards;
 }
 
 /// "NAME=VALUE" options by name; each must be a device of the image.
-Names devices_given(const plan::Plan& plan, const Words& options, const char* option, const char* device) {
+Names devices_given(const plan::Plan& plan, const Words& options, const char* option, const char* device,
+                    const char* value) {
   Names given;
   for (const auto& text : options) {
     const auto equals = text.find('=');
     const std::string name = text.substr(0, equals);
-    if (equals == std::string::npos) {
+    if (equals == std::string::npos || equals + 1 == text.size()) {
       throw plan::UsageError("", std::format("bad value '{}' for {}", text, option),
-                             std::format("Say {} NAME={}.", option, device));
+                             std::format("Say {} NAME={}.", option, value));
     }
     std::string names;
     for (const auto& instance : plan.instances) {
@@ -101,7 +123,10 @@ Names devices_given(const plan::Plan& plan, const Words& options, const char* op
           "", std::format("the image has no {} device '{}'", device, name),
           names.empty() ? std::format("It has none of this type.") : std::format("It has: {}.", names));
     }
-    given[name] = text.substr(equals + 1);
+    if (!given.try_emplace(name, text.substr(equals + 1)).second) {
+      throw plan::UsageError("", std::format("{} device '{}' is given twice", device, name),
+                             std::format("Say {} once for each device.", option));
+    }
   }
   return given;
 }
@@ -181,8 +206,8 @@ class Launcher {
   }
 
   void add_devices() {
-    const auto nets = devices_given(plan_, options_.nets, "--net", "net");
-    const auto blocks = devices_given(plan_, options_.blocks, "--block", "block");
+    const auto nets = devices_given(plan_, options_.nets, "--net", "net", "INTERFACE");
+    const auto blocks = devices_given(plan_, options_.blocks, "--block", "block", "FILE");
     for (const auto& instance : plan_.instances) {
       if (instance.device == "net") add_net(instance.device_name, nets);
       if (instance.device == "block") add_block(instance.device_name, blocks, instance.place);
@@ -196,6 +221,7 @@ class Launcher {
   void add_net(const std::string& name, const Names& nets) {
     Names names{{"name", name}};
     if (const auto given = nets.find(name); given != nets.end()) {
+      check_interface(given->second);
       names["interface"] = given->second;
       append_filled(device_words_, run_.interface, names);
       if (!run_.interface_environment.empty()) launch_.environment.push_back(filled(run_.interface_environment, names));
@@ -216,14 +242,26 @@ class Launcher {
     if (run_.helper) add_helper();
   }
 
+  /// QEMU makes an interface that is not there, for as long as it runs: nothing is behind that.
+  void check_interface(const std::string& interface) const {
+    if (options_.dry_run || interface.starts_with('@') || if_nametoindex(interface.c_str()) != 0) return;
+    throw Error("", std::format("there is no interface '{}'", interface),
+                std::format("Make it: ip tuntap add {} mode tap user $USER", interface));
+  }
+
   void choose_forwards() {
     for (const auto& text : options_.forwards) {
-      launch_.forwards.push_back(parse_forward(text));
-      const auto& forward = launch_.forwards.back();
-      if (!options_.dry_run && !is_free(forward)) {
-        throw Error("", std::format("port {} of the host is in use", forward.host),
-                    std::format("Choose another: -p {}:{}.", forward.host + 1, forward.guest));
+      const auto forward = parse_forward(text);
+      const auto is_same = [&](const Forward& each) {
+        return each.host == forward.host && each.protocol == forward.protocol && each.address == forward.address;
+      };
+      if (std::ranges::any_of(launch_.forwards, is_same)) {
+        throw plan::UsageError("", std::format("port {} of the host is forwarded twice", forward.host),
+                               "Choose another for one of them.");
       }
+      const int error = options_.dry_run ? 0 : refusal_of(forward);
+      if (error != 0) refuse(forward, error);
+      launch_.forwards.push_back(forward);
     }
     if (options_.forwards.empty()) launch_.forwards = chosen_forwards(plan_, options_.arguments);
   }
@@ -256,9 +294,14 @@ class Launcher {
     if (given == blocks.end()) {
       throw Error(place, std::format("the disk '{}' has no file", name), std::format("Say --block {}=FILE.", name));
     }
-    if (access(given->second.c_str(), R_OK) != 0) {
-      throw Error("", std::format("cannot read {} for disk '{}'", given->second, name),
-                  std::format("Make one: truncate -s 1M {}.", given->second));
+    const std::string& file = given->second;
+    if (access(file.c_str(), R_OK) != 0) {
+      const int error = errno;
+      throw Error("", std::format("cannot read {} for disk '{}': {}", file, name, std::strerror(error)),
+                  error == ENOENT ? std::format("Make one: truncate -s 1M {}.", plan::shell_line({file})) : "");
+    }
+    if (std::filesystem::is_directory(file)) {
+      throw Error("", std::format("{} for disk '{}' is a folder", file, name), "A disk is a file or a block device.");
     }
     const Names names{{"name", name}, {"file", given->second}};
     append_filled(device_words_, run_.block, names);
@@ -307,7 +350,9 @@ Launch make_launch(const plan::Plan& plan, const RunOptions& options, const std:
 }
 
 int guest_status(const plan::Runner& runner, int status) {
-  // QEMU's debug-exit device ends it with (value << 1) | 1; the guest writes its status, with 127 for all above.
+  // QEMU's debug-exit device ends it with (value << 1) | 1; the guest writes its status, with 127 for all above. It
+  // does not write 0, but powers off: a status of 1 is an error of QEMU's own.
+  if (runner.status == "isa-debug-exit" && status == 1) return 1;
   if (runner.status == "isa-debug-exit" && (status & 1) != 0) return status >> 1 == 127 ? 255 : status >> 1;
   return status;
 }
