@@ -17,8 +17,22 @@ namespace mirage::cli {
 using Json = nlohmann::ordered_json;
 using plan::Error;
 
+namespace {
+
+/// -f names the file, or the folder that it is in.
+fs::path configuration(const std::string& given) {
+  fs::path file = fs::absolute(given.empty() ? "." : given).lexically_normal();
+  if (fs::is_directory(file)) file /= "config.cpp";
+  if (!given.empty() && !fs::is_directory(file.parent_path())) {
+    throw Error("", std::format("there is no {}", given), "-f names a project's config.cpp, or its folder.");
+  }
+  return file.lexically_normal();
+}
+
+}  // namespace
+
 Project::Project(const std::string& config)
-    : config_(fs::absolute(config.empty() ? "config.cpp" : config).lexically_normal()),
+    : config_(configuration(config)),
       folder_(config_.parent_path()),
       root_(plan::find_root()),
       catalogue_(root_.path) {}

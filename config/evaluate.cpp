@@ -174,7 +174,10 @@ void compile(const fs::path& config, const fs::path& folder, const fs::path& roo
 
 Graph evaluate(const fs::path& config, const fs::path& folder, const fs::path& root) {
   if (!fs::exists(config)) {
-    throw Error("", std::format("there is no {} here", config.filename().string()),
+    const bool is_here = config.parent_path() == fs::current_path();
+    throw Error("",
+                is_here ? std::format("there is no {} here", config.filename().string())
+                        : std::format("there is no {}", fs::proximate(config).string()),
                 "Change to a project's folder, or start one: mirage new NAME.");
   }
   // The program is compiled again only when config.cpp, what it includes, or the DSL changed.
@@ -188,8 +191,9 @@ Graph evaluate(const fs::path& config, const fs::path& folder, const fs::path& r
   }
   const auto printed = run_program({(folder / "program").string()}, Output::capture, config.parent_path());
   if (printed.status != 0) {
-    throw Error(config.filename().string(), std::format("configure() ended with status {}", printed.status),
-                printed.errors.substr(0, 1000));
+    std::string errors = printed.errors.substr(0, 1000);
+    errors.erase(errors.find_last_not_of('\n') + 1);
+    throw Error(config.filename().string(), std::format("configure() ended with status {}", printed.status), errors);
   }
   return read_graph(printed.output);
 }

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: ISC
+#include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <format>
 #include <fstream>
 #include <iterator>
@@ -53,13 +55,13 @@ bool write_if_changed(const fs::path& file, std::string_view content) {
   std::ofstream out(file, std::ios::binary | std::ios::trunc);
   out.write(content.data(), static_cast<std::streamsize>(content.size()));
   out.close();
-  if (!out) throw Error("", std::format("cannot write {}", file.string()));
+  if (!out) throw Error("", std::format("cannot write {}: {}", file.string(), std::strerror(errno)));
   return true;
 }
 
 std::string read_text(const fs::path& file) {
   std::ifstream in(file, std::ios::binary);
-  if (!in) throw Error("", std::format("cannot read {}", file.string()));
+  if (!in) throw Error("", std::format("cannot read {}: {}", file.string(), std::strerror(errno)));
   return {std::istreambuf_iterator<char>(in), {}};
 }
 

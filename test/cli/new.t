@@ -46,3 +46,17 @@ Without a project, the commands say so.
   mirage: there is no config.cpp here
     -> Change to a project's folder, or start one: mirage new NAME.
   [1]
+
+-f names the file, or its folder, from anywhere.
+
+  $ mirage query name -f first/config.cpp && mirage query name -f first
+  first
+  first
+  $ mirage query name -f first/site.cpp
+  mirage: there is no first/site.cpp
+    -> Change to a project's folder, or start one: mirage new NAME.
+  [1]
+  $ mirage clean -f forst/config.cpp
+  mirage: there is no forst/config.cpp
+    -> -f names a project's config.cpp, or its folder.
+  [1]
