@@ -189,6 +189,7 @@ class Planner {
       instance.title += std::format(" '{}'", value.text);
       if (name == "name" && !module.device.empty()) instance.device_name = value.text;
     }
+    if (!module.keys.empty() && !vertex.group.empty()) instance.key_prefix = vertex.group + "-";
     for (const auto& key : module.keys) {
       const auto grouped = with_group(key, vertex.group);
       add_key(grouped);

@@ -32,6 +32,7 @@ struct Instance {
   std::string type;  ///< C++ type with the types of the needs filled in
   std::string header;
   std::string place;
+  std::string key_prefix;              ///< of its keys: "data-", or empty
   std::vector<std::size_t> needs;      ///< instances
   std::vector<std::string> arguments;  ///< C++ expressions after the shard and the needs
   std::string device;                  ///< "net", "block" or empty

@@ -13,7 +13,9 @@ namespace {
 
 std::string type_of(const Instance& instance) { return camel_case(instance.variable) + "Type"; }
 std::string title_of(const Instance& instance) {
-  return cpp_string(std::format("{} ({})", instance.title, instance.place));
+  // A module that speaks of "the key create" does not know what it is called here.
+  const std::string keys = instance.key_prefix.empty() ? "" : std::format(", keys --{}*", instance.key_prefix);
+  return cpp_string(std::format("{} ({}{})", instance.title, instance.place, keys));
 }
 
 std::string includes(const Plan& plan) {
