@@ -200,15 +200,16 @@ void Tcp::challenge(Connection& connection) noexcept {
 
 void Tcp::expired(Connection& connection) noexcept {
   const Time now = shard_.now();
-  const bool was_packed = connection.is_packed();
+  // Mostly for nothing: a hundred thousand at once must not need the memory of as many at work.
+  if (connection.is_packed()) {
+    const Time deadline = next_deadline(tcp::unpack(connection.packed, connection.local, connection.remote));
+    if (deadline == never) return;
+    if (deadline > now) return connection.Timer::arm(shard_.timers(), deadline);
+  }
   if (!unpack(connection)) return connection.Timer::arm(shard_.timers(), now + constant::shortage_retry);
   // Armed for what is done meanwhile (see arm()): nothing follows. Packing leaves the timer alone, too: armed anew, it
   // would come in another order among those of one tick.
-  if (next_deadline(connection.tcb()) > now) {
-    arm(connection);
-    if (was_packed) rest(connection);
-    return;
-  }
+  if (next_deadline(connection.tcb()) > now) return arm(connection);
   if (connection.tcb().deadlines.retransmit <= now) {
     ++counters_.timeouts;
     if (connection.tcb().loss.board.is_reneged()) ++counters_.reneged;

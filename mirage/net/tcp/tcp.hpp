@@ -28,8 +28,8 @@ namespace mirage::net::tcp {
 
 /// Bounds; at each one TCP refuses or sheds, and counts.
 struct TcpOptions {
-  std::uint32_t maximum_connections = 0;     ///< 0: one for each 512 bytes that the buffer pool may have
-  std::uint32_t working_connections = 1024;  ///< beyond, idle ones are packed
+  std::uint32_t maximum_connections = 0;    ///< 0: one for each 512 bytes that the buffer pool may have
+  std::uint32_t working_connections = 640;  ///< of 3.7 KiB; beyond, idle ones are packed
   std::uint32_t maximum_time_wait = 4096;
   std::uint32_t maximum_listeners = 64;
   std::uint32_t receive_window = 256 * 1024;       ///< bytes for each connection; it may pin twice that

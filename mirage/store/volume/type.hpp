@@ -49,8 +49,8 @@ class Volume {
     [[nodiscard]] std::uint64_t sector_of(const Run& run) const noexcept {
       return sector_of(window_.chunk() * volume::chunk_size) + run.first;
     }
-    // What is within one chunk, and needs nothing that the device does not do at once. Nothing: it may have to wait, and
-    // whatever was done has changed nothing that can be seen.
+    // What is within one chunk, and needs nothing that the device does not do at once. Nothing: it may have to wait,
+    // and whatever was done has changed nothing that can be seen.
     template <class T>
     using AtOnce = std::optional<Result<T, FileError>>;
     [[nodiscard]] AtOnce<std::size_t> read_at_once(std::uint64_t offset, MutableBytes in);
