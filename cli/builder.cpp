@@ -166,6 +166,7 @@ std::vector<std::string> missing_packages(const plan::Plan& plan) {
   for (const auto& [program, package] : needed) {
     if (plan::find_program(program).empty()) missing.emplace_back(package);
   }
+  if (plan.packed() && plan::find_program("lz4").empty()) missing.emplace_back("lz4");
   if (!fs::exists("/usr/lib/llvm-19/include/c++/v1/vector")) missing.emplace_back("libc++-19-dev libc++abi-19-dev");
   const auto& run = plan.target->run;
   if (!run.package.empty() && plan::find_program(run.program).empty()) missing.push_back(run.package);
@@ -193,6 +194,7 @@ LibraryBuild build_libraries(const Common& common, const Project& project, const
   configure_libraries(common, project, plan, options, build);
   Words words{"ninja", "-C", build.folder.string()};
   words.insert(words.end(), libraries.begin(), libraries.end());
+  if (plan.packed()) words.insert(words.end(), target.packing->libraries.begin(), target.packing->libraries.end());
   run_step(common, words, "building the libraries");
   return build;
 }

@@ -92,11 +92,16 @@ Target read_target(const Json& json, const fs::path& file) {
                 .libraries = texts(json, "libraries"),
                 .linker_script = text(json, "linker_script"),
                 .manifest = {},
+                .packing = {},
                 .run = read_runner(json.at("run"))};
   for (const auto& each : field(json, "modules", Json::array())) target.modules.push_back(read_module(each, file));
   if (json.contains("manifest")) {
     const auto& manifest = json["manifest"];
     target.manifest = {manifest.at("header"), manifest.at("code"), manifest.at("net"), manifest.at("block")};
+  }
+  if (json.contains("packing")) {
+    const auto& packing = json["packing"];
+    target.packing = {packing.at("linker_script"), texts(packing, "libraries"), texts(packing, "symbols")};
   }
   return target;
 }

@@ -50,6 +50,13 @@ struct Runner {
   std::vector<std::string> cpus_arguments;
 };
 
+/// How a target's images are packed: what is linked in front of one.
+struct Packing {
+  std::string linker_script;           ///< from the root
+  std::vector<std::string> libraries;  ///< without a runtime: it would be linked twice
+  std::vector<std::string> symbols;    ///< of the image within that the code in front uses
+};
+
 struct Target {
   std::string name, description, suffix;
   std::vector<std::string> architectures;
@@ -59,6 +66,7 @@ struct Target {
   std::vector<std::string> libraries;
   std::string linker_script;  ///< from the root; empty: the compiler's default
   std::optional<Manifest> manifest;
+  std::optional<Packing> packing;
   Runner run;
 };
 

@@ -59,6 +59,8 @@ struct Plan {
   std::vector<std::string> libraries;  ///< beyond those that the sources' includes name
   std::vector<std::string> sources;    ///< named in descriptions
   std::vector<Crunched> crunched;
+  /// Whether the image unpacks itself, for which it starts a little later.
+  [[nodiscard]] bool packed() const { return target->packing.has_value() && optimize == "size"; }
   /// The image: "hello.spt".
   [[nodiscard]] std::string image() const { return name + target->suffix; }
   [[nodiscard]] const PlannedKey* find_key(std::string_view key) const;

@@ -214,6 +214,16 @@ TEST_CASE("pictures of the graph") {
   CHECK(svg.find("crunch 'a&amp;b'") != std::string::npos);
 }
 
+TEST_CASE("an image for size is packed where the target can") {
+  const auto packed = [](const char* target, const Settings& settings) {
+    return plan_of(website(dsl::crunch("htdocs")), target, settings).packed();
+  };
+  CHECK(packed("virtio", {{"optimize", "size"}}));
+  CHECK_FALSE(packed("virtio", {{"optimize", "speed"}}));
+  CHECK_FALSE(packed("virtio", {}));
+  CHECK_FALSE(packed("spt", {{"optimize", "size"}}));  // Solo5's tenders load a file as it is
+}
+
 TEST_CASE("every target's descriptor is complete") {
   CHECK(catalogue().targets().size() >= 4);
   for (const auto& target : catalogue().targets()) {

@@ -73,6 +73,46 @@ rule strip
   description = strip $out
 )";
 
+// What the code in front of a packed image needs of the one within are the addresses of a few symbols. The packed form
+// is a file of no format to the linker, which makes a section .data of it.
+constexpr std::string_view packing_rules = R"(rule symbols
+  command = llvm-objcopy-19 --strip-all $keep $in $out
+  description = symbols $out
+rule pack
+  command = lz4 -l -12 -f -q $in $out
+  description = pack $out
+rule link_packed
+  command = $cxx $link_packed -Wl,--format=binary $in -Wl,--format=elf -o $out
+  description = link $out
+)";
+
+/// The steps from the stripped image to one that unpacks itself. `image` is what is made, `plain` the image within.
+std::string packing_steps(const ImageBuild& build, const std::string& image, const std::string& debug,
+                          const std::string& plain) {
+  const Packing& packing = *build.plan->target->packing;
+  const std::string script = path(build.root / packing.linker_script);
+  const std::string symbols = plain + ".symbols";
+  const std::string packed = plain + ".lz4";
+  const std::string linked = plain + ".packed";
+  std::string libraries;
+  for (const auto& name : packing.libraries) {
+    libraries += " " + path(build.libraries_folder / std::format("lib{}.a", name));
+  }
+  std::string out(packing_rules);
+  out += "keep =";
+  for (const auto& name : packing.symbols) out += " --keep-symbol=" + name;
+  out += std::format(
+      "\nlink_packed = @{}/link.rsp -Wl,-z,noseparate-code -Wl,-T,{} -Wl,--just-symbols={} -Wl,--start-group{} "
+      "-Wl,--end-group\n",
+      path(build.flags_folder), script, path(symbols), libraries);
+  out += std::format("build {}: symbols {}\n", path(symbols), path(debug));
+  out += std::format("build {}: pack {}\n", path(packed), path(plain));
+  out +=
+      std::format("build {}: link_packed {} | {} {}{}\n", path(linked), path(packed), path(symbols), script, libraries);
+  out += std::format("build {}: strip {}\n", path(image), path(linked));
+  return out;
+}
+
 }  // namespace
 
 std::string generate_ninja(const ImageBuild& build) {
@@ -101,7 +141,10 @@ std::string generate_ninja(const ImageBuild& build) {
   for (const auto& name : build.libraries) out += " " + path(build.libraries_folder / std::format("lib{}.a", name));
   for (const auto& [name, folder] : build.ports) out += " " + archive_of(name, folder);
   if (plan.target->guest) out += " " + path(build.root / plan.target->linker_script);
-  out += std::format("\nbuild {}: strip {}\ndefault {}\n", path(image), path(debug), path(image));
+  const std::string stripped = plan.packed() ? build.folder + "/" + plan.image() : image;
+  out += std::format("\nbuild {}: strip {}\n", path(stripped), path(debug));
+  if (plan.packed()) out += packing_steps(build, image, debug, stripped);
+  out += std::format("default {}\n", path(image));
   return out;
 }
 

@@ -38,10 +38,12 @@ LAYERS = {
     "mirage/syslog": DEVICE,
     "mirage/runtime": ["mirage/base"],
     "mirage/machine": ["mirage/base", "mirage/runtime"],
+    # Puts a packed image back before there is anything else, on any target and machine.
+    "mirage/unpack": ["mirage/base"],
     # What spt and hvt share, not a target: Solo5's ABI (data layouts only, for tenders too) and the device code over it.
     "mirage/target/solo5": ["mirage/base", "mirage/async", "mirage/module"],
     "mirage/target": ["mirage/target/solo5", "mirage/base", "mirage/async", "mirage/module", "mirage/device/virtio", "mirage/runtime",
-                      "mirage/machine"],
+                      "mirage/machine", "mirage/unpack"],
     "tender": ["mirage/base", "mirage/target/solo5"],
     "config": ["mirage/base"],
     # `mirage store` runs the stores on the host, and the devices that are layers of images.

@@ -27,10 +27,10 @@ def check(condition, message):
         raise Failed(message)
 
 
-def build(tools, work, source, name):
-    project = work / name
+def build(tools, work, source, name, *settings):
+    project = work / "-".join([name, *(word.partition("=")[2] for word in settings)])
     shutil.copytree(source, project)
-    for words in (["configure", "-t", "virtio"], ["build"]):
+    for words in (["configure", "-t", "virtio", *settings], ["build"]):
         done = subprocess.run([str(Path(tools) / "mirage"), *words], cwd=project, text=True, capture_output=True)
         check(done.returncode == 0, f"mirage {words[0]} in {name}: status {done.returncode}\n{done.stdout}{done.stderr}")
     return project / "dist" / f"{name}.virtio"
@@ -71,6 +71,7 @@ def qemu(image, machine="q35", arguments="", memory="16M", options=(), processor
 
 class Tests:
     def __init__(self, tools, work):
+        self.tools, self.work = tools, work
         self.hello = build(tools, work, ROOT / "example/tutorial/hello-key", "hello-key")
         self.misbehave = build(tools, work, HERE / "misbehave", "misbehave")
         self.devices = build(tools, work, HERE / "devices", "devices")
@@ -234,6 +235,30 @@ class Tests:
             if how not in ("smash", "abort"):
                 result.has("fault: ", "rip=0x", "backtrace", "  at 0x00000000001", said)
             check("survived" not in result.console, f"{how}: survived")
+
+    def case_packed(self):
+        """An image for size unpacks itself: to the same memory, with the same protection."""
+        image = build(self.tools, self.work, HERE / "misbehave", "misbehave", "--optimize=size")
+        plain = image.parents[1] / "build/virtio" / image.name
+        check(image.stat().st_size < plain.stat().st_size * 0.85, f"{image.stat().st_size} of {plain.stat().st_size} bytes")
+        for machine in MACHINES:
+            check(qemu(image, machine, "--how=status --status=5", memory="2M").status == 5, machine)
+        check(qemu(image, arguments="--how=status --status=5", memory="5G").status == 5, "with 5 GiB")
+        for how, said in {"write-text": "write to read-only memory", "write-headers": "write to read-only memory",
+                          "execute-data": "execution of data", "execute-heap": "execution of data", "stack-overflow": "stack overflow"}.items():
+            result = qemu(image, arguments=f"--how={how}", memory="4M")
+            check(result.status == 255, f"{how}: status {result.status}\n{result.console}")
+            result.has(f"how: '{how}'", "rip=0x", said)
+        damaged = image.with_name("damaged")
+        packed = bytearray(image.read_bytes())
+        magic = packed.index(b"\x02\x21\x4c\x18")  # of LZ4's legacy frame
+        for place in (magic, magic + 6):               # ... and a block that is longer than the file
+            copy = bytearray(packed)
+            copy[place] ^= 0xff
+            damaged.write_bytes(copy)
+            result = qemu(damaged)
+            check(result.status == 255, f"status {result.status}: {result.console}")
+            result.has("the packed image is damaged")
 
     def case_faults_on_microvm(self):
         for how in ("write-text", "stack-overflow"):
