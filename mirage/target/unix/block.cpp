@@ -192,13 +192,17 @@ long Block::call(const Slot& slot, const BlockOperation& operation, int flags) c
   const int file = file_.descriptor();
   const auto offset = static_cast<off_t>(operation.sector_ * geometry_.sector_size + operation.done_);
   const int count = static_cast<int>(slot.count);
+  const iovec& first = slot.pieces[0];
   long result = 0;
   switch (operation.kind_) {
+    // The kernel copies and checks a list of pieces: one goes without.
     case Kind::read:
-      result = ::preadv2(file, slot.pieces.data(), count, offset, flags);
+      result = count == 1 && flags == 0 ? ::pread(file, first.iov_base, first.iov_len, offset)
+                                        : ::preadv2(file, slot.pieces.data(), count, offset, flags);
       break;
     case Kind::write:
-      result = ::pwritev2(file, slot.pieces.data(), count, offset, 0);
+      result = count == 1 ? ::pwrite(file, first.iov_base, first.iov_len, offset)
+                          : ::pwritev2(file, slot.pieces.data(), count, offset, 0);
       break;
     case Kind::write_durable:
       result = ::pwritev2(file, slot.pieces.data(), count, offset, RWF_DSYNC);
@@ -213,8 +217,13 @@ long Block::call(const Slot& slot, const BlockOperation& operation, int flags) c
   return result < 0 ? -errno : result;
 }
 
+/// Whether nothing else could go on while a call waits.
+bool Block::is_alone() const noexcept {
+  return in_flight_ == 0 && shard_.is_idle() && environment_of(shard_).watches_nothing();
+}
+
 bool Block::perform(BlockOperation& operation) const noexcept {
-  const int flags = ring_.is_open() && operation.kind_ == Kind::read ? RWF_NOWAIT : 0;
+  const int flags = ring_.is_open() && operation.kind_ == Kind::read && !is_alone() ? RWF_NOWAIT : 0;
   Slot slot;
   while (true) {
     if (!fill(slot, operation)) {

@@ -169,6 +169,7 @@ class Block {
   /// The system call itself, blocking unless `flags` says otherwise.
   [[nodiscard]] long call(const Slot& slot, const BlockOperation& operation, int flags) const noexcept;
   /// Goes on until the operation is over or would wait; true when it is over.
+  [[nodiscard]] bool is_alone() const noexcept;
   [[nodiscard]] bool perform(BlockOperation& operation) const noexcept;
   /// The one request that there is, if nothing can happen before it is complete. False: it is to be submitted.
   [[nodiscard]] bool perform_alone() noexcept;
