@@ -150,6 +150,8 @@ class Launcher {
 
   Launch make() {
     check_cpus();
+    if (options_.memory != 0) check_use("--mem", "{memory}");
+    if (!options_.accelerator.empty()) check_use("--accel", "{accelerator}");
     add_devices();
     Names names{{"image", image_},
                 {"count", std::to_string(options_.cpus)},
@@ -183,6 +185,14 @@ class Launcher {
     if (configured == nullptr || configured->value != "many") {
       throw Error("", "the image is configured for one CPU", "Say mirage configure --cpus=many, then mirage build.");
     }
+  }
+
+  /// Whether the target's command says anything of an option.
+  void check_use(std::string_view option, std::string_view placeholder) const {
+    const auto says = [&](const std::string& word) { return word.contains(placeholder); };
+    if (std::ranges::any_of(run_.arguments, says) || std::ranges::any_of(run_.cpus_arguments, says)) return;
+    throw plan::UsageError("", std::format("{} means nothing to an image for {}", option, plan_.target->name),
+                           std::format("Leave {} away.", option));
   }
 
   [[nodiscard]] unsigned memory() const { return options_.memory == 0 ? plan_.memory : options_.memory; }

@@ -57,6 +57,22 @@ TEST_CASE("words of the command") {
   CHECK(launch.helper.empty());
 }
 
+TEST_CASE("an option that the target's command says nothing of is refused") {
+  auto on = target();
+  const auto plan = plan_with(on, {});
+  RunOptions options;
+  options.dry_run = true;
+  options.memory = 64;
+  CHECK(plan::shell_line(make_launch(plan, options, "i", "").command).contains("--mem=64"));
+  options.accelerator = "tcg";
+  CHECK_THROWS_WITH((void)make_launch(plan, options, "i", ""),
+                    doctest::Contains("--accel means nothing to an image for"));
+  options.accelerator.clear();
+  on.run.arguments = {"{image}"};
+  CHECK_THROWS_WITH((void)make_launch(plan, options, "i", ""),
+                    doctest::Contains("--mem means nothing to an image for"));
+}
+
 TEST_CASE("devices must be there and known") {
   const auto on = target();
   const auto plan = plan_with(on, {{"net", "a"}, {"net", "b"}});

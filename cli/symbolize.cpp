@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: ISC
 // Adds function and line to the addresses of a fault report; everything else passes unchanged.
+#include <charconv>
+#include <cstdint>
+#include <cstdio>
 #include <format>
-#include <fstream>
 #include <iostream>
-#include <iterator>
 #include <print>
 #include <regex>
+#include <sstream>
 #include <string_view>
 
 #include <nlohmann/json.hpp>
@@ -31,7 +33,9 @@ std::string address_of(const std::string& line) {
 
 /// Below the newest frame of a backtrace stand return addresses: the call is the instruction before.
 std::string call_before(const std::string& address) {
-  return std::format("{:#x}", std::stoull(address, nullptr, 16) - 1);
+  std::uint64_t value = 0;
+  const auto read = std::from_chars(address.data() + 2, address.data() + address.size(), value, 16);
+  return read.ec == std::errc{} ? std::format("{:#x}", value - 1) : address;
 }
 
 /// "function (file:line)", innermost inlined function first; empty when nothing is known about the address.
@@ -54,11 +58,6 @@ std::string resolve(const std::string& image, const std::string& address) {
   return out;
 }
 
-std::string read_log(const std::string& file) {
-  if (!file.empty() && file != "-") return plan::read_text(file);
-  return {std::istreambuf_iterator<char>(std::cin), {}};
-}
-
 }  // namespace
 
 int run_symbolize(const Common& common, const std::string& file, const std::string& image) {
@@ -69,20 +68,22 @@ int run_symbolize(const Common& common, const std::string& file, const std::stri
   }
   if (!fs::exists(symbols))
     throw plan::Error("", std::format("there are no symbols: {}", symbols), "Build the image: mirage build.");
-  const std::string text = read_log(file);
+  std::istringstream whole;
+  const bool from_file = !file.empty() && file != "-";
+  if (from_file) whole.str(plan::read_text(file));
+  std::istream& lines = from_file ? whole : std::cin;
   Json resolved = Json::array();
   bool in_backtrace = false;
-  for (std::size_t begin = 0; begin < text.size();) {
-    const auto end = std::min(text.find('\n', begin), text.size());
-    const std::string line = text.substr(begin, end - begin);
-    begin = end + 1;
+  for (std::string line; std::getline(lines, line);) {
     const auto address = address_of(line);
     const bool is_frame = line.find(" at ") != std::string::npos;
     const auto place =
         address.empty() ? std::string() : resolve(symbols, in_backtrace && is_frame ? call_before(address) : address);
     in_backtrace = is_frame && !address.empty();
     if (!place.empty()) resolved.push_back({{"address", address}, {"place", place}});
-    if (!common.json) std::print("{}{}{}\n", line, place.empty() ? "" : "  ", place);
+    if (common.json) continue;
+    std::print("{}{}{}\n", line, place.empty() ? "" : "  ", place);
+    std::fflush(stdout);  // `mirage run | mirage symbolize` is read while the image runs
   }
   if (common.json) std::print("{}\n", resolved.dump());
   return 0;

@@ -41,6 +41,15 @@ A project from nothing to a running image.
   hello.spt
   hello.spt.debug
 
+A fault report's addresses get function and line, at once: the image may go on.
+
+  $ rip=0x$(llvm-nm-19 dist/hello.spt.debug | awk '$3 == "main" { print $1 }')
+  $ mkfifo log && { mirage symbolize <log >named & exec 5>log; }
+  $ printf 'fault: rip=%s\n at 0x123456789012345678901\n' $rip >&5; for i in $(seq 1000); do [ "$(wc -l <named)" = 2 ] && break; sleep 0.01; done
+  $ sed "s/$rip/RIP/" named; exec 5>&-; wait; rm log named
+  fault: rip=RIP  main (*build/spt/main.cpp:*) (glob)
+   at 0x123456789012345678901
+
 The editor's view: commands of the compiler, with the project's and mirage's headers.
 
   $ grep -c '"file"' build/compile_commands.json

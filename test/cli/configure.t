@@ -151,7 +151,7 @@ The project's keys are part of the help.
     --ipv4-only                no IPv6; true or false (default: false)
     --ipv6-only                no IPv4; true or false (default: false)
     --tcp-connections=VALUE    TCP connections at most; 0 for what the memory allows; a number from 0 to 4294967295 (default: 0)
-    --tcp-congestion=VALUE     TCP's congestion control: cubic, newreno or none; or bbr, with configure --tcp-bbr; text (default: cubic)
+    --tcp-congestion=VALUE     TCP's congestion control: cubic, newreno or none; or bbr, with configure --tcp-bbr; cubic or newreno or none or bbr (default: cubic)
     --tcp-ecn                  ask for explicit congestion notification when opening connections; peers that ask get it; true or false (default: false)
     --tcp-fast-open            TCP Fast Open: take and send text with the first segment of a connection; true or false (default: false)
     --tree-cache=VALUE         memory for the store's nodes, in KiB; a number from 0 to 4294967295 (default: 2048)
@@ -187,6 +187,10 @@ Keys: unknown ones, bad values, missing values.
   $ mirage configure --net=host
   mirage: bad value 'host' for key --net (config.cpp:15)
     -> Give direct or socket.
+  [2]
+  $ mirage configure --tcp-congestion=reno
+  mirage: bad value 'reno' for key --tcp-congestion (module stack)
+    -> Give cubic or newreno or none or bbr.
   [2]
   $ mirage configure --optimize=beauty
   mirage: bad value 'beauty' for key --optimize (mirage)
