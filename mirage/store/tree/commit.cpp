@@ -33,6 +33,7 @@ Task<Writer::Outcome> Writer::stage() {
 }
 
 Task<Writer::Outcome> Writer::commit() {
+  if (next_.generation >= last_number) co_return Failure{KvError::no_space};
   std::unique_ptr<View> view{new (std::nothrow) View};
   if (view == nullptr) co_return Failure{KvError::no_memory};
   core_.tree().complete(next_.id, next_.root);

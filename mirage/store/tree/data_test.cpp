@@ -208,6 +208,45 @@ TEST_CASE("tree: a commit never writes over the superblocks of the one before, h
   }
 }
 
+// Such numbers are forged. If they began at 0 again, what is new would look old.
+TEST_CASE("tree: a store that has come to the last number is full, and what was acknowledged stays") {
+  using store::tree::decode_superblock, store::tree::last_number, store::tree::Superblock;
+  using store::tree::SuperblockState;
+  const auto kind_of = [](Shard&, auto& tree, std::string key) -> Task<KvKind> {
+    co_return (co_await tree.exists(key)).value();
+  };
+  for (const bool is_commit : {true, false}) {
+    Staging world;
+    std::vector<std::byte> image(world.disk.content().begin(), world.disk.content().end());
+    Superblock newest;
+    for (std::uint32_t slot = 0; slot < store::tree::first_page; ++slot) {
+      const auto [state, each] = decode_superblock(Bytes{image}.subspan(slot * page_size, page_size), slot);
+      REQUIRE(state == SuperblockState::good);
+      if (each.generation > newest.generation) newest = each;
+    }
+    (is_commit ? newest.generation : newest.next_object) = last_number - 3;
+    const auto slot = static_cast<std::uint32_t>(2 * (newest.generation % 2));
+    for (std::uint32_t i = slot; i < slot + 2; ++i)
+      newest.encode(MutableBytes{image}.subspan(i * page_size, page_size), i);
+    device::PowerCut disk{world.shard, image};
+    unsigned kept = 0;
+    for (unsigned i = 0; i < 8; ++i) {
+      store::Tree tree{world.shard, disk};
+      REQUIRE(run(world.shard, tree.start()).value());
+      const std::string key = "new" + std::to_string(i);
+      const auto done = run(world.shard, tree.set(key, as_bytes(page_of('n')))).value();
+      if (done) ++kept;
+      if (!done) CHECK(done.error() == KvError::no_space);
+      for (unsigned k = 0; k <= i; ++k) {
+        const auto kind = run(world.shard, kind_of(world.shard, tree, "new" + std::to_string(k)));
+        CHECK(kind == (k < kept ? KvKind::value : KvKind::absent));
+      }
+    }
+    CHECK(kept > 0);
+    CHECK(kept < 4);
+  }
+}
+
 TEST_CASE("tree: a snapshot of what is staged stays what it is") {
   Staging world;
   world.stage(3, 'x');

@@ -29,7 +29,8 @@ constexpr std::string_view magic{"mirtree\x1a", 8};
 std::uint64_t sum_of(Bytes page, std::uint32_t slot) noexcept { return checksum(slot, page.first(at::sum)); }
 
 bool plausible(const Superblock& each) noexcept {
-  return each.pages >= minimum_pages && each.pages <= maximum_pages && each.root.ref.page < each.pages &&
+  return each.generation <= last_number && each.next_object <= last_number && each.pages >= minimum_pages &&
+         each.pages <= maximum_pages && each.root.ref.page < each.pages &&
          (each.root.levels == 0) == (each.root.ref.page == 0) &&
          (each.root.levels == 0 || each.root.ref.page >= first_page) && each.used <= each.pages - first_page;
 }

@@ -52,6 +52,10 @@ struct Root {
   std::uint8_t levels = 0;
 };
 
+/// The last commit's number, and the last large value's. No store lives to see them, but one may be forged: it is full
+/// then, since numbers that began at 0 again would make what is new look old.
+inline constexpr std::uint64_t last_number = std::uint64_t{1} << 63;
+
 struct Superblock {
   static constexpr std::size_t size = 512;  ///< used bytes of its page
   Id id;

@@ -11,6 +11,7 @@ namespace mirage::store::tree {
 
 Task<Writer::Outcome> Writer::write_object(const KvChange& change, const Old& old, std::uint64_t size) {
   const bool keeps = old.record.is_object && change.kind != KvChange::Kind::set;
+  if (!keeps && next_.next_object >= last_number) co_return Failure{KvError::no_space};
   const std::uint64_t object = keeps ? old.record.object : next_.next_object++;
   if (change.kind != KvChange::Kind::resize) {
     MIRAGE_CO_CHECK(co_await write_range(change, old, object));

@@ -74,7 +74,8 @@ Found judge(Bytes first, Bytes second, const Layout& layout) noexcept {
   }
   // Two good headers of different volumes: a format was interrupted.
   if (a && b && a->id != b->id) return {Finding::damaged, {}, 0};
-  const bool take_second = !a || (b && b->generation > a->generation);
+  // The one after the other, also where a forged number has made them wrap.
+  const bool take_second = !a || (b && static_cast<std::int64_t>(b->generation - a->generation) > 0);
   const Header& header = take_second ? *b : *a;
   return {.finding = fits(header, layout) ? Finding::good : Finding::damaged,
           .header = header,
