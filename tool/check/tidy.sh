@@ -102,7 +102,7 @@ check() {
   eval "set -- $flags"
   if ! clang-tidy-19 --quiet "$file" -- -x c++ "$@" > "$name.out" 2> "$name.err"; then
     sed "s|$root/||" "$name.out"
-    grep -v 'warnings generated\|warning generated\|^Suppressed\|^Use -header\|treated as error' "$name.err" || true
+    sed '/warnings generated\|warning generated\|^Suppressed\|^Use -header\|treated as error/d' "$name.err"
     return 1
   fi
   headers "$file" "$@" > "$name.headers"

@@ -29,16 +29,18 @@ fetch_sources() {
 
   command -v apt-get >/dev/null || die "no apt-get here: put the tarballs named in $list into $folder"
   mkdir -p "$state/lists/partial" "$state/cache/archives/partial"
-  local suite
+  local suite place places=()
   suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
   [ -n "$suite" ] || die "cannot tell the Debian release from /etc/os-release"
-  # Either of the two places may be missing.
-  { find /etc/apt/sources.list /etc/apt/sources.list.d -type f \( -name '*.list' -o -name '*.sources' \) -print0 \
-    2>/dev/null || true; } |
+  for place in /etc/apt/sources.list /etc/apt/sources.list.d; do
+    [ ! -e "$place" ] || places+=("$place")
+  done
+  [ ${#places[@]} -gt 0 ] || die "no apt source is configured on this machine"
+  find "${places[@]}" -type f \( -name '*.list' -o -name '*.sources' \) -print0 |
     xargs -0 -r awk -v suite="$suite" -f "$here/apt-sources.awk" >"$state/sources.list"
   [ -s "$state/sources.list" ] || die "no apt source of $suite (component main) is configured on this machine"
   # An unrelated repository that fails to update is no reason to stop: what counts is that the packages arrive.
-  private_apt "$state" update >>"$log" 2>&1 || true
+  private_apt "$state" update >>"$log" 2>&1 || echo "apt-get update failed: going on with the lists that came" >>"$log"
   (cd "$folder" && private_apt "$state" source --download-only "${missing[@]}") >>"$log" 2>&1 ||
     die "apt cannot fetch ${missing[*]}. If the mirror has moved on, update $list: $(
       private_apt "$state" --print-uris source --download-only "${missing[@]%%=*}" 2>&1 | grep -o '[^ /%]*\.dsc' | sort -u | tr '\n' ' ')"

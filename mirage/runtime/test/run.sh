@@ -43,7 +43,8 @@ at_most() {
   [ "$size" -le "$1" ] || { echo "FAILED: $2 is larger than $1"; failures=$((failures + 1)); }
 }
 
-launcher=$(command -v ccache || true)
+launcher=
+if command -v ccache >/dev/null; then launcher=ccache; fi
 for variant in plain exceptions; do
   cmake -S "$root/mirage" -B "$build/$variant" -G Ninja -DCMAKE_TOOLCHAIN_FILE="$root/cmake/guest-x86_64.cmake" \
     -DMIRAGE_SYSROOT="$sysroot" -DMIRAGE_EXCEPTIONS=$([ $variant = exceptions ] && echo ON || echo OFF) \
