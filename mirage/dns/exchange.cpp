@@ -7,9 +7,6 @@ namespace mirage::dns {
 
 namespace {
 
-constexpr Port first_port = 1024;  // RFC 5452 9.2: as many as there are, and none that services have
-constexpr unsigned port_tries = 8;
-
 /// The payload in one piece: nearly always it is already.
 Slice contiguous(SliceList&& payload, BufferPool& pool) noexcept {
   if (payload.size() == 1) return std::move(payload[0]);
@@ -31,17 +28,12 @@ Match match(const wire::DnsHead& head, const wire::DnsQuery& query) noexcept {
   return head.question->name.same(asked.name) ? Match::other_case : Match::none;
 }
 
+/// RFC 5452 9.2: a port that nobody can tell. UDP chooses, for it knows which ones are this shard's: what is sent to
+/// another's port goes to that shard.
 bool Exchange::bind() noexcept {
-  for (unsigned tries = 0; tries < port_tries; ++tries) {
-    const auto port = static_cast<Port>(first_port + shard_.random().below(65536 - first_port));
-    if (const auto bound = udp_.bind(port, *this)) {
-      port_ = *bound;
-      return true;
-    } else if (bound.error() != UdpError::port_in_use) {
-      return false;
-    }
-  }
-  return false;
+  const auto bound = udp_.bind(0, *this);
+  if (bound) port_ = *bound;
+  return bound.has_value();
 }
 
 Exchange::State Exchange::start(Duration timeout) noexcept {

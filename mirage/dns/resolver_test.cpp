@@ -207,12 +207,24 @@ TEST_CASE("ids, ports and letters change from query to query (RFC 5452 9.2)") {
     ids.insert(asked.head.id);
     ports.insert(asked.from.port);
     for (const std::uint8_t octet : asked.head.question->name.octets()) upper += octet >= 'A' && octet <= 'Z' ? 1 : 0;
-    CHECK(asked.from.port >= 1024);
+    CHECK(asked.from.port >= PortShare::first_ephemeral);
   }
   CHECK(ids.size() > 30);
   CHECK(ports.size() > 30);
   CHECK(upper > 32 * 7 / 4);  // half of the letters, about
   CHECK(upper < 32 * 7 * 3 / 4);
+}
+
+TEST_CASE("shards of one interface: a question leaves from a port whose answers come back to this shard") {
+  Testbed bed;
+  Server& server = bed.serve(numbers);
+  const PortShare share{.shard = 1, .shards = 4};
+  bed.client_stack.udp().share_ports(share);
+  for (unsigned i = 0; i < 16; ++i) REQUIRE(bed.lookup(std::to_string(i) + ".example"));
+  for (const Asked& asked : server.log) {
+    CHECK(asked.from.port >= PortShare::first_ephemeral);
+    CHECK(share.owns(asked.from.port));
+  }
 }
 
 TEST_CASE("forged replies: what does not match in everything is not looked at (RFC 5452 9.1)") {
