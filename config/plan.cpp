@@ -141,6 +141,7 @@ class Planner {
     instance.requirement_header = vertex.requirement_header;
     instance.place = vertex.place;
     for (const std::size_t need : vertex.needs) instance.needs.push_back(visit(need));
+    if (vertex.beneath) add_beneath(instance.needs);
     if (vertex.form == Vertex::Form::project) {
       fill_project(vertex, instance);
     } else {
@@ -148,6 +149,19 @@ class Planner {
     }
     plan_.instances.push_back(std::move(instance));
     return made_[index] = plan_.instances.size() - 1;
+  }
+
+  /// Adds what the instances of a list need, directly or not. An interface is no module to look at, but a device with
+  /// its options: the device is.
+  void add_beneath(std::vector<std::size_t>& list) const {
+    std::vector<std::size_t> all = list;
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      for (const std::size_t need : plan_.instances[all[i]].needs) {
+        if (std::ranges::contains(all, need)) continue;
+        all.push_back(need);
+        if (plan_.instances[need].kind != "Interface") list.push_back(need);
+      }
+    }
   }
 
   void fill_project(const Vertex& vertex, Instance& instance) {

@@ -72,6 +72,17 @@ TEST_CASE("a database on a disk brings its port and its keys") {
   CHECK(on_tree.find_key("tree-format-blank") != nullptr);
 }
 
+TEST_CASE("metrics() is given all that its modules need, devices included") {
+  const auto net = dsl::stack(dsl::netif("inside"), "inside");
+  const auto app = dsl::main_module("Main", "main.hpp", dsl::takes<dsl::Stack>);
+  const auto plan = plan_of(dsl::unikernel("x", {app(net), dsl::metrics(net, dsl::cache(dsl::block("data")))}));
+  const auto& exporter = plan.instances.back();
+  std::vector<std::string> given;
+  for (const std::size_t need : exporter.needs) given.push_back(plan.instances[need].title);
+  CHECK(given == std::vector<std::string>{"stack", "cache", "offload", "block 'data'", "network 'inside'"});
+  CHECK(exporter.type == "mirage::metrics::Exporter<StackType, CacheType, OffloadType, BlockType, NetworkType>");
+}
+
 TEST_CASE("layers of disks have keys of their own") {
   const auto app = dsl::main_module("Main", "main.hpp", dsl::takes<dsl::Block>);
   const auto plan = plan_of(dsl::unikernel("x", app(dsl::cache(dsl::checksum(dsl::block("data"))))));

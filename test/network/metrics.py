@@ -42,6 +42,8 @@ def counts(command):
         before = scrape()
         for part in ("ethernet", "ip", "icmp", "udp", "tcp", "tcp_drop", "dhcp", "dns", "offload"):
             check(any(name.startswith(f"mirage_{part}_") for name in before), f"no counters of {part}")
+        device = next((part for part in ("frame_device", "virtio_net") if f"mirage_{part}_received_total" in before), None)
+        check(device, "no counters of the network device")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as echo:
             echo.settimeout(5)
             for _ in range(5):
@@ -58,6 +60,7 @@ def counts(command):
         check(grown["mirage_udp_drop_no_port_total"] == 1, "the datagram to nobody is not counted")
         check(grown["mirage_tcp_bytes_in_total"] >= 100000, "TCP: text that came is not counted")
         check(grown["mirage_tcp_accepted_total"] == 2, f"connections: {grown['mirage_tcp_accepted_total']}")
+        check(grown[f"mirage_{device}_received_total"] > 5, "the device's frames are not counted")
         check(after["mirage_metrics_left_out"] == 0, "sets were left out")
 
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include <mirage/async/sleep.hpp>
+#include <mirage/base/counters.hpp>
 #include <mirage/module/block.hpp>
 
 namespace mirage::device {
@@ -39,6 +40,9 @@ class BlockFault {
   [[nodiscard]] Shard& shard() const noexcept { return shard_; }
   [[nodiscard]] const BlockGeometry& geometry() const noexcept { return disk_.geometry(); }
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
+  void visit_counters(CounterVisitor& visitor) const noexcept {
+    visitor.counters("block_fault", counters_of(counters_));
+  }
   /// For what comes from now on; the seed's sequence goes on.
   void set_options(const BlockFaultOptions& options) noexcept { options_ = options; }
 

@@ -3,7 +3,11 @@
 // counters. A Block over a Block; put one on each side of a layer to see what the layer does.
 #pragma once
 
+#include <array>
+#include <string_view>
+
 #include <mirage/async/shard.hpp>
+#include <mirage/base/counters.hpp>
 #include <mirage/module/block.hpp>
 
 namespace mirage::device {
@@ -26,6 +30,13 @@ class BlockTrace {
   [[nodiscard]] Shard& shard() const noexcept { return shard_; }
   [[nodiscard]] const BlockGeometry& geometry() const noexcept { return disk_.geometry(); }
   [[nodiscard]] const Counters& counters(Kind kind) const noexcept { return counters_[kind]; }
+  void visit_counters(CounterVisitor& visitor) const noexcept {
+    constexpr std::array<std::string_view, kinds> parts{"block_read", "block_write", "block_flush", "block_discard",
+                                                        "block_zero"};
+    for (std::size_t kind = 0; kind < kinds; ++kind) {
+      visitor.counters(parts[kind], counters_of<Counters, 2 * sizeof(Duration)>(counters_[kind]));
+    }
+  }
 
   Task<BlockResult> read(std::uint64_t sector, MutableBytes bytes) {
     const Time begin = now();

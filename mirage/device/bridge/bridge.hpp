@@ -10,6 +10,7 @@
 
 #include <mirage/async/shard.hpp>
 #include <mirage/async/task.hpp>
+#include <mirage/base/counters.hpp>
 #include <mirage/module/net.hpp>
 #include <mirage/module/start.hpp>
 
@@ -76,6 +77,7 @@ class Bridge {
   std::size_t send(std::span<TransmitFrame> frames) noexcept;
   [[nodiscard]] Shard& shard() const noexcept { return shard_; }
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
+  void visit_counters(CounterVisitor& visitor) const noexcept { visitor.counters("bridge", counters_of(counters_)); }
 
  private:
   struct Port {

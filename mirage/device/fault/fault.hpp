@@ -12,6 +12,7 @@
 #include <cstdint>
 
 #include <mirage/async/shard.hpp>
+#include <mirage/base/counters.hpp>
 #include <mirage/module/net.hpp>
 
 namespace mirage::device {
@@ -59,6 +60,7 @@ class Fault {
   /// For what arrives from now on; the seed's sequence goes on.
   void set_options(const FaultOptions& options) noexcept { options_ = options; }
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
+  void visit_counters(CounterVisitor& visitor) const noexcept { visitor.counters("fault", counters_of(counters_)); }
 
  private:
   static constexpr std::size_t room = 256;  ///< frames held at most

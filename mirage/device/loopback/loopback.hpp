@@ -9,6 +9,7 @@
 #include <cstdint>
 
 #include <mirage/async/shard.hpp>
+#include <mirage/base/counters.hpp>
 #include <mirage/base/ring.hpp>
 #include <mirage/module/net.hpp>
 
@@ -36,6 +37,7 @@ class LoopbackEnd {
   std::size_t send(std::span<TransmitFrame> frames) noexcept;
   [[nodiscard]] Shard& shard() const noexcept { return shard_; }
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
+  void visit_counters(CounterVisitor& visitor) const noexcept { visitor.counters("loopback", counters_of(counters_)); }
 
  private:
   friend class Loopback;

@@ -11,6 +11,7 @@
 #include <memory>
 
 #include <mirage/async/shard.hpp>
+#include <mirage/base/counters.hpp>
 #include <mirage/device/virtio/queue.hpp>
 #include <mirage/module/block.hpp>
 
@@ -123,6 +124,10 @@ class BlockDevice final : public Poller {
   void disarm() noexcept;
   [[nodiscard]] std::uint16_t queue_count() const noexcept { return queue_count_; }
   [[nodiscard]] const Statistics& statistics() const noexcept { return statistics_; }
+  void visit_counters(CounterVisitor& visitor) const noexcept {
+    visitor.counters("virtio_block", counters_of(statistics_));
+    for (const Queue& queue : queues()) visitor.counters("virtio_block_ring", counters_of(queue.statistics()));
+  }
 
  private:
   friend class BlockOperation;

@@ -12,6 +12,7 @@
 #include <memory>
 
 #include <mirage/async/shard.hpp>
+#include <mirage/base/counters.hpp>
 #include <mirage/device/virtio/queue.hpp>
 #include <mirage/module/net.hpp>
 #include <mirage/module/vnet_header.hpp>
@@ -47,6 +48,11 @@ class NetDevice {
   /// What the rings refused of the device, and how often it was notified.
   [[nodiscard]] const Queue::Statistics& receive_ring() const noexcept { return receive_.statistics(); }
   [[nodiscard]] const Queue::Statistics& transmit_ring() const noexcept { return transmit_.statistics(); }
+  void visit_counters(CounterVisitor& visitor) const noexcept {
+    visitor.counters("virtio_net", counters_of(statistics_));
+    visitor.counters("virtio_receive_ring", counters_of(receive_ring()));
+    visitor.counters("virtio_transmit_ring", counters_of(transmit_ring()));
+  }
   [[nodiscard]] bool broken() const noexcept { return receive_.broken() || transmit_.broken(); }
 
   std::size_t poll(std::span<ReceivedFrame> frames) noexcept;

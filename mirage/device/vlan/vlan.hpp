@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include <mirage/async/shard.hpp>
+#include <mirage/base/counters.hpp>
 #include <mirage/module/net.hpp>
 #include <mirage/module/start.hpp>
 
@@ -47,6 +48,7 @@ class Vlan {
 
   [[nodiscard]] Shard& shard() noexcept { return shard_; }
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
+  void visit_counters(CounterVisitor& visitor) const noexcept { visitor.counters("vlan", counters_of(counters_)); }
 
  private:
   [[nodiscard]] bool untag(ReceivedFrame& frame) noexcept;

@@ -8,6 +8,7 @@
 #include <array>
 
 #include <mirage/async/shard.hpp>
+#include <mirage/base/counters.hpp>
 #include <mirage/module/net.hpp>
 #include <mirage/module/vnet_header.hpp>
 #include <mirage/target/solo5/manifest.hpp>
@@ -42,6 +43,9 @@ class FrameDevice {
   [[nodiscard]] const NetCapabilities& capabilities() const noexcept { return capabilities_; }
   [[nodiscard]] FrameDevice& queue(std::size_t) noexcept { return *this; }
   [[nodiscard]] const Statistics& statistics() const noexcept { return statistics_; }
+  void visit_counters(CounterVisitor& visitor) const noexcept {
+    visitor.counters("frame_device", counters_of(statistics_));
+  }
   [[nodiscard]] Shard& shard() const noexcept { return shard_; }
 
   std::size_t poll(std::span<ReceivedFrame> frames) noexcept;

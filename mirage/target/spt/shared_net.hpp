@@ -17,6 +17,7 @@ class SharedNet {
   [[nodiscard]] Shard& shard() const noexcept { return net_.shard(); }
   [[nodiscard]] const NetCapabilities& capabilities() const noexcept { return net_.capabilities(); }
   [[nodiscard]] solo5::FrameDevice& queue(std::size_t index) noexcept { return net_.queue(index); }
+  void visit_counters(CounterVisitor& visitor) const noexcept { net_.visit_counters(visitor); }
   /// This shard's; alone under --cpus=1 and under stock tenders.
   [[nodiscard]] ShardPlace place() const noexcept;
 

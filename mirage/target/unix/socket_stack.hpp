@@ -30,6 +30,7 @@ class SocketStack final : public Poller {
     return address_.is_unspecified() ? IpAddress{Ipv4Address::of(127, 0, 0, 1)} : address_;
   }
   [[nodiscard]] Shard& shard() noexcept { return shard_; }
+  void visit_counters(CounterVisitor& visitor) const noexcept { udp_.visit_counters(visitor); }
 
   bool poll() noexcept override { return environment_of(shard_).dispatch(); }
 

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include <mirage/base/counters.hpp>
 #include <mirage/base/list.hpp>
 #include <mirage/module/udp.hpp>
 #include <mirage/target/unix/socket.hpp>
@@ -32,6 +33,9 @@ class SocketUdp {
   /// From the bound port that a datagram names as its local one, else from a port that the host chooses.
   std::size_t send(std::span<Datagram> datagrams) noexcept;
   [[nodiscard]] const Statistics& statistics() const noexcept { return statistics_; }
+  void visit_counters(CounterVisitor& visitor) const noexcept {
+    visitor.counters("socket_udp", counters_of(statistics_));
+  }
 
  private:
   static constexpr std::size_t burst = 16;

@@ -40,6 +40,7 @@ class Block final : public Wakeable {
   }
   mirage::virtio::BlockOperation flush() noexcept { return device_.flush_writes(); }
   [[nodiscard]] Shard& shard() const noexcept { return shard_; }
+  void visit_counters(CounterVisitor& visitor) const noexcept { device_.visit_counters(visitor); }
 
   [[nodiscard]] bool arm() noexcept override { return device_.arm(); }
   void disarm() noexcept override;

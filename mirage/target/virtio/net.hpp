@@ -22,6 +22,7 @@ class Net final : public Wakeable {
   [[nodiscard]] const NetCapabilities& capabilities() const noexcept { return device_.capabilities(); }
   [[nodiscard]] mirage::virtio::NetDevice& queue(std::size_t) noexcept { return device_; }
   [[nodiscard]] const mirage::virtio::NetDevice& device() const noexcept { return device_; }
+  void visit_counters(CounterVisitor& visitor) const noexcept { device_.visit_counters(visitor); }
   [[nodiscard]] Shard& shard() const noexcept { return shard_; }
 
   [[nodiscard]] bool arm() noexcept override { return device_.arm(); }

@@ -5,9 +5,8 @@
 using namespace mirage::config;
 
 Unikernel configure() {
-  auto net = default_network();
-  auto ip = stack(net);
+  auto ip = default_stack();
   auto names = resolver(ip);
   auto services = main_module("Services", "main.hpp", takes<Stack>)(ip);
-  return unikernel("counted", {services, metrics(ip, offload(net), names)});
+  return unikernel("counted", {services, metrics(ip, names)});
 }

@@ -134,7 +134,8 @@ class Emitter {
                       {"arguments", list_of(node.description.arguments, each)},
                       {"keys", list_of(node.description.keys, [](const auto& key) { return quote(key.data()->name); })},
                       {"libraries", list_of(node.description.libraries, quote)},
-                      {"sources", list_of(node.description.sources, quote)}});
+                      {"sources", list_of(node.description.sources, quote)},
+                      {"beneath", as_text(node.description.beneath)}});
   }
 
   /// The number of a vertex; equal ones have the same.

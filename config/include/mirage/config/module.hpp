@@ -52,6 +52,7 @@ struct Description {
   std::vector<AnyKey> keys = {};            ///< keys it reads from `const Keys&`
   std::vector<std::string> libraries = {};  ///< static libraries of mirage to link, such as "mirage_store"
   std::vector<std::string> sources = {};    ///< further source files of the project
+  bool beneath = false;                     ///< its needs include, after its own, what they need in their turn
 };
 
 namespace detail {

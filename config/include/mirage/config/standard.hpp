@@ -134,13 +134,15 @@ inline Module<Resolver> resolver(const Module<Stack>& stack, std::string group =
   return library_module<Resolver>("resolver", {stack.node()}, {}, std::move(group), where);
 }
 
-/// A job that serves the counters of the stack and of other modules to Prometheus, at /metrics on --metrics-port:
-/// `unikernel("web", {app(net), metrics(net, offload(default_network()))})`. It never ends.
+/// A job that serves the counters of the stack, of other modules and of all that is beneath them, down to the devices,
+/// to Prometheus, at /metrics on --metrics-port: `unikernel("web", {app(net, disk), metrics(net, disk)})`. It never
+/// ends.
 template <class... Kinds>
 Module<Job> metrics(const Module<Stack>& net, const Module<Kinds>&... modules) {
   auto port = key<std::uint16_t>("metrics-port", 9100, "TCP port that serves the counters, at /metrics");
-  return main_module("mirage::metrics::Exporter", "mirage/metrics/exporter.hpp", takes<Stack, Kinds...>, {port})(
-      net, modules...);
+  return module<Job>(
+      {.type = "mirage::metrics::Exporter", .header = "mirage/metrics/exporter.hpp", .keys = {port}, .beneath = true},
+      takes<Stack, Kinds...>)(net, modules...);
 }
 
 /// A log for the application, whose lines go to the console and to whoever sends them: syslog().
