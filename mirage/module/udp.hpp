@@ -27,6 +27,8 @@ enum class UdpError : std::uint8_t {
   no_route,
   no_memory,
   queue_full,  ///< the bounded transmit queue or the wait for address resolution is full
+  refused,     ///< nobody has that port there
+  closed,      ///< by this side, or the waiting task was cancelled
 };
 
 [[nodiscard]] constexpr std::string_view to_string(UdpError error) noexcept {
@@ -41,6 +43,10 @@ enum class UdpError : std::uint8_t {
       return "out of memory";
     case UdpError::queue_full:
       return "queue full";
+    case UdpError::refused:
+      return "port unreachable";
+    case UdpError::closed:
+      return "closed";
   }
   return "?";
 }
@@ -52,6 +58,9 @@ inline void append_value(TextWriter& out, UdpError error) noexcept { out.append(
 class DatagramHandler {
  public:
   virtual void on_burst(std::span<Datagram> datagrams) noexcept = 0;
+  /// What was sent from the port to `remote` (told without its zone) did not get there: refused, too_long for the path,
+  /// else no_route. By ICMP, which anybody can forge who guesses both ports (RFC 5927): a hint. RFC 1122 4.1.3.3.
+  virtual void on_error(const Endpoint& /*remote*/, UdpError /*error*/) noexcept {}
 
  protected:
   ~DatagramHandler() = default;

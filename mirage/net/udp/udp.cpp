@@ -111,8 +111,16 @@ Result<void, UdpError> Udp::join(const IpAddress& group, std::uint16_t interface
 
 bool Udp::on_error(const TransportError& error) noexcept {
   ++counters_.errors;
-  return error.transport_header.size() >= UdpHeader::size &&
-         ports_.find(load_big<std::uint16_t>(error.transport_header, UdpHeader::source_port_at)) != nullptr;
+  const Bytes header = error.transport_header;
+  if (header.size() < UdpHeader::size) return false;
+  DatagramHandler* const handler = ports_.find(load_big<std::uint16_t>(header, UdpHeader::source_port_at));
+  if (handler == nullptr) return false;
+  using Kind = TransportError::Kind;
+  const bool refused = error.kind == Kind::port_unreachable || error.kind == Kind::protocol_unreachable;
+  const UdpError other = error.kind == Kind::packet_too_big ? UdpError::too_long : UdpError::no_route;
+  handler->on_error({error.remote, load_big<std::uint16_t>(header, UdpHeader::destination_port_at)},
+                    refused ? UdpError::refused : other);
+  return true;
 }
 
 bool Udp::checksum_is_valid(const IpPacket& packet, std::size_t length) const noexcept {

@@ -5,6 +5,9 @@
 
 #include <doctest/doctest.h>
 
+#include <mirage/async/scope.hpp>
+#include <mirage/async/sleep.hpp>
+#include <mirage/module/udp_socket.hpp>
 #include <mirage/net/testbed_test.hpp>
 
 using namespace mirage;
@@ -222,4 +225,95 @@ TEST_CASE("datagrams that a device has coalesced are told apart") {
   bed.net.arrive(peer.ipv4(17, peer.udp(5000, 7, Packet(500, std::byte{1}))), offload);  // more than a burst
   bed.turns(1);
   CHECK(collector.received.size() == 104);
+}
+
+namespace {
+
+using Heard = std::vector<std::string>;
+
+/// Receives until the socket closes; what it got as text, errors in brackets.
+Task<> hear(Shard&, UdpSocket& socket, Heard& heard) {
+  while (true) {
+    const auto got = co_await socket.receive();
+    if (got) {
+      std::string text;
+      for (const Slice& slice : got->payload) text += slice.text();
+      heard.push_back(text);
+    } else {
+      heard.push_back("[" + std::string(to_string(got.error())) + "]");
+      if (got.error() == UdpError::closed) co_return;
+    }
+  }
+}
+
+/// What ICMP quotes of a datagram that we sent from `port` to `peer`'s port 7.
+Packet unreachable(const Peer& peer, std::uint8_t code, Port port) {
+  Packet quoted(28);
+  wire::Ipv4Header{.total_length = 28, .protocol = 17, .source = own_ip, .destination = peer.ip}.emit(quoted);
+  wire::UdpHeader{port, 7, 8, 0}.emit(MutableBytes(quoted).subspan(20));
+  return peer.ipv4(1, Peer::icmp(3, code, 0, quoted));
+}
+
+}  // namespace
+
+TEST_CASE("a connected socket: one end's datagrams, its refusals, and an end (RFC 1122 4.1.3.3)") {
+  Testbed bed;
+  bed.start();
+  const Peer peer;
+  bed.meet(peer);
+  UdpSocket socket{bed.stack.udp()};
+  const auto port = socket.connect({peer.ip, 7});
+  REQUIRE(port);
+  Heard heard;
+  Scope scope{bed.shard};
+  REQUIRE(scope.spawn(hear(bed.shard, socket, heard)));
+  bed.arrive(peer.ipv4(17, peer.udp(7, *port, bytes_of("one"))));
+  bed.arrive(peer.ipv4(17, peer.udp(8, *port, bytes_of("another port's"))));
+  bed.arrive(unreachable(peer, 3, *port));
+  bed.arrive(unreachable(peer, 1, *port));
+  bed.arrive(unreachable(peer, 3, static_cast<Port>(*port ^ 1)));  // of nobody here
+  bed.arrive(peer.ipv4(17, peer.udp(7, *port, bytes_of("two"))));
+  SliceList payload{bed.shard.buffers().copy(bytes_of("question"), header_headroom)};
+  CHECK(socket.send(payload));
+  bed.turns(2);
+  REQUIRE(bed.net.sent.size() == 1);
+  const auto sent = parse(bed.net.sent.front()).payload;
+  CHECK(load_big<std::uint16_t>(sent, 0) == *port);
+  CHECK(load_big<std::uint16_t>(sent, 2) == 7);
+  socket.close();
+  bed.turns(2);
+  CHECK(heard == Heard{"one", "[port unreachable]", "[no route to host]", "two", "[closed]"});
+  CHECK(socket.counters().received == 2);
+  CHECK(socket.counters().drop_stranger == 1);
+  CHECK(socket.counters().errors == 2);
+  CHECK_FALSE(socket.send(payload));
+  bed.arrive(peer.ipv4(17, peer.udp(7, *port, bytes_of("late"))));
+  CHECK(bed.stack.udp().counters().drop_no_port == 1);
+}
+
+TEST_CASE("a socket that is not read keeps what its bounds allow and counts the rest") {
+  Testbed bed;
+  bed.start();
+  const Peer peer;
+  UdpSocket socket{bed.stack.udp()};
+  UdpSocket narrow{bed.stack.udp(), 1000};
+  REQUIRE(socket.bind(7));
+  REQUIRE(narrow.bind(8));
+  for (int i = 0; i < 40; ++i) bed.arrive(peer.ipv4(17, peer.udp(5000, 7, bytes_of(std::to_string(i)))));
+  for (int i = 0; i < 4; ++i) bed.arrive(peer.ipv4(17, peer.udp(5000, 8, Packet(400))));
+  CHECK(socket.counters().received == UdpSocket::maximum_datagrams);
+  CHECK(socket.counters().drop_queue_full == 40 - UdpSocket::maximum_datagrams);
+  CHECK(narrow.counters().received == 2);
+  CHECK(narrow.counters().drop_queue_full == 2);
+  Heard heard;
+  Scope scope{bed.shard};
+  REQUIRE(scope.spawn(hear(bed.shard, narrow, heard)));
+  bed.turns(2);
+  bed.arrive(peer.ipv4(17, peer.udp(5000, 8, Packet(1000))));  // what was taken makes room
+  CHECK(narrow.counters().received == 3);
+  bed.turns(1);
+  scope.cancel();  // the socket is open; the task ends
+  bed.turns(2);
+  REQUIRE(heard.size() == 4);
+  CHECK(heard.back() == "[closed]");
 }
