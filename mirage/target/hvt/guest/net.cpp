@@ -19,7 +19,7 @@ Result<void, StartError> Net::attach_device() noexcept {
   handle_ = handle_of(*entry);
   vectors_ = granted(solo5::scatter);
   const bool vnet = granted(solo5::vnet_header) && (guest.extension->vnet_devices >> handle_ & 1) != 0;
-  if (!attach(entry->net, vectors_, vnet)) {
+  if (!attach(entry->net, vectors_, vnet, granted(solo5::segment_udp))) {
     return Failure{StartError{"no memory for the buffers of network '{}'", name_}};
   }
   shard().logger("hvt").info("network '{}': mtu={} offload={} gather={}", name_, capabilities().mtu, yes_or_no(vnet),

@@ -14,8 +14,9 @@ extern "C" {
 [[gnu::section(".note.mirage"), gnu::used]] extern const mirage::target::solo5::MirageNote mirage_note =
     mirage::target::solo5::mirage_note(mirage::target::solo5::vnet_header | mirage::target::solo5::many_blocks |
                                        mirage::target::solo5::block_flush | mirage::target::solo5::reseed |
-                                       mirage::target::solo5::scatter | mirage::target::solo5::block_discard |
-                                       mirage::target::solo5::block_limits | mirage::target::solo5::block_queue);
+                                       mirage::target::solo5::scatter | mirage::target::solo5::segment_udp |
+                                       mirage::target::solo5::block_discard | mirage::target::solo5::block_limits |
+                                       mirage::target::solo5::block_queue);
 
 [[noreturn, gnu::no_stack_protector]] void mirage_hvt_start(mirage::target::hvt::BootInfo* boot);
 }

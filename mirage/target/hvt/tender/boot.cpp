@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: ISC
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -16,7 +17,7 @@ using mirage::tender::GuestMemory;
 using mirage::tender::Result;
 
 constexpr std::uint64_t grantable =
-    solo5::vnet_header | solo5::many_blocks | solo5::block_flush | solo5::reseed | solo5::scatter;
+    solo5::vnet_header | solo5::many_blocks | solo5::block_flush | solo5::reseed | solo5::scatter | solo5::segment_udp;
 
 /// Copies `bytes` to `address` and moves it behind them.
 void append(const GuestMemory& memory, std::uint64_t& address, std::span<const std::byte> bytes) {
@@ -54,8 +55,13 @@ Result<Grant> negotiate(const mirage::tender::Image& image, const mirage::tender
     extension.flush_devices |= !device.is_net && (extension.granted & solo5::block_flush) != 0 ? bit : 0;
   }
   extension.granted |= mirage::tender::describe_blocks(devices, image.wanted, extension);
+  // One bit for all networks: only when every one of them can.
+  const bool segments_udp =
+      std::ranges::all_of(devices.all(), [](const auto& device) { return !device.vnet_header || device.segment_udp; });
   if (extension.vnet_devices == 0) {
-    extension.granted &= ~std::uint64_t{solo5::vnet_header};
+    extension.granted &= ~std::uint64_t{solo5::vnet_header | solo5::segment_udp};
+  } else if (!segments_udp) {
+    extension.granted &= ~std::uint64_t{solo5::segment_udp};
   }
   if ((extension.granted & solo5::many_blocks) != 0) {
     extension.block_request_limit = block_request_limit;

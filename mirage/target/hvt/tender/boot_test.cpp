@@ -86,6 +86,24 @@ TEST_CASE("hvt boot info: the extension for images that ask") {
   CHECK(boot.extension.flush_devices == 2);
 }
 
+TEST_CASE("hvt: UDP is segmented by the host when every network's host can") {
+  const auto granted = [](std::initializer_list<tender::AttachedDevice> networks) {
+    tender::AttachedDevices devices;
+    for (const auto& network : networks) {
+      auto& device = devices.storage[devices.count++] = network;
+      device.is_net = true;
+      device.index = static_cast<unsigned>(devices.count);
+    }
+    const auto grant = hvt::negotiate(image_with_block(~std::uint64_t{0}), devices);
+    return grant->extension.granted & (solo5::vnet_header | solo5::segment_udp);
+  };
+  CHECK(granted({}) == 0);
+  CHECK(granted({{.vnet_header = true}}) == solo5::vnet_header);
+  CHECK(granted({{.vnet_header = true, .segment_udp = true}}) == (solo5::vnet_header | solo5::segment_udp));
+  CHECK(granted({{.vnet_header = true, .segment_udp = true}, {.vnet_header = true}}) == solo5::vnet_header);
+  CHECK(granted({{.vnet_header = true, .segment_udp = true}, {}}) == (solo5::vnet_header | solo5::segment_udp));
+}
+
 TEST_CASE("hvt boot info: a command line that does not fit is refused") {
   Memory memory{4 << 20};
   std::string longest(solo5::command_line_size - 1, 'x');

@@ -77,10 +77,7 @@ Result<> open_queue(Guest& guest) {
 }
 
 Result<> attach(const tender::Options& options, Guest& guest) {
-  const bool want_vnet = (guest.image.wanted & solo5::vnet_header) != 0;
-  auto devices = tender::attach_devices(
-      guest.image.manifest, options,
-      {.vnet_header = want_vnet, .block_limits = (guest.image.wanted & solo5::block_limits) != 0});
+  auto devices = tender::attach_devices(guest.image.manifest, options, tender::wanted_offloads(guest.image.wanted));
   if (!devices) {
     return std::unexpected{devices.error()};
   }
