@@ -62,7 +62,10 @@ bool Router::input(Side& from, LinkPacket& packet) noexcept {
       break;
   }
   ip::Ip& egress = decision.egress == forward::Side::inside ? inside_.port.ip : outside_.port.ip;
-  if (!egress.forward(std::move(decision.frame))) ++counters_.drop_egress;
+  // What one device has put together the other one has to take apart; for UDP nobody else does (device/offload).
+  const bool udp = decision.frame.offload.segmentation == Offload::Segmentation::udp;
+  const bool can = !udp || egress.capabilities(0).segment_udp;
+  if (!can || !egress.forward(std::move(decision.frame))) ++counters_.drop_egress;
   return true;
 }
 

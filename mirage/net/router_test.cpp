@@ -43,8 +43,8 @@ struct RouterBed : Testbed {
     options.gateway = Ipv4Address::of(10, 0, 0, 1);
     return options;
   }
-  void from_inside(const Packet& frame) {
-    inside_net.arrive(frame);
+  void from_inside(const Packet& frame, const Offload& offload = {}) {
+    inside_net.arrive(frame, offload);
     turns(2);
   }
   Sent take_inside() {
@@ -64,6 +64,17 @@ struct RouterBed : Testbed {
     Peer remote = gateway;
     remote.ip = server;
     return gateway.ipv4(17, remote.udp(53, 5000, data), [](wire::Ipv4Header& header) { header.source = server; });
+  }
+  /// A datagram's bytes [from, to) as the inside host, or somebody who claims to be it, sends them.
+  Packet piece(const Packet& datagram, std::size_t from, std::size_t to, Ipv4Address source) {
+    return host.ipv4(17, Packet(datagram.begin() + static_cast<long>(from), datagram.begin() + static_cast<long>(to)),
+                     [&](wire::Ipv4Header& header) {
+                       header.source = source;
+                       header.destination = server;
+                       header.identification = 99;
+                       header.fragment_offset = static_cast<std::uint16_t>(from);
+                       header.more_fragments = to < datagram.size();
+                     });
   }
   Peer gateway;
   Peer host{{{2, 0, 0, 0, 1, 2}}, Ipv4Address::of(10, 1, 0, 2)};
@@ -145,6 +156,36 @@ TEST_CASE("RFC 4787 REQ-14: fragments are joined, translated, and cut again wher
   const auto pseudo = wire::pseudo_header_complete(wire::pseudo_header_sum(own_ip, server), 17,
                                                    static_cast<std::uint32_t>(joined.size()));
   CHECK(wire::checksum_is_valid(joined, pseudo));
+}
+
+TEST_CASE(
+    "a frame whose checksum is to be completed elsewhere than in its transport header does not reach what cuts it") {
+  RouterBed bed;
+  bed.stack.ip().configure({own_ip, 24}, bed.gateway.ip, 1400);
+  bed.inside_net.capabilities_.receive_checksum = true;
+  for (const std::uint16_t start : {std::uint16_t{234}, std::uint16_t{14}}) {
+    bed.from_inside(bed.outbound(Packet(1450)),
+                    {.needs_checksum = true, .checksum_start = start, .checksum_offset = 6});
+  }
+  CHECK(bed.net.sent.empty());
+  CHECK(bed.router.forwarder().counters().dropped(forward::ForwardDrop::bad_offload) == 2);
+}
+
+TEST_CASE("coalesced datagrams go only to a device that takes them apart") {
+  RouterBed bed;
+  bed.inside_net.capabilities_.receive_checksum = bed.inside_net.capabilities_.coalesce = true;
+  const Offload offload{.needs_checksum = true,
+                        .segmentation = Offload::Segmentation::udp,
+                        .checksum_start = 34,
+                        .checksum_offset = 6,
+                        .segment_size = 100,
+                        .header_length = 42};
+  bed.from_inside(bed.outbound(Packet(300)), offload);
+  CHECK(bed.net.sent.empty());
+  CHECK(bed.router.counters().drop_egress == 1);
+  bed.net.capabilities_.segment_udp = true;
+  bed.from_inside(bed.outbound(Packet(300)), offload);
+  CHECK(bed.net.sent.size() == 1);
 }
 
 TEST_CASE("a fragment without the others is given up, flows end with time: nothing is left") {

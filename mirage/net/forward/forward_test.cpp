@@ -164,6 +164,13 @@ struct Router {
     REQUIRE(outcome.forwarded());
     return outcome.tuple().source_port;
   }
+  /// A TCP connection of an inside host to the server. Its port is free.
+  void establish(Ipv4Address from, Port port) {
+    const Tuple tuple = tcp(from, port, server, 80);
+    CHECK(out({.tuple = tuple, .flags = TcpFlags::syn}).forwarded());
+    CHECK(in({.tuple = tcp(server, 80, external, port), .flags = TcpFlags::syn | TcpFlags::ack}).forwarded());
+    CHECK(out({.tuple = tuple}).forwarded());
+  }
 };
 
 }  // namespace
@@ -415,6 +422,42 @@ TEST_CASE("checksums that are not there or not yet complete are kept that way") 
   REQUIRE(outbound.forwarded());
   CHECK(outbound.decision.frame.offload.needs_checksum);
   CHECK(load_big<std::uint16_t>(Bytes(outbound.bytes), 36) == pseudo(external, server));
+}
+
+TEST_CASE("offload metadata of a foreign frame goes out only where it fits the transport header") {
+  Router router;
+  const Packet udp_packet = Build{.tuple = udp(host, 5000, server, 53), .payload = 400}.bytes();
+  const Packet tcp_packet = Build{.tuple = tcp(host, 4000, server, 80), .flags = TcpFlags::syn}.bytes();
+  const Packet ping = Build{.tuple = echo(host, server, 7), .flags = wire::icmpv4_type::echo_request}.bytes();
+  const auto dropped = [&](const Packet& packet, const Offload& offload) {
+    return router.input(packet, Side::inside, offload).dropped();
+  };
+  // Checksums elsewhere: within the payload (which is shared and not copied), in front of the packet, in another field.
+  CHECK(dropped(udp_packet, {.needs_checksum = true, .checksum_start = 220, .checksum_offset = 6}));
+  CHECK(dropped(udp_packet, {.needs_checksum = true, .checksum_start = 0, .checksum_offset = 6}));
+  CHECK(dropped(udp_packet, {.needs_checksum = true, .checksum_start = 20, .checksum_offset = 16}));
+  CHECK(dropped(tcp_packet, {.needs_checksum = true, .checksum_start = 20, .checksum_offset = 6}));
+  CHECK(dropped(ping, {.needs_checksum = true, .checksum_start = 20, .checksum_offset = 2}));
+  Offload segments{.needs_checksum = true,
+                   .segmentation = Offload::Segmentation::tcp4,
+                   .checksum_start = 20,
+                   .checksum_offset = 16,
+                   .segment_size = 3,
+                   .header_length = 0};
+  for (const auto& spoil : {+[](Offload& offload) { offload.needs_checksum = false; },
+                            +[](Offload& offload) { offload.segmentation = Offload::Segmentation::tcp6; },
+                            +[](Offload& offload) { offload.segmentation = Offload::Segmentation::udp; },
+                            +[](Offload& offload) { offload.segment_size = 0; }}) {
+    Offload offload = segments;
+    spoil(offload);
+    CHECK(dropped(tcp_packet, offload));
+  }
+  CHECK(router.dropped(ForwardDrop::bad_offload) == 9);
+  CHECK(router.forwarder.flow_count() == 0);
+  // How long the headers are is seen, not believed.
+  const Outcome good = router.input(tcp_packet, Side::inside, segments);
+  REQUIRE(good.forwarded());
+  CHECK(good.decision.frame.offload.header_length == 40);
 }
 
 TEST_CASE("bounds: of flows, of a host's flows; what nobody answered makes room, established connections stay") {

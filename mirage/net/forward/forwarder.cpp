@@ -3,6 +3,7 @@
 #include <mirage/net/forward/forwarder.hpp>
 #include <mirage/wire/icmpv4.hpp>
 #include <mirage/wire/tcp.hpp>
+#include <mirage/wire/udp.hpp>
 
 namespace mirage::net::forward {
 
@@ -19,6 +20,21 @@ bool can_open(const Inspected& packet) noexcept {
   if (packet.kind != Inspected::Kind::tcp) return true;
   using wire::TcpFlags;
   return (packet.tcp_flags & (TcpFlags::syn | TcpFlags::ack | TcpFlags::rst | TcpFlags::fin)) == TcpFlags::syn;
+}
+
+/// Whether a device, or who stands in for it, can do what the frame's sender left to be done: complete the checksum of
+/// TCP or UDP, and no other one; cut what belongs to that protocol. rewrite() copies no more than these headers.
+constexpr bool fits(const Offload& offload, const Inspected& packet) noexcept {
+  using Segmentation = Offload::Segmentation;
+  const bool tcp = packet.kind == Inspected::Kind::tcp;
+  if (offload.segmentation != Segmentation::none) {
+    if (!offload.needs_checksum || offload.segment_size == 0) return false;
+    if (offload.segmentation != (tcp ? Segmentation::tcp4 : Segmentation::udp)) return false;
+  }
+  if (!offload.needs_checksum) return true;
+  if (!tcp && packet.kind != Inspected::Kind::udp) return false;
+  const std::size_t field = tcp ? wire::tcp_offset::checksum : wire::UdpHeader::checksum_at;
+  return offload.checksum_start == packet.header_size && offload.checksum_offset == field;
 }
 
 }  // namespace
@@ -94,8 +110,9 @@ Decision Forwarder::input(LinkPacket& packet, Side from, Time now) noexcept {
   if (!inspected) return to_external ? local() : refuse(ForwardDrop::malformed);
 
   Translation translation = find(*inspected);
+  if (translation.flow == nullptr && to_external && !is_mapped(*inspected)) return local();
+  if (!fits(packet.offload, *inspected)) return refuse(ForwardDrop::bad_offload);
   if (translation.flow == nullptr) {
-    if (to_external && !is_mapped(*inspected)) return local();
     if (!may_forward(*inspected, from)) return refuse(ForwardDrop::bad_address);
     auto opened = open(*inspected, from, now);
     if (!opened) return refuse(opened.error());

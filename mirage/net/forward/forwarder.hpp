@@ -30,6 +30,7 @@ struct ForwarderOptions {
 
 enum class ForwardDrop : std::uint8_t {
   malformed,        ///< a header that does not fit, an error about nothing
+  bad_offload,      ///< what is left to do with it (checksum, segments) is not what its transport header needs
   bad_address,      ///< RFC 1812 5.3.7 (martians), RFC 2827 (a source of the wrong side)
   not_for_us,       ///< from outside for neither us nor, untranslated, an inside host
   no_flow,          ///< neither opens a flow nor belongs to one

@@ -18,7 +18,32 @@ Bytes take(Bytes& input, std::size_t count) {
   return part;
 }
 
-void feed(Forwarder& forwarder, BufferPool& pool, Bytes packet, Side from, bool partial, Time now) {
+/// What the sender left to be done: mostly what belongs to the packet, else anything.
+Offload metadata(unsigned control, std::size_t header, std::uint8_t protocol) {
+  Offload offload;
+  offload.needs_checksum = (control & 2) != 0;
+  offload.checksum_start = static_cast<std::uint16_t>((control & 4) != 0 ? control * 31 : header);
+  offload.checksum_offset = static_cast<std::uint16_t>((control & 8) != 0 ? control : protocol == 6 ? 16U : 6U);
+  if ((control & 16) != 0) {
+    const bool udp = (control & 32) != 0;
+    offload.segmentation = udp ? Offload::Segmentation::udp : Offload::Segmentation::tcp4;
+    offload.segment_size = static_cast<std::uint16_t>((control & 64) != 0 ? control : 200);
+    offload.header_length = static_cast<std::uint16_t>(control * 7);
+  }
+  return offload;
+}
+
+/// What Ip::forward() and a device rely on.
+void check(const TransmitFrame& frame) {
+  const Offload& offload = frame.offload;
+  const std::size_t field = std::size_t{offload.checksum_start} + offload.checksum_offset;
+  const bool segmented = offload.segmentation != Offload::Segmentation::none;
+  if (offload.needs_checksum && (offload.checksum_start < 20 || field + 2 > frame.header.size())) std::abort();
+  if (segmented && (!offload.needs_checksum || offload.segment_size == 0)) std::abort();
+  if (segmented && offload.header_length != frame.header.size()) std::abort();
+}
+
+void feed(Forwarder& forwarder, BufferPool& pool, Bytes packet, Side from, unsigned control, Time now) {
   MutableSlice buffer = pool.allocate(packet.size());
   if (!buffer || packet.size() < wire::ipv4_header_size) return;
   const MutableBytes bytes = buffer.grow_back(static_cast<std::uint32_t>(packet.size()));
@@ -28,11 +53,12 @@ void feed(Forwarder& forwarder, BufferPool& pool, Bytes packet, Side from, bool 
   store_big(bytes, wire::ipv4_at::checksum, wire::checksum_of(Bytes(bytes).first(header)));
   LinkPacket data;
   (void)data.data.push_back(std::move(buffer).freeze());
-  data.offload.needs_checksum = partial;
+  data.offload = metadata(control, header, load_big<std::uint8_t>(packet, wire::ipv4_at::protocol));
   const Decision decision = forwarder.input(data, from, now);
   if (decision.kind != Decision::Kind::forward) return;
   const auto view = wire::Ipv4View::parse(decision.frame.header.bytes(), decision.frame.byte_count());
   if (!view || view->total_length() != decision.frame.byte_count()) std::abort();
+  check(decision.frame);
 }
 
 }  // namespace
@@ -58,7 +84,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       now += Duration{1s} * (control >> 8);
       forwarder.expire(now);
       feed(forwarder, pool, take(input, load_big<std::uint16_t>(head, 2) % 2048U),
-           (control & 1) != 0 ? Side::inside : Side::outside, (control & 2) != 0, now);
+           (control & 1) != 0 ? Side::inside : Side::outside, control & 0xff, now);
       if (forwarder.flow_count() > 8) std::abort();
     }
   }

@@ -158,6 +158,9 @@ std::optional<TransmitFrame> rewrite(const Inspected& packet, const Tuple& to, L
   frame.payload.remove_prefix(size);
   frame.offload = data.offload;
   frame.offload.checksum_valid = false;
+  // How long the headers are is for whoever forwards to say (VIRTIO 1.2 5.1.6.4.2: the received one is a hint).
+  const bool segmented = frame.offload.segmentation != Offload::Segmentation::none;
+  frame.offload.header_length = segmented ? static_cast<std::uint16_t>(size) : std::uint16_t{0};
   return frame;
 }
 

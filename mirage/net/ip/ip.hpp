@@ -121,6 +121,7 @@ class Ip {
                              TransmitFrame&& frame) noexcept;
   /// Sends a packet of another host, complete with its IP header, to its next hop; cut into fragments where it exceeds
   /// the link's MTU and allows it. Checksum offsets count from the IP header.
+  /// Precondition: a checksum to be completed starts behind the IP header, its field lies in `frame.header`.
   Result<void, IpError> forward(TransmitFrame frame) noexcept;
   [[nodiscard]] MutableSlice new_frame(std::uint32_t transport_header) noexcept;
   [[nodiscard]] const NetCapabilities& capabilities(std::uint16_t interface) const noexcept {
