@@ -158,8 +158,7 @@ TEST_CASE("RFC 4787 REQ-14: fragments are joined, translated, and cut again wher
   CHECK(wire::checksum_is_valid(joined, pseudo));
 }
 
-TEST_CASE(
-    "a frame whose checksum is to be completed elsewhere than in its transport header does not reach what cuts it") {
+TEST_CASE("a checksum that is to be completed elsewhere than in the transport header does not reach what cuts") {
   RouterBed bed;
   bed.stack.ip().configure({own_ip, 24}, bed.gateway.ip, 1400);
   bed.inside_net.capabilities_.receive_checksum = true;

@@ -460,6 +460,22 @@ TEST_CASE("offload metadata of a foreign frame goes out only where it fits the t
   CHECK(good.decision.frame.offload.header_length == 40);
 }
 
+TEST_CASE("RFC 2827: also a packet of a flow must come from its side") {
+  Router router;
+  const Tuple tuple = tcp(host, 4000, server, 80);
+  const Tuple back = tcp(server, 80, external, 4000);
+  CHECK(router.out({.tuple = tuple, .flags = TcpFlags::syn}).forwarded());
+  CHECK(router.in({.tuple = back, .flags = TcpFlags::syn | TcpFlags::ack}).forwarded());
+  CHECK(router.out({.tuple = tuple}).forwarded());
+  CHECK(router.in({.tuple = tuple, .flags = TcpFlags::rst}).dropped());
+  CHECK(router.out({.tuple = back, .flags = TcpFlags::rst}).dropped());
+  const Packet quoted = Build{.tuple = tcp(external, 4000, server, 80)}.bytes();
+  CHECK(router.input(error_about(quoted, other_host, 3, 4), Side::outside).dropped());
+  CHECK(router.dropped(ForwardDrop::bad_address) == 3);
+  CHECK(router.forwarder.next_deadline() - router.now == 7440s);
+  CHECK(router.input(error_about(quoted, stranger, 3, 4), Side::outside).forwarded());
+}
+
 TEST_CASE("bounds: of flows, of a host's flows; what nobody answered makes room, established connections stay") {
   ForwarderOptions options;
   options.flows.flows = 4;

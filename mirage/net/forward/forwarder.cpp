@@ -65,10 +65,14 @@ bool Forwarder::is_group(Ipv4Address address) const noexcept {
          address == at(Side::outside).prefix.broadcast();
 }
 
-/// RFC 1812 5.3.7 and RFC 2827: addresses that do not belong beyond their link, sources on the wrong side.
+/// RFC 1812 5.3.7 and RFC 2827: a source that does not belong beyond its link, or on the wrong side.
+bool Forwarder::admits_source(Ipv4Address source, Side from) const noexcept {
+  if (stays_on_link(source) || is_own(source)) return false;
+  return at(Side::inside).prefix.contains(source) == (from == Side::inside);
+}
+
 bool Forwarder::may_forward(const Inspected& packet, Side from) const noexcept {
-  if (stays_on_link(packet.source) || stays_on_link(packet.destination) || is_own(packet.source)) return false;
-  return at(Side::inside).prefix.contains(packet.source) == (from == Side::inside);
+  return admits_source(packet.source, from) && !stays_on_link(packet.destination);
 }
 
 Decision Forwarder::refuse(ForwardDrop reason) noexcept {
@@ -112,8 +116,9 @@ Decision Forwarder::input(LinkPacket& packet, Side from, Time now) noexcept {
   Translation translation = find(*inspected);
   if (translation.flow == nullptr && to_external && !is_mapped(*inspected)) return local();
   if (!fits(packet.offload, *inspected)) return refuse(ForwardDrop::bad_offload);
+  if (!may_forward(*inspected, from))
+    return refuse(ForwardDrop::bad_address);  // of whatever flow: tuples can be guessed
   if (translation.flow == nullptr) {
-    if (!may_forward(*inspected, from)) return refuse(ForwardDrop::bad_address);
     auto opened = open(*inspected, from, now);
     if (!opened) return refuse(opened.error());
     translation = *opened;

@@ -109,6 +109,7 @@ class Forwarder {
   [[nodiscard]] Ipv4Address external() const noexcept { return at(Side::outside).prefix.address; }
   [[nodiscard]] bool is_own(Ipv4Address address) const noexcept;
   [[nodiscard]] bool is_group(Ipv4Address address) const noexcept;
+  [[nodiscard]] bool admits_source(Ipv4Address source, Side from) const noexcept;
   [[nodiscard]] bool may_forward(const Inspected& packet, Side from) const noexcept;
   [[nodiscard]] bool is_mapped(const Inspected& packet) noexcept;
   [[nodiscard]] Translation find(const Inspected& packet) const noexcept;
