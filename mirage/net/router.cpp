@@ -43,9 +43,10 @@ bool Router::input(Side& from, LinkPacket& packet) noexcept {
   const Bytes first = packet.data.empty() ? Bytes{} : packet.data[0].bytes();
   const auto view = wire::Ipv4View::parse(first, packet.data.byte_count());
   if (!view) return false;  // another protocol, or malformed: the stack counts it
-  if (view->is_fragment() && !packet.is_broadcast && !join(packet, *view)) return true;
-  attach(inside_);  // a lease may have changed them
+  // A lease may have changed them.
+  attach(inside_);
   attach(outside_);
+  if (view->is_fragment() && !packet.is_broadcast && !join(from, packet, *view)) return true;
   const Slice original = packet.data[0];
   forward::Decision decision = forwarder_.input(packet, from.side, shard_.now());
   if (!timer_.armed()) arm();
@@ -69,13 +70,16 @@ bool Router::input(Side& from, LinkPacket& packet) noexcept {
   return true;
 }
 
-/// Takes a fragment; true when it completed its packet, which `packet` then is.
-bool Router::join(LinkPacket& packet, const wire::Ipv4View& view) noexcept {
+/// Takes a fragment; true when it completed its packet, which `packet` then is. Nobody outside adds to what comes from
+/// inside (whoever guesses an identification could end it), nor takes its room.
+bool Router::join(const Side& from, LinkPacket& packet, const wire::Ipv4View& view) noexcept {
   const wire::Ipv4Header header = view.value();
+  if (!forwarder_.admit_fragment(header.source, from.side)) return false;
   ip::Fragment fragment{.key = {.source = header.source,
                                 .destination = header.destination,
                                 .identification = header.identification,
-                                .protocol = header.protocol},
+                                .protocol = header.protocol,
+                                .interface = static_cast<std::uint16_t>(from.side)},
                         .offset = header.fragment_offset,
                         .more = header.more_fragments,
                         .payload = {},

@@ -61,7 +61,7 @@ class Router {
     Router* owner;
   };
   bool input(Side& from, LinkPacket& packet) noexcept;
-  [[nodiscard]] bool join(LinkPacket& packet, const wire::Ipv4View& view) noexcept;
+  [[nodiscard]] bool join(const Side& from, LinkPacket& packet, const wire::Ipv4View& view) noexcept;
   [[nodiscard]] bool put_together(LinkPacket& packet, wire::Ipv4Header header, SliceList&& payload) noexcept;
   void attach(const Side& side) noexcept;
   void expire() noexcept;

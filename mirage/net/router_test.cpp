@@ -158,6 +158,26 @@ TEST_CASE("RFC 4787 REQ-14: fragments are joined, translated, and cut again wher
   CHECK(wire::checksum_is_valid(joined, pseudo));
 }
 
+TEST_CASE("fragments from outside neither join nor displace what inside hosts send") {
+  RouterBed bed{{.reassembly = {.datagrams = 4}}};
+  const Packet datagram = bed.host.udp(5000, 53, Packet(2000, std::byte{0x42}), server);
+  bed.from_inside(bed.piece(datagram, 0, 1480, bed.host.ip));
+  SUBCASE("RFC 2827: with the address of an inside host they do not get as far") {
+    bed.arrive(bed.piece(datagram, 1472, datagram.size(), bed.host.ip));  // overlaps: would end it
+    CHECK(bed.router.forwarder().counters().dropped(forward::ForwardDrop::bad_address) == 1);
+    CHECK(bed.router.counters().drop_reassembly == 0);
+  }
+  SUBCASE("RFC 4787 REQ-14 (a): whoever sends many takes room from his own side") {
+    for (std::uint32_t i = 0; i < 20; ++i) {
+      bed.arrive(bed.piece(datagram, 0, 1480, Ipv4Address{Ipv4Address::of(192, 0, 2, 1).value + i}));
+    }
+    CHECK(bed.router.counters().reassembly_displaced == 20 - 3);
+  }
+  CHECK(bed.net.sent.empty());
+  bed.from_inside(bed.piece(datagram, 1480, datagram.size(), bed.host.ip));
+  CHECK(bed.net.sent.size() == 2);
+}
+
 TEST_CASE("a checksum that is to be completed elsewhere than in the transport header does not reach what cuts") {
   RouterBed bed;
   bed.stack.ip().configure({own_ip, 24}, bed.gateway.ip, 1400);

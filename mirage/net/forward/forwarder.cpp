@@ -126,6 +126,12 @@ Decision Forwarder::input(LinkPacket& packet, Side from, Time now) noexcept {
   return send(*inspected, packet, translation, now);
 }
 
+bool Forwarder::admit_fragment(Ipv4Address source, Side from) noexcept {
+  const bool admitted = admits_source(source, from);
+  if (!admitted) ++counters_.drops[static_cast<std::size_t>(ForwardDrop::bad_address)];
+  return admitted;
+}
+
 /// Whether an external endpoint stands for an inside one. An echo request is always ours to answer.
 bool Forwarder::is_mapped(const Inspected& packet) noexcept {
   const bool query = packet.kind == Inspected::Kind::icmp_query;

@@ -90,6 +90,8 @@ class Forwarder {
 
   /// Decides about `packet`, which arrived on `from`. `packet` is unchanged when the decision is local or error.
   [[nodiscard]] Decision input(LinkPacket& packet, Side from, Time now) noexcept;
+  /// Whether a fragment may be joined with others: false when a packet with this source is dropped anyway. Counts that.
+  [[nodiscard]] bool admit_fragment(Ipv4Address source, Side from) noexcept;
   /// Ends flows whose time is over.
   void expire(Time now) noexcept { counters_.flows_expired += flows_.expire(now); }
   [[nodiscard]] Time next_deadline() noexcept { return flows_.next_deadline(); }
