@@ -37,7 +37,9 @@ bool Router::start() noexcept {
   return true;
 }
 
-void Router::attach(const Side& side) noexcept { forwarder_.attach(side.side, {side.port.ip.prefix(), side.port.mtu}); }
+void Router::attach(const Side& side) noexcept {
+  forwarder_.attach(side.side, {side.port.ip.prefix(), side.port.ip.mtu_of(0, true)});
+}
 
 bool Router::input(Side& from, LinkPacket& packet) noexcept {
   const Bytes first = packet.data.empty() ? Bytes{} : packet.data[0].bytes();

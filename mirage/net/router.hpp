@@ -25,10 +25,9 @@ struct RouterCounters {
 /// What a router needs of the stack on one of its networks.
 struct RouterPort {
   template <DhcpClients clients>
-  RouterPort(BasicStack<1, clients>& stack) noexcept : ip(stack.ip()), hook(stack.hook()), mtu(stack.mtu()) {}
+  RouterPort(BasicStack<1, clients>& stack) noexcept : ip(stack.ip()), hook(stack.hook()) {}
   ip::Ip& ip;
   PacketHook*& hook;
-  std::uint16_t mtu;
 };
 
 class Router {

@@ -178,6 +178,20 @@ TEST_CASE("fragments from outside neither join nor displace what inside hosts se
   CHECK(bed.net.sent.size() == 2);
 }
 
+TEST_CASE("RFC 1191: the MTU is the lease's where that is smaller than the device's") {
+  RouterBed bed;
+  bed.stack.ip().configure({own_ip, 24}, bed.gateway.ip, 1400);
+  bed.from_inside(bed.outbound(Packet(1450), [](wire::Ipv4Header& header) { header.dont_fragment = true; }));
+  CHECK(bed.net.sent.empty());
+  CHECK(bed.router.counters().drop_egress == 0);
+  REQUIRE(bed.inside_net.sent.size() == 1);
+  const Parsed error = parse(bed.take_inside());
+  CHECK(error.ip.destination == bed.host.ip);
+  CHECK(std::to_integer<int>(error.payload.at(0)) == wire::icmpv4_type::destination_unreachable);
+  CHECK(std::to_integer<int>(error.payload.at(1)) == wire::icmpv4_unreachable::fragmentation_needed);
+  CHECK(load_big<std::uint16_t>(Bytes(error.payload), 6) == 1400);
+}
+
 TEST_CASE("a checksum that is to be completed elsewhere than in the transport header does not reach what cuts") {
   RouterBed bed;
   bed.stack.ip().configure({own_ip, 24}, bed.gateway.ip, 1400);

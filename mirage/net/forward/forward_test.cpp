@@ -460,6 +460,35 @@ TEST_CASE("offload metadata of a foreign frame goes out only where it fits the t
   CHECK(good.decision.frame.offload.header_length == 40);
 }
 
+TEST_CASE("RFC 1191: of a coalesced packet the segments must fit the next network") {
+  Router router;
+  router.forwarder.attach(Side::outside, {{external, 24}, 1400});
+  Build build{.tuple = tcp(host, 4000, server, 80), .payload = 2920, .flags = TcpFlags::syn};
+  Offload offload{.needs_checksum = true,
+                  .segmentation = Offload::Segmentation::tcp4,
+                  .checksum_start = 20,
+                  .checksum_offset = 16,
+                  .segment_size = 1460,
+                  .header_length = 40};
+  const Outcome big = router.input(build.bytes(), Side::inside, offload);
+  CHECK(big.decision.kind == Decision::Kind::error);
+  CHECK(big.decision.icmp_code == 4);
+  CHECK(big.decision.next_hop_mtu == 1400);
+  offload.segment_size = 1360;
+  CHECK(router.input(build.bytes(), Side::inside, offload).forwarded());
+  offload.segment_size = 1460;
+  build.dont_fragment = false;  // then it is cut finer instead
+  const Outcome cut = router.input(build.bytes(), Side::inside, offload);
+  REQUIRE(cut.forwarded());
+  CHECK(cut.decision.frame.offload.segment_size == 1360);
+  build = {.tuple = udp(host, 5000, server, 53), .dont_fragment = false, .payload = 2920};  // these have borders
+  offload.segmentation = Offload::Segmentation::udp;
+  offload.checksum_offset = 6;
+  CHECK(router.input(build.bytes(), Side::inside, offload).decision.kind == Decision::Kind::error);
+  offload.segment_size = 1372;
+  CHECK(router.input(build.bytes(), Side::inside, offload).forwarded());
+}
+
 TEST_CASE("RFC 2827: also a packet of a flow must come from its side") {
   Router router;
   const Tuple tuple = tcp(host, 4000, server, 80);

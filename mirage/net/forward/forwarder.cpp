@@ -37,6 +37,18 @@ constexpr bool fits(const Offload& offload, const Inspected& packet) noexcept {
   return offload.checksum_start == packet.header_size && offload.checksum_offset == field;
 }
 
+/// Whether the packet fits a network of this MTU, or may be cut for it (by Ip::forward). One that a device has put
+/// together is cut again behind us: there a segment of it counts. Where that may not be fragmented, or is a datagram of
+/// its own, it does not fit; else TCP's stream is cut finer.
+bool make_fit(const Inspected& packet, Offload& offload, std::uint16_t mtu) noexcept {
+  if (packet.total_length <= mtu) return true;
+  if (offload.segmentation == Offload::Segmentation::none) return !packet.dont_fragment;
+  if (packet.inspected_size + offload.segment_size <= mtu) return true;
+  if (packet.dont_fragment || packet.kind != Inspected::Kind::tcp || packet.inspected_size >= mtu) return false;
+  offload.segment_size = static_cast<std::uint16_t>(mtu - packet.inspected_size);
+  return true;
+}
+
 }  // namespace
 
 bool Forwarder::start(const SipKey& key, std::uint64_t random) noexcept {
@@ -241,9 +253,7 @@ Decision Forwarder::send(const Inspected& packet, LinkPacket& data, const Transl
   const bool error = packet.kind == Inspected::Kind::icmp_error;
   const Ipv4Address destination = error ? translation.to.source : translation.to.destination;
   const Side egress = at(Side::inside).prefix.contains(destination) ? Side::inside : Side::outside;
-  // A packet that the device put together is cut again behind us: its segments have fitted their sender's network.
-  const bool coalesced = data.offload.segmentation != Offload::Segmentation::none;
-  if (packet.total_length > at(egress).mtu && !coalesced && packet.dont_fragment) {
+  if (!make_fit(packet, data.offload, at(egress).mtu)) {
     Decision decision = refuse(ForwardDrop::too_big);  // RFC 1191
     decision.next_hop_mtu = at(egress).mtu;
     return decision;

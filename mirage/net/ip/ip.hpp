@@ -102,6 +102,8 @@ class Ip {
   [[nodiscard]] Ipv4Address address() const noexcept { return prefix().address; }
   [[nodiscard]] Ipv4Prefix prefix(std::uint16_t interface = 0) const noexcept;
 
+  /// The link's MTU, or less where configure() or a router said so.
+  [[nodiscard]] std::uint16_t mtu_of(std::uint16_t interface, bool v4) const noexcept;
   // Several addresses of both versions: what holds a table holds for all interfaces.
   [[nodiscard]] AddressTable& addresses() noexcept { return addresses_; }
   [[nodiscard]] const AddressTable& addresses() const noexcept { return addresses_; }
@@ -159,7 +161,6 @@ class Ip {
     std::uint16_t mtu_v6 = 0;
     std::uint8_t hop_limit = 0;  ///< 0: the option's
   };
-  [[nodiscard]] std::uint16_t mtu_of(std::uint16_t interface, bool v4) const noexcept;
   [[nodiscard]] const Route* route_to(const IpAddress& destination, std::uint16_t interface) const noexcept;
   [[nodiscard]] bool choose_interface(const IpAddress& source, std::uint16_t zone, Path& path) noexcept;
   [[nodiscard]] bool is_broadcast(const IpAddress& address, std::uint16_t interface) const noexcept;
