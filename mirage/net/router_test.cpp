@@ -254,8 +254,11 @@ TEST_CASE("what the router counts is exported: fragments that make room for othe
     }
     std::map<std::string, std::uint64_t> values;
   } seen;
-  RouterBed bed{{.reassembly = {.datagrams = 4}}};
+  RouterBed bed{{.forwarder = {.flows = {.flows = 1}}, .reassembly = {.datagrams = 4}}};
   bed.from_inside(bed.outbound(bytes_of("question")));
+  bed.from_inside(bed.outbound(bytes_of("another one"), [](wire::Ipv4Header& header) {
+    header.destination = Ipv4Address::of(203, 0, 113, 10);  // its flow makes the first one's go
+  }));
   for (std::uint16_t i = 0; i < 10; ++i) {
     bed.from_inside(bed.outbound(bytes_of("12345678"), [&](wire::Ipv4Header& header) {
       header.more_fragments = true;
@@ -270,5 +273,7 @@ TEST_CASE("what the router counts is exported: fragments that make room for othe
   CHECK(seen.values["router_drop_reassembly"] == 0);
   CHECK(seen.values["forward_drop_bad_address"] == 1);
   CHECK(seen.values["forward_flows"] == 1);
-  CHECK(seen.values["forward_forwarded"] == 1);
+  CHECK(seen.values["forward_forwarded"] == 2);
+  CHECK(seen.values["forward_flows_opened"] == 2);
+  CHECK(seen.values["forward_flows_evicted"] == 1);
 }

@@ -234,6 +234,7 @@ Result<Forwarder::Translation, ForwardDrop> Forwarder::add_flow(const Inspected&
                                                                 Ipv4Address host, PortMapping* mapping,
                                                                 Time now) noexcept {
   const auto flow = flows_.open(packet, reply, host, mapping, now);
+  counters_.flows_evicted = flows_.evicted();
   if (!flow) {
     switch (flow.error()) {
       case FlowTable::OpenError::full:

@@ -51,6 +51,7 @@ struct ForwardCounters {
   std::uint64_t local = 0;
   std::uint64_t flows_opened = 0;
   std::uint64_t flows_expired = 0;
+  std::uint64_t flows_evicted = 0;  ///< made room for others, at a bound
   std::array<std::uint64_t, forward_drops> drops{};
   [[nodiscard]] std::uint64_t dropped(ForwardDrop reason) const noexcept {
     return drops[static_cast<std::size_t>(reason)];
@@ -97,7 +98,7 @@ class Forwarder {
   [[nodiscard]] Time next_deadline() noexcept { return flows_.next_deadline(); }
 
   [[nodiscard]] std::uint32_t flow_count() const noexcept { return flows_.size(); }
-  [[nodiscard]] std::uint64_t flows_evicted() const noexcept { return flows_.evicted(); }
+  [[nodiscard]] std::uint64_t flows_evicted() const noexcept { return counters_.flows_evicted; }
   [[nodiscard]] const ForwardCounters& counters() const noexcept { return counters_; }
 
  private:
