@@ -8,10 +8,24 @@ namespace mirage::net::forward {
 
 using wire::TcpFlags;
 
+namespace {
+
+constexpr std::size_t host_buckets = 256;
+
+constexpr FlowState opening_state(Side opener, Inspected::Kind kind) noexcept {
+  if (opener == Side::outside) return FlowState::inbound_opening;
+  if (kind == Inspected::Kind::tcp) return FlowState::tcp_opening;
+  return kind == Inspected::Kind::icmp_query ? FlowState::icmp : FlowState::udp_one_way;
+}
+
+}  // namespace
+
 bool FlowTable::start(const SipKey& key) noexcept {
   key_ = key;
   flows_.reset(new (std::nothrow) Flow[options_.flows]);
-  if (flows_ == nullptr || !original_.start(options_.flows) || !reply_.start(options_.flows)) return false;
+  hosts_.reset(new (std::nothrow) Host[host_buckets]);
+  if (flows_ == nullptr || hosts_ == nullptr || !original_.start(options_.flows) || !reply_.start(options_.flows))
+    return false;
   for (std::uint32_t i = options_.flows; i-- > 0;) flows_[i].next_original = std::exchange(free_, &flows_[i]);
   // One mapping more than flows: a new flow's comes before the one that makes room for it goes.
   return ports_.start(key, options_.flows + options_.forwards + 1);
@@ -25,32 +39,37 @@ FlowMatch FlowTable::find(const Tuple& tuple) const noexcept {
   return {reply_.find(place, [&](const Flow& f) { return f.reply == tuple; }), FlowDirection::reply};
 }
 
-Result<Flow*, FlowTable::OpenError> FlowTable::open(const Inspected& packet, const Tuple& reply, Ipv4Address host,
-                                                    PortMapping* mapping, Time now) noexcept {
-  const auto bucket = static_cast<std::uint8_t>(hash({.source = host}));
-  if (host_flows_[bucket] >= options_.flows_per_host) return Failure{OpenError::host_bound};
-  if (find(packet.tuple).flow != nullptr || find(reply).flow != nullptr) return Failure{OpenError::taken};
+Result<Flow*, FlowTable::OpenError> FlowTable::open(const Opening& opening, Time now) noexcept {
+  const Inspected& packet = opening.packet;
+  const auto bucket = static_cast<std::uint8_t>(hash({.source = opening.host}));
+  if (find(packet.tuple).flow != nullptr || find(opening.reply).flow != nullptr) return Failure{OpenError::taken};
   // The reference comes first: what is evicted for this flow may be the mapping's last.
-  if (mapping != nullptr) ports_.acquire(*mapping);
-  if (free_ == nullptr && !evict()) {
-    if (mapping != nullptr) ports_.release(*mapping);
-    return Failure{OpenError::full};
+  if (opening.mapping != nullptr) ports_.acquire(*opening.mapping);
+  if (const auto room = make_room(hosts_[bucket], opening.from); !room) {
+    if (opening.mapping != nullptr) ports_.release(*opening.mapping);
+    return Failure{room.error()};
   }
   Flow& flow = *free_;
   free_ = std::exchange(flow.next_original, nullptr);
   flow.original = packet.tuple;
-  flow.reply = reply;
-  flow.mapping = mapping;
+  flow.reply = opening.reply;
+  flow.mapping = opening.mapping;
+  flow.opener = opening.from;
   flow.host = bucket;
   flow.fin_original = flow.fin_reply = flow.answered = false;
   original_.insert(hash(flow.original), flow);
   reply_.insert(hash(flow.reply), flow);
-  ++host_flows_[bucket];
+  ++hosts_[bucket].flows;
   ++size_;
-  const bool tcp = packet.kind == Inspected::Kind::tcp;
-  const bool icmp = packet.kind == Inspected::Kind::icmp_query;
-  enter(flow, tcp ? FlowState::tcp_opening : icmp ? FlowState::icmp : FlowState::udp_one_way, now);
+  enter(flow, opening_state(opening.from, packet.kind), now);
   return &flow;
+}
+
+/// A host at its bound gives up a flow of its own, whatever else there is.
+Result<void, FlowTable::OpenError> FlowTable::make_room(Host& host, Side opener) noexcept {
+  if (host.flows >= options_.flows_per_host && !evict(host.by_state, opener)) return Failure{OpenError::host_bound};
+  if (free_ == nullptr && !evict(by_state_, opener)) return Failure{OpenError::full};
+  return {};
 }
 
 void FlowTable::enter(Flow& flow, FlowState state, Time now) noexcept {
@@ -58,6 +77,7 @@ void FlowTable::enter(Flow& flow, FlowState state, Time now) noexcept {
   flow.state = state;
   flow.expires = after(now, options_.timeouts[index]);
   by_state_[index].push_back(flow);
+  hosts_[flow.host].by_state[index].push_back(flow);
 }
 
 void FlowTable::pass(Flow& flow, FlowDirection direction, const Inspected& packet, Time now) noexcept {
@@ -69,6 +89,10 @@ void FlowTable::pass(Flow& flow, FlowDirection direction, const Inspected& packe
 
 FlowState FlowTable::next_state(Flow& flow, FlowDirection direction, const Inspected& packet) noexcept {
   if (packet.kind == Inspected::Kind::tcp) return next_tcp_state(flow, direction, packet.tcp_flags);
+  if (flow.state == FlowState::inbound_opening) {  // a sender that is forged does not see the answer: he falls silent
+    if (direction == FlowDirection::original) return flow.answered ? FlowState::inbound_two_way : flow.state;
+    flow.answered = true;
+  }
   if (flow.state == FlowState::udp_one_way && direction == FlowDirection::reply) return FlowState::udp_two_way;
   return flow.state;
 }
@@ -77,35 +101,44 @@ FlowState FlowTable::next_state(Flow& flow, FlowDirection direction, const Inspe
 /// reset that was forged does not end what goes on: further segments bring the flow back.
 FlowState FlowTable::next_tcp_state(Flow& flow, FlowDirection direction, std::uint8_t flags) noexcept {
   const bool original = direction == FlowDirection::original;
-  if ((flags & TcpFlags::rst) != 0) return FlowState::tcp_closing;
+  const FlowState opening = opening_state(flow.opener, Inspected::Kind::tcp);
+  // What a stranger opens and resets must not live longer by that.
+  if ((flags & TcpFlags::rst) != 0) {
+    return flow.state == FlowState::inbound_opening ? flow.state : FlowState::tcp_closing;
+  }
   if ((flags & TcpFlags::syn) != 0) {
     if (!original) {
       flow.answered = true;
     } else if (flow.state == FlowState::tcp_closing) {  // a new connection from the same port
       flow.fin_original = flow.fin_reply = flow.answered = false;
     }
-    return flow.state == FlowState::tcp_closing ? FlowState::tcp_opening : flow.state;
+    return flow.state == FlowState::tcp_closing ? opening : flow.state;
   }
   if ((flags & TcpFlags::fin) != 0) (original ? flow.fin_original : flow.fin_reply) = true;
-  if (flow.fin_original && flow.fin_reply) return FlowState::tcp_closing;
   const bool opened = flow.answered && original && (flags & TcpFlags::ack) != 0;
-  if (flow.state == FlowState::tcp_opening) return opened ? FlowState::tcp_established : FlowState::tcp_opening;
+  if (flow.state == FlowState::inbound_opening && !opened) return flow.state;
+  if (flow.fin_original && flow.fin_reply) return FlowState::tcp_closing;
+  if (flow.state == opening) return opened ? FlowState::tcp_established : opening;
   return flow.answered ? FlowState::tcp_established : flow.state;
 }
 
 void FlowTable::remove(Flow& flow) noexcept {
   original_.remove(hash(flow.original), flow);
   reply_.remove(hash(flow.reply), flow);
-  flow.unlink();
+  flow.ListNode<>::unlink();
+  flow.ListNode<ByHost>::unlink();
   if (flow.mapping != nullptr) ports_.release(*std::exchange(flow.mapping, nullptr));
-  --host_flows_[flow.host];
+  --hosts_[flow.host].flows;
   --size_;
   flow.next_original = std::exchange(free_, &flow);
 }
 
-bool FlowTable::evict() noexcept {
-  for (std::size_t state = 0; state < static_cast<std::size_t>(FlowState::tcp_established); ++state) {
-    if (Flow* flow = by_state_[state].front()) {
+/// What waits longest of what is worth least; for a stranger only what strangers opened or what is over.
+template <class Tag>
+bool FlowTable::evict(Lists<Tag>& by_state, Side opener) noexcept {
+  const auto end = opener == Side::outside ? FlowState::udp_one_way : FlowState::tcp_established;
+  for (std::size_t state = 0; state < static_cast<std::size_t>(end); ++state) {
+    if (Flow* flow = by_state[state].front()) {
       remove(*flow);
       ++evicted_;
       return true;

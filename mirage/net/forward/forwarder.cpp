@@ -185,7 +185,11 @@ Result<Forwarder::Translation, ForwardDrop> Forwarder::open_untranslated(const I
   if (to_inside != (from == Side::outside)) return Failure{ForwardDrop::not_for_us};
   if (from == Side::outside && options_.rules.rules().empty()) return Failure{ForwardDrop::no_flow};
   MIRAGE_CHECK(filter(packet.tuple, from));
-  return add_flow(packet, packet.tuple.reversed(), to_inside ? packet.destination : packet.source, nullptr, now);
+  return add_flow({.packet = packet,
+                   .reply = packet.tuple.reversed(),
+                   .from = from,
+                   .host = to_inside ? packet.destination : packet.source},
+                  now);
 }
 
 /// RFC 4787 REQ-1: the mapping that the inside endpoint has, whatever the destination; else a new one.
@@ -211,7 +215,8 @@ Result<Forwarder::Translation, ForwardDrop> Forwarder::open_outbound(const Inspe
     reply.source = target->inside;
     reply.source_port = target->inside_port;
   }
-  auto opened = add_flow(packet, reply, tuple.source, mapping, now);
+  const FlowTable::Opening opening{packet, reply, Side::inside, tuple.source, mapping};
+  auto opened = add_flow(opening, now);
   ports.release(*mapping);  // the flow has its own reference; without a flow the mapping goes
   return opened;
 }
@@ -227,13 +232,11 @@ Result<Forwarder::Translation, ForwardDrop> Forwarder::open_inbound(const Inspec
   inside.destination = mapping->inside;
   inside.destination_port = mapping->inside_port;
   MIRAGE_CHECK(filter(inside, Side::outside));
-  return add_flow(packet, inside.reversed(), mapping->inside, mapping, now);
+  return add_flow({packet, inside.reversed(), Side::outside, mapping->inside, mapping}, now);
 }
 
-Result<Forwarder::Translation, ForwardDrop> Forwarder::add_flow(const Inspected& packet, const Tuple& reply,
-                                                                Ipv4Address host, PortMapping* mapping,
-                                                                Time now) noexcept {
-  const auto flow = flows_.open(packet, reply, host, mapping, now);
+Result<Forwarder::Translation, ForwardDrop> Forwarder::add_flow(const FlowTable::Opening& opening, Time now) noexcept {
+  const auto flow = flows_.open(opening, now);
   counters_.flows_evicted = flows_.evicted();
   if (!flow) {
     switch (flow.error()) {
@@ -246,7 +249,7 @@ Result<Forwarder::Translation, ForwardDrop> Forwarder::add_flow(const Inspected&
     }
   }
   ++counters_.flows_opened;
-  return Translation{*flow, FlowDirection::original, reply.reversed()};
+  return Translation{*flow, FlowDirection::original, opening.reply.reversed()};
 }
 
 Decision Forwarder::send(const Inspected& packet, LinkPacket& data, const Translation& translation, Time now) noexcept {

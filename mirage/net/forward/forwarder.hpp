@@ -121,8 +121,7 @@ class Forwarder {
   [[nodiscard]] Result<Translation, ForwardDrop> open_inbound(const Inspected& packet, Time now) noexcept;
   [[nodiscard]] Result<Translation, ForwardDrop> open_untranslated(const Inspected& packet, Side from,
                                                                    Time now) noexcept;
-  [[nodiscard]] Result<Translation, ForwardDrop> add_flow(const Inspected& packet, const Tuple& reply, Ipv4Address host,
-                                                          PortMapping* mapping, Time now) noexcept;
+  [[nodiscard]] Result<Translation, ForwardDrop> add_flow(const FlowTable::Opening& opening, Time now) noexcept;
   [[nodiscard]] Result<void, ForwardDrop> filter(const Tuple& tuple, Side opener) const noexcept;
   [[nodiscard]] Decision send(const Inspected& packet, LinkPacket& data, const Translation& translation,
                               Time now) noexcept;
