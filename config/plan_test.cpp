@@ -83,6 +83,17 @@ TEST_CASE("metrics() is given all that its modules need, devices included") {
   CHECK(exporter.type == "mirage::metrics::Exporter<StackType, CacheType, OffloadType, BlockType, NetworkType>");
 }
 
+TEST_CASE("a capture is a network interface, and a job writes it") {
+  const auto wire = dsl::capture(dsl::netif("inside"));
+  const auto app = dsl::main_module("Main", "main.hpp", dsl::takes<dsl::Stack>);
+  const auto plan = plan_of(
+      dsl::unikernel("x", {app(dsl::stack(wire)), dsl::record(wire, dsl::volume(dsl::block("trace"), "trace"))}));
+  auto names = variables(plan);
+  names.pop_back();  // the job's
+  CHECK(names == std::vector<std::string>{"network", "capture", "offload", "stack", "main", "block", "volume"});
+  CHECK(plan.instances.back().type == "mirage::device::Recorder<CaptureType, VolumeType>");
+}
+
 TEST_CASE("layers of disks have keys of their own") {
   const auto app = dsl::main_module("Main", "main.hpp", dsl::takes<dsl::Block>);
   const auto plan = plan_of(dsl::unikernel("x", app(dsl::cache(dsl::checksum(dsl::block("data"))))));

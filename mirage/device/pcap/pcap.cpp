@@ -24,21 +24,24 @@ Pcap::Pcap(Shard& shard, NetPort device, CaptureSink& sink) noexcept
       sink_(sink),
       wall_offset_(shard.wall().time_since_epoch() - shard.now().time_since_epoch()) {
   const std::array<std::uint16_t, 2> version{2, 4};
+  if (!sink_.begin(24)) return;
   write_words(sink_, std::array{magic_nanoseconds});
   sink_.write(std::as_bytes(std::span{version}));
   write_words(sink_, std::array{0U, 0U, snapshot_length, link_ethernet});
 }
 
-void Pcap::begin_record(std::size_t size) noexcept {
+bool Pcap::begin_record(std::size_t size) noexcept {
   constexpr std::int64_t second = 1'000'000'000;
   const std::int64_t time = std::max<std::int64_t>((shard_.now().time_since_epoch() + wall_offset_).count(), 0);
   const auto length = static_cast<std::uint32_t>(size);
+  if (!sink_.begin(16 + std::min(length, snapshot_length))) return false;
   write_words(sink_, std::array{static_cast<std::uint32_t>(time / second), static_cast<std::uint32_t>(time % second),
                                 std::min(length, snapshot_length), length});
+  return true;
 }
 
 void Pcap::record(Bytes front, const SliceList& rest) noexcept {
-  begin_record(front.size() + rest.byte_count());
+  if (!begin_record(front.size() + rest.byte_count())) return;
   ++recorded_;
   std::size_t left = snapshot_length;
   const auto write = [&](Bytes bytes) noexcept {

@@ -12,9 +12,11 @@
 
 namespace mirage::device {
 
-/// Where the capture goes, in order: a file of the host, memory, a block device.
+/// Where the capture goes, in order: memory, a buffer before a file (capture.hpp).
 class CaptureSink {
  public:
+  /// Whether `size` bytes, which come next, have room; otherwise they do not come.
+  [[nodiscard]] virtual bool begin(std::size_t /*size*/) noexcept { return true; }
   virtual void write(Bytes bytes) noexcept = 0;
 
  protected:
@@ -38,10 +40,11 @@ class Pcap {
   std::size_t poll(std::span<ReceivedFrame> frames) noexcept;
   std::size_t send(std::span<TransmitFrame> frames) noexcept;
   [[nodiscard]] Shard& shard() const noexcept { return shard_; }
+  /// Frames that the sink has taken.
   [[nodiscard]] std::uint64_t recorded() const noexcept { return recorded_; }
 
  private:
-  void begin_record(std::size_t size) noexcept;
+  [[nodiscard]] bool begin_record(std::size_t size) noexcept;
   void record(Bytes front, const SliceList& rest) noexcept;
 
   Shard& shard_;

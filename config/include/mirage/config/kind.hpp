@@ -27,6 +27,13 @@ struct Interface {
   static constexpr const char* header = "";
 };
 
+/// A network interface whose frames are recorded.
+struct Capture : Net {
+  static constexpr const char* name = "Capture";
+  static constexpr const char* requirement = "mirage::Net";
+  static constexpr const char* header = "mirage/module/net.hpp";
+};
+
 /// TCP and UDP over IP.
 struct Stack {
   static constexpr const char* name = "Stack";

@@ -182,6 +182,22 @@ inline Module<JournaledFile> value_file(const Module<KvBatch>& store, std::strin
   return library_module<JournaledFile>("value_file", {store.node()}, {{"name", std::move(name)}}, "", where);
 }
 
+/// A network interface that passes its frames on and keeps copies for a record() job.
+inline Module<Capture> capture(const Module<Net>& device,
+                               std::source_location where = std::source_location::current()) {
+  return library_module<Capture>("capture", {device.node()}, {}, "", where);
+}
+
+/// A job that writes what a capture() keeps as a file that tcpdump and Wireshark read, over the one before:
+/// `auto wire = capture(default_network());`
+/// `unikernel("web", {app(stack(wire)), record(wire, volume(block("trace")))})`, and then
+/// `mirage store cat trace.img data | tcpdump -r -`. It never ends.
+inline Module<Job> record(const Module<Capture>& wire, const Module<JournaledFile>& files,
+                          std::source_location where = std::source_location::current()) {
+  return main_module("mirage::device::Recorder", "mirage/device/pcap/capture.hpp", takes<Capture, JournaledFile>, {},
+                     where)(wire, files);
+}
+
 /// An SQLite database: `sqlite(volume(block("data")))`. Its run-time key (--cache) gets the prefix `group-`.
 inline Module<Database> sqlite(const Module<JournaledFile>& files, std::string group = "",
                                std::source_location where = std::source_location::current()) {
