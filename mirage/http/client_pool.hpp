@@ -14,6 +14,8 @@ struct ClientCounters {
   std::uint64_t opened = 0;   ///< connections
   std::uint64_t reused = 0;   ///< requests on a connection that had carried others
   std::uint64_t retried = 0;  ///< requests sent again because a kept connection had ended
+  std::uint64_t unasked = 0;  ///< kept connections given up because they ended or the server spoke unasked
+  std::uint64_t tunnels = 0;  ///< connections that changed their protocol
   std::uint64_t failed = 0;
 };
 
@@ -135,7 +137,12 @@ class ClientPool final : public ConnectionOwner<typename T::Flow>, private Timer
   Task<Result<C*, ClientError>> acquire(Endpoint origin, bool fresh) {
     const Time deadline = after(shard_.now(), options_.waiting_timeout);
     while (true) {
-      if (C* idle = fresh ? nullptr : find_idle(origin)) {
+      while (C* idle = fresh ? nullptr : find_idle(origin)) {
+        if (idle->spoke_unasked()) {
+          ++counters_.unasked;
+          drop(*idle);
+          continue;
+        }
         idle->unlink();
         busy_.push_back(*idle);
         co_return idle;

@@ -141,6 +141,40 @@ TEST_CASE("requests to one origin share a connection") {
   CHECK(world.client.pool().connections() == 0);
 }
 
+TEST_CASE("an answer that nobody asked for answers no request, RFC 9112 section 9.2") {
+  World world;
+  with(world, [](World& w) -> Task<void> {
+    const auto get = [](World& to, std::string_view method, std::string& text) -> Task<void> {
+      ClientRequest request;
+      request.method = method;
+      auto response = co_await to.client.fetch("http://h:1/", std::move(request));
+      REQUIRE(response);
+      CHECK(co_await collect(to.shard, response->body(), text));
+    };
+    std::string text;
+    co_await get(w, "HEAD", text);
+    CHECK(text.empty());
+    CHECK(w.client.pool().connections() == 1);
+    // A body of HEAD's answer, in a segment of its own.
+    constexpr std::string_view evil = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nevil\n";
+    w.tcp.wires[0]->pipes[1].slices.push_back(Slice::from_static(evil));
+    co_await get(w, "GET", text);
+    CHECK(text == "hello\n");
+    REQUIRE(w.tcp.connects == 2);
+    CHECK(w.client.pool().counters().unasked == 1);
+    // So a server's 408 on a connection that it gives up.
+    w.tcp.wires[1]->pipes[1].slices.push_back(
+        Slice::from_static("HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n"));
+    w.tcp.wires[1]->pipes[1].ended = true;
+    text.clear();
+    co_await get(w, "POST", text);
+    CHECK(text == "hello\n");
+    CHECK(w.client.pool().counters().unasked == 2);
+    CHECK(w.client.pool().counters().retried == 0);
+    CHECK(w.client.pool().connections() == 1);
+  });
+}
+
 TEST_CASE("a kept connection that has ended meanwhile costs one more attempt, for requests that may be repeated") {
   World world;
   with(world, [](World& w) -> Task<void> {
@@ -149,7 +183,8 @@ TEST_CASE("a kept connection that has ended meanwhile costs one more attempt, fo
       std::string text;
       CHECK(co_await collect(w.shard, first->body(), text));
     }
-    w.tcp.wires[0]->pipes[1].ended = true;  // the server's end
+    w.tcp.wires[0]->late = true;  // the server's end is on its way when the request goes out
+    w.tcp.wires[0]->pipes[1].ended = true;
     auto second = co_await w.client.fetch("http://h:1/");
     REQUIRE(second);
     CHECK(second->status() == 200);
@@ -162,6 +197,7 @@ TEST_CASE("a kept connection that has ended meanwhile costs one more attempt, fo
       std::string text;
       CHECK(co_await collect(w.shard, first->body(), text));
     }
+    w.tcp.wires[0]->late = true;
     w.tcp.wires[0]->pipes[1].ended = true;
     ClientRequest request;
     request.method = "POST";

@@ -186,7 +186,16 @@ class ClientConnection final : public Exchange, public ListNode<> {
     head_memory_ = Slice{};
     idle_since_ = shard().now();
     // What came behind the answer was not asked for.
-    owner_.give_back(*this, kept && link_.input.empty());
+    owner_.give_back(*this, kept && link_.input.empty() && !spoke_unasked());
+  }
+  /// Whether something came in, or the connection ended, while nothing was asked: the next answer would not be the
+  /// next request's (RFC 9112 section 9.2). A flow that cannot be looked at counts as such.
+  [[nodiscard]] bool spoke_unasked() noexcept {
+    if constexpr (ObservableFlow<F>) {
+      return link_.flow.readable_now();
+    } else {
+      return true;
+    }
   }
   void close() noexcept { link_.flow.close(); }
   void abort() noexcept { link_.flow.abort(); }

@@ -30,6 +30,7 @@ struct Pipe {
 
 struct Wire {
   std::array<Pipe, 2> pipes;
+  bool late = false;  ///< what comes in is not there yet for who only looks
   void break_off() {
     for (Pipe& pipe : pipes) {
       pipe.broken = true;
@@ -85,6 +86,10 @@ class PipeFlow {
     co_return Result<void, FlowError>{};
   }
   Ready<Result<void, FlowError>> write(Bytes) { return Ready{Result<void, FlowError>{Failure{FlowError::no_memory}}}; }
+  [[nodiscard]] bool readable_now() noexcept {
+    const Pipe& pipe = wire_->pipes[1 - side_];
+    return !wire_->late && (!pipe.slices.empty() || pipe.ended || pipe.broken);
+  }
   void shutdown() noexcept {
     wire_->pipes[side_].ended = true;
     wire_->pipes[side_].readable.notify_all();
@@ -114,7 +119,7 @@ class PipeFlow {
   std::shared_ptr<Wire> wire_;
   std::size_t side_;
 };
-static_assert(Flow<PipeFlow>);
+static_assert(ObservableFlow<PipeFlow>);
 
 class PipeTcp {
  public:

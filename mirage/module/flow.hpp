@@ -76,6 +76,13 @@ concept Flow = std::movable<F> && requires(F& flow, SliceList slices, Bytes byte
   { flow.shard() } noexcept -> std::same_as<Shard&>;
 };
 
+/// A flow that can be looked at without waiting: whether read() would complete at once, because bytes, the end of the
+/// stream or an error are there.
+template <class F>
+concept ObservableFlow = Flow<F> && requires(F& flow) {
+  { flow.readable_now() } noexcept -> std::same_as<bool>;
+};
+
 /// A flow with a transport's settings.
 /// - set_no_delay(true): short writes go out at once instead of waiting for acknowledgements (Nagle's algorithm).
 /// - set_keep_alive(idle): a peer that is silent for so long is probed; 0: off.

@@ -111,6 +111,8 @@ class Flow {
   /// Completes when read() would at once: bytes, the end of the stream, or an error wait there. A service that waits
   /// so keeps no room for what it will read: an idle task is small.
   ReadableAwaiter readable() noexcept { return ReadableAwaiter{connection_}; }
+  /// Whether read() would complete at once.
+  [[nodiscard]] bool readable_now() noexcept { return readable().await_ready(); }
   void shutdown() noexcept;
   void close() noexcept;
   void abort() noexcept;

@@ -114,6 +114,13 @@ Task<Result<void, FlowError>> SocketFlow::write(SliceList slices) noexcept {
 
 Task<Result<void, FlowError>> SocketFlow::write(Bytes bytes) noexcept { return write_bytes(*socket_, bytes); }
 
+bool SocketFlow::readable_now() noexcept {
+  if (socket_->descriptor() < 0) return true;
+  std::byte one{};
+  const ssize_t size = ::recv(socket_->descriptor(), &one, 1, MSG_PEEK | MSG_DONTWAIT);
+  return size >= 0 || (errno != EAGAIN && errno != EINTR);
+}
+
 void SocketFlow::shutdown() noexcept { socket_->shut_down(); }
 
 void SocketFlow::close() noexcept {

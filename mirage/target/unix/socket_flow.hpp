@@ -25,6 +25,8 @@ class SocketFlow {
   Task<Result<void, FlowError>> write(SliceList slices) noexcept;
   /// `bytes` must stay valid until the write completes.
   Task<Result<void, FlowError>> write(Bytes bytes) noexcept;
+  /// Whether read() would complete at once.
+  [[nodiscard]] bool readable_now() noexcept;
   void shutdown() noexcept;
   void close() noexcept;
   void abort() noexcept;
@@ -44,7 +46,7 @@ class SocketFlow {
   Endpoint peer_;
 };
 
-static_assert(TunableFlow<SocketFlow>);
+static_assert(TunableFlow<SocketFlow> && ObservableFlow<SocketFlow>);
 
 /// Connections that the application has closed but whose last bytes are still on their way: what arrives is thrown
 /// away until the peer closes too. (close(2) with unread data would reset, and the peer lose what was written.)
