@@ -22,6 +22,8 @@ bool parse_status_line(std::string_view line, ResponseHead& out) noexcept {
 /// RFC 9112 section 6.3.
 bool conclude(std::string_view method, const FramingFields& seen, ResponseHead& out) noexcept {
   const bool old = out.version == Version::http_1_0;
+  // RFC 9110 sections 7.6.1, 7.8: Upgrade concerns a connection only if Connection says so (RFC 6455 section 4.1).
+  if (out.status == 101 && !seen.upgrade()) return false;
   if (seen.chunked() && old) return false;
   const bool without_body = method == "HEAD" || out.status < 200 || out.status == 204 || out.status == 304;
   if (!without_body) {

@@ -26,7 +26,7 @@ struct ClientRequest {
   bool source_length_known = false;
   /// Wait for the server's word, a second at most, before the body is sent (RFC 9110 section 10.1.1).
   bool expect_continue = false;
-  /// A protocol to change to, as in the Upgrade field; empty: none.
+  /// A protocol to change to, as in the Upgrade field; empty: none. Must stay valid until the answer's head is there.
   std::string_view upgrade;
 };
 

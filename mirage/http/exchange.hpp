@@ -155,6 +155,7 @@ class ClientConnection final : public Exchange, public ListNode<> {
     heard_ = false;
     ++exchanges_;
     method_is_head_ = request.method == "HEAD";
+    asked_upgrade_ = request.upgrade;
     if (!append_request_head(link_.output, request, target, authority)) co_return Failure{ClientError::bad_request};
     if (co_await link_.flush() != Step::go_on) co_return failure(ClientError::closed);
     if (!start_sending(request)) co_return Failure{ClientError::no_memory};
@@ -276,6 +277,10 @@ class ClientConnection final : public Exchange, public ListNode<> {
       if (!parse_response_head(head_memory_.text(), method_is_head_ ? "HEAD" : "GET", response_head)) {
         co_return Failure{ClientError::malformed};
       }
+      // RFC 9110 section 7.8: only to a protocol that was asked for.
+      if (response_head.status == 101 && !list_contains(asked_upgrade_, response_head.upgrade)) {
+        co_return Failure{ClientError::malformed};
+      }
       // RFC 9110 section 15.2: interim answers, any number of them within the time.
       if (response_head.status >= 200 || response_head.status == 101) co_return begin_body(size);
       if (response_head.status == 100) go_ahead_.give();
@@ -307,6 +312,7 @@ class ClientConnection final : public Exchange, public ListNode<> {
   Endpoint origin_;
   Link<F> link_;
   Slice head_memory_;
+  std::string_view asked_upgrade_;  // until the answer's head is there
   std::optional<FlowBody<F>> body_;
   Output upload_;
   SliceList rest_;
