@@ -25,6 +25,8 @@ std::string_view to_string(ClientError error) noexcept {
       return "redirect not followed";
     case ClientError::busy:
       return "all connections in use";
+    case ClientError::body:
+      return "request without the end of its body";
     case ClientError::cancelled:
       return "cancelled";
     case ClientError::no_memory:

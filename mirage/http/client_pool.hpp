@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: ISC
-// Connections of an HTTP/1.1 client: bounded in all and per origin, kept for a while for the next request.
+// Connections of an HTTP/1.1 client: bounded in all and per origin, kept for a while for the next request. Those that
+// became tunnels are no connections for requests any more; they have a bound of their own.
 #pragma once
 
 #include <new>
 
+#include <mirage/base/counters.hpp>
 #include <mirage/http/exchange.hpp>
 #include <mirage/module/stack.hpp>
 
@@ -37,12 +39,20 @@ class ClientPool final : public ConnectionOwner<typename T::Flow>, private Timer
   [[nodiscard]] const ClientOptions& options() const noexcept { return options_; }
   [[nodiscard]] const ClientCounters& counters() const noexcept { return counters_; }
   [[nodiscard]] std::size_t connections() const noexcept { return connections_; }
+  void visit_counters(CounterVisitor& visitor) const noexcept {
+    visitor.counters("http_client", counters_of(counters_));
+    visitor.gauge("http_client", "connections", connections_);
+    visitor.gauge("http_client", "tunnels_open", tunnels_);
+    visitor.gauge("http_client", "waiting", waiting_);
+  }
+  [[nodiscard]] std::size_t tunnels() const noexcept { return tunnels_; }
 
   /// Sends `request` to `origin` and waits for the head of the answer. `target` is path and query, `authority` what
   /// Host says. A request that does no harm twice is sent again, once, when a kept connection turns out to have ended.
   Task<Result<ClientResponse, ClientError>> ask(Endpoint origin, std::string_view target, std::string_view authority,
                                                 ClientRequest& request) {
     ++counters_.requests;
+    if (!request.upgrade.empty() && tunnels_ >= options_.maximum_tunnels) co_return fail(ClientError::busy);
     const bool again = is_idempotent(request.method) && request.source == nullptr;
     for (bool fresh = false;; fresh = true) {
       const auto connection = co_await acquire(origin, fresh);
@@ -51,7 +61,12 @@ class ClientPool final : public ConnectionOwner<typename T::Flow>, private Timer
       const bool reused = c.exchanges() != 0;
       counters_.reused += reused ? 1 : 0;
       const auto answered = co_await c.run(request, target, authority);
-      if (answered) co_return ClientResponse{c};
+      if (answered) {
+        if (c.head().status != 101 || set_apart(c)) co_return ClientResponse{c};
+        co_await c.stop().join();
+        give_back(c, false);
+        co_return fail(ClientError::busy);
+      }
       const bool retry = again && reused && !c.heard() && answered.error() == ClientError::closed;
       give_back(c, false);
       if (!retry) co_return fail(answered.error());
@@ -81,11 +96,23 @@ class ClientPool final : public ConnectionOwner<typename T::Flow>, private Timer
     return Failure{error};
   }
 
+  /// Takes a tunnel out of what is counted as connections; false when there are too many.
+  bool set_apart(C& connection) noexcept {
+    if (tunnels_ >= options_.maximum_tunnels) return false;
+    connection.set_tunnel();
+    connection.unlink();
+    --connections_;
+    ++tunnels_;
+    ++counters_.tunnels;
+    vacancy_.notify_one();
+    return true;
+  }
+
   void drop(C& connection) noexcept {
     connection.unlink();
     connection.close();
+    --(connection.is_tunnel() ? tunnels_ : connections_);
     delete &connection;
-    --connections_;
   }
 
   static void reap(Timer& timer) noexcept {
@@ -152,7 +179,7 @@ class ClientPool final : public ConnectionOwner<typename T::Flow>, private Timer
       ++waiting_;
       const auto waited = co_await within(deadline - shard_.now(), wait_for_place());
       --waiting_;
-      if (!waited) co_return Failure{ClientError::timed_out};
+      if (!waited) co_return Failure{ClientError::busy};
       if (!*waited) co_return Failure{waited->error()};
     }
   }
@@ -202,6 +229,7 @@ class ClientPool final : public ConnectionOwner<typename T::Flow>, private Timer
   List<C> busy_;
   List<Opening> opening_;
   std::size_t connections_ = 0;
+  std::size_t tunnels_ = 0;
   std::uint32_t waiting_ = 0;
   WaitQueue vacancy_;
 };

@@ -41,8 +41,8 @@ Task<Result<void, ReadError>> collect(Shard&, Body& body, std::string& out) {
 }
 
 /// What a body is made of in these tests.
-struct Counted final : BodySource {
-  Counted(Shard& s, std::size_t n) : shard_(s), left(n) {}
+struct Uploaded final : BodySource {
+  Uploaded(Shard& s, std::size_t n) : shard_(s), left(n) {}
   Shard& shard() { return shard_; }
   Task<Result<SliceList, BodyError>> next() noexcept override {
     const std::size_t size = left < 1000 ? left : 1000;
@@ -215,11 +215,64 @@ TEST_CASE("connections are bounded per origin; who comes late waits, not for eve
     REQUIRE(b);
     const Time before = w.shard.now();
     const auto c = co_await w.client.fetch("http://h:1/");
-    CHECK(c.error_or(ClientError::no_memory) == ClientError::timed_out);
+    CHECK(c.error_or(ClientError::no_memory) == ClientError::busy);
     CHECK(w.shard.now() - before >= 5s);
     CHECK(w.client.pool().connections() == 2);
   });
   CHECK(world.tcp.connects == 2);
+}
+
+namespace {
+
+/// Changes to "shout" when asked for it, and keeps the connection.
+Task<void> shout(PipeTcp& tcp, std::vector<PipeFlow>& flows) {
+  auto listener = tcp.listen(2, {});
+  while (true) {
+    auto flow = co_await listener->accept();
+    if (!flow) co_return;
+    const auto asked = co_await flow->read();
+    if (!asked || asked->empty()) continue;
+    const bool upgrade = (*asked)[0].text().find("Upgrade: shout") != std::string_view::npos;
+    const std::string_view answer = upgrade ? "HTTP/1.1 101 S\r\nConnection: Upgrade\r\nUpgrade: shout\r\n\r\n"
+                                            : "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    (void)co_await flow->write(SliceList{Slice::from_static(answer)});
+    flows.push_back(*std::move(flow));
+  }
+}
+
+Task<Result<ClientResponse, ClientError>> ask_to_shout(World& world) {
+  ClientRequest request;
+  request.upgrade = "shout";
+  co_return co_await world.client.fetch("http://h:2/", std::move(request));
+}
+
+}  // namespace
+
+TEST_CASE("tunnels take no connections away; they have a bound of their own") {
+  World world{{.maximum_connections = 2, .maximum_per_origin = 1, .maximum_tunnels = 3}};
+  std::vector<PipeFlow> flows;
+  with(world, [&flows](World& w) -> Task<void> {
+    Scope scope{w.shard};
+    REQUIRE(scope.spawn(shout(w.tcp, flows)));
+    co_await yield();
+    co_await yield();
+    {
+      auto a = co_await ask_to_shout(w);
+      auto b = co_await ask_to_shout(w);
+      auto c = co_await ask_to_shout(w);
+      REQUIRE((a && b && c));
+      CHECK(w.client.pool().tunnels() == 3);
+      CHECK(w.client.pool().connections() == 0);
+      const auto d = co_await ask_to_shout(w);
+      CHECK(d.error_or(ClientError::closed) == ClientError::busy);
+      CHECK(co_await w.client.fetch("http://h:2/"));
+    }
+    CHECK(w.client.pool().tunnels() == 0);
+    CHECK(w.client.pool().counters().tunnels == 3);
+    CHECK(co_await ask_to_shout(w));
+    scope.cancel();
+    co_await scope.join();
+  });
 }
 
 TEST_CASE("kept connections are closed when nobody needs them") {
@@ -279,7 +332,7 @@ TEST_CASE("bodies stream both ways at once, and neither side runs ahead of the o
       constexpr std::size_t size = 300'000;
       ClientRequest request;
       request.method = "POST";
-      request.source = std::make_unique<Counted>(w.shard, size);
+      request.source = std::make_unique<Uploaded>(w.shard, size);
       request.source_length = size;
       request.source_length_known = known;
       auto response = co_await w.client.fetch("http://h:1/echo", std::move(request));
@@ -302,7 +355,7 @@ TEST_CASE("a body that is refused is not sent any further, RFC 9112 section 9.5"
   with(world, [](World& w) -> Task<void> {
     ClientRequest request;
     request.method = "PUT";
-    request.source = std::make_unique<Counted>(w.shard, 10'000'000);
+    request.source = std::make_unique<Uploaded>(w.shard, 10'000'000);
     auto response = co_await w.client.fetch("http://h:1/refuse", std::move(request));
     if (response) co_await response->end();
     CHECK(w.tcp.wires[0]->pipes[0].total < 200'000);

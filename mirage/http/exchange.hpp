@@ -24,7 +24,8 @@ enum class ClientError : std::uint8_t {
   malformed,           ///< the answer is no HTTP/1.1
   too_large,           ///< the answer's head is beyond its bound
   too_many_redirects,  ///< or one that cannot be followed: the body cannot be sent again
-  busy,                ///< every connection is in use and so is every place in the queue
+  busy,                ///< every connection is in use and stays so, or so is every place in the queue; or every tunnel
+  body,                ///< the request's body ended by an error of its source
   cancelled,
   no_memory,
 };
@@ -37,10 +38,11 @@ struct ClientOptions {
   std::uint32_t maximum_connections = 64;   ///< at once, idle ones included
   std::uint32_t maximum_per_origin = 8;
   std::uint32_t maximum_waiting = 256;  ///< for a connection to become free
+  std::uint32_t maximum_tunnels = 64;   ///< connections that have changed their protocol: not counted above
   std::uint8_t maximum_redirects = 5;
   Duration connect_timeout = 10s;
   Duration waiting_timeout = 10s;
-  Duration head_timeout = 30s;      ///< from the request's head to the answer's
+  Duration head_timeout = 30s;      ///< from the last bytes of the request to the answer's head
   Duration transfer_timeout = 60s;  ///< without progress of a body
   Duration continue_timeout = 1s;
   Duration idle_timeout = 30s;  ///< how long a connection is kept for the next request
@@ -152,7 +154,7 @@ class ClientConnection final : public Exchange, public ListNode<> {
   Task<Result<void, ClientError>> run(ClientRequest& request, std::string_view target, std::string_view authority) {
     body_.reset();
     reusable_ = false;
-    heard_ = false;
+    heard_ = source_failed_ = false;
     ++exchanges_;
     method_is_head_ = request.method == "HEAD";
     asked_upgrade_ = request.upgrade;
@@ -167,6 +169,9 @@ class ClientConnection final : public Exchange, public ListNode<> {
     }
     co_return received;
   }
+  /// The owner's note that this carries no requests any more.
+  void set_tunnel() noexcept { is_tunnel_ = true; }
+  [[nodiscard]] bool is_tunnel() const noexcept { return is_tunnel_; }
   /// Whether anything of an answer has come in: otherwise the server may have closed before it saw the request.
   [[nodiscard]] bool heard() const noexcept { return heard_; }
 
@@ -207,6 +212,7 @@ class ClientConnection final : public Exchange, public ListNode<> {
            !upload_guard_.expired();
   }
   [[nodiscard]] Failure<ClientError> failure(ClientError error) const noexcept {
+    if (source_failed_) return Failure{ClientError::body};
     return Failure{link_.guard.expired() || upload_guard_.expired() ? ClientError::timed_out : error};
   }
 
@@ -237,6 +243,9 @@ class ClientConnection final : public Exchange, public ListNode<> {
       const auto written = co_await link_.flow.write(slices.take_prefix(Link<F>::piece));
       upload_guard_.clear();
       if (!written) co_return Step::failed;
+      // A server answers when it has got the whole: that may take long.
+      answer_due_ = after(shard().now(), options_.head_timeout);
+      if (awaits_answer_) link_.guard.set_until(answer_due_, Phase::head);
     }
     co_return Step::go_on;
   }
@@ -246,7 +255,8 @@ class ClientConnection final : public Exchange, public ListNode<> {
     std::uint64_t total = 0;
     while (true) {
       auto part = co_await source_->next();
-      if (!part || part->byte_count() > limit - total) co_return Step::failed;
+      source_failed_ = !part || part->byte_count() > limit - total || (part->empty() && limit_ && total != limit);
+      if (source_failed_) co_return Step::failed;
       if (part->empty()) break;
       total += part->byte_count();
       if (!limit_ && !append_chunk_size(upload_, part->byte_count())) co_return Step::no_memory;
@@ -257,20 +267,20 @@ class ClientConnection final : public Exchange, public ListNode<> {
       if (!limit_ && !upload_.append("\r\n")) co_return Step::no_memory;
       if (co_await write(upload_.take()) != Step::go_on) co_return Step::failed;
     }
-    if (limit_) co_return total == *limit_ ? Step::go_on : Step::failed;
-    co_return append_last_chunk(upload_, nullptr) ? co_await write(upload_.take()) : Step::no_memory;
+    if (limit_) co_return Step::go_on;
+    co_return append_last_chunk(upload_, source_->trailers()) ? co_await write(upload_.take()) : Step::no_memory;
   }
 
   // Receiving
 
   Task<Result<void, ClientError>> receive_head() {
-    const Time deadline = after(shard().now(), options_.head_timeout);
+    answer_due_ = after(shard().now(), options_.head_timeout);
     while (true) {
       const std::size_t size = link_.input.find_head();
       if (size == 0) {
         if (link_.input.too_large()) co_return Failure{ClientError::too_large};
         if (link_.input.starved()) co_return Failure{ClientError::no_memory};
-        if (const auto more = co_await read_more(deadline); !more) co_return more;
+        if (const auto more = co_await read_more(); !more) co_return more;
         continue;
       }
       head_memory_ = link_.input.view(0, size);
@@ -295,9 +305,11 @@ class ClientConnection final : public Exchange, public ListNode<> {
     return {};
   }
 
-  Task<Result<void, ClientError>> read_more(Time deadline) {
-    link_.guard.set_until(deadline, Phase::head);
+  Task<Result<void, ClientError>> read_more() {
+    awaits_answer_ = true;
+    link_.guard.set_until(answer_due_, Phase::head);
     auto received = co_await link_.flow.read();
+    awaits_answer_ = false;
     link_.guard.clear();
     if (!received && received.error() == FlowError::cancelled) co_return failure(ClientError::cancelled);
     if (!received && received.error() == FlowError::no_memory) co_return failure(ClientError::no_memory);
@@ -323,10 +335,14 @@ class ClientConnection final : public Exchange, public ListNode<> {
   DeadlineGuard upload_guard_;
   GoAhead go_ahead_;
   Time idle_since_{};
+  Time answer_due_{};
   unsigned exchanges_ = 0;
   bool sent_ = true;
   bool reusable_ = false;
   bool heard_ = false;
+  bool awaits_answer_ = false;
+  bool source_failed_ = false;
+  bool is_tunnel_ = false;
   bool method_is_head_ = false;
 };
 

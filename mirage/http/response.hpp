@@ -63,7 +63,7 @@ class BodySource {
   /// The next bytes; an empty list at the end. An error after the head has gone out ends the connection.
   virtual Task<Result<SliceList, BodyError>> next() noexcept = 0;
   /// Asked for once after the end: fields to follow the body (RFC 9110 section 6.5). They are sent when the body is
-  /// chunked and the client takes them (TE: trailers); nullptr: none.
+  /// chunked and, of a response, the client takes them (TE: trailers); nullptr: none.
   [[nodiscard]] virtual const HeaderBlock* trailers() noexcept { return nullptr; }
   /// Called once nothing more is asked of it. Begins the end of what still runs on its behalf; the scope, if any, is
   /// joined before the source, the request and its body go.
