@@ -13,6 +13,7 @@ constexpr std::size_t piece = frame_capacity;
 
 Error error_of(FlowError error) noexcept {
   if (error == FlowError::cancelled) return Error::cancelled;
+  if (error == FlowError::timed_out) return Error::timed_out;
   return error == FlowError::no_memory ? Error::no_memory : Error::flow;
 }
 

@@ -387,3 +387,44 @@ TEST_CASE("our client and our server understand each other") {
   CHECK(run(shard, body(shard, tcp, server, hosts)) == 0);
   CHECK(shard.buffers().statistics().bytes_in_use == 0);
 }
+
+namespace {
+
+/// Asks for a WebSocket, sends pings and reads nothing.
+Task<void> ping_and_ignore(Shard&, PipeTcp& tcp) {
+  auto flow = co_await tcp.connect({.address = {}, .port = 1});
+  REQUIRE(flow);
+  CHECK(co_await flow->write(SliceList{Slice::from_static(request)}));
+  std::string pings;
+  for (int i = 0; i < 40; ++i) pings += frame(fin | ping_op, std::string(125, 'p'));
+  for (int i = 0; i < 4; ++i) (void)co_await within(5s, flow->write(SliceList{Slice::from_static(pings)}));
+  co_await sleep(100s);
+  flow->abort();
+}
+
+}  // namespace
+
+TEST_CASE("a peer that sends pings and takes no pongs is given up") {
+  TestEnvironment environment;
+  Shard shard{environment};
+  PipeTcp tcp{shard};
+  EchoApp app;
+  app.attach(shard);
+  Server<PipeTcp, EchoApp> server{shard, tcp, app};
+  auto body = [](Shard& s, PipeTcp& t, Server<PipeTcp, EchoApp>& srv) -> Task<int> {
+    Scope scope{s};
+    auto serve = [](Server<PipeTcp, EchoApp>& to) -> Task<void> { (void)co_await to.serve(1); };
+    REQUIRE(scope.spawn(serve(srv)));
+    co_await yield();
+    co_await yield();
+    REQUIRE(scope.spawn(ping_and_ignore(s, t)));
+    co_await sleep(80s);
+    CHECK(srv.counters().upgrades == 1);
+    CHECK(srv.counters().timeouts == 1);
+    CHECK(t.wires[0]->pipes[1].broken);
+    scope.cancel();
+    co_await scope.join();
+    co_return 0;
+  };
+  CHECK(run(shard, body(shard, tcp, server)) == 0);
+}
