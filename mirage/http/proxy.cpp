@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
 #include <algorithm>
+#include <cstring>
 #include <new>
 
 #include <mirage/async/scope.hpp>
@@ -8,10 +9,32 @@
 namespace mirage::http {
 namespace {
 
+/// Cancels the tasks of a tunnel that nothing goes through.
+class IdleLimit final : private Timer {
+ public:
+  IdleLimit(Scope& tasks, Duration limit) noexcept
+      : Timer(&IdleLimit::expire), tasks_(tasks), limit_(limit), due_(after(tasks.shard().now(), limit)) {
+    arm(tasks_.shard().timers(), due_);
+  }
+  /// Something went through. The timer re-arms itself when it fires too early.
+  void touch() noexcept { due_ = after(tasks_.shard().now(), limit_); }
+
+ private:
+  static void expire(Timer& timer) noexcept {
+    auto& self = static_cast<IdleLimit&>(timer);
+    if (self.tasks_.shard().now() < self.due_) return self.arm(self.tasks_.shard().timers(), self.due_);
+    self.tasks_.cancel();
+  }
+  Scope& tasks_;
+  Duration limit_;
+  Time due_;
+};
+
 /// Passes bytes on until they end, then the end.
-Task<void> pump(Shard&, Tunnel& from, Tunnel& to) {
+Task<void> pump(Shard&, Tunnel& from, Tunnel& to, IdleLimit& limit) {
   while (true) {
     auto got = co_await from.read();
+    limit.touch();
     if (!got) {
       to.abort();
       co_return;
@@ -28,11 +51,38 @@ Task<void> pump(Shard&, Tunnel& from, Tunnel& to) {
 }  // namespace
 
 bool is_hop_by_hop(std::string_view name, std::string_view connection) noexcept {
-  constexpr std::array<std::string_view, 9> names{
+  constexpr std::array<std::string_view, 10> names{
       "connection", "keep-alive",        "proxy-connection", "proxy-authenticate", "proxy-authorization", "te",
-      "trailer",    "transfer-encoding", "upgrade"};
+      "trailer",    "transfer-encoding", "upgrade",          "http2-settings"};
   if (std::ranges::any_of(names, [name](std::string_view one) { return equals_ignoring_case(one, name); })) return true;
   return list_contains(connection, name);
+}
+
+std::string_view choose_upgrade(std::string_view asked, std::string_view allowed) noexcept {
+  while (!asked.empty()) {
+    const auto comma = asked.find(',');
+    const std::string_view one = trim(asked.substr(0, comma));
+    if (list_contains(allowed, one)) return one;
+    asked = comma == std::string_view::npos ? std::string_view{} : asked.substr(comma + 1);
+  }
+  return {};
+}
+
+std::string_view origin_target(const Request& request, BufferPool& pool, Slice& memory) noexcept {
+  const std::string_view target = request.target;
+  const auto scheme = target.find("://");
+  if (target.starts_with('/') || scheme == std::string_view::npos) return target;
+  const auto end = target.find_first_of("/?", scheme + 3);
+  if (end == std::string_view::npos) return request.method == Method::options ? "*" : "/";
+  const std::string_view rest = target.substr(end);
+  if (rest.starts_with('/')) return rest;
+  MutableSlice text = pool.allocate_sparing(rest.size() + 1, 0);
+  if (!text) return {};
+  const MutableBytes bytes = text.grow_back(static_cast<std::uint32_t>(rest.size() + 1));
+  bytes[0] = std::byte{'/'};
+  std::memcpy(&bytes[1], rest.data(), rest.size());
+  memory = std::move(text).freeze();
+  return memory.text();
 }
 
 bool copy_end_to_end(HeaderBlock& to, std::span<const Header> from, BufferPool& pool) noexcept {
@@ -71,6 +121,8 @@ Response gateway_failure(ClientError error) noexcept {
   switch (error) {
     case ClientError::timed_out:
       return Response::text(504, "the server behind does not answer in time\n");
+    case ClientError::body:
+      return Response::text(400, "the request's body is broken, or comes too slowly\n");
     case ClientError::busy:
     case ClientError::no_memory: {
       Response response = Response::text(503, "no server is free\n");
@@ -84,10 +136,42 @@ Response gateway_failure(ClientError error) noexcept {
   }
 }
 
+bool blames_backend(ClientError error) noexcept {
+  return error == ClientError::not_connected || error == ClientError::timed_out || error == ClientError::closed ||
+         error == ClientError::malformed || error == ClientError::too_large;
+}
+
+Task<Result<SliceList, BodyError>> ForwardedBody::read() noexcept {
+  const bool limited = limits_.minimum_rate != 0;
+  const Time before = shard_.now();
+  const auto part = co_await within(limited ? patience_ : Duration{24h}, body_.read());
+  if (!part || !*part) co_return Failure{BodyError::failed};
+  if (limited) {
+    const Duration earned = Duration{1s} * static_cast<std::int64_t>((*part)->byte_count()) / limits_.minimum_rate;
+    patience_ = std::min(limits_.patience, patience_ - (shard_.now() - before) + earned);
+  }
+  co_return std::move(**part);
+}
+
+Task<Result<void, BodyError>> ForwardedBody::begin() noexcept {
+  auto part = co_await read();
+  if (!part) co_return Failure{part.error()};
+  first_ = std::move(*part);
+  co_return Result<void, BodyError>{};
+}
+
 Task<Result<SliceList, BodyError>> ForwardedBody::next() noexcept {
-  auto part = co_await body_.read();
-  if (!part) co_return Failure{BodyError::failed};
-  co_return std::move(*part);
+  if (first_) {
+    SliceList first = std::move(*first_);
+    first_.reset();
+    co_return first;
+  }
+  co_return co_await read();
+}
+
+const HeaderBlock* ForwardedBody::trailers() noexcept {
+  for (const Header field : body_.trailers()) (void)trailers_.add(field.name, field.value);
+  return &trailers_;
 }
 
 Task<Result<SliceList, BodyError>> RelayedBody::next() noexcept {
@@ -103,21 +187,23 @@ const HeaderBlock* RelayedBody::trailers() noexcept {
 
 Task<Result<void, FlowError>> RelayedTunnel::run(Tunnel& tunnel) noexcept {
   Scope both{tunnel.shard()};
-  const bool started = both.spawn(pump(tunnel.shard(), tunnel, response_.tunnel())) &&
-                       both.spawn(pump(tunnel.shard(), response_.tunnel(), tunnel));
+  IdleLimit limit{both, idle_};
+  const bool started = both.spawn(pump(tunnel.shard(), tunnel, response_.tunnel(), limit)) &&
+                       both.spawn(pump(tunnel.shard(), response_.tunnel(), tunnel, limit));
   if (!started) both.cancel();
   co_await both.join();
   if (!started) co_return Failure{FlowError::no_memory};
   co_return Result<void, FlowError>{};
 }
 
-bool relay(Shard& shard, const Request& request, ClientResponse& response, Backend& backend, Response& ours) noexcept {
+bool relay(Shard& shard, const Request& request, ClientResponse& response, Backend& backend,
+           const ProxyOptions& options, Response& ours) noexcept {
   const ResponseHead& head = response.head();
   ours.status = head.status;
   if (!copy_end_to_end(ours.headers, head.headers(), shard.buffers())) return false;
   (void)ours.headers.add("Via", std::string_view{"1.1 mirage"});
   if (head.status == 101) {
-    ours.upgrade.reset(new (std::nothrow) RelayedTunnel(std::move(response), backend));
+    ours.upgrade.reset(new (std::nothrow) RelayedTunnel(std::move(response), backend, options.tunnel_idle_timeout));
     return ours.upgrade != nullptr;
   }
   if (request.method == Method::head || head.status == 304) {

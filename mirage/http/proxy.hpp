@@ -11,10 +11,22 @@
 
 namespace mirage::http {
 
+/// How slowly a client may send a body. Each holds a connection to a backend, so those that only trickle would take it
+/// away from others. What counts is the time that is spent in waiting for the client.
+struct UploadLimits {
+  std::uint32_t minimum_rate = 500;  ///< bytes a second; 0: as slowly as the server allows
+  Duration patience = 20s;           ///< how far a client may be behind that
+};
+
 struct ProxyOptions {
   Balance balance = Balance::round_robin;
-  ClientOptions client{.maximum_connections = 256, .maximum_per_origin = 64};
+  ClientOptions client{.maximum_connections = 256, .maximum_per_origin = 64, .maximum_tunnels = 512};
   HealthThresholds thresholds;
+  /// Protocols that an upgrade may change to, a list as in the Upgrade field; others are not passed on. A tunnel is
+  /// past routing and log: h2c would be any number of requests that nobody sees.
+  std::string_view upgrades = "websocket";
+  Duration tunnel_idle_timeout = 5min;  ///< without a byte in either direction
+  UploadLimits uploads;
   std::string_view check_target = "/";  ///< asked for by checks; 2xx and 3xx are good
   Duration check_interval = 5s;
   Duration check_timeout = 2s;
@@ -23,23 +35,39 @@ struct ProxyOptions {
 /// Whether a field concerns one connection only (RFC 9110 section 7.6.1): those that `connection` names, and those
 /// known.
 [[nodiscard]] bool is_hop_by_hop(std::string_view name, std::string_view connection) noexcept;
+/// Of the protocols `asked` for the first that is in the list `allowed`; empty: none.
+[[nodiscard]] std::string_view choose_upgrade(std::string_view asked, std::string_view allowed) noexcept;
+/// The target as a server of the origin is asked for it (RFC 9112 sections 3.2.1, 3.2.4). `memory` holds it where the
+/// absolute-form has no path but a query. Empty: no memory.
+[[nodiscard]] std::string_view origin_target(const Request& request, BufferPool& pool, Slice& memory) noexcept;
 /// Copies the fields that go on to the other side; false when there is no room for them in `pool`.
 [[nodiscard]] bool copy_end_to_end(HeaderBlock& to, std::span<const Header> from, BufferPool& pool) noexcept;
 /// Fields that tell the backend about the client: X-Forwarded-For (continued), -Host, -Proto, and Via.
 [[nodiscard]] bool add_forwarded(HeaderBlock& to, const Request& request) noexcept;
-/// The answer for a failed request: 502, 503 or 504.
+/// The answer for a failed request: 400, 404, 502, 503 or 504.
 [[nodiscard]] Response gateway_failure(ClientError error) noexcept;
+/// Whether an error is the backend's, not the client's and not ours.
+[[nodiscard]] bool blames_backend(ClientError error) noexcept;
 
 /// The request's body on its way to the backend.
 class ForwardedBody final : public BodySource {
  public:
-  ForwardedBody(Shard& shard, Body& body) noexcept : shard_(shard), body_(body) {}
+  ForwardedBody(Shard& shard, Body& body, const UploadLimits& limits) noexcept
+      : shard_(shard), body_(body), limits_(limits), patience_(limits.patience) {}
   [[nodiscard]] Shard& shard() noexcept { return shard_; }
+  /// Waits for the first bytes, or the end, before anything is taken from a backend.
+  Task<Result<void, BodyError>> begin() noexcept;
   Task<Result<SliceList, BodyError>> next() noexcept override;
+  [[nodiscard]] const HeaderBlock* trailers() noexcept override;
 
  private:
+  Task<Result<SliceList, BodyError>> read() noexcept;
   Shard& shard_;
   Body& body_;
+  UploadLimits limits_;
+  Duration patience_;  // what is left of it
+  std::optional<SliceList> first_;
+  HeaderBlock trailers_;
 };
 
 /// The answer's body on its way back; counts the request as at work until it goes.
@@ -63,11 +91,11 @@ class RelayedBody final : public BodySource {
   HeaderBlock trailers_;
 };
 
-/// After a 101: bytes both ways until both sides have ended.
+/// After a 101: bytes both ways until both sides have ended, or nothing comes from either for too long.
 class RelayedTunnel final : public Upgrade {
  public:
-  RelayedTunnel(ClientResponse response, Backend& backend) noexcept
-      : response_(std::move(response)), backend_(backend) {
+  RelayedTunnel(ClientResponse response, Backend& backend, Duration idle) noexcept
+      : response_(std::move(response)), backend_(backend), idle_(idle) {
     ++backend_.active;
   }
   ~RelayedTunnel() override { --backend_.active; }
@@ -77,23 +105,33 @@ class RelayedTunnel final : public Upgrade {
  private:
   ClientResponse response_;
   Backend& backend_;
+  Duration idle_;
 };
 
 /// Makes of a backend's answer ours and takes it over; false, and it is left as it was, for want of memory.
 [[nodiscard]] bool relay(Shard& shard, const Request& request, ClientResponse& response, Backend& backend,
-                         Response& ours) noexcept;
+                         const ProxyOptions& options, Response& ours) noexcept;
 
 /// A handler (see Server). The backends must outlive it.
 template <Tcp T>
 class Proxy {
  public:
   Proxy(Shard& shard, T& tcp, Backends& backends, const ProxyOptions& options = {}) noexcept
-      : pool_(shard, tcp, options.client), backends_(backends), options_(options) {}
+      : pool_(shard, tcp, options.client),
+        checks_(shard, tcp, options_of_checks(options.client)),
+        backends_(backends),
+        options_(options) {}
   [[nodiscard]] Shard& shard() noexcept { return pool_.shard(); }
 
   Task<Response> operator()(const Request& request, Body& body) {
     ClientRequest forward;
-    if (!prepare(request, body, forward)) co_return gateway_failure(ClientError::no_memory);
+    Slice memory;
+    const std::string_view target = origin_target(request, shard().buffers(), memory);
+    if (target.empty() || !prepare(request, body, forward)) co_return gateway_failure(ClientError::no_memory);
+    // With 100-continue it is the backend's to say whether there will be a body.
+    if (forward.source && !request.expects_continue && !co_await static_cast<ForwardedBody&>(*forward.source).begin()) {
+      co_return gateway_failure(ClientError::body);
+    }
     ClientError error = backends_.serves(request.path) ? ClientError::busy : ClientError::not_resolved;
     Backend* tried = nullptr;
     for (int attempt = 0; attempt < 2; ++attempt) {
@@ -101,17 +139,16 @@ class Proxy {
       if (backend == nullptr) break;
       ++backend->requests;
       ++backend->active;
-      const std::string_view target = request.target.starts_with('/') ? request.target : request.path;
       auto response = co_await pool_.ask(backend->endpoint, target, backend->authority, forward);
       --backend->active;
       if (response) {
         Response ours;
-        if (relay(shard(), request, *response, *backend, ours)) co_return ours;
+        if (relay(shard(), request, *response, *backend, options_, ours)) co_return ours;
         co_await response->end();
         co_return gateway_failure(ClientError::no_memory);
       }
       error = response.error();
-      note(*backend, false);
+      if (blames_backend(error)) note(*backend, false);
       // Nothing has been sent: another one may take it.
       if (error != ClientError::not_connected) break;
       tried = backend;
@@ -131,12 +168,19 @@ class Proxy {
   }
 
  private:
+  /// Checks have connections of their own: that others take all of a backend's says nothing about its health.
+  static ClientOptions options_of_checks(ClientOptions options) noexcept {
+    options.maximum_connections = Backends::maximum;
+    options.maximum_per_origin = 1;
+    return options;
+  }
+
   [[nodiscard]] bool prepare(const Request& request, Body& body, ClientRequest& forward) noexcept {
     forward.method = request.method_text;
-    forward.upgrade = request.upgrade;
+    forward.upgrade = choose_upgrade(request.upgrade, options_.upgrades);
     forward.expect_continue = request.expects_continue;
     if (request.framing.has_body()) {
-      forward.source.reset(new (std::nothrow) ForwardedBody(shard(), body));
+      forward.source.reset(new (std::nothrow) ForwardedBody(shard(), body, options_.uploads));
       if (!forward.source) return false;
       forward.source_length_known = !request.framing.chunked;
       forward.source_length = request.framing.content_length;
@@ -147,7 +191,7 @@ class Proxy {
 
   Task<Result<void, ClientError>> check(Backend& backend) {
     ClientRequest request;
-    auto response = co_await pool_.ask(backend.endpoint, options_.check_target, backend.authority, request);
+    auto response = co_await checks_.ask(backend.endpoint, options_.check_target, backend.authority, request);
     if (!response) co_return Failure{response.error()};
     while (true) {  // to its end, so that the connection is kept
       const auto part = co_await response->body().read();
@@ -164,6 +208,7 @@ class Proxy {
   }
 
   ClientPool<T> pool_;
+  ClientPool<T> checks_;
   Backends& backends_;
   ProxyOptions options_;
 };

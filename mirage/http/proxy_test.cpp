@@ -31,6 +31,10 @@ struct Origin {
       size += part->byte_count();
     }
     text += "body " + std::to_string(size) + "\n";
+    for (const Header field : body.trailers()) {
+      text += "trailer " + std::string{field.name} + ": " + std::string{field.value} + "\n";
+    }
+    if (request.path == "/nap") (void)co_await sleep(20s);
     if (sick) co_return Response::text(500, "sick\n");
     Response response;
     response.body = SliceList{shard_.buffers().copy(as_bytes(text))};
@@ -158,6 +162,69 @@ TEST_CASE("bodies stream through a proxy") {
   CHECK(count(through(world, script), "body 100000\n") == 1);
 }
 
+TEST_CASE("trailers go on with the body, RFC 9110 section 6.5") {
+  ProxyWorld world{"0.0.0.1:1"};
+  Script script;
+  script.input.emplace_back(
+      "PUT / HTTP/1.1\r\nHost: f\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nX-Sum: 6\r\n"
+      "Content-Length: 9\r\n\r\n");
+  const std::string answer = through(world, script);
+  CHECK(count(answer, "body 3\ntrailer X-Sum: 6\n") == 1);
+  CHECK(count(answer, "trailer ") == 1);
+}
+
+TEST_CASE("a body that trickles is given up, and its backend is not blamed") {
+  ProxyWorld world{"0.0.0.1:1"};
+  for (int round = 0; round < 3; ++round) {
+    Script script;
+    script.input.emplace_back("PUT / HTTP/1.1\r\nHost: f\r\nTransfer-Encoding: chunked\r\n\r\n");
+    for (int i = 0; i < 40; ++i) script.input.emplace_back("1\r\nx\r\n");
+    script.input.emplace_back("0\r\n\r\n");
+    script.pause = 6s;
+    CHECK(through(world, script).starts_with("HTTP/1.1 400 "));
+    CHECK(script.input.size() > 30);
+  }
+  CHECK(world.backends.all()[0].up);
+  CHECK(world.backends.all()[0].failures == 0);
+  CHECK(world.a.asked == 3);  // as much as came went there
+  // Fast enough: as long as it takes.
+  Script script;
+  script.input.emplace_back("PUT / HTTP/1.1\r\nHost: f\r\nTransfer-Encoding: chunked\r\n\r\n");
+  for (int i = 0; i < 40; ++i) script.input.push_back("fa0\r\n" + std::string(4000, 'x') + "\r\n");
+  script.input.emplace_back("0\r\n\r\n");
+  script.pause = 6s;
+  CHECK(count(through(world, script), "body 160000\n") == 1);
+}
+
+TEST_CASE("clients that give up in the middle of a body, or before it, take no backend away") {
+  ProxyWorld world{"0.0.0.1:1"};
+  for (int round = 0; round < 3; ++round) {
+    Script script;
+    script.input.emplace_back("PUT / HTTP/1.1\r\nHost: f\r\nContent-Length: 5\r\n\r\nabc");
+    CHECK(through(world, script).starts_with("HTTP/1.1 400 "));
+  }
+  CHECK(world.backends.all()[0].up);
+  CHECK(world.backends.all()[0].failures == 0);
+  const unsigned connects = world.tcp.connects;
+  Script script;
+  script.input.emplace_back("PUT / HTTP/1.1\r\nHost: f\r\nContent-Length: 5\r\n\r\n");
+  script.silent_at_end = true;
+  CHECK(through(world, script).starts_with("HTTP/1.1 400 "));
+  CHECK(world.tcp.connects == connects);
+}
+
+TEST_CASE("a backend whose connections are all in use is up: checks have their own") {
+  ProxyOptions options;
+  options.client.maximum_per_origin = 1;
+  ProxyWorld world{"0.0.0.1:1", options};
+  Script script;
+  script.input.emplace_back("GET /nap HTTP/1.1\r\nHost: f\r\n\r\n");
+  CHECK(count(through(world, script, true, 1s), "a /nap\n") == 1);
+  CHECK(world.backends.all()[0].up);
+  CHECK(world.backends.all()[0].failures == 0);
+  CHECK(world.a.asked >= 4);
+}
+
 TEST_CASE("a backend that does not answer costs its requests nothing, as long as another one does") {
   ProxyWorld world{"0.0.0.1:1,0.0.0.1:2"};
   Script script;
@@ -196,7 +263,85 @@ TEST_CASE("checks take a sick backend out and bring it back") {
   CHECK(count(answer, "X-Origin: b\r\n") == 2);
 }
 
-TEST_CASE("an upgrade becomes a tunnel") {
+TEST_CASE("the target of the absolute-form goes on whole, RFC 9112 sections 3.2.1 and 3.2.4") {
+  ProxyWorld world{"0.0.0.1:1"};
+  Script script;
+  script.input.emplace_back(
+      "GET http://h/p?q=1 HTTP/1.1\r\nHost: h\r\n\r\nGET http://h?q=2 HTTP/1.1\r\nHost: h\r\n\r\n"
+      "GET HTTP://h/? HTTP/1.1\r\nHost: h\r\n\r\nGET http://h HTTP/1.1\r\nHost: h\r\n\r\n"
+      "OPTIONS http://h HTTP/1.1\r\nHost: h\r\n\r\nOPTIONS * HTTP/1.1\r\nHost: h\r\n\r\n"
+      "GET /p?u=http://x/y HTTP/1.1\r\nHost: h\r\n\r\n");
+  const std::string answer = through(world, script);
+  for (const std::string_view target : {"/p?q=1", "/?q=2", "/?", "/", "/p?u=http://x/y"}) {
+    CAPTURE(target);
+    CHECK(count(answer, "a " + std::string{target} + "\n") == 1);
+  }
+  CHECK(count(answer, "a *\n") == 2);
+}
+
+TEST_CASE("an upgrade to h2c is not passed on, nor what belongs to it") {
+  ProxyWorld world{"0.0.0.1:1"};
+  Script script;
+  script.input.emplace_back(
+      "GET /plain HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n"
+      "HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n\r\n"
+      "GET /both HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h2c, websocket\r\n\r\n");
+  const std::string answer = through(world, script);
+  CHECK(count(answer, "HTTP/1.1 200 OK\r\n") == 2);
+  CHECK(count(answer, "HTTP2-Settings") == 0);
+  CHECK(count(answer, "h2c") == 0);
+  CHECK(count(answer, "Upgrade: websocket\n") == 1);
+}
+
+namespace {
+
+/// Changes to a protocol that it chooses itself.
+struct Stubborn {
+  Shard& shard() { return shard_; }
+  Task<void> serve(PipeTcp& tcp) {
+    auto listener = tcp.listen(1, {});
+    auto flow = co_await listener->accept();
+    if (!flow) co_return;
+    (void)co_await flow->read();
+    (void)co_await flow->write(SliceList{
+        Slice::from_static("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")});
+    while (true) {
+      const auto got = co_await flow->read();
+      if (!got || got->empty()) break;
+      for (const Slice& slice : *got) seen += slice.text();
+    }
+  }
+  Shard& shard_;
+  std::string seen;
+};
+
+}  // namespace
+
+TEST_CASE("a backend that changes to a protocol that it was not asked for gets no tunnel, RFC 9110 section 7.8") {
+  ProxyWorld world{"0.0.0.1:1"};
+  Script script;
+  script.input = {"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h2c, websocket\r\n\r\n",
+                  "PRI * HTTP/2.0\r\n"};
+  script.pause = 100ms;
+  Stubborn backend{world.shard_, {}};
+  auto body = [](ProxyWorld& w, Stubborn& to, Script& s) -> Task<int> {
+    Scope scope{w.shard_};
+    REQUIRE(scope.spawn(to.serve(w.tcp)));
+    ServerCounters counters;
+    DateCache date;
+    Connection<ScriptedFlow, Proxy<PipeTcp>> connection{ScriptedFlow{w.shard_, s}, w.proxy, w.front_options, counters,
+                                                        date};
+    (void)co_await connection.run();
+    scope.cancel();
+    co_await scope.join();
+    co_return 0;
+  };
+  CHECK(run(world.shard_, body(world, backend, script)) == 0);
+  CHECK(script.output.starts_with("HTTP/1.1 502 "));
+  CHECK(backend.seen.empty());
+}
+
+TEST_CASE("an upgrade becomes a tunnel, for as long as something goes through it") {
   struct Shout final : Upgrade {
     std::string_view protocol() const noexcept override { return "shout"; }
     Task<Result<void, FlowError>> run(Tunnel& tunnel) noexcept override {
@@ -220,11 +365,15 @@ TEST_CASE("an upgrade becomes a tunnel") {
       return response;
     }
   } upgrading;
-  ProxyWorld world{"0.0.0.1:3"};
+  ProxyOptions options;
+  options.upgrades = "shout";
+  options.tunnel_idle_timeout = 30s;
+  ProxyWorld world{"0.0.0.1:3", options};
   Server<PipeTcp, Upgrading> server{world.shard_, world.tcp, upgrading};
   Script script;
   script.input = {"GET / HTTP/1.1\r\nHost: f\r\nConnection: upgrade\r\nUpgrade: shout\r\n\r\n", "hey", "you"};
-  script.pause = 100ms;
+  script.pause = 20s;
+  script.silent_at_end = true;
   auto body = [](ProxyWorld& w, Server<PipeTcp, Upgrading>& to, Script& s) -> Task<int> {
     Scope scope{w.shard_};
     auto serve = [](Server<PipeTcp, Upgrading>& srv) -> Task<void> { (void)co_await srv.serve(3); };
@@ -242,4 +391,6 @@ TEST_CASE("an upgrade becomes a tunnel") {
   CHECK(script.output.starts_with("HTTP/1.1 101 "));
   CHECK(count(script.output, "Upgrade: shout\r\n") == 1);
   CHECK(script.output.ends_with("\r\n\r\nhey!you!"));
+  CHECK(world.shard_.now() - Time{1s} >= 90s);
+  CHECK(world.shard_.now() - Time{1s} < 100s);
 }
