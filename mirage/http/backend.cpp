@@ -40,6 +40,14 @@ std::optional<Endpoint> parse_endpoint(std::string_view text) noexcept {
   return Endpoint{*address, *port};
 }
 
+void Backends::visit_counters(CounterVisitor& visitor) const noexcept {
+  for (const Backend& backend : std::span{backends_}.first(count_)) {
+    visitor.counters("backend", counters_of<BackendCounters>(backend));
+    visitor.gauge("backend", "up", backend.up ? 1 : 0);
+    visitor.gauge("backend", "active", backend.active);
+  }
+}
+
 bool Backends::parse(std::string_view text) noexcept {
   std::array<Backend, maximum> found{};
   std::size_t count = 0;

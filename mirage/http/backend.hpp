@@ -8,19 +8,23 @@
 #include <string_view>
 
 #include <mirage/base/address.hpp>
+#include <mirage/base/counters.hpp>
 #include <mirage/base/text.hpp>
 
 namespace mirage::http {
 
-struct Backend {
+struct BackendCounters {
+  std::uint64_t requests = 0;
+  std::uint64_t failures = 0;  ///< requests and checks
+};
+
+struct Backend : BackendCounters {
   Endpoint endpoint;
   std::string_view authority;  ///< as in the specification: what Host says to it
   std::string_view prefix;     ///< of the paths that it serves; empty: all
   bool up = true;              ///< until a check or a request says otherwise
   std::uint8_t streak = 0;     ///< checks in a row that contradict `up`
   std::uint32_t active = 0;    ///< requests at work
-  std::uint64_t requests = 0;
-  std::uint64_t failures = 0;  ///< requests and checks
 };
 
 enum class Balance : std::uint8_t { round_robin, least_active };
@@ -39,6 +43,8 @@ class Backends {
   /// into `text` are kept. False, and nothing changed, when it is malformed, empty or names too many.
   [[nodiscard]] bool parse(std::string_view text) noexcept;
   [[nodiscard]] std::span<Backend> all() noexcept { return {backends_.data(), count_}; }
+  /// Each backend in the order of the specification.
+  void visit_counters(CounterVisitor& visitor) const noexcept;
   /// One that is up, among those with the longest prefix of `path`; nullptr when there is none. `tried` is left out.
   [[nodiscard]] Backend* pick(std::string_view path, Balance balance, const Backend* tried = nullptr) noexcept;
   /// Whether any backend, up or not, serves this path.

@@ -41,6 +41,7 @@ class Client {
       : pool_(shard, tcp, options), lookup_(lookup) {}
   [[nodiscard]] Shard& shard() noexcept { return pool_.shard(); }
   [[nodiscard]] ClientPool<T>& pool() noexcept { return pool_; }
+  void visit_counters(CounterVisitor& visitor) const noexcept { pool_.visit_counters(visitor); }
 
   /// Asks for a URL and follows redirects. The response is that of the last URL.
   Task<Result<ClientResponse, ClientError>> fetch(std::string_view text, ClientRequest request = {}) {

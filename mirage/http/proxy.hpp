@@ -122,6 +122,11 @@ class Proxy {
         backends_(backends),
         options_(options) {}
   [[nodiscard]] Shard& shard() noexcept { return pool_.shard(); }
+  /// What asks the backends, and each of them.
+  void visit_counters(CounterVisitor& visitor) const noexcept {
+    pool_.visit_counters(visitor);
+    backends_.visit_counters(visitor);
+  }
 
   Task<Response> operator()(const Request& request, Body& body) {
     ClientRequest forward;

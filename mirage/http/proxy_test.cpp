@@ -152,6 +152,36 @@ TEST_CASE("a proxy passes on what is meant for the end, and says who asked, RFC 
   CHECK(world.backends.all()[0].active == 0);
 }
 
+TEST_CASE("what a server and a proxy count is shown") {
+  struct Seen final : CounterVisitor {
+    void counters(std::string_view part, const CounterSet& set) noexcept override {
+      for (std::size_t i = 0; i < set.names.size(); ++i) {
+        text += std::string{part} + "." + std::string{set.names[i]} + "=" + std::to_string(set.value(i)) + "\n";
+      }
+    }
+    void gauge(std::string_view part, std::string_view name, std::uint64_t value) noexcept override {
+      text += std::string{part} + "." + std::string{name} + "=" + std::to_string(value) + "\n";
+    }
+    std::string text;
+  };
+  ProxyWorld world{"0.0.0.1:1,0.0.0.1:2"};
+  Script script;
+  for (int i = 0; i < 3; ++i) script.input.emplace_back("GET / HTTP/1.1\r\nHost: f\r\n\r\n");
+  (void)through(world, script);
+  static_assert(Counted<Proxy<PipeTcp>> && Counted<Server<PipeTcp, Origin>>);
+  Seen proxy, server;
+  world.proxy.visit_counters(proxy);
+  world.server_a.visit_counters(server);
+  for (const std::string_view line :
+       {"http_client.requests=3\n", "http_client.opened=2\n", "http_client.connections=2\n", "backend.requests=2\n",
+        "backend.requests=1\n", "backend.active=0\n", "backend.up=1\n"}) {
+    CAPTURE(line);
+    CHECK(count(proxy.text, line) >= 1);
+  }
+  CHECK(count(proxy.text, "backend.up=1\n") == 2);
+  CHECK(count(server.text, "http.requests=2\n") == 1);
+}
+
 TEST_CASE("bodies stream through a proxy") {
   ProxyWorld world{"0.0.0.1:1"};
   Script script;

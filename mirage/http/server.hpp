@@ -5,6 +5,7 @@
 
 #include <mirage/async/scope.hpp>
 #include <mirage/async/sleep.hpp>
+#include <mirage/base/counters.hpp>
 #include <mirage/http/connection.hpp>
 
 namespace mirage::http {
@@ -20,6 +21,10 @@ class Server {
       : shard_(shard), tcp_(tcp), handler_(handler), options_(options) {}
   [[nodiscard]] Shard& shard() noexcept { return shard_; }
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
+  void visit_counters(CounterVisitor& visitor) const noexcept {
+    visitor.counters("http", counters_of<ServerCounters>(counters_));
+    if constexpr (requires { counters_.h2; }) visitor.counters("http2", counters_of(counters_.h2));
+  }
 
   Task<Result<void, ListenError>> serve(Port port) {
     auto listener = tcp_.listen(port, options_.listen);

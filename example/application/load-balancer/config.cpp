@@ -10,6 +10,7 @@ Unikernel configure() {
                          "Ask the server with the fewest requests at work, instead of one after the other");
   auto check = key<std::string>("check", "/", "Path that is asked for to see whether a server is well");
   auto every = key<std::chrono::milliseconds>("check-every", std::chrono::seconds(5), "How often that is asked for");
-  auto app = main_module("LoadBalancer", "main.hpp", takes<Stack>, {port, backends, least, check, every});
+  auto metrics = key<std::uint16_t>("metrics-port", 9100, "TCP port that serves the counters, at /metrics");
+  auto app = main_module("LoadBalancer", "main.hpp", takes<Stack>, {port, backends, least, check, every, metrics});
   return unikernel("load-balancer", app(default_stack()));
 }

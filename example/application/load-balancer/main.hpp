@@ -5,11 +5,17 @@
 
 #include <mirage/http/proxy.hpp>
 #include <mirage/http/server.hpp>
+#include <mirage/metrics/exporter.hpp>
 #include <mirage/module/application.hpp>
 
 template <mirage::Stack Net>
 struct LoadBalancer {
-  using Proxy = mirage::http::Proxy<typename Net::Tcp>;
+  using Tcp = typename Net::Tcp;
+  using Proxy = mirage::http::Proxy<Tcp>;
+  using Front = mirage::http::Server<Tcp, Proxy>;
+  // What the application makes itself is shown by a handler of its own, together with the stack.
+  using Counters = mirage::metrics::Handler<Net, Front, Proxy>;
+  using Pages = mirage::http::Server<Tcp, Counters>;
 
   static mirage::Task<int> start(Net& net, const Keys& keys) {
     const mirage::Logger log = keys.shard.logger("application");
@@ -23,16 +29,24 @@ struct LoadBalancer {
     options.check_target = keys.check;
     options.check_interval = keys.check_every;
     Proxy proxy{keys.shard, net.tcp(), servers, options};
-    mirage::http::Server<typename Net::Tcp, Proxy> front{
-        keys.shard, net.tcp(), proxy, {.maximum_body = UINT64_MAX, .listen = {}}};
+    Front front{keys.shard, net.tcp(), proxy, {.maximum_body = UINT64_MAX, .listen = {}}};
+    Counters counters{keys.shard, net, front, proxy};
+    Pages pages{keys.shard, net.tcp(), counters, {.maximum_connections = 4, .listen = {}}};
     log.info("sharing {} among {} servers", mirage::Endpoint{net.address(), keys.port}, servers.all().size());
-    mirage::Scope checks{keys.shard};
-    if (!checks.spawn(proxy.check_health())) co_return 1;
+    mirage::Scope jobs{keys.shard};
+    if (!jobs.spawn(proxy.check_health())) co_return 1;
+    if (!jobs.spawn(show(pages, keys.metrics_port, log))) log.warning("no memory for showing the counters");
     const auto served = co_await front.serve(keys.port);
-    checks.cancel();
-    co_await checks.join();
+    jobs.cancel();
+    co_await jobs.join();
     if (served) co_return 0;
     log.error("cannot listen on port {}: {}", keys.port, served.error());
     co_return 1;
+  }
+
+ private:
+  static mirage::Task<void> show(Pages& pages, mirage::Port port, const mirage::Logger& log) {
+    const auto served = co_await pages.serve(port);
+    if (!served) log.error("cannot listen on port {}: {}", port, served.error());
   }
 };

@@ -3,6 +3,7 @@
 // bytes may stand for a thousand times as many ("zip bombs").
 #pragma once
 
+#include <mirage/base/counters.hpp>
 #include <mirage/http/compress/stream.hpp>
 #include <mirage/http/exchange.hpp>
 
@@ -92,6 +93,9 @@ class DecodingClient {
   explicit DecodingClient(C& client, const DecodeOptions& options = {}) noexcept : client_(client), options_(options) {}
   [[nodiscard]] Shard& shard() noexcept { return client_.shard(); }
   [[nodiscard]] const DecodeCounters& counters() const noexcept { return counters_; }
+  void visit_counters(CounterVisitor& visitor) const noexcept {
+    visitor.counters("decompress", counters_of(counters_));
+  }
 
   /// As Client::fetch().
   Task<Result<DecodedResponse, ClientError>> fetch(std::string_view text, ClientRequest request = {}) {

@@ -2,6 +2,7 @@
 // A handler around another one: Server<Tcp, Compressed<Site<Store>>>. An image that does not use it has no zlib.
 #pragma once
 
+#include <mirage/base/counters.hpp>
 #include <mirage/http/compress/encoder.hpp>
 #include <mirage/http/connection.hpp>
 
@@ -16,6 +17,7 @@ class Compressed {
       : handler_(handler), encoder_(shard, options) {}
   [[nodiscard]] Shard& shard() noexcept { return encoder_.shard(); }
   [[nodiscard]] const Counters& counters() const noexcept { return encoder_.counters(); }
+  void visit_counters(CounterVisitor& visitor) const noexcept { visitor.counters("compress", counters_of(counters())); }
 
   Response operator()(const Request& request, Body& body)
     requires PlainHandler<H>

@@ -62,6 +62,7 @@ struct App {
 };
 
 using TestServer = h2::Server<PipeTcp, App>;
+static_assert(Counted<TestServer>);
 
 struct World {
   explicit World(const ServerOptions& options = {}) : server(shard, tcp, app, options) {}

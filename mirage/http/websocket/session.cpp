@@ -119,6 +119,7 @@ Result<Part, Error> Session::take_payload() noexcept {
   if (part.final) {
     message_.reset();
     if (part.kind == Kind::text && !utf8_.complete()) return Failure{Error::invalid_text};
+    count(&Counters::messages);
   }
   return part;
 }
@@ -191,6 +192,7 @@ Task<Session::Done> Session::control() noexcept {
   if (header_.opcode == Opcode::close) co_return co_await answer_close(payload);
   if (header_.opcode == Opcode::pong) {
     ++pongs_;
+    count(&Counters::pongs);
     co_return Done{};
   }
   if (close_sent_) co_return Done{};
@@ -226,6 +228,8 @@ Task<Session::Done> Session::tell(Error error) noexcept {
   if (error == Error::invalid_text) code = 1007;
   if (error == Error::too_large) code = 1009;
   if (error == Error::no_memory) code = 1011;
+  if (error == Error::timed_out) count(&Counters::timeouts);
+  if (code != 0 && code != 1011) count(&Counters::refused);
   if (code != 0 && !close_sent_) (void)co_await close(code);
   tunnel_.shutdown();
   co_return Done{};

@@ -12,6 +12,7 @@
 #include <mirage/async/sleep.hpp>
 #include <mirage/async/task.hpp>
 #include <mirage/base/buffer.hpp>
+#include <mirage/base/counters.hpp>
 #include <mirage/http/tunnel.hpp>
 #include <mirage/http/websocket/frame.hpp>
 
@@ -19,11 +20,22 @@ namespace mirage::http::websocket {
 
 enum class Role : std::uint8_t { server, client };
 
+/// Of every session that is given it in its options.
+struct Counters {
+  std::uint64_t sessions = 0;
+  std::uint64_t messages = 0;  ///< received whole
+  std::uint64_t pongs = 0;     ///< received
+  std::uint64_t refused = 0;   ///< sessions ended by what the peer sent: 1002, 1007, 1009
+  std::uint64_t timeouts = 0;
+  void visit_counters(CounterVisitor& visitor) const noexcept { visitor.counters("websocket", counters_of(*this)); }
+};
+
 struct Options {
   std::uint64_t maximum_message = 64 * 1024;  ///< bytes; a longer one: 1009. With receive_part() any value will do
   std::uint64_t maximum_frames = 64 * 1024;   ///< per message: fragments without content are work for nothing
   Duration ping_after = 30s;                  ///< of silence of the peer
   Duration answer_timeout = 20s;              ///< after a ping or our Close without anything from the peer
+  Counters* counters = nullptr;               ///< where to count besides; must outlive the session
 };
 
 enum class Error : std::uint8_t {
@@ -54,7 +66,9 @@ class Session {
  public:
   /// The tunnel must outlive it. A client needs the shard's random numbers for its masks (section 5.3).
   Session(Tunnel& tunnel, Role role, const Options& options = {}) noexcept
-      : tunnel_(tunnel), options_(options), role_(role) {}
+      : tunnel_(tunnel), options_(options), role_(role) {
+    count(&Counters::sessions);
+  }
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
   [[nodiscard]] Shard& shard() noexcept { return tunnel_.shard(); }
@@ -82,6 +96,9 @@ class Session {
   using Done = Result<void, Error>;
   using ControlPayload = std::array<std::byte, FrameHeader::maximum_control_payload>;
 
+  void count(std::uint64_t Counters::* counter) const noexcept {
+    if (options_.counters != nullptr) ++(options_.counters->*counter);
+  }
   Task<Done> fill() noexcept;
   Task<Done> next_header() noexcept;
   [[nodiscard]] Done check_header() noexcept;

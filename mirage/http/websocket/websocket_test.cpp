@@ -371,6 +371,8 @@ TEST_CASE("our client and our server understand each other") {
   PipeTcp tcp{shard};
   EchoApp app;
   app.attach(shard);
+  Counters counted;
+  app.options.counters = &counted;
   Server<PipeTcp, EchoApp> server{shard, tcp, app};
   Hosts hosts{shard};
   auto body = [](Shard& s, PipeTcp& t, Server<PipeTcp, EchoApp>& srv, Hosts& h) -> Task<int> {
@@ -385,6 +387,10 @@ TEST_CASE("our client and our server understand each other") {
     co_return 0;
   };
   CHECK(run(shard, body(shard, tcp, server, hosts)) == 0);
+  static_assert(Counted<Counters>);
+  CHECK(counted.sessions == 1);
+  CHECK(counted.messages == 4);
+  CHECK(counted.refused + counted.timeouts == 0);
   CHECK(shard.buffers().statistics().bytes_in_use == 0);
 }
 
