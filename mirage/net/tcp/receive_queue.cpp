@@ -86,18 +86,17 @@ void ReceiveQueue::compact(NodePool& nodes, BufferPool& buffers) noexcept {
 }
 
 void ReceiveQueue::store(NodePool& nodes, SliceList&& payload, Sequence sequence) noexcept {
-  SliceNode* position = nullptr;
-  for (SliceNode* node = stored_.first(); node != nullptr && node->sequence <= sequence; node = node->next) {
-    position = node;
-  }
+  SliceNode* position = stored_.last();  // mostly the place is there
+  if (position != nullptr && position->sequence > sequence) position = nullptr;
   for (Slice& slice : payload) {
     const std::uint32_t size = slice.size();
     pinned_ += slice.pinned();
     SliceNode* node = nodes.take(std::move(slice));
     node->sequence = sequence;
     // A slice of the same segment may start behind others that overlap it.
-    while (position != nullptr && position->next != nullptr && position->next->sequence <= sequence) {
-      position = position->next;
+    while (SliceNode* next = position == nullptr ? stored_.first() : position->next) {
+      if (next->sequence > sequence) break;
+      position = next;
     }
     stored_.insert_after(position, node);
     position = node;

@@ -28,18 +28,20 @@ class NodePool {
     while (free_ != nullptr) ::operator delete(std::exchange(free_, free_->next));
   }
 
-  /// Whether `count` nodes may be taken now without failing at the bound.
-  [[nodiscard]] bool has(std::uint32_t count) const noexcept { return count <= bound_ - used_; }
+  /// Whether the next `count` nodes can be taken without failing.
+  [[nodiscard]] bool has(std::uint32_t count) noexcept {
+    if (count > bound_ - used_) return false;
+    for (; made_ - used_ < count; ++made_) {
+      void* memory = ::operator new(sizeof(SliceNode), std::nothrow);
+      if (memory == nullptr) return false;
+      free_ = new (memory) Free{free_};
+    }
+    return true;
+  }
   /// Null at the bound or without memory; `slice` is untouched then.
   [[nodiscard]] SliceNode* take(Slice&& slice) noexcept {
-    if (used_ == bound_) return nullptr;
-    void* memory = free_;
-    if (free_ != nullptr) {
-      free_ = free_->next;
-    } else {
-      memory = ::operator new(sizeof(SliceNode), std::nothrow);
-      if (memory == nullptr) return nullptr;
-    }
+    if (!has(1)) return nullptr;
+    void* memory = std::exchange(free_, free_->next);
     ++used_;
     auto* node = new (memory) SliceNode;
     node->slice = std::move(slice);
@@ -47,9 +49,7 @@ class NodePool {
   }
   void give_back(SliceNode* node) noexcept {
     node->~SliceNode();
-    auto* free = new (static_cast<void*>(node)) Free;
-    free->next = free_;
-    free_ = free;
+    free_ = new (static_cast<void*>(node)) Free{free_};
     --used_;
   }
   [[nodiscard]] std::uint32_t used() const noexcept { return used_; }
@@ -60,6 +60,7 @@ class NodePool {
   };
   std::uint32_t bound_;
   std::uint32_t used_ = 0;
+  std::uint32_t made_ = 0;  ///< used, and free
   Free* free_ = nullptr;
 };
 
