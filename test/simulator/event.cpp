@@ -63,9 +63,9 @@ void shrink_segment_size(Tcb& tcb, std::uint16_t segment_size) noexcept {
   take_through_bytes(tcb);
   net::tcp::shrink_segment_size(tcb, segment_size);
 }
-std::uint32_t accept_early(Tcb& tcb, std::uint32_t length, Time now) noexcept {
+std::uint32_t accept_early(Tcb& tcb, std::uint32_t length) noexcept {
   take_through_bytes(tcb);
-  return net::tcp::accept_early(tcb, length, now);
+  return net::tcp::accept_early(tcb, length);
 }
 void written(Tcb& tcb, std::uint32_t bytes) noexcept {
   take_through_bytes(tcb);

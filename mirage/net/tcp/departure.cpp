@@ -218,8 +218,13 @@ Departure send_text(Tcb& tcb, std::uint32_t length, bool fin, Time now) noexcept
   const Departure departure = text(tcb, s.next, length, fin, now);
   // A probe beyond the window is not counted as on its way: when the window opens, sending starts with that byte.
   if (!s.probe || s.window > 0) {
+    const Stamp sent = Stamp::of(now);
+    if (tcb.loss.board.empty()) {  // what was delivered minutes ago would seem to have been sent later, modulo 2^29
+      tcb.loss.sent = sent;
+      tcb.loss.end = s.next;
+    }
     s.next += length + (fin ? 1 : 0);
-    tcb.loss.board.extend(s.next, Stamp::of(now), grain(tcb), known);
+    tcb.loss.board.extend(s.next, sent, grain(tcb), known);
     gone(tcb, length, fin, now);
     if (tcb.congestion.phase == Phase::recovery) tcb.congestion.sent += length;
     rack::schedule_probe(tcb, now);

@@ -233,8 +233,11 @@ bool Tcp::answer_fast_open(Tcb& tcb, const Segment& syn) noexcept {
 void Tcp::take_early(Connection& connection, const Incoming& incoming, IpPacket& packet) noexcept {
   SliceList payload = std::move(packet.payload);
   payload.remove_prefix(incoming.header_size);
-  if (!nodes_.has(static_cast<std::uint32_t>(payload.size()) + 1)) return;  // as any SYN
-  payload.truncate(accept_early(connection.tcb(), incoming.segment.length, shard_.now()));
+  if (!nodes_.has(static_cast<std::uint32_t>(payload.size()) + 1)) {  // as any SYN
+    ++counters_.receive_memory;
+    return;
+  }
+  payload.truncate(accept_early(connection.tcb(), incoming.segment.length));
   counters_.bytes_in += payload.byte_count();
   ++counters_.fast_opens;
   ++pending_fast_opens_;

@@ -61,6 +61,15 @@ TEST_CASE("RACK: three segments beyond the hole, RFC 8985 section 6.2 step 4; on
   CHECK(t.tcb.congestion.window == 500);
 }
 
+TEST_CASE("RACK: what was delivered before minutes of idleness is not newer than what is sent after them") {
+  constexpr std::int64_t afterwards = 300'000;  // beyond half of what a Stamp holds
+  Trace t = sending(10);
+  t.in(10, ack(1001)).silent(10).write(1000);
+  for (std::uint32_t i = 0; i < 10; ++i) t.out(afterwards, text(1001 + 100 * i));
+  t.in(afterwards + 10, ack(1001, {{1101, 1401}}));
+  CHECK(t.tcb.loss.board.lost == 100);
+}
+
 TEST_CASE("RACK: one segment beyond the hole waits for a quarter of the round trip, then the timer finds it lost") {
   Trace t = sending(3);
   t.in(10, ack(1, {{101, 201}})).silent(10);

@@ -96,24 +96,23 @@ void take_syn(Tcb& tcb, const Segment& syn, Time now) noexcept {
 
 namespace {
 
-void begin_sending(Tcb& tcb, bool syn_was_lost, Time now) noexcept {
+void begin_sending(Tcb& tcb, bool syn_was_lost) noexcept {
   const Sequence first = tcb.send.initial + 1;
   tcb.loss.board.reset(first);
-  tcb.loss.sent = Stamp::of(now);
   tcb.loss.end = tcb.loss.forward = first;
   congestion::establish(tcb, syn_was_lost);
 }
 
 }  // namespace
 
-std::uint32_t accept_early(Tcb& tcb, std::uint32_t length, Time now) noexcept {
+std::uint32_t accept_early(Tcb& tcb, std::uint32_t length) noexcept {
   ReceiveVariables& r = tcb.receive;
   const std::uint32_t taken = std::min({length, r.space, 0xffffU});
   r.next += taken;
   r.edge = later(r.edge, r.next);
   r.space -= taken;
   tcb.fast_open.use = FastOpen::Use::accepted;
-  begin_sending(tcb, false, now);
+  begin_sending(tcb, false);
   return taken;
 }
 
@@ -136,7 +135,7 @@ void become_established(Tcb& tcb, Time now) noexcept {
   tcb.round_trip.backoff = 0;
   if (syn_was_lost) tcb.round_trip.timeout = std::max(tcb.round_trip.timeout, Duration{3s});  // RFC 6298 (5.7)
   const bool begun = tcb.fast_open.use == FastOpen::Use::accepted;
-  if (!begun) begin_sending(tcb, syn_was_lost, now);
+  if (!begun) begin_sending(tcb, syn_was_lost);
   tcb.deadlines.retransmit =
       begun && tcb.send.unacknowledged < tcb.send.maximum ? now + retransmission_timeout(tcb.round_trip) : never;
   tcb.fast_open = {};

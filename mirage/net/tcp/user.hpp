@@ -27,7 +27,7 @@ struct OpenParameters {
 [[nodiscard]] Tcb open_passive(const OpenParameters& parameters, const Segment& syn, Time now) noexcept;
 /// RFC 7413 section 4.2.2: the SYN came with a valid cookie and `length` bytes of text. Returns how many of them are
 /// taken. The connection may send before the handshake is over.
-[[nodiscard]] std::uint32_t accept_early(Tcb& tcb, std::uint32_t length, Time now) noexcept;
+[[nodiscard]] std::uint32_t accept_early(Tcb& tcb, std::uint32_t length) noexcept;
 /// Our SYN or SYN,ACK goes again, and what went with it or behind it.
 void synchronise_again(Tcb& tcb) noexcept;
 /// The acknowledgement of a SYN,ACK that was sent without keeping anything (see cookie.hpp): as if the connection had
