@@ -63,8 +63,9 @@ bool check_acknowledgement(Arrival& a) noexcept {
     a.out.acknowledged = bytes - (covers_fin ? 1 : 0);
     update_send_window(tcb, segment.sequence, segment.acknowledgement,
                        std::uint32_t{segment.window} << tcb.send.window_shift);
-    // RFC 9293 section 3.8.6.1: as long as the peer answers probes, the connection stays open.
-    if (tcb.send.window == 0) tcb.deadlines.stalled_since = never;
+    // RFC 9293 section 3.8.6.1: as long as the peer answers probes, the connection stays open; once the application has
+    // closed, nobody but us can end it (RFC 6429), and only text that it takes counts.
+    if (tcb.send.window == 0 && !tcb.receive.discard) tcb.deadlines.stalled_since = never;
   }
   if (tcb.keep_alive_idle > Duration{0}) {
     tcb.deadlines.keep_alive = a.now + tcb.keep_alive_idle;

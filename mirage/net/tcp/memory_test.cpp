@@ -39,3 +39,16 @@ TEST_CASE("without memory for its node a segment is dropped, counted, and not ac
   const std::uint32_t acknowledged = bench.ip.sent.back().header.acknowledgement;
   CHECK(acknowledged == (sequence == 101 ? 1101 : 101));
 }
+
+TEST_CASE("text that nobody takes, of connections that are closed, gives way to new connections") {
+  Bench bench{{}, std::size_t{1} << 20};
+  auto listener = bench.tcp.listen(7);
+  const std::vector<std::byte> text(1500);
+  for (Port port = 1; port <= 1000; ++port) {
+    bench.arrive({.flags = Flags::syn, .sequence = 100, .from = port});  // may come to nothing: one gives way at a time
+    tcp::Flow flow = accept(bench, *listener, port, 0);
+    REQUIRE(write(flow, Bytes(text)));
+  }
+  CHECK(bench.tcp.connections() < 512);
+  CHECK(bench.tcp.counters().orphans_reset == 1000 - bench.tcp.connections());
+}

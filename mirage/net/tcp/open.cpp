@@ -33,6 +33,11 @@ bool Tcp::admit() noexcept {
     terminate(*oldest, std::nullopt);
     if (connection_count_ >= options_.maximum_connections) return false;
   }
+  // One for one: so whoever takes nothing of what is left to him does not keep others out.
+  if (Work* oldest = shard_.buffers().low() ? orphans_.pop_front() : nullptr) {
+    ++counters_.orphans_reset;
+    abort(*oldest->reader);
+  }
   return shard_.frames().admits() && !shard_.buffers().low();
 }
 

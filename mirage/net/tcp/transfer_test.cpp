@@ -117,6 +117,26 @@ TEST_CASE("zero-window probes: one octet, backing off, as long as the peer answe
   t.out(now + 10, {.sequence = 1, .acknowledgement = 1, .length = 100});  // from the probed byte on
 }
 
+TEST_CASE("zero-window probes: once the application has closed, not for ever, whatever the peer answers") {
+  Trace t = Trace::established();
+  t.in(0, {.sequence = 1, .acknowledgement = 1, .window = 0}).write(500);
+  close(t.tcb, Trace::at(0));
+  t.silent(0);
+  std::int64_t now = 0;
+  std::uint32_t taken = 1;
+  for (int i = 0; i < 200 && t.tcb.state != State::closed; ++i) {
+    now = std::chrono::duration_cast<std::chrono::milliseconds>(next_deadline(t.tcb) - Trace::at(0)).count() + 1;
+    if (t.advance(now).tcb.state == State::closed) break;
+    t.out(now, {.sequence = taken, .acknowledgement = 1, .length = 1});
+    if (i == 8) ++taken;  // text that is taken counts
+    t.in(now + 5, {.sequence = 1, .acknowledgement = taken, .window = 0}).silent(now + 5);
+  }
+  t.state(State::closed).reply({.flags = R | A, .sequence = 3, .acknowledgement = 1});
+  CHECK(t.actions.error == FlowError::timed_out);
+  CHECK(now > 240'000);
+  CHECK(now < 480'000);
+}
+
 TEST_CASE("a probe's octet may be accepted") {
   Trace t = Trace::established();
   t.in(0, {.sequence = 1, .acknowledgement = 1, .window = 0}).write(150).silent(0);
