@@ -45,14 +45,14 @@ struct NeighbourQuestion {
 /// not when it was asked last; it is asked again when it is time, so that somebody finds out. send_broadcast(),
 /// send_multicast(): to every station, to a multicast group's. The frame is unspecified after failure. The version of
 /// `next_hop` and `group` is that of the packet; a broadcast is IPv4. take_question(): to be called until it yields
-/// nothing, before the queue is flushed; learn() brings the answers.
+/// nothing, before the queue is flushed; learn() brings the answers: true for an advertisement that was taken.
 template <class L>
 concept LinkLayer = requires(L& link, const L& constant, const IpAddress& next_hop, TransmitFrame&& frame,
                              const NeighbourEvidence& evidence) {
   { link.send(next_hop, std::move(frame)) } noexcept -> std::same_as<Result<void, LinkError>>;
   { link.send_broadcast(std::move(frame)) } noexcept -> std::same_as<Result<void, LinkError>>;
   { link.send_multicast(next_hop, std::move(frame)) } noexcept -> std::same_as<Result<void, LinkError>>;
-  { link.learn(evidence) } noexcept;
+  { link.learn(evidence) } noexcept -> std::same_as<bool>;
   { link.take_question() } noexcept -> std::same_as<std::optional<NeighbourQuestion>>;
   { link.is_unreachable(next_hop) } noexcept -> std::same_as<bool>;
   { constant.capabilities() } noexcept -> std::same_as<const NetCapabilities&>;
@@ -74,7 +74,7 @@ class LinkPort {
   Result<void, LinkError> send_multicast(const IpAddress& group, TransmitFrame&& frame) const noexcept {
     return calls_->send_multicast(link_, group, std::move(frame));
   }
-  void learn(const NeighbourEvidence& evidence) const noexcept { calls_->learn(link_, evidence); }
+  bool learn(const NeighbourEvidence& evidence) const noexcept { return calls_->learn(link_, evidence); }
   [[nodiscard]] std::optional<NeighbourQuestion> take_question() const noexcept { return calls_->take_question(link_); }
   /// True for a next hop that did not answer when it was asked last; asks it again when it is time.
   [[nodiscard]] bool is_unreachable(const IpAddress& next_hop) const noexcept {
@@ -87,7 +87,7 @@ class LinkPort {
     Result<void, LinkError> (*send)(void*, const IpAddress&, TransmitFrame&&) noexcept;
     Result<void, LinkError> (*send_broadcast)(void*, TransmitFrame&&) noexcept;
     Result<void, LinkError> (*send_multicast)(void*, const IpAddress&, TransmitFrame&&) noexcept;
-    void (*learn)(void*, const NeighbourEvidence&) noexcept;
+    bool (*learn)(void*, const NeighbourEvidence&) noexcept;
     std::optional<NeighbourQuestion> (*take_question)(void*) noexcept;
     bool (*is_unreachable)(void*, const IpAddress&) noexcept;
     const NetCapabilities& (*capabilities)(const void*) noexcept;
@@ -104,7 +104,8 @@ class LinkPort {
           [](void* self, const IpAddress& group, TransmitFrame&& frame) noexcept {
             return static_cast<L*>(self)->send_multicast(group, std::move(frame));
           },
-      .learn = [](void* self, const NeighbourEvidence& evidence) noexcept { static_cast<L*>(self)->learn(evidence); },
+      .learn = [](void* self,
+                  const NeighbourEvidence& evidence) noexcept { return static_cast<L*>(self)->learn(evidence); },
       .take_question = [](void* self) noexcept { return static_cast<L*>(self)->take_question(); },
       .is_unreachable =
           [](void* self, const IpAddress& next_hop) noexcept {

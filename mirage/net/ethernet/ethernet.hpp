@@ -63,7 +63,7 @@ class Ethernet {
   Result<void, LinkError> send(const IpAddress& next_hop, TransmitFrame&& frame) noexcept;
   Result<void, LinkError> send_broadcast(TransmitFrame&& frame) noexcept;
   Result<void, LinkError> send_multicast(const IpAddress& group, TransmitFrame&& frame) noexcept;
-  void learn(const NeighbourEvidence& evidence) noexcept;
+  bool learn(const NeighbourEvidence& evidence) noexcept;
   [[nodiscard]] std::optional<NeighbourQuestion> take_question() noexcept;
   [[nodiscard]] bool is_unreachable(const IpAddress& next_hop) noexcept;
   [[nodiscard]] const NetCapabilities& capabilities() const noexcept { return port_.capabilities(); }
@@ -92,7 +92,7 @@ class Ethernet {
   void set_stale(Neighbour& neighbour, const MacAddress& mac) noexcept;
   void release_pending(Neighbour& neighbour) noexcept;
   void hear_source(const NeighbourEvidence& evidence) noexcept;
-  void hear_advertisement(Neighbour& neighbour, const NeighbourEvidence& evidence) noexcept;
+  [[nodiscard]] bool hear_advertisement(Neighbour& neighbour, const NeighbourEvidence& evidence) noexcept;
   void revalidate(Neighbour& neighbour, Time now) noexcept;
   void conflict() noexcept;
   [[nodiscard]] Neighbour* resolve(const IpAddress& next_hop) noexcept;

@@ -115,18 +115,21 @@ void Ethernet::release_pending(Neighbour& neighbour) noexcept {
   while (cache_.dequeue(neighbour, frame)) (void)transmit(neighbour.mac, type, std::move(frame));
 }
 
-void Ethernet::learn(const NeighbourEvidence& evidence) noexcept {
+bool Ethernet::learn(const NeighbourEvidence& evidence) noexcept {
   if (evidence.mac && evidence.mac->is_multicast()) {
     ++counters_.nd_refused;
-    return;
+    return false;
   }
-  if (!evidence.advertisement) return hear_source(evidence);
+  if (!evidence.advertisement) {
+    hear_source(evidence);
+    return false;
+  }
   Neighbour* neighbour = cache_.find(evidence.address);
   if (neighbour == nullptr) {
     ++counters_.nd_unsolicited;  // RFC 4861 7.2.5
-    return;
+    return false;
   }
-  hear_advertisement(*neighbour, evidence);
+  return hear_advertisement(*neighbour, evidence);
 }
 
 /// RFC 4861 7.2.3, 6.2.6, 6.3.4: whoever speaks to us with its link address is known from then on, as stale.
@@ -145,21 +148,23 @@ void Ethernet::hear_source(const NeighbourEvidence& evidence) noexcept {
   if (!neighbour->is_usable()) set_stale(*neighbour, *evidence.mac);
 }
 
-/// RFC 4861 7.2.5 and its appendix C.
-void Ethernet::hear_advertisement(Neighbour& neighbour, const NeighbourEvidence& evidence) noexcept {
+/// RFC 4861 7.2.5 and its appendix C. Whether it was taken.
+bool Ethernet::hear_advertisement(Neighbour& neighbour, const NeighbourEvidence& evidence) noexcept {
   using enum Neighbour::State;
   if (!neighbour.is_usable()) {
-    if (!evidence.mac) return;
-    return evidence.solicited ? set_reachable(neighbour, *evidence.mac) : set_stale(neighbour, *evidence.mac);
+    if (!evidence.mac) return false;
+    evidence.solicited ? set_reachable(neighbour, *evidence.mac) : set_stale(neighbour, *evidence.mac);
+    return true;
   }
   const bool same = !evidence.mac || *evidence.mac == neighbour.mac;
   if (!same && !evidence.overrides) {
     ++counters_.nd_refused;
     if (neighbour.state == reachable) neighbour.state = stale;
-    return;
+    return false;
   }
-  if (!same && doubt(neighbour, *evidence.mac)) return;
+  if (!same && doubt(neighbour, *evidence.mac)) return false;
   if (evidence.solicited) set_reachable(neighbour, neighbour.mac);
+  return true;
 }
 
 // --- time ---

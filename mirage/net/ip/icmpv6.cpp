@@ -82,8 +82,12 @@ void Icmpv6::echo(IpPacket& packet) noexcept {
   }
   const auto path =
       ip_.route(packet.is_multicast ? IpAddress{} : packet.destination, packet.source, packet.source_zone);
+  if (!path) return;
   // A question to all, from an address beyond another interface, must not send its data there.
-  if (!path || path->interface != packet.interface) return;
+  if (path->interface != packet.interface) {
+    ++counters_.drop_broadcast;
+    return;
+  }
   TransmitFrame frame;
   frame.header = ip_.new_frame(Icmpv6Header::size);
   if (!frame.header) return;

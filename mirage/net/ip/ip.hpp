@@ -78,6 +78,7 @@ struct ErrorReply {
 class Ip {
  public:
   static constexpr std::uint16_t maximum_interfaces = ip::maximum_interfaces;
+  static constexpr std::uint8_t smallest_hop_limit = 32;  ///< that is believed; paths are seldom longer
 
   /// `link` becomes interface 0.
   Ip(Shard& shard, LinkPort link, const IpOptions& options) noexcept;
@@ -110,7 +111,7 @@ class Ip {
   [[nodiscard]] RouteTable& routes() noexcept { return routes_; }
   [[nodiscard]] GroupTable& groups() noexcept { return groups_; }
   [[nodiscard]] PathMtuCache& path_mtu() noexcept { return path_mtu_; }
-  /// What a router advertised (RFC 4861 6.3.4); 0: nothing.
+  /// What a router advertised (RFC 4861 6.3.4); 0: nothing. A hop limit below smallest_hop_limit changes nothing.
   void set_v6_limits(std::uint16_t interface, std::uint16_t mtu, std::uint8_t hop_limit) noexcept;
 
   /// Checks, reassembles; yields what is complete and for us.

@@ -322,6 +322,37 @@ TEST_CASE("a router advertises: address, routes, name servers, limits (RFC 4861 
   CHECK(bed.stack.ip().routes().find(v6("2001:db8:ffff::1")) == nullptr);
 }
 
+TEST_CASE("who is no router any more is none; who is not believed as a neighbour is not believed (RFC 4861 7.2.5)") {
+  Testbed bed{v6_options(true)};
+  bed.start();
+  bed.arrive(advertisement({}));
+  const IpAddress far = v6("2001:db8:ffff::1");
+  Peer6 thief = peer;
+  thief.mac.octets[5] = 0x66;
+  for (const std::uint8_t flags : std::array<std::uint8_t, 4>{0x00, 0x40, 0x20, 0x60}) {
+    bed.arrive(thief.icmp(thief.neighbour(136, flags, router), router, own_v6));
+    CHECK(bed.stack.ip().routes().find(far) != nullptr);
+  }
+  bed.arrive(peer.icmp(peer.neighbour(136, 0x80, router), router, own_v6));
+  CHECK(bed.stack.ip().routes().find(far) != nullptr);
+  bed.arrive(peer.icmp(peer.neighbour(136, 0x20, router), router, own_v6));
+  CHECK(bed.stack.ip().routes().find(far) == nullptr);
+}
+
+TEST_CASE("a router that advertises few hops, or none, leaves the limit as it is (RFC 4861 6.3.4, CVE-2015-2922)") {
+  Testbed bed{v6_options(true)};
+  bed.start();
+  std::uint8_t kept = 64;
+  for (const std::uint8_t limit : std::array<std::uint8_t, 5>{1, 31, 32, 31, 0}) {
+    bed.arrive(advertisement({.hop_limit = limit}));
+    bed.run(1s);
+    bed.net.sent.clear();
+    CHECK(send(bed, v6("2001:db8:ffff::1")));
+    if (limit == 32) kept = 32;
+    CHECK(parse6(bed.take()).ip.hop_limit == kept);
+  }
+}
+
 TEST_CASE("advertisements that are not believed") {
   Testbed bed{v6_options(true)};
   bed.start();

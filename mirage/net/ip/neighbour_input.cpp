@@ -93,13 +93,14 @@ void NeighbourDiscovery::on_advertisement(const IpPacket& packet) noexcept {
     ++counters_.conflicts;
     return;
   }
-  if (!message->has(NeighbourMessage::router)) configuration_.forget_router(message->target, packet.interface);
-  ip_.link(packet.interface)
-      .learn({.address = message->target,
-              .mac = message->options.link_address(wire::nd_option::target_link_address),
-              .advertisement = true,
-              .solicited = message->has(NeighbourMessage::solicited),
-              .overrides = message->has(NeighbourMessage::overrides)});
+  const bool taken = ip_.link(packet.interface)
+                         .learn({.address = message->target,
+                                 .mac = message->options.link_address(wire::nd_option::target_link_address),
+                                 .advertisement = true,
+                                 .solicited = message->has(NeighbourMessage::solicited),
+                                 .overrides = message->has(NeighbourMessage::overrides)});
+  // RFC 4861 7.2.5: what is not taken says nothing about routers either.
+  if (taken && !message->has(NeighbourMessage::router)) configuration_.forget_router(message->target, packet.interface);
 }
 
 /// RFC 4861 6.1.2, 6.3.4.
