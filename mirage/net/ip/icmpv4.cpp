@@ -51,9 +51,9 @@ std::optional<QuotedError> Icmpv4::input(IpPacket& packet) noexcept {
     ++counters_.drop_checksum;
     return std::nullopt;
   }
-  if (header->is_error()) return error(packet);
+  if (header->is_error()) return error(packet, *header);
   if (header->type == wire::icmpv4_type::echo_request && header->code == 0) {
-    echo(packet);
+    echo(packet, *header);
   } else {
     ++counters_.drop_unknown;
   }
@@ -61,7 +61,7 @@ std::optional<QuotedError> Icmpv4::input(IpPacket& packet) noexcept {
 }
 
 /// RFC 1122 3.2.2.6. The data goes back from where it was received, without a copy.
-void Icmpv4::echo(IpPacket& packet) noexcept {
+void Icmpv4::echo(IpPacket& packet, Icmpv4Header header) noexcept {
   if (packet.is_multicast) {
     ++counters_.drop_broadcast;
     return;
@@ -71,7 +71,6 @@ void Icmpv4::echo(IpPacket& packet) noexcept {
   TransmitFrame frame;
   frame.header = ip_.new_frame(Icmpv4Header::size);
   if (!frame.header) return;
-  auto header = *Icmpv4Header::parse(packet.payload[0].bytes());
   header.checksum = wire::checksum_update(header.checksum, std::uint16_t{wire::icmpv4_type::echo_request << 8},
                                           std::uint16_t{wire::icmpv4_type::echo_reply << 8});
   header.type = wire::icmpv4_type::echo_reply;
@@ -82,9 +81,8 @@ void Icmpv4::echo(IpPacket& packet) noexcept {
   (void)ip_.send(*path, ip_protocol::icmp, packet.traffic_class, std::move(frame));
 }
 
-std::optional<QuotedError> Icmpv4::error(const IpPacket& packet) noexcept {
+std::optional<QuotedError> Icmpv4::error(const IpPacket& packet, const Icmpv4Header& header) noexcept {
   const Bytes message = packet.payload[0].bytes();
-  const auto header = *Icmpv4Header::parse(message);
   const auto kind = kind_of(header);
   if (!kind) {
     ++counters_.drop_unknown;

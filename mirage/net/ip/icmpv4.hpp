@@ -7,6 +7,7 @@
 #include <optional>
 
 #include <mirage/net/ip/ip.hpp>
+#include <mirage/wire/icmpv4.hpp>
 
 namespace mirage::net::ip {
 
@@ -41,8 +42,8 @@ class Icmpv4 {
   [[nodiscard]] const IcmpCounters& counters() const noexcept { return counters_; }
 
  private:
-  void echo(IpPacket& packet) noexcept;
-  [[nodiscard]] std::optional<QuotedError> error(const IpPacket& packet) noexcept;
+  void echo(IpPacket& packet, wire::Icmpv4Header header) noexcept;
+  [[nodiscard]] std::optional<QuotedError> error(const IpPacket& packet, const wire::Icmpv4Header& header) noexcept;
   Ip& ip_;
   IcmpCounters counters_;
 };

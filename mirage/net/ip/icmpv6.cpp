@@ -45,10 +45,10 @@ std::optional<QuotedError> Icmpv6::input(IpPacket& packet) noexcept {
     ++counters_.drop_checksum;
     return std::nullopt;
   }
-  if (header->is_error()) return error(packet);
+  if (header->is_error()) return error(packet, *header);
   switch (header->type) {
     case type::echo_request:
-      echo(packet);
+      echo(packet, *header);
       break;
     case type::listener_query:
       discovery_.on_query(packet);
@@ -75,23 +75,21 @@ bool Icmpv6::checksum_is_right(const IpPacket& packet) const noexcept {
 
 /// RFC 4443 4.2. The data goes back from where it was received, without a copy. A group's members answer too, but no
 /// faster than they send errors: a question to all must not become a flood.
-void Icmpv6::echo(IpPacket& packet) noexcept {
+void Icmpv6::echo(IpPacket& packet, Icmpv6Header header) noexcept {
   if (packet.is_multicast && !ip_.may_answer(packet.interface)) {
     ++counters_.drop_broadcast;
     return;
   }
   const auto path =
       ip_.route(packet.is_multicast ? IpAddress{} : packet.destination, packet.source, packet.source_zone);
-  if (!path) return;
   // A question to all, from an address beyond another interface, must not send its data there.
-  if (path->interface != packet.interface) {
+  if (!path || path->interface != packet.interface) {
     ++counters_.drop_broadcast;
     return;
   }
   TransmitFrame frame;
   frame.header = ip_.new_frame(Icmpv6Header::size);
   if (!frame.header) return;
-  auto header = *Icmpv6Header::parse(packet.payload[0].bytes());
   packet.payload.remove_prefix(Icmpv6Header::size);
   frame.payload = std::move(packet.payload);
   header.type = type::echo_reply;
@@ -108,9 +106,8 @@ void Icmpv6::echo(IpPacket& packet) noexcept {
   (void)ip_.send(*path, ip_protocol::icmpv6, packet.traffic_class, std::move(frame));
 }
 
-std::optional<QuotedError> Icmpv6::error(const IpPacket& packet) noexcept {
+std::optional<QuotedError> Icmpv6::error(const IpPacket& packet, const Icmpv6Header& header) noexcept {
   const Bytes message = packet.payload[0].bytes();
-  const auto header = *Icmpv6Header::parse(message);
   const Bytes quoted = message.subspan(Icmpv6Header::size);
   const auto about = wire::Ipv6Header::parse_quoted(quoted);
   const Bytes behind = about ? quoted.subspan(wire::ipv6_header_size) : Bytes{};

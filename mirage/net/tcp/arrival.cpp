@@ -135,7 +135,7 @@ void take_early_acknowledgement(Arrival& a) noexcept {
   a.out.acknowledged = distance(s.unacknowledged, a.segment.acknowledgement);
   s.unacknowledged = s.next = a.segment.acknowledgement;
   a.tcb.loss.board.reset(s.unacknowledged);
-  a.tcb.loss.end = a.tcb.loss.forward = s.unacknowledged;
+  a.tcb.loss.forward = s.unacknowledged;
 }
 
 }  // namespace

@@ -46,7 +46,7 @@ struct Work : ListNode<StoredTag>, ListNode<LentTag> {
   Tcb tcb;
   SendQueue sending;
   ReceiveQueue received;
-  Connection* reader = nullptr;  ///< whose application has what is lent, or has closed
+  Connection* reader = nullptr;  ///< whose application has what is lent
 };
 
 /// Memory of `Work`: a few are kept, so that a request on an idle connection seldom meets the allocator.

@@ -50,7 +50,6 @@ struct Counters {
   std::uint64_t work_memory = 0;     ///< events on an idle connection dropped for want of memory to unpack it
   std::uint64_t stored_dropped = 0;  ///< times that segments beyond a hole were given up for memory
   std::uint64_t time_wait_shortened = 0;
-  std::uint64_t orphans_reset = 0;  ///< closed by the application, and given up for memory
   // While sending
   std::uint64_t send_no_memory = 0;
   std::uint64_t send_refused = 0;  ///< by the layer below

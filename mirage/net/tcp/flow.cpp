@@ -167,8 +167,6 @@ void Tcp::close(Connection& connection) noexcept {
   tcp::close(connection.tcb(), shard_.now());
   lent_bytes_ -= connection.received().forget_lent(nodes_);
   connection.received().clear(nodes_);
-  connection.work->reader = &connection;
-  orphans_.push_back(*connection.work);
   connection.wake(connection.readers);
   connection.wake(connection.writers);
   touch(connection);

@@ -33,11 +33,6 @@ bool Tcp::admit() noexcept {
     terminate(*oldest, std::nullopt);
     if (connection_count_ >= options_.maximum_connections) return false;
   }
-  // One for one: so whoever takes nothing of what is left to him does not keep others out.
-  if (Work* oldest = shard_.buffers().low() ? orphans_.pop_front() : nullptr) {
-    ++counters_.orphans_reset;
-    abort(*oldest->reader);
-  }
   return shard_.frames().admits() && !shard_.buffers().low();
 }
 
@@ -175,7 +170,7 @@ void Tcp::arrive_at_listener(const Incoming& incoming, const Endpoint& local, co
     return;  // no answer: the peer tries again, and there may be room then
   }
   const auto path = ip_.route(local.address, remote.address, remote.zone);
-  if (!path || path->is_local_broadcast) return;
+  if (!path) return;
   OpenParameters opening = parameters(local, remote, *path);
   if (beyond) opening.initial = later(opening.initial, *beyond + 1);  // RFC 1122 section 4.2.2.13 (a)
   if (entry->half_open >= entry->backlog) return send_cookie(*entry, incoming.segment, opening, *path);

@@ -156,7 +156,7 @@ void Tcp::reject(const Incoming& incoming, const Endpoint& local, const Endpoint
   const auto departure = reset_for(incoming.segment);
   if (!departure) return;
   const auto path = ip_.route(local.address, remote.address, remote.zone);
-  if (!path || path->is_local_broadcast) return;
+  if (!path) return;
   ++counters_.resets_sent;
   send_reply(*departure, local, remote, *path);
 }

@@ -28,19 +28,21 @@ class NodePool {
     while (free_ != nullptr) ::operator delete(std::exchange(free_, free_->next));
   }
 
-  /// Whether the next `count` nodes can be taken without failing.
-  [[nodiscard]] bool has(std::uint32_t count) noexcept {
-    if (count > bound_ - used_) return false;
-    for (; made_ - used_ < count; ++made_) {
+  /// Makes nodes for whatever arrives next, as far as the bound and memory allow.
+  void prepare() noexcept {
+    while (made_ - used_ <= SliceList::capacity && made_ < bound_) {
       void* memory = ::operator new(sizeof(SliceNode), std::nothrow);
-      if (memory == nullptr) return false;
+      if (memory == nullptr) return;
       free_ = new (memory) Free{free_};
+      ++made_;
     }
-    return true;
   }
+  /// Whether the next `count` nodes can be taken without failing.
+  [[nodiscard]] bool has(std::uint32_t count) const noexcept { return count <= made_ - used_; }
   /// Null at the bound or without memory; `slice` is untouched then.
   [[nodiscard]] SliceNode* take(Slice&& slice) noexcept {
-    if (!has(1)) return nullptr;
+    if (free_ == nullptr) prepare();
+    if (free_ == nullptr) return nullptr;
     void* memory = std::exchange(free_, free_->next);
     ++used_;
     auto* node = new (memory) SliceNode;

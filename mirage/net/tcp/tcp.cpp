@@ -77,6 +77,7 @@ void Tcp::count_error(PacketError error) noexcept {
 
 void Tcp::input(IpPacket& packet) noexcept {
   ++counters_.segments_in;
+  nodes_.prepare();
   const auto incoming = read_packet(packet);
   if (!incoming) return count_error(incoming.error());
   if (incoming->segment.options.malformed) ++counters_.malformed_options;
@@ -210,6 +211,9 @@ void Tcp::expired(Connection& connection) noexcept {
   // Armed for what is done meanwhile (see arm()): nothing follows. Packing leaves the timer alone, too: armed anew, it
   // would come in another order among those of one tick.
   if (next_deadline(connection.tcb()) > now) return arm(connection);
+  // Whoever takes nothing of what is left to him has no more time when the pool runs low.
+  if (connection.discards && connection.tcb().round_trip.backoff > 0 && shard_.buffers().low())
+    connection.tcb().deadlines.stalled_since = now - constant::user_timeout;
   if (connection.tcb().deadlines.retransmit <= now) {
     ++counters_.timeouts;
     if (connection.tcb().loss.board.is_reneged()) ++counters_.reneged;

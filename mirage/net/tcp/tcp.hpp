@@ -182,7 +182,6 @@ class Tcp {
   List<Connection, DirtyTag> idle_;  ///< quiet and not packed; the front has been so longest
   List<Work, StoredTag> stored_;     ///< with text beyond a hole; perhaps no longer
   List<Work, LentTag> lent_;         ///< whose applications keep what they have read
-  List<Work, LentTag> orphans_;      ///< whose applications have closed, and keep nothing; until packed
   std::size_t lent_bytes_ = 0;       ///< pinned by that
   List<Connection, PlaceTag> time_wait_;
   std::uint32_t time_wait_count_ = 0;

@@ -99,7 +99,7 @@ namespace {
 void begin_sending(Tcb& tcb, bool syn_was_lost) noexcept {
   const Sequence first = tcb.send.initial + 1;
   tcb.loss.board.reset(first);
-  tcb.loss.end = tcb.loss.forward = first;
+  tcb.loss.forward = first;
   congestion::establish(tcb, syn_was_lost);
 }
 
