@@ -58,10 +58,7 @@ Task<Result<void, StartError>> Store::format(Id id, bool force) {
   for (std::uint32_t slot = 2; slot < 4; ++slot) first.encode(pages.subspan(slot * page_size, page_size), slot);
   const auto written = co_await core_.device().write(0, pages);
   if (!written) co_return Failure{to_start_error("the device", as_kv_error(written.error()))};
-  if (geometry.durability == Durability::none) co_return Started{};
-  const auto flushed = co_await core_.device().flush();
-  if (!flushed) co_return Failure{to_start_error("the device", as_kv_error(flushed.error()))};
-  co_return Started{};
+  co_return co_await settle();
 }
 
 Task<Result<void, StartError>> Store::open() {
@@ -79,7 +76,18 @@ Task<Result<void, StartError>> Store::open() {
     if (!read) co_return Failure{to_start_error("the device", read.error())};
   }
   MIRAGE_CO_TRY(const Superblock state, choose(pages));
+  MIRAGE_CO_CHECK(co_await settle());
   co_return co_await load_state(state);
+}
+
+/// The newest superblock may be in nothing but the host's cache: of a process that was killed before its flush. What
+/// only the state before it uses is free from here on, and what is read is taken for durable.
+Task<Result<void, StartError>> Store::settle() {
+  const BlockGeometry& geometry = core_.device().geometry();
+  if (geometry.read_only || geometry.durability == Durability::none) co_return Started{};
+  const auto flushed = co_await core_.device().flush();
+  if (!flushed) co_return Failure{to_start_error("the device", as_kv_error(flushed.error()))};
+  co_return Started{};
 }
 
 /// The newest state of the four superblocks, or why there is none.

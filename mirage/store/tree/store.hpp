@@ -31,7 +31,7 @@ class Store {
   /// Makes an empty store of the whole device (at most 8 TiB). Without `force` only where the first 16 KiB are zeros.
   Task<Result<void, StartError>> format(Id id, bool force);
   /// Finds the newest state, and which pages it uses: reads the superblocks and the nodes above the leaves, and the
-  /// leaves that name large values' pages; writes nothing.
+  /// leaves that name large values' pages; writes nothing, but flushes what an earlier life may have left.
   Task<Result<void, StartError>> open();
   [[nodiscard]] bool is_open() noexcept { return core_.current() != nullptr; }
 
@@ -86,7 +86,7 @@ class Store {
   void hand_over() noexcept;
   void poison() noexcept;
   [[nodiscard]] Result<void, StartError> check_device() const noexcept;
-  Task<Result<void, StartError>> read_superblocks();
+  Task<Result<void, StartError>> settle();
   Task<Result<void, StartError>> load_state(Superblock state);
   [[nodiscard]] Result<Superblock, StartError> choose(Bytes pages) noexcept;
 

@@ -382,6 +382,23 @@ TEST_CASE("tree: a failed write or flush poisons it") {
   }
 }
 
+TEST_CASE("tree: what an earlier life left unflushed is made durable first, or nothing is opened") {
+  World world;
+  Disk disk{world.shard, 4096};
+  REQUIRE(format(world.shard, disk) == "");
+  const std::size_t formatted = disk.events();
+  {
+    TreeStore tree{world.shard, disk};
+    REQUIRE(open(world.shard, tree) == "");
+    REQUIRE(disk.events() == formatted + 1);
+    CHECK(disk.log().back().is_flush);
+  }
+  disk.set_faults({.flush = 0});
+  TreeStore tree{world.shard, disk};
+  CHECK(open(world.shard, tree) == "tree: the device: input/output error");
+  CHECK(!tree.store().is_open());
+}
+
 TEST_CASE("tree: what is no store is refused with its name") {
   World world;
   Disk disk{world.shard, 4096};
