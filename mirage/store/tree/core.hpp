@@ -110,7 +110,8 @@ class Core {
   /// The large value that was found last: one that is read in pieces is looked up once. nullptr: not this one.
   [[nodiscard]] const NameRecord* recall(const Root& root, std::string_view key) const noexcept {
     const bool same = recent_.root.page == root.ref.page && recent_.root.sum == root.ref.sum;
-    return same && recent_.key() == key ? &recent_.record : nullptr;
+    // None yet: that is the root of the empty store.
+    return recent_.record.is_object && same && recent_.key() == key ? &recent_.record : nullptr;
   }
   /// `root`: of a committed state; its checksum tells it from every other one.
   void remember(const Root& root, std::string_view key, const NameRecord& record) noexcept;

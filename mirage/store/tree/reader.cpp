@@ -246,13 +246,14 @@ Task<Result<KvPage, KvError>> list(Core& core, ViewRef view, std::string_view di
   from.append(after);
   from.append('\x01');  // no part of a key is empty: before the first, or behind `after` and all below it
   bool more = true;
-  auto step = [&]() noexcept -> Step<void> {
-    while (more) {
-      MIRAGE_TRY(more, list_entry(core.tree(), view.state().root, stored.view(), from, maximum, page));
-    }
+  auto entry = [&]() noexcept -> Step<void> {
+    MIRAGE_TRY(more, list_entry(core.tree(), view.state().root, stored.view(), from, maximum, page));
     return {};
   };
-  MIRAGE_CO_CHECK(co_await core.attempt(step));
+  while (more) {
+    // What is in memory needs no task. Each entry has tries of its own: a page may need more nodes than there are.
+    if (!entry()) MIRAGE_CO_CHECK(co_await core.attempt(entry));
+  }
   co_return std::move(page);
 }
 

@@ -203,6 +203,54 @@ TEST_CASE("tree: many keys, in order and at random, and gone again") {
 }
 
 namespace {
+Task<Result<void, KvError>> get_root(Shard&, TreeStore& tree) {
+  const auto got = co_await tree.get("", 0, 10);
+  if (!got) co_return Failure{got.error()};
+  co_return Result<void, KvError>{};
+}
+}  // namespace
+
+TEST_CASE("tree: the root is no value, of an empty store neither") {
+  World world;
+  Disk disk{world.shard, 4096};
+  REQUIRE(format(world.shard, disk) == "");
+  TreeStore tree{world.shard, disk};
+  REQUIRE(open(world.shard, tree) == "");
+  const Result<void, KvError> no_value{Failure{KvError::not_a_value}};
+  CHECK(run(world.shard, get_root(world.shard, tree)) == no_value);
+  REQUIRE(run(world.shard, tree.set("a", as_bytes("1"))).value().has_value());
+  CHECK(run(world.shard, get_root(world.shard, tree)) == no_value);
+}
+
+TEST_CASE("tree: a page of a listing may need more nodes than one step has tries") {
+  World world;
+  Disk disk{world.shard, 60'000};
+  REQUIRE(format(world.shard, disk) == "");
+  constexpr int directories = 160;
+  {
+    TreeStore tree{world.shard, disk};
+    REQUIRE(open(world.shard, tree) == "");
+    // Keys that differ at their ends only: three or four of them to a node, a directory has nodes of all levels.
+    const std::string middle(900, 'x');
+    std::vector<std::string> keys;
+    for (int i = 0; i < directories; ++i) {
+      for (int k = 10; k < 40; ++k) keys.push_back("d" + std::to_string(1'000 + i) + "/" + middle + std::to_string(k));
+    }
+    std::vector<KvChange> changes;
+    for (const std::string& key : keys) changes.push_back({.key = key, .value = as_bytes("v")});
+    REQUIRE(run(world.shard, tree.batch(changes)).value().has_value());
+  }
+  TreeStore tree{world.shard, disk, {.cache_bytes = 0}};
+  REQUIRE(open(world.shard, tree) == "");
+  const std::uint64_t before = tree.counters().node_reads;
+  const auto page = run(world.shard, tree.list("", "", 1'000)).value();
+  REQUIRE(page.has_value());
+  CHECK(page->size() > 100);  // what fits
+  CHECK(page->more());
+  CHECK(tree.counters().node_reads - before > 256);
+}
+
+namespace {
 
 /// Sequences of puts from anywhere, among them removals and, seldom, a name that is a directory's: that one is refused,
 /// and with it the batch. `grow`: what the model says it will be.
