@@ -17,9 +17,10 @@ std::optional<std::string_view> Path::bound() const noexcept {
 Step<Path::Place> Btree::visit(const Ref& ref, std::uint8_t level) noexcept {
   const Cache::Index frame = cache_.find(ref.number(), level > 0 ? Cache::branch_chances : Cache::leaf_chances);
   if (frame == Cache::none) return Failure{Fault{ref, level}};
-  // The caller's levels come from the root; a node in memory was checked against its own reference's level.
+  // The caller's levels come from the root; a node in memory was checked against its own reference, which in a forged
+  // tree is another one than this.
   const Node node = cache_.node(frame);
-  if (node.level() != level) return Failure{Fault{KvError::corrupt}};
+  if (!cache_.holds(frame, ref) || node.level() != level) return Failure{Fault{KvError::corrupt}};
   return Path::Place{.node = node, .frame = frame, .index = 0};
 }
 
@@ -115,9 +116,12 @@ Result<Run, KvError> Btree::allocate(std::uint32_t count) noexcept {
     space_.release(run);
     return Failure{KvError::no_memory};
   }
-  // What was there in an earlier life.
-  for (std::uint32_t page = run.first; page < run.first + run.count; ++page) cache_.drop(page);
   ++changes_;
+  // What was there in an earlier life. A forged tree may have given up what it uses.
+  for (std::uint32_t page = run.first; page < run.first + run.count; ++page) {
+    if (cache_.is_busy(page)) return Failure{KvError::corrupt};
+    cache_.drop(page);
+  }
   balance_ += run.count;
   return run;
 }
@@ -445,29 +449,34 @@ Step<void> Btree::shrink_root(Root& root) noexcept {
   return {};
 }
 
-void Btree::seal_node(const Id& id, Ref& ref) noexcept {
+Result<void, KvError> Btree::seal_node(const Id& id, Ref& ref, std::uint8_t level) noexcept {
   // Dirty nodes are not evicted.
-  Node node = cache_.node(cache_.find(ref.number()));
-  for (std::size_t i = 0; node.level() > 0 && i < node.count(); ++i) {
+  auto place = visit(ref, level);
+  if (!place) return Failure{KvError::corrupt};
+  Node& node = place->node;
+  for (std::size_t i = 0; level > 0 && i < node.count(); ++i) {
     Ref child = node.child(i);
     if (!child.is_unsealed()) continue;
-    seal_node(id, child);
+    MIRAGE_CHECK(seal_node(id, child, level - 1));
     node.set_child(i, child);
   }
   ref = {ref.number(), checksum(seed_of(id, ref.number()), node.bytes())};
+  cache_.seal(place->frame, ref.sum);
+  return {};
 }
 
-void Btree::complete(const Id& id, Root& root) noexcept {
+Result<void, KvError> Btree::complete(const Id& id, Root& root) noexcept {
   space_.release(reserve_);
   balance_ -= reserve_.count;
   reserve_ = {};
-  seal(id, root);
+  return seal(id, root);
 }
 
-void Btree::seal(const Id& id, Root& root) noexcept {
+Result<void, KvError> Btree::seal(const Id& id, Root& root) noexcept {
   begin_step();
   last_.size = 0;  // what is written may go
-  if (root.ref.is_unsealed()) seal_node(id, root.ref);
+  if (!root.ref.is_unsealed()) return {};
+  return seal_node(id, root.ref, static_cast<std::uint8_t>(root.levels - 1));
 }
 
 }  // namespace mirage::store::tree

@@ -63,6 +63,8 @@ class Btree {
 
   /// A step begins: nodes of the one before may go.
   void begin_step() noexcept { cache_.begin_step(); }
+  /// The node that the reference means.
+  [[nodiscard]] Step<Path::Place> visit(const Ref& ref, std::uint8_t level) noexcept;
   /// To the first cell whose key is not before `key`, in the leaf where it would stand.
   [[nodiscard]] Step<void> seek(const Root& root, std::string_view key, Path& path) noexcept;
   /// The leaf and the place in it of seek(), for those who do not go on from there. Precondition: the root has levels.
@@ -84,7 +86,7 @@ class Btree {
   [[nodiscard]] Step<void> put_at(Root& root, Path& path, std::string_view key, Bytes value) noexcept;
   /// not_found when there is no such key.
   [[nodiscard]] Step<void> erase(Root& root, std::string_view key) noexcept;
-  /// Pages for data.
+  /// Pages for data: a step of its own begins before it. corrupt: the tree uses one that no record names.
   [[nodiscard]] Result<Run, KvError> allocate(std::uint32_t count) noexcept;
   [[nodiscard]] Result<void, KvError> give_up(const Run& run) noexcept;
   /// What new pages are for. Some are kept for what gives up as many of them as it takes, of these half for deleting
@@ -95,10 +97,11 @@ class Btree {
   [[nodiscard]] std::uint64_t changes() const noexcept { return changes_; }
   /// Pages that the transaction took less those that it gave up.
   [[nodiscard]] std::int64_t balance() const noexcept { return balance_; }
-  /// Computes the checksums of changed nodes, from the leaves up.
-  void seal(const Id& id, Root& root) noexcept;
+  /// Computes the checksums of changed nodes, from the leaves up. corrupt: one of them is not there, which only damage
+  /// that somebody made with intent can do.
+  [[nodiscard]] Result<void, KvError> seal(const Id& id, Root& root) noexcept;
   /// The same when there are no more changes: pages that were kept for them are free again.
-  void complete(const Id& id, Root& root) noexcept;
+  [[nodiscard]] Result<void, KvError> complete(const Id& id, Root& root) noexcept;
   /// The pages that the transaction gave up, to be released when nobody sees them.
   [[nodiscard]] RunList& given_up() noexcept { return given_up_; }
   void finish() noexcept { fresh_.clear(); }
@@ -106,7 +109,6 @@ class Btree {
   void abort() noexcept;
 
  private:
-  [[nodiscard]] Step<Path::Place> visit(const Ref& ref, std::uint8_t level) noexcept;
   [[nodiscard]] bool follows_last(std::string_view key) noexcept;
   [[nodiscard]] Step<void> descend(Path& path, std::size_t from, std::string_view key) noexcept;
   /// Down along the first or last cells.
@@ -135,7 +137,7 @@ class Btree {
   [[nodiscard]] Step<void> rebalance(Root& root, Path& path, std::size_t depth) noexcept;
   [[nodiscard]] Step<void> merge(Path& path, std::size_t depth, std::size_t left) noexcept;
   [[nodiscard]] Step<void> shrink_root(Root& root) noexcept;
-  void seal_node(const Id& id, Ref& ref) noexcept;
+  [[nodiscard]] Result<void, KvError> seal_node(const Id& id, Ref& ref, std::uint8_t level) noexcept;
 
   Cache cache_;
   Space space_;

@@ -57,6 +57,8 @@ void Cache::insert(Index index, std::uint32_t page) noexcept {
   frame.taken = false;
   frame.chances = leaf_chances;
   frame.step = step_;
+  frame.sum = 0;
+  frame.sealed = false;
   frame.next = buckets_[bucket(page)];
   buckets_[bucket(page)] = index;
 }
@@ -89,10 +91,19 @@ void Cache::drop(std::uint32_t page) noexcept {
   }
 }
 
+bool Cache::is_busy(std::uint32_t page) const noexcept {
+  for (Index i = buckets_[bucket(page)]; i != none; i = frames_[i].next) {
+    if (frames_[i].page == page) return frames_[i].dirty || frames_[i].step == step_;
+  }
+  return false;
+}
+
 bool Cache::set_dirty(Index index) noexcept {
   Frame& frame = frames_[index];
   if (!frame.listed && !dirty_.push_back(index)) return false;
   frame.listed = true;
+  frame.sum = 0;
+  frame.sealed = false;
   if (!frame.dirty) ++dirty_count_;
   frame.dirty = true;
   return true;

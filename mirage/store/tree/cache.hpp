@@ -44,16 +44,29 @@ class Cache {
   }
   /// The same for a page of data, which is never taken for a node: damage may make one page both.
   [[nodiscard]] Index find_data(std::uint32_t page) noexcept { return find(page | data_bit); }
+  /// Whether what is in the frame is what the reference to its page says. Two that differ are damage, too.
+  [[nodiscard]] bool holds(Index index, const Ref& ref) const noexcept {
+    return frames_[index].sum == ref.sum && frames_[index].sealed != ref.is_unsealed();
+  }
   [[nodiscard]] std::byte* data(Index index) noexcept { return memory_.get() + std::size_t{index} * page_size; }
   [[nodiscard]] Node node(Index index) noexcept { return Node{data(index)}; }
   [[nodiscard]] std::uint32_t page(Index index) const noexcept { return frames_[index].page; }
 
   /// A frame without a page, for this step; none when every one is in use. Give it a page or release() it.
   [[nodiscard]] Index take() noexcept;
-  /// Keeps a taken frame from eviction, across steps, until insert() or release().
+  /// Keeps a taken frame from eviction, across steps, until insert() or release(). What is inserted has no checksum
+  /// yet.
   void insert(Index index, std::uint32_t page) noexcept;
   /// The same for a page of data.
-  void insert_data(Index index, std::uint32_t page) noexcept { insert(index, page | data_bit); }
+  void insert_data(Index index, std::uint32_t page, std::uint64_t sum) noexcept {
+    insert(index, page | data_bit);
+    seal(index, sum);
+  }
+  /// The checksum of what is in the frame, until that is changed.
+  void seal(Index index, std::uint64_t sum) noexcept {
+    frames_[index].sum = sum;
+    frames_[index].sealed = true;
+  }
   /// Whether a page of data that was read is to be kept: while there is room, and where the next frame has no chance
   /// left. One look for a page: of pages that are read in a circle larger than the memory, those that are there are
   /// used again before the rounds come to them, and stay; what is no longer wanted goes in two rounds.
@@ -63,8 +76,10 @@ class Cache {
   void demote(Index index) noexcept { frames_[index].chances = 0; }
   /// Forgets the page, node or data, if it is there.
   void drop(std::uint32_t page) noexcept;
+  /// Whether it is there as a node that was changed or that the step under way looks at: one that is in use.
+  [[nodiscard]] bool is_busy(std::uint32_t page) const noexcept;
 
-  /// False: no memory to remember it (the frame is as it was).
+  /// It has no checksum any more. False: no memory to remember it (the frame is as it was).
   [[nodiscard]] bool set_dirty(Index index) noexcept;
   enum class Which : std::uint8_t { all, leaves };
   /// The dirty frames in the order of their pages. Leaves alone, if they are at least a quarter of them: branches are
@@ -81,6 +96,8 @@ class Cache {
     std::uint32_t page = 0;  // 0: none; with data_bit: of data
     Index next = none;
     std::uint64_t step = 0;
+    std::uint64_t sum = 0;  // of what is there; 0 while it is not sealed
+    bool sealed = false;
     bool dirty = false;
     bool listed = false;  // in dirty_
     bool taken = false;

@@ -18,14 +18,14 @@ Task<Writer::Outcome> Writer::spill_if_needed() {
 
 Task<Writer::Outcome> Writer::spill() {
   // Early: nothing refers to these pages yet.
-  core_.tree().seal(next_.id, next_.root);
+  MIRAGE_CO_CHECK(core_.tree().seal(next_.id, next_.root));
   co_return co_await write_nodes(Cache::Which::leaves);
 }
 
 Task<Writer::Outcome> Writer::stage() {
   std::unique_ptr<View> view{new (std::nothrow) View};
   if (view == nullptr) co_return Failure{KvError::no_memory};
-  core_.tree().complete(next_.id, next_.root);
+  MIRAGE_CO_CHECK(core_.tree().complete(next_.id, next_.root));
   MIRAGE_CO_CHECK(co_await write_nodes());
   publish(std::move(view), false);
   ++core_.counters().stages;
@@ -36,7 +36,7 @@ Task<Writer::Outcome> Writer::commit() {
   if (next_.generation >= last_number) co_return Failure{KvError::no_space};
   std::unique_ptr<View> view{new (std::nothrow) View};
   if (view == nullptr) co_return Failure{KvError::no_memory};
-  core_.tree().complete(next_.id, next_.root);
+  MIRAGE_CO_CHECK(core_.tree().complete(next_.id, next_.root));
   MIRAGE_CO_CHECK(co_await write_nodes());
   MIRAGE_CO_CHECK(co_await flush());
   // Never to the committed state's own pair of pages.

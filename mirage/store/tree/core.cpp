@@ -85,6 +85,7 @@ Task<Result<void, KvError>> Core::load(Ref ref, std::uint8_t level) {
     co_return Failure{KvError::corrupt};
   }
   cache.insert(frame, ref.number());
+  cache.seal(frame, ref.sum);
   co_return Result<void, KvError>{};
 }
 
@@ -99,22 +100,22 @@ bool Core::matches(std::uint32_t page, Bytes bytes, std::uint64_t sum) noexcept 
   return false;
 }
 
-Bytes Core::kept(std::uint32_t page) noexcept {
+Bytes Core::kept(const PageAt& at) noexcept {
   Cache& cache = tree_.cache();
-  const Cache::Index frame = cache.find_data(page);
-  if (frame == Cache::none) return {};
+  const Cache::Index frame = cache.find_data(at.page);
+  if (frame == Cache::none || !cache.holds(frame, {at.page, at.sum})) return {};
   ++counters_.data_hits;
   return {cache.data(frame), page_size};
 }
 
-void Core::keep(std::uint32_t page, Bytes bytes) noexcept {
+void Core::keep(const PageAt& at, Bytes bytes) noexcept {
   Cache& cache = tree_.cache();
   // Somebody else may have read it meanwhile.
-  if (cache.find_data(page) != Cache::none || !cache.admits_data()) return;
+  if (cache.find_data(at.page) != Cache::none || !cache.admits_data()) return;
   const Cache::Index frame = cache.take();
   if (frame == Cache::none) return;
   std::memcpy(cache.data(frame), bytes.data(), page_size);
-  cache.insert_data(frame, page);
+  cache.insert_data(frame, at.page, at.sum);
 }
 
 namespace {

@@ -102,11 +102,6 @@ class Core {
   Quick<Result<void, KvError>> read_pages(std::uint32_t page, MutableBytes bytes);
   /// A data page, checked.
   [[nodiscard]] bool matches(std::uint32_t page, Bytes bytes, std::uint64_t sum) noexcept;
-  /// A data page that is in memory, until the next step; empty: it is not.
-  [[nodiscard]] Bytes kept(std::uint32_t page) noexcept;
-  /// Keeps one, if there is room, that was checked.
-  void keep(std::uint32_t page, Bytes bytes) noexcept;
-
   /// The large value that was found last: one that is read in pieces is looked up once. nullptr: not this one.
   [[nodiscard]] const NameRecord* recall(const Root& root, std::string_view key) const noexcept {
     const bool same = recent_.root.page == root.ref.page && recent_.root.sum == root.ref.sum;
@@ -120,6 +115,10 @@ class Core {
     std::uint32_t page;
     std::uint64_t sum;
   };
+  /// A data page that is in memory, until the next step; empty: it is not.
+  [[nodiscard]] Bytes kept(const PageAt& at) noexcept;
+  /// Keeps one, if there is room, that was checked.
+  void keep(const PageAt& at, Bytes bytes) noexcept;
   /// Where page `index` of the value that recall() knows was found before; nullptr: not known any more.
   [[nodiscard]] const PageAt* known_place(std::uint32_t index) const noexcept {
     const Place& place = places_[index & (places_.size() - 1)];

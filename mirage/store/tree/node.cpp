@@ -1,12 +1,36 @@
 // SPDX-License-Identifier: ISC
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstring>
 
 #include <mirage/module/kv.hpp>
 #include <mirage/store/tree/node.hpp>
 
 namespace mirage::store::tree {
+
+namespace {
+
+/// Whether two of the cells share a byte: changing one would change the other. Each is within the page.
+bool overlap(Bytes page, std::size_t count) noexcept {
+  const auto half = [page](std::size_t at) noexcept -> std::size_t { return load_little<std::uint16_t>(page, at); };
+  std::array<std::uint64_t, page_size / 64> starts{};  // a bit for each byte where a cell begins
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::size_t cell = half(Node::header + i * Node::slot_size);
+    starts[cell / 64] |= std::uint64_t{1} << cell % 64;
+  }
+  std::size_t end = 0;
+  for (std::size_t word = 0; word < starts.size(); ++word) {
+    for (std::uint64_t bits = starts[word]; bits != 0; bits &= bits - 1, --count) {
+      const std::size_t cell = word * 64 + static_cast<std::size_t>(std::countr_zero(bits));
+      if (cell < end) return true;
+      end = cell + Node::cell_header + half(cell) + half(cell + 2);
+    }
+  }
+  return count != 0;  // two begin at the same place
+}
+
+}  // namespace
 
 bool Node::valid(Bytes page, std::uint8_t level, std::uint64_t pages) noexcept {
   const auto half = [page](std::size_t at) noexcept -> std::size_t { return load_little<std::uint16_t>(page, at); };
@@ -16,6 +40,9 @@ bool Node::valid(Bytes page, std::uint8_t level, std::uint64_t pages) noexcept {
   if (page[0] != magic || std::to_integer<std::uint8_t>(page[1]) != level) return false;
   if (count == 0 || slots_end > heap || heap > page_size) return false;
   std::size_t live = 0;
+  // Mostly each cell is in front of the one before: those of keys that came in order, and of nodes that were split.
+  std::size_t begin = page_size;
+  bool in_order = true;
   std::string_view previous;
   for (std::size_t i = 0; i < count; ++i) {
     const std::size_t cell = half(header + i * slot_size);
@@ -25,16 +52,20 @@ bool Node::valid(Bytes page, std::uint8_t level, std::uint64_t pages) noexcept {
     const std::size_t size = cell_header + key_size + value_size;
     if (size > maximum_cell || key_size > maximum_key || cell + size > page_size) return false;
     const std::string_view key = as_text(page.subspan(cell + cell_header, key_size));
-    // A branch's first key means nothing.
-    if (i > (level == 0 ? 0U : 1U) && key <= previous) return false;
-    previous = key;
+    // A branch's first key means nothing; the next one is after "everything before", so not empty.
+    if (level == 0 || i > 0) {
+      if (key <= previous) return false;
+      previous = key;
+    }
+    in_order = in_order && cell + size <= begin;
+    begin = cell;
     live += size;
     if (level == 0) continue;
     if (value_size != Ref::size) return false;
     const Ref child = Ref::load(page.subspan(cell + cell_header + key_size, Ref::size));
     if (child.page < first_page || child.page >= pages) return false;
   }
-  return live == half(6) && live <= page_size - heap;
+  return live == half(6) && live <= page_size - heap && (in_order || !overlap(page, count));
 }
 
 void Node::reset(std::uint8_t level, std::uint64_t generation) noexcept {

@@ -130,6 +130,7 @@ Task<Writer::Outcome> Writer::write_run(const KvChange& change, const Old& old, 
 Task<Writer::Outcome> Writer::place_run(std::uint64_t object, std::uint64_t index, std::uint32_t at,
                                         std::uint32_t count) {
   for (std::uint32_t done = 0; done < count;) {
+    core_.tree().begin_step();
     MIRAGE_CO_TRY(const Run space, core_.tree().allocate(count - done));
     const Bytes bytes = core_.staging().subspan((at + done) * page_size, std::size_t{space.count} * page_size);
     std::array<std::byte, 8 * RunRecord::maximum_pages> sums;

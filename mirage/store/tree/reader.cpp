@@ -122,7 +122,7 @@ Result<std::size_t, KvError> checked(Core& core, const Result<void, KvError>& re
                                      Bytes in) noexcept {
   MIRAGE_CHECK(read);
   if (!core.matches(at.page, in, at.sum)) return Failure{KvError::corrupt};
-  core.keep(at.page, in);
+  core.keep(at, in);
   return in.size();
 }
 
@@ -134,7 +134,7 @@ Task<Result<std::size_t, KvError>> check_later(Core& core, ViewRef /*keep*/, Qui
 
 /// From memory or from the disk; then it stays in memory, too.
 Quick<Result<std::size_t, KvError>> read_page(Core& core, View& view, const PageAt& at, MutableBytes in) {
-  if (const Bytes page = core.kept(at.page); !page.empty()) {
+  if (const Bytes page = core.kept(at); !page.empty()) {
     std::memcpy(in.data(), page.data(), page_size);
     return Result<std::size_t, KvError>{page_size};
   }

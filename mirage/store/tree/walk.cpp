@@ -57,12 +57,9 @@ Task<Result<void, KvError>> Walk::enter(WalkReport& report, Ref ref) {
   std::size_t count = 0;
   auto step = [&]() noexcept -> Step<void> {
     core_.tree().begin_step();
-    const Cache::Index frame = core_.tree().cache().find(ref.page);
-    if (frame == Cache::none) return Failure{Fault{ref, level_of(depth_)}};
-    const Node node = core_.tree().cache().node(frame);
-    if (node.level() != level_of(depth_) || node.generation() > state_.generation)
-      return complain(report, "a node is of another level or time", ref.page);
-    count = node.count();
+    MIRAGE_TRY(const Path::Place place, core_.tree().visit(ref, level_of(depth_)));
+    if (place.node.generation() > state_.generation) return complain(report, "a node is of another time", ref.page);
+    count = place.node.count();
     return {};
   };
   const auto entered = co_await core_.attempt(step);
@@ -79,9 +76,8 @@ Task<Result<void, KvError>> Walk::enter(WalkReport& report, Ref ref) {
 Step<void> Walk::step_down(WalkReport& report, Ref& child) noexcept {
   core_.tree().begin_step();
   const std::uint8_t level = level_of(depth_ - 1);
-  const Cache::Index frame = core_.tree().cache().find(top().ref.page);
-  if (frame == Cache::none) return Failure{Fault{top().ref, level}};
-  const Node node = core_.tree().cache().node(frame);
+  MIRAGE_TRY(const Path::Place place, core_.tree().visit(top().ref, level));
+  const Node& node = place.node;
   const std::size_t index = top().index;
   child = node.child(index);
   if (full_ && index > 0) MIRAGE_CHECK(check_key(report, node.key(index), true));
@@ -112,9 +108,8 @@ Task<Result<void, KvError>> Walk::visit_leaf(WalkReport& report) {
 
 Step<void> Walk::take_cell(WalkReport& report, std::size_t index, RunRecord& run, NameRecord& name) noexcept {
   core_.tree().begin_step();
-  const Cache::Index frame = core_.tree().cache().find(top().ref.page);
-  if (frame == Cache::none) return Failure{Fault{top().ref, 0}};
-  const Node node = core_.tree().cache().node(frame);
+  MIRAGE_TRY(const Path::Place place, core_.tree().visit(top().ref, 0));
+  const Node& node = place.node;
   const std::string_view key = node.key(index);
   if (full_ && !is_object_key(key) && previous_.view() != key && is_below(key, previous_.view()) && !may_equal_ &&
       !previous_.view().empty())
