@@ -44,6 +44,20 @@ Task<Result<void, StartError>> Volume<B>::start() {
   header_ = found.header;
   slot_ = found.slot;
   for (std::size_t i = 0; i < parts_.size(); ++i) parts_[i].size_ = parts_[i].durable_ = header_.sizes[i];
+  co_return co_await settle();
+}
+
+/// The header that was found may be in the host's cache only, of a life that ended before its flush: a power cut must
+/// not bring the older one back when what it calls its own has been given away.
+template <Block B>
+Task<Result<void, StartError>> Volume<B>::settle() {
+  if (block_.geometry().read_only || block_.geometry().durability == Durability::none) {
+    co_return Result<void, StartError>{};
+  }
+  ++counters_.flushes;
+  const auto flushed = co_await block_.flush();
+  if (!flushed) co_return Failure{StartError{"the disk cannot be flushed: {}", flushed.error()}};
+  unflushed_ = false;
   co_return Result<void, StartError>{};
 }
 

@@ -139,6 +139,7 @@ class Volume {
   /// `last`: if no other write waits for a flush, this one is made durable itself where the device can.
   Task<Result<void, FileError>> write(std::uint64_t sector, Bytes out, bool last);
   Task<Result<void, FileError>> write_header(const volume::Header& header);
+  Task<Result<void, StartError>> settle();
   Task<Result<void, FileError>> commit();
   [[nodiscard]] Result<void, StartError> set_up() noexcept;
   [[nodiscard]] FileError failed(BlockError error) noexcept;
