@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: ISC
 // `mirage store`: makes, checks, lists, fills and empties images of stores.
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <filesystem>
 #include <format>
 #include <fstream>
@@ -11,13 +9,13 @@
 #include <iterator>
 #include <print>
 
-#include <fcntl.h>
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
 #include <cli/command.hpp>
 #include <cli/report.hpp>
 #include <cli/store_image.hpp>
+#include <cli/store_input.hpp>
 
 namespace mirage::cli {
 
@@ -28,9 +26,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t head_size = 64 * 1024;
-constexpr std::size_t piece_size = std::size_t{1} << 20;
-/// Bytes of a batch of small files.
-constexpr std::size_t batch_size = std::size_t{4} << 20;
 
 const StoreFormat& format_named(const std::string& name) {
   for (const StoreFormat* each : store_formats()) {
@@ -157,100 +152,15 @@ int run_list(const Common& common, const StoreOptions& options) {
   return 0;
 }
 
-/// A file of the host, or standard input. A stream of the library takes an error of the disk for the end of the file.
-class InputFile {
- public:
-  explicit InputFile(const std::string& name) : name_(name) {
-    descriptor_ = ::open(name.c_str(), O_RDONLY | O_CLOEXEC);
-    if (descriptor_ < 0) fail("cannot be opened");
-  }
-  explicit InputFile(int descriptor) : name_("standard input"), descriptor_(descriptor) {}
-  InputFile(const InputFile&) = delete;
-  InputFile& operator=(const InputFile&) = delete;
-  ~InputFile() {
-    if (descriptor_ > STDERR_FILENO) ::close(descriptor_);
-  }
-  /// Up to `limit` bytes; fewer at the end only.
-  std::string read(std::size_t limit) {
-    std::string bytes(limit, '\0');
-    std::size_t size = 0;
-    while (size < limit) {
-      const ssize_t count = ::read(descriptor_, bytes.data() + size, limit - size);
-      if (count < 0 && errno == EINTR) continue;
-      if (count < 0) fail("cannot be read");
-      if (count == 0) break;
-      size += static_cast<std::size_t>(count);
-    }
-    bytes.resize(size);
-    return bytes;
-  }
-
- private:
-  [[noreturn]] void fail(std::string_view what) const {
-    throw plan::Error(name_, std::format("{}: {}", what, std::strerror(errno)));
-  }
-  std::string name_;
-  int descriptor_;
-};
-
-/// Collects parts until they are worth a step of the store.
-class Importer {
- public:
-  explicit Importer(StoreImage& image) : image_(image) {}
-  void add_file(const std::string& key, InputFile&& from) {
-    std::uint64_t offset = 0;
-    std::size_t size = piece_size;
-    while (size == piece_size) {
-      std::string bytes = from.read(piece_size);
-      size = bytes.size();
-      if (size == 0 && offset != 0) break;
-      collected_ += size + key.size();
-      parts_.push_back({.key = key, .offset = offset, .bytes = std::move(bytes)});
-      offset += size;
-      if (collected_ >= batch_size) flush();
-    }
-    ++files;
-    total += offset;
-  }
-  void flush() {
-    if (!parts_.empty()) image_.write(parts_);
-    parts_.clear();
-    collected_ = 0;
-  }
-  std::uint64_t files = 0;
-  std::uint64_t total = 0;
-
- private:
-  StoreImage& image_;
-  std::vector<StorePart> parts_;
-  std::size_t collected_ = 0;
-};
-
-void import_folder(Importer& importer, const fs::path& folder, const std::string& prefix) {
-  std::vector<fs::directory_entry> entries{fs::directory_iterator{folder}, fs::directory_iterator{}};
-  std::ranges::sort(entries, {}, [](const fs::directory_entry& each) { return each.path().filename().string(); });
-  for (const fs::directory_entry& each : entries) {
-    const std::string name = each.path().filename().string();
-    const std::string key = prefix.empty() ? name : prefix + "/" + name;
-    if (!valid_key(key)) throw plan::Error(each.path().string(), "its path is too long for a key of a store");
-    if (each.is_directory()) {
-      import_folder(importer, each.path(), key);
-    } else if (each.is_regular_file()) {
-      importer.add_file(key, InputFile{each.path().string()});
-    } else {
-      throw plan::Error(each.path().string(), "is neither a file nor a folder");
-    }
-  }
-}
-
 int run_import(const Common& common, const StoreOptions& options) {
   if (!fs::is_directory(options.folder)) throw plan::Error(options.folder, "is no folder");
   if (!valid_key(options.key))
     throw plan::UsageError("", std::format("'{}' is no directory of a store", options.key),
                            "Leave out a / at the beginning and the end, and parts such as '..'.");
+  const std::vector<ImportFile> files = files_of(options.folder, options.key);
   Opened store{options, ImageFile::Mode::write};
   Importer importer{*store.image};
-  import_folder(importer, options.folder, options.key);
+  for (const ImportFile& each : files) importer.add(each.key, InputFile{each.path});
   importer.flush();
   print_result(common, std::format("{} files, {} bytes.\n", importer.files, importer.total),
                Json{{"files", importer.files}, {"bytes", importer.total}}.dump());
@@ -309,7 +219,7 @@ int run_set(const Common& common, const StoreOptions& options) {
     throw plan::Error(options.file, "is a folder", "mirage store import copies folders.");
   Opened store{options, ImageFile::Mode::write};
   Importer importer{*store.image};
-  importer.add_file(options.key, is_input ? InputFile{STDIN_FILENO} : InputFile{options.file});
+  importer.add(options.key, is_input ? InputFile{STDIN_FILENO} : InputFile{options.file});
   importer.flush();
   print_result(common, "", Json{{"key", options.key}, {"bytes", importer.total}}.dump());
   return 0;

@@ -5,6 +5,7 @@
 // in store_formats().
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -99,11 +100,23 @@ struct StoreEntry {
   std::uint64_t size = 0;
 };
 
-/// A part of a value to write: the first part (offset 0) replaces what was there.
-struct StorePart {
+/// A value to write.
+struct StoreValue {
   std::string key;
-  std::uint64_t offset = 0;
   std::string bytes;
+};
+
+/// A value that is too large to be held: its bytes once, in order.
+class StoreSource {
+ public:
+  StoreSource() = default;
+  StoreSource(const StoreSource&) = delete;
+  StoreSource& operator=(const StoreSource&) = delete;
+  virtual ~StoreSource() = default;
+  /// Empty at the end.
+  virtual std::string next() = 0;
+  /// How many bytes next() will give; more than `limit` when there are more. A pipe is copied to a temporary file.
+  virtual std::uint64_t size(std::uint64_t limit) = 0;
 };
 
 /// What a check found.
@@ -126,8 +139,10 @@ class StoreImage {
   virtual std::vector<StoreEntry> list(const std::string& directory) = 0;
   /// Some bytes from `offset`, at least one before the value's end.
   virtual std::string read(const std::string& key, std::uint64_t offset) = 0;
+  // A value is written as a whole: where it finds no room the old one stays.
   /// In order; as few steps as the store can.
-  virtual void write(std::span<const StorePart> parts) = 0;
+  virtual void write(std::span<const StoreValue> values) = 0;
+  virtual void write_large(const std::string& key, StoreSource& source) = 0;
   virtual void remove(const std::string& key) = 0;
 };
 
@@ -190,23 +205,32 @@ class KvImage : public StoreImage {
 
   std::string read(const std::string& key, std::uint64_t offset) override {
     const SliceList slices =
-        need(key, file_.await(await_result<SliceList>(file_.shard(), store_.get(key, offset, piece))));
+        need(key, file_.await(await_result<SliceList>(file_.shard(), store_.get(key, offset, read_size))));
     std::string bytes;
     for (const Slice& slice : slices) bytes += slice.text();
     return bytes;
   }
 
-  void write(std::span<const StorePart> parts) override {
+  void write(std::span<const StoreValue> values) override {
     if constexpr (KvBatch<K>) {
       std::vector<KvChange> changes;
-      for (const StorePart& part : parts) changes.push_back(change_of(part));
-      need(parts.empty() ? "" : parts.front().key,
-           file_.await(await_result<void>(file_.shard(), store_.batch(changes))));
-    } else if constexpr (KvRw<K>) {
-      for (const StorePart& part : parts) write_part(part);
+      for (const StoreValue& each : values) changes.push_back({.key = each.key, .value = as_bytes(each.bytes)});
+      change(values.empty() ? "" : values.front().key, changes);
     } else {
-      fail(parts.empty() ? "" : parts.front().key, KvError::read_only);
+      for (const StoreValue& each : values) set(each.key, each.bytes);
     }
+  }
+
+  /// A store that renames without a copy gets it piece by piece under another name; of others one that is no larger
+  /// than the disk is held: their set() is whole or absent.
+  void write_large(const std::string& key, StoreSource& source) override {
+    if constexpr (KvBatch<K>) return write_pieces(key, source);
+    std::string all;
+    for (std::string piece = source.next(); !piece.empty(); piece = source.next()) {
+      all += piece;
+      if (all.size() > file_.geometry().bytes()) fail(key, KvError::no_space);
+    }
+    set(key, all);
   }
 
   void remove(const std::string& key) override {
@@ -218,7 +242,7 @@ class KvImage : public StoreImage {
   }
 
  protected:
-  static constexpr std::uint64_t piece = std::uint64_t{1} << 20;
+  static constexpr std::uint64_t read_size = std::uint64_t{1} << 20;
   [[noreturn]] void fail(const std::string& key, KvError error) const {
     file_.fail((key.empty() ? "" : "'" + key + "': ") + std::string{to_string(error)});
   }
@@ -234,20 +258,43 @@ class KvImage : public StoreImage {
   }
 
  private:
-  static KvChange change_of(const StorePart& part) {
-    return {.kind = part.offset == 0 ? KvChange::Kind::set : KvChange::Kind::set_partial,
-            .key = part.key,
-            .value = as_bytes(part.bytes),
-            .offset = part.offset};
-  }
-  void write_part(const StorePart& part)
-    requires KvRw<K>
-  {
-    if (part.offset == 0) {
-      need(part.key, file_.await(await_result<void>(file_.shard(), store_.set(part.key, as_bytes(part.bytes)))));
+  void set(const std::string& key, const std::string& bytes) {
+    if constexpr (requires { store_.set(key, Bytes{}); }) {
+      need(key, file_.await(await_result<void>(file_.shard(), store_.set(key, as_bytes(bytes)))));
     } else {
-      need(part.key, file_.await(await_result<void>(file_.shard(),
-                                                    store_.set_partial(part.key, part.offset, as_bytes(part.bytes)))));
+      fail(key, KvError::read_only);
+    }
+  }
+  void change(const std::string& key, std::span<const KvChange> changes)
+    requires KvBatch<K>
+  {
+    need(key, file_.await(await_result<void>(file_.shard(), store_.batch(changes))));
+  }
+  /// A name that nothing has; a process that is killed leaves its value there.
+  std::string unused_key() {
+    for (unsigned i = 0;; ++i) {
+      std::string key = "mirage-store-incomplete-" + std::to_string(i);
+      if (find(key).kind == KvKind::absent) return key;
+    }
+  }
+  void write_pieces(const std::string& key, StoreSource& source)
+    requires KvBatch<K>
+  {
+    const std::string temporary = unused_key();
+    try {
+      std::uint64_t at = 0;
+      for (std::string piece = source.next(); !piece.empty(); at += piece.size(), piece = source.next()) {
+        change(key, std::array{KvChange{.kind = at == 0 ? KvChange::Kind::set : KvChange::Kind::set_partial,
+                                        .key = temporary,
+                                        .value = as_bytes(piece),
+                                        .offset = at}});
+      }
+      change(key, std::array{KvChange{.kind = KvChange::Kind::rename, .key = temporary, .to = key}});
+    } catch (...) {
+      // Of a store that failed at this, too, the first error is what is said.
+      const KvChange removed{.kind = KvChange::Kind::remove, .key = temporary};
+      (void)file_.await(await_result<void>(file_.shard(), store_.batch(std::span{&removed, 1})));
+      throw;
     }
   }
   ImageFile& file_;

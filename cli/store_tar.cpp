@@ -37,30 +37,8 @@ class TarImage final : private TarHolder<Store>, public KvImage<Store> {
     return report;
   }
 
-  /// A member is written as a whole: of a value that comes in several calls the last member has all.
-  void write(std::span<const StorePart> parts) override {
-    if constexpr (requires(Store& tar) { tar.set("", Bytes{}); }) {
-      for (const StorePart& part : parts) {
-        if (part.offset == 0) append();
-        if (part.offset == 0) value_ = {.key = part.key, .offset = 0, .bytes = {}};
-        value_.bytes += part.bytes;
-        pending_ = true;
-      }
-      append();
-    } else {
-      KvImage<Store>::write(parts);
-    }
-  }
-
  private:
-  void append() {
-    if (!pending_) return;
-    pending_ = false;
-    KvImage<Store>::need(value_.key, file_.await(Holder::store.set(value_.key, as_bytes(value_.bytes))));
-  }
   ImageFile& file_;
-  StorePart value_;
-  bool pending_ = false;
 };
 
 class TarFormat final : public StoreFormat {

@@ -41,14 +41,25 @@ class VolumeImage final : public StoreImage {
     bytes.resize(need(key, file_.await(need_part(key).read_at(offset, std::as_writable_bytes(std::span{bytes})))));
     return bytes;
   }
-  void write(std::span<const StorePart> parts) override {
-    for (const StorePart& each : parts) (void)need_part(each.key);  // before anything is written
-    for (const StorePart& each : parts) {
-      Volume::Part& part = need_part(each.key);
-      if (each.offset == 0) need(each.key, file_.await(part.truncate(0)));
-      need(each.key, file_.await(part.write_at(each.offset, as_bytes(each.bytes))));
+  void write(std::span<const StoreValue> values) override {
+    for (const StoreValue& each : values) (void)need_part(each.key);  // before anything is written
+    for (const StoreValue& each : values) {
+      make_room(each.key, each.bytes.size());
+      need(each.key, file_.await(need_part(each.key).write_at(0, as_bytes(each.bytes))));
+      sync();
     }
-    for (Volume::Part* part : {&volume_.data(), &volume_.journal()}) need("sizes", file_.await(part->sync()));
+  }
+  void write_large(const std::string& key, StoreSource& source) override {
+    Volume::Part& part = need_part(key);
+    const std::uint64_t size = source.size(file_.geometry().bytes());
+    make_room(key, size);
+    std::uint64_t at = 0;
+    for (std::string piece = source.next(); !piece.empty() && at + piece.size() <= size; piece = source.next()) {
+      need(key, file_.await(part.write_at(at, as_bytes(piece))));
+      at += piece.size();
+    }
+    sync();
+    if (at != size) file_.fail(std::format("'{}': what it was read from has changed meanwhile", key));
   }
   void remove(const std::string& key) override {
     (void)need_part(key);
@@ -64,6 +75,15 @@ class VolumeImage final : public StoreImage {
     Volume::Part* const part = part_of(key);
     if (part == nullptr) file_.fail(std::format("'{}': a volume has 'data' and 'journal' only", key));
     return *part;
+  }
+  /// It is overwritten in place: that it fits is known before the old bytes go.
+  void make_room(const std::string& key, std::uint64_t size) {
+    Volume::Part& part = need_part(key);
+    if (!part.has_room(size)) file_.fail(std::format("'{}': {}", key, to_string(FileError::no_space)));
+    need(key, file_.await(part.truncate(0)));
+  }
+  void sync() {
+    for (Volume::Part* part : {&volume_.data(), &volume_.journal()}) need("sizes", file_.await(part->sync()));
   }
   template <class T>
   T need(const std::string& key, Result<T, FileError> result) {

@@ -176,3 +176,42 @@ A flipped bit in a value's page is found.
   $ mirage store check data.img --json
   .*"clean":false,"problem":"data does not match its checksum .* (re)
   [1]
+
+A value that finds no room leaves the one that was there, and nothing else. Of a pipe nobody knows the size.
+
+  $ for type in tree fat volume; do mirage store format -q --type $type --size 8M $type.room; done
+  $ head -c 2M /dev/zero | tr '\0' o > old; head -c 7M /dev/zero | tr '\0' n > large; head -c 3M large > middling
+  $ for type in tree fat volume; do mirage store set $type.room data old; done
+  $ for type in tree fat volume; do for value in large middling; do
+  >   mirage store set $type.room data $value; mirage store set $type.room data < $value; cat $value | mirage store set $type.room data
+  > done; mirage store cat $type.room data | head -c 1 ; mirage store list $type.room; done
+  mirage: tree.room: 'data': no space left
+  mirage: tree.room: 'data': no space left
+  mirage: tree.room: 'data': no space left
+  n     3145728  data
+  mirage: fat.room: 'data': no space left
+  mirage: fat.room: 'data': no space left
+  mirage: fat.room: 'data': no space left
+  n     3145728  data
+  n     3145728  data
+             0  journal
+  $ for type in tree fat volume; do
+  >   cat large large large | mirage store set $type.room data; mirage store cat $type.room data | cmp - middling; mirage store list $type.room; mirage store check -q $type.room
+  > done
+  mirage: tree.room: 'data': no space left
+       3145728  data
+  mirage: fat.room: 'data': no space left
+       3145728  data
+  mirage: volume.room: 'data': no space left
+       3145728  data
+             0  journal
+  $ mkdir big; cat large large large > big/data; for type in tree fat volume; do mirage store import $type.room big; mirage store cat $type.room data | cmp - middling; done
+  mirage: tree.room: 'data': no space left
+  mirage: fat.room: 'data': no space left
+  mirage: volume.room: 'data': no space left
+  $ mirage store remove tree.room data; mirage store set tree.room data large; mirage store cat tree.room data | cmp - large; mirage store list tree.room
+       7340032  data
+  $ tar -cf old.tar old; truncate -s 6M old.tar; mirage store set old.tar old large
+  mirage: old.tar: 'old': no space left
+  [1]
+  $ mirage store cat old.tar old | cmp - old

@@ -39,6 +39,8 @@ class Volume {
     Quick<Result<void, FileError>> write_at(std::uint64_t offset, Bytes out);
     Task<Result<void, FileError>> truncate(std::uint64_t size);
     Task<Result<void, FileError>> sync();
+    /// Whether this part could be so many bytes long beside the other.
+    [[nodiscard]] bool has_room(std::uint64_t end) const noexcept;
 
    private:
     friend class Volume;
@@ -76,7 +78,6 @@ class Volume {
     Task<Result<void, FileError>> load(Run run);
     /// `all`: with the window's last write everything is there that a sync() is about.
     Task<Result<void, FileError>> write_back(bool all = false);
-    [[nodiscard]] bool has_room(std::uint64_t end) const noexcept;
     [[nodiscard]] Result<void, FileError> check_room(std::uint64_t end) const noexcept;
 
     Volume& volume_;
