@@ -111,9 +111,11 @@ Task<Result<void, KvError>> TarAppendCore::write_member(Bytes head, Bytes value)
   const std::uint64_t from = sector == block_size ? first + sector : first;
   auto done = co_await write_sectors(head, value, Range{from, round_up(new_end, sector)}, First::hidden);
   if (done) done = co_await flush(disk);
+  const bool is_commit = done.has_value();
   if (done) done = co_await write_sectors(head, value, Range{first, first + sector}, First::written);
   if (done) done = co_await flush(disk);
-  if (!done && done.error() != KvError::no_memory) failed_ = true;
+  // From the commit on the member may be there, whatever the error says: nothing may be written over its content.
+  if (!done && (is_commit || done.error() != KvError::no_memory)) failed_ = true;
   co_return done;
 }
 

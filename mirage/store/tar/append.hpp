@@ -7,7 +7,7 @@
 // cut at any point the archive has all members that were acknowledged, and the one that was being appended whole or not
 // at all, given that the device writes a sector whole or not at all. Until the last step the old archive may end in one
 // zero block instead of two: every reader ends there, GNU tar with a warning.
-// A write or flush that failed poisons the store: no further set().
+// A write or flush that failed poisons the store: no further set(). So does a lack of memory in the last step.
 #pragma once
 
 #include <mirage/store/tar/tar.hpp>

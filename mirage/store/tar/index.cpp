@@ -45,8 +45,41 @@ const char* Index::keep(std::string_view key) noexcept {
   return at;
 }
 
+/// Without what later members have replaced; their names, too. What the blocks of names hold may not move before all
+/// of it has a new place.
+bool Index::compact() noexcept {
+  finish();
+  std::unique_ptr<Names> old = std::move(names_);
+  const std::size_t before = std::exchange(name_bytes_, 0);
+  has_waste_ = false;
+  for (Entry& entry : std::span{entries_.get(), count_}) {
+    const char* const name = keep(entry.key());
+    if (name == nullptr) {
+      name_bytes_ += before;
+      std::unique_ptr<Names>* last = &names_;
+      while (*last) last = &(*last)->next;
+      *last = std::move(old);
+      return false;
+    }
+    entry.name = name;
+  }
+  return true;
+}
+
+Index::Outcome Index::make_room(std::string_view key) noexcept {
+  if (!is_full(key)) return Outcome::added;
+  if (sorted_ == count_ && !has_waste_) return Outcome::full;
+  if (!compact()) return Outcome::no_memory;
+  return is_full(key) ? Outcome::full : Outcome::added;
+}
+
 Index::Outcome Index::reserve(std::string_view key) noexcept {
-  if (count_ == maximum_members || maximum_name_bytes - name_bytes_ < key.size()) return Outcome::full;
+  if (find(key) != nullptr) return Outcome::added;
+  const Outcome room = make_room(key);
+  return room == Outcome::added ? append(key) : room;
+}
+
+Index::Outcome Index::append(std::string_view key) noexcept {
   if (count_ == capacity_) {
     const std::size_t wanted = std::max<std::size_t>(64, capacity_ * 2);
     std::unique_ptr<Entry[]> grown{new (std::nothrow) Entry[wanted]};
@@ -62,15 +95,33 @@ Index::Outcome Index::reserve(std::string_view key) noexcept {
   return Outcome::added;
 }
 
-Index::Outcome Index::add(std::string_view key, const Member& member) noexcept {
-  const Outcome outcome = reserve(key);
-  if (outcome != Outcome::added) return outcome;
-  Entry& entry = entries_[count_++];
+/// The entry of this key among those that are sorted.
+Index::Entry* Index::known(std::string_view key) noexcept {
+  const std::size_t at = lower_bound(key);
+  return at < sorted_ && entries_[at].key() == key ? &entries_[at] : nullptr;
+}
+
+void Index::describe(Entry& entry, const Member& member) noexcept {
   entry.directory = member.kind == Member::Kind::directory;
   entry.offset = member.offset;
   entry.size = member.size;
   entry.mtime = member.mtime;
-  return outcome;
+}
+
+Index::Outcome Index::add(std::string_view key, const Member& member) noexcept {
+  Entry* entry = known(key);
+  if (entry == nullptr) {
+    const Outcome room = make_room(key);
+    if (room == Outcome::no_memory) return room;
+    entry = known(key);  // making room may have sorted it in
+    if (entry == nullptr) {
+      const Outcome outcome = room == Outcome::added ? append(key) : room;
+      if (outcome != Outcome::added) return outcome;
+      entry = &entries_[count_++];
+    }
+  }
+  describe(*entry, member);
+  return Outcome::added;
 }
 
 void Index::finish() noexcept {
@@ -84,26 +135,24 @@ void Index::finish() noexcept {
     if (i + 1 < count_ && entries_[i].key() == entries_[i + 1].key()) continue;
     entries_[kept++] = entries_[i];
   }
-  count_ = kept;
+  has_waste_ = has_waste_ || kept != count_;
+  count_ = sorted_ = kept;
 }
 
 std::size_t Index::lower_bound(std::string_view key) const noexcept {
-  const std::span<const Entry> all{entries_.get(), count_};
+  const std::span<const Entry> all{entries_.get(), sorted_};
   const auto at =
       std::ranges::lower_bound(all, key, [](auto a, auto b) { return compare_keys(a, b) < 0; }, &Entry::key);
   return static_cast<std::size_t>(at - all.begin());
 }
 
 void Index::insert(std::string_view key, const Member& member) noexcept {
+  if (Entry* const there = known(key); there != nullptr) return describe(*there, member);
   Entry entry = entries_[count_];
-  entry.offset = member.offset;
-  entry.size = member.size;
-  entry.mtime = member.mtime;
+  describe(entry, member);
   const std::size_t at = lower_bound(key);
-  if (at == count_ || entries_[at].key() != key) {
-    std::copy_backward(entries_.get() + at, entries_.get() + count_, entries_.get() + count_ + 1);
-    ++count_;
-  }
+  std::copy_backward(entries_.get() + at, entries_.get() + count_, entries_.get() + count_ + 1);
+  sorted_ = ++count_;
   entries_[at] = entry;
 }
 

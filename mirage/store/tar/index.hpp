@@ -29,10 +29,11 @@ class Index {
     [[nodiscard]] std::string_view key() const noexcept { return {name, name_size}; }
   };
 
+  // The limits are of keys: how often one is set does not count, or an archive that was appended to would not start.
   enum class Outcome : std::uint8_t { added, full, no_memory };
-  /// Appends; find() and list() need finish() after that. Precondition: `key` is valid and not empty.
+  /// Appends or replaces; find() and list() need finish() after that. Precondition: `key` is valid and not empty.
   Outcome add(std::string_view key, const Member& member) noexcept;
-  /// Makes sure that insert() of this key will succeed.
+  /// Makes sure that insert() of this key will succeed. Precondition: finish().
   Outcome reserve(std::string_view key) noexcept;
   /// Sorts; of equal keys the one that was added last stays.
   void finish() noexcept;
@@ -56,13 +57,24 @@ class Index {
     ~Names();
   };
   [[nodiscard]] const char* keep(std::string_view key) noexcept;
+  [[nodiscard]] bool is_full(std::string_view key) const noexcept {
+    return count_ == maximum_members || maximum_name_bytes - name_bytes_ < key.size();
+  }
+  Outcome make_room(std::string_view key) noexcept;
+  [[nodiscard]] bool compact() noexcept;
+  /// A name for the entry behind the last. Precondition: !is_full(key).
+  Outcome append(std::string_view key) noexcept;
+  [[nodiscard]] Entry* known(std::string_view key) noexcept;
+  static void describe(Entry& entry, const Member& member) noexcept;
   [[nodiscard]] std::size_t lower_bound(std::string_view key) const noexcept;
 
   std::unique_ptr<Entry[]> entries_;
   std::size_t count_ = 0;
+  std::size_t sorted_ = 0;  ///< of these, without duplicates
   std::size_t capacity_ = 0;
   std::unique_ptr<Names> names_;
   std::size_t name_bytes_ = 0;
+  bool has_waste_ = false;  ///< names of what was replaced
 };
 
 }  // namespace mirage::store::tar

@@ -265,6 +265,90 @@ TEST_CASE("tar: durability and failures") {
   }
 }
 
+namespace {
+
+/// `count` empty members; `name` says which.
+template <class Name>
+Image many(std::size_t count, Name name) {
+  Image image(count * 512);
+  for (std::size_t i = 0; i < count; ++i) {
+    const std::string text = name(i);
+    const bool is_long = text.size() > 100;
+    const Header header{.name = is_long ? std::string_view{text}.substr(156) : text,
+                        .prefix = is_long ? std::string_view{text}.substr(0, 155) : ""};
+    header.emit(MutableBytes{image}.subspan(i * 512, 512));
+  }
+  return closed(std::move(image), (count + 64) * 512);
+}
+
+/// Sets what is there, and something new; an archive that took that is one that starts again.
+void set_again(Image image, const std::string& key, bool is_full) {
+  Writer world{image};
+  REQUIRE(world.error == "");
+  const auto set = [&](std::string_view to, std::string_view value) {
+    return run(world.shard, world.store->set(to, as_bytes(value)))->has_value();
+  };
+  CHECK(set(key, "1"));
+  CHECK(set(key, "2"));
+  CHECK(set("new", "3") != is_full);
+  world.make();
+  REQUIRE(world.error == "");
+  CHECK(world.text(key) == "2");
+  if (!is_full) CHECK(world.text("new") == "3");
+}
+
+}  // namespace
+
+TEST_CASE("tar: what counts is how many keys there are, not how many members") {
+  const std::size_t most = store::tar::Index::maximum_members;
+  const auto number = [](std::size_t i) { return "key" + std::to_string(i); };
+  set_again(many(most - 1, [](std::size_t) { return std::string{"counter"}; }), "counter", false);
+  set_again(many(most + 900, [&](std::size_t i) { return number(i % (most - 1)); }), number(7), false);
+  set_again(many(most + 3, [&](std::size_t i) { return number(i % most); }), number(most - 1), true);
+  const std::string deep = std::string(155, 'd') + "/" + std::string(100, 'f');
+  const std::size_t fit = store::tar::Index::maximum_name_bytes / deep.size();
+  set_again(many(fit + 5, [&](std::size_t) { return deep; }), deep, false);
+  Reader beyond{many(most + 1, number)};
+  CHECK(beyond.error.find("more than 65536 members") != std::string::npos);
+}
+
+namespace {
+
+/// Its flushes have no memory from `weary_from` on.
+struct Weary {
+  explicit Weary(check::MemoryBlock& under) noexcept : below(under) {}
+  [[nodiscard]] Shard& shard() noexcept { return below.shard(); }
+  [[nodiscard]] const BlockGeometry& geometry() const noexcept { return below.geometry(); }
+  auto read(std::uint64_t sector, MutableBytes bytes) { return below.read(sector, bytes); }
+  auto write(std::uint64_t sector, Bytes bytes) { return below.write(sector, bytes); }
+  Ready<BlockResult> flush() noexcept {
+    ++flushes;
+    return Ready<BlockResult>{flushes == weary_at ? BlockResult{Failure{BlockError::no_memory}} : BlockResult{}};
+  }
+  check::MemoryBlock& below;
+  unsigned flushes = 0;
+  unsigned weary_at = 0;
+};
+
+}  // namespace
+
+TEST_CASE("tar: without memory for the last flush the member is there, and nothing is written over it") {
+  for (const unsigned at : {1U, 2U}) {
+    Reader world{closed(sample(), 64 * 1024)};
+    Weary disk{world.block};
+    store::TarAppend<Weary> tar{world.shard, disk, false};
+    REQUIRE(run(world.shard, tar.start())->has_value());
+    disk.weary_at = disk.flushes + at;
+    const std::string value(2000, 'a');
+    CHECK_FALSE(run(world.shard, tar.set("a", as_bytes(value)))->has_value());
+    // Before the first block was written it is as if nothing had been.
+    CHECK(run(world.shard, tar.set("a longer", as_bytes(std::string(3000, 'b'))))->has_value() == (at == 1));
+    world.make();
+    REQUIRE(world.error == "");
+    CHECK(world.text("a") == (at == 1 ? "error: not found" : value));
+  }
+}
+
 TEST_CASE("tar: every bit of a small archive turned") {
   const Image image = sample();
   for (std::size_t bit = 0; bit < image.size() * 8; bit += 41) {
