@@ -131,6 +131,28 @@ TEST_CASE("partition: a hostile MBR") {
   CHECK(rig.find("5") == "partition '5': the partition table is damaged");
 }
 
+TEST_CASE("partition: no two of an MBR share a sector") {
+  Rig rig;
+  const auto damaged = [&](const std::string& which) {
+    return rig.find(which) == "partition '" + which + "': the partition table is damaged";
+  };
+  rig.put(0, mbr({{0x83, {10, 100}}, {0x83, {200, 100}}, {0x83, {250, 100}}}));
+  for (const char* which : {"1", "2", "3"}) CHECK(damaged(which));
+  rig.put(0, mbr({{0x05, {1000, 2000}}, {0x83, {10, 100}}}));
+  rig.put(1100, mbr({{0x83, {5, 20}}}));
+  rig.put(1000, mbr({{0x83, {1, 99}}, {0x05, {100, 100}}}));
+  CHECK(rig.find("5") == "sectors 99");
+  rig.put(1000, mbr({{0x83, {1, 100}}, {0x05, {100, 100}}}));  // over the next one's table
+  CHECK(damaged("5"));
+  CHECK(damaged("6"));
+  CHECK(rig.find("2") == "sectors 100");
+  rig.put(1000, mbr({{0x83, {101, 10}}, {0x05, {100, 100}}}));  // within the next one
+  CHECK(damaged("5"));
+  CHECK(damaged("6"));
+  rig.put(1000, mbr({{}, {0x05, {100, 100}}}));  // one that was deleted
+  CHECK(rig.find("6") == "sectors 20");
+}
+
 TEST_CASE("partition: GPT by number and by name, a disk of its own") {
   Rig rig;
   Gpt{}.write(rig);

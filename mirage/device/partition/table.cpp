@@ -134,30 +134,44 @@ Task<Found> find_gpt(Reader& reader, std::uint64_t at, std::string_view which) {
   co_return scan.found;
 }
 
-/// The logical partitions: a chain of boot sectors within the extended one, forwards only.
+/// The logical partitions: a chain of boot sectors within the extended one, forwards only, each partition between its
+/// own boot sector and the next one: so none overlaps another, or a table.
 Task<Found> find_logical(Reader& reader, Extent extended, std::uint32_t number) {
   std::uint64_t at = extended.first;
   const std::uint64_t end = extended.first + extended.count;
+  Found result = Failure{PartitionError::not_found};
   for (std::uint32_t current = 5; current < 5 + logical_limit; ++current) {
     MIRAGE_CO_CHECK(co_await reader.read(at));
     const auto entries = parse_mbr(reader.bytes());
     if (!entries) co_return Failure{PartitionError::damaged};
-    if (current == number) {
-      const Extent found{at + (*entries)[0].extent.first, (*entries)[0].extent.count};
-      if ((*entries)[0].type == 0) co_return Failure{PartitionError::not_found};
-      if (found.first <= at || !within(found, end)) co_return Failure{PartitionError::damaged};
-      co_return found;
+    const MbrEntry& data = (*entries)[0];
+    const MbrEntry& link = (*entries)[1];
+    const bool goes_on = is_extended(link.type);
+    const std::uint64_t next = goes_on ? extended.first + link.extent.first : end;
+    if (next <= at || (goes_on && next >= end)) co_return Failure{PartitionError::damaged};
+    if (data.type != 0) {
+      const Extent found{at + data.extent.first, data.extent.count};
+      if (found.first <= at || !within(found, next)) co_return Failure{PartitionError::damaged};
+      if (current == number) result = found;
     }
-    if (!is_extended((*entries)[1].type)) break;
-    const std::uint64_t next = extended.first + (*entries)[1].extent.first;
-    if (next <= at || next >= end) co_return Failure{PartitionError::damaged};
+    if (!goes_on) break;
     at = next;
   }
-  co_return Failure{PartitionError::not_found};
+  co_return result;
 }
 
 bool overlap(const Extent& a, const Extent& b) noexcept {
   return a.first < b.first + b.count && b.first < a.first + a.count;
+}
+
+/// Whether any two entries claim the same sectors.
+bool overlaps(const std::array<MbrEntry, 4>& entries) noexcept {
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      if (entries[i].type != 0 && entries[j].type != 0 && overlap(entries[i].extent, entries[j].extent)) return true;
+    }
+  }
+  return false;
 }
 
 Task<Found> find_mbr(Reader& reader, const std::array<MbrEntry, 4>& entries, std::string_view which) {
@@ -171,10 +185,7 @@ Task<Found> find_mbr(Reader& reader, const std::array<MbrEntry, 4>& entries, std
   }
   if (chosen == nullptr) co_return Failure{PartitionError::not_found};
   if (chosen->extent.first == 0 || !within(chosen->extent, sectors)) co_return Failure{PartitionError::damaged};
-  for (const MbrEntry& entry : entries) {
-    if (&entry != chosen && entry.type != 0 && overlap(entry.extent, chosen->extent))
-      co_return Failure{PartitionError::damaged};
-  }
+  if (overlaps(entries)) co_return Failure{PartitionError::damaged};
   if (*number <= 4) co_return chosen->extent;
   co_return co_await find_logical(reader, chosen->extent, *number);
 }
