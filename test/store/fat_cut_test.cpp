@@ -122,6 +122,23 @@ void work(Workload& load) {
   load.remove("moved");
 }
 
+/// Entries of a directory in several of the 512 bytes that a large sector has, which a cut may tear apart.
+void work_spread(Workload& load) {
+  const auto fill = [](std::size_t size, char letter) { return std::string(size, letter); };
+  for (int i = 0; i < 30; ++i) load.set("DIR/V" + std::to_string(i), fill(20, static_cast<char>('a' + i % 26)));
+  load.rename("DIR/V3", "DIR/V20");
+  load.rename("DIR/V21", "DIR/V4");
+  for (const int i : {22, 23, 24, 25}) load.remove("DIR/V" + std::to_string(i));
+  load.rename("DIR/V5", "DIR/fresh name that is long");
+  load.rename("DIR/fresh name that is long", "DIR/other name that is long, and longer than the one before");
+  load.set("DIR/" + std::string(200, 'm'), fill(10, 'x'));
+  load.rename("DIR/" + std::string(200, 'm'), "DIR/V6");
+  for (int i = 0; i < 12; ++i) load.set("DIR/it grows and grows " + std::to_string(i), "v");
+  load.remove("DIR/it grows and grows 3");
+  load.set("again/" + std::string(230, 'm'), fill(100, 'h'));
+  load.rename("again/" + std::string(230, 'm'), "DIR/it grows and grows 7");
+}
+
 /// Each byte is that of one or the other, and so is the size.
 bool is_mixture(const std::string& text, const std::string& before, const std::string& after) {
   if (text.size() != before.size() && text.size() != after.size()) return false;
@@ -229,8 +246,8 @@ std::size_t cut(Record& record, std::size_t subsets, std::size_t stride) {
 }
 
 void cut_everywhere(std::optional<store::fat::Type> type, std::size_t size, std::uint32_t sector_size,
-                    std::size_t subsets) {
-  Record record{type, size, sector_size, work};
+                    std::size_t subsets, void (*workload)(Workload&) = work) {
+  Record record{type, size, sector_size, workload};
   CHECK(cut(record, subsets, 1) > 300);
 }
 
@@ -251,6 +268,11 @@ void cut_a_thousand(store::fat::Type type) {
 TEST_CASE("fat: power cuts, FAT12") { cut_everywhere(store::fat::Type::fat12, 64 * 1024, 512, 1); }
 TEST_CASE("fat: power cuts, FAT32") { cut_everywhere(store::fat::Type::fat32, 64 * 1024, 512, 0); }
 TEST_CASE("fat: power cuts, sectors of 4096 bytes") { cut_everywhere(store::fat::Type::fat12, 256 * 1024, 4096, 0); }
+
+TEST_CASE("fat: power cuts, sectors of 4096 bytes whose parts are torn apart") {
+  cut_everywhere(store::fat::Type::fat12, 512 * 1024, 4096, 2, work_spread);
+  cut_everywhere(store::fat::Type::fat32, 512 * 1024, 4096, 0, work_spread);
+}
 
 TEST_CASE("fat: power cuts, 1000 operations, FAT12") { cut_a_thousand(store::fat::Type::fat12); }
 TEST_CASE("fat: power cuts, 1000 operations, FAT32") { cut_a_thousand(store::fat::Type::fat32); }

@@ -14,16 +14,15 @@ using fat::Place;
 
 namespace {
 
-/// Looks for a place for `count` entries, in one sector if they fit into one, and for the numbers of short names that
+/// Looks for a place for `count` entries, in one unit if they fit into one, and for the numbers of short names that
 /// are taken.
 class Planner final : public fat::Visitor {
  public:
-  Planner(const fat::Alias& alias, std::uint32_t count, std::uint32_t per_sector) noexcept
-      : alias_(alias), count_(count), one_sector_(count <= per_sector) {}
+  Planner(const fat::Alias& alias, std::uint32_t count) noexcept
+      : alias_(alias), count_(count), one_unit_(count <= fat::per_unit) {}
 
-  void slot(std::uint32_t index, std::uint32_t sector, bool free) noexcept override {
-    if (!free || (one_sector_ && sector != sector_)) run_ = 0;
-    sector_ = sector;
+  void slot(std::uint32_t index, std::uint32_t, bool free) noexcept override {
+    if (!free || (one_unit_ && index % fat::per_unit == 0)) run_ = 0;
     if (free && ++run_ >= count_ && !start) start = index + 1 - count_;
   }
   bool entry(const Found& found, const Name&) noexcept override {
@@ -53,9 +52,8 @@ class Planner final : public fat::Visitor {
  private:
   const fat::Alias& alias_;
   std::uint32_t count_;
-  bool one_sector_;
+  bool one_unit_;
   std::uint32_t run_ = 0;
-  std::uint32_t sector_ = 0;
   std::uint32_t highest_ = 0;
   std::bitset<256> used_;
 };
@@ -83,7 +81,7 @@ Task<Result<FatCore::Plan, KvError>> FatCore::plan(std::uint32_t directory, cons
   Plan where;
   for (bool needs_long = !alias.exact;; needs_long = true) {
     where.count = entries_of(name, needs_long);
-    Planner planner{alias, where.count, per_sector()};
+    Planner planner{alias, where.count};
     const auto scanned = co_await scan(directory, planner);
     if (!scanned) co_return Failure{scanned.error()};
     // The short name of another file: this one gets a number, and a long name to tell what it is called.
@@ -100,9 +98,9 @@ Task<Result<FatCore::Plan, KvError>> FatCore::plan(std::uint32_t directory, cons
     where.start = planner.start.value_or(planner.end_index);
     break;
   }
-  const std::uint32_t in_sector = where.start % per_sector();
-  if (where.at_end && where.count <= per_sector() && in_sector + where.count > per_sector()) {
-    where.start += per_sector() - in_sector;  // what is skipped becomes deleted entries
+  const std::uint32_t in_unit = where.start % fat::per_unit;
+  if (where.at_end && where.count <= fat::per_unit && in_unit + where.count > fat::per_unit) {
+    where.start += fat::per_unit - in_unit;  // what is skipped becomes deleted entries
   }
   co_return where;
 }
@@ -175,21 +173,20 @@ Task<FatCore::Done> FatCore::put_entry(std::uint32_t sector, std::uint32_t index
   co_return Done{};
 }
 
-/// At the end of the directory everything behind the sector with the end mark comes first: nobody sees it until that is
-/// overwritten. Among deleted entries the sector with the short entry comes last.
+/// At the end of the directory everything behind the unit with the end mark comes first: nobody sees it until that is
+/// overwritten. Among deleted entries the unit with the short entry comes last.
 Task<FatCore::Done> FatCore::place(std::uint32_t directory, const Name& name, const Entry& entry, const Plan& where) {
   const std::uint32_t first = where.at_end ? where.end : where.start;
   std::uint32_t last = where.start + where.count - 1;
-  const auto decisive = co_await sector_of_entry(directory, where.at_end ? first : last);
-  if (!decisive) co_return Failure{decisive.error()};
+  const std::uint32_t decisive = (where.at_end ? first : last) / fat::per_unit;
   // Behind a new end there must be a mark, where the directory goes on; by the book there is one.
   if (where.at_end && where.marked && co_await sector_of_entry(directory, last + 1)) ++last;
   for (const bool deciding : {false, true}) {
     for (std::uint32_t index = first; index <= last; ++index) {
       if (directory == 0 && layout.root_cluster == 0 && index >= layout.root_entries) break;
+      if ((index / fat::per_unit == decisive) != deciding) continue;
       const auto sector = co_await sector_of_entry(directory, index);
       if (!sector) co_return Failure{sector.error()};
-      if ((*sector == *decisive) != deciding) continue;
       const auto done = co_await put_entry(*sector, index, name, entry, where);
       if (!done) co_return done;
     }
@@ -200,15 +197,15 @@ Task<FatCore::Done> FatCore::place(std::uint32_t directory, const Name& name, co
   co_return Done{};
 }
 
-Task<Result<bool, KvError>> FatCore::replace_in_sector(const Place& from, const Name& name, const Plan& where) {
+Task<Result<bool, KvError>> FatCore::replace_in_unit(const Place& from, const Name& name, const Plan& where) {
   const Found& old = *from.found;
-  const std::uint32_t base = old.index - old.index % per_sector();
-  if (old.first < base || where.count > per_sector()) co_return false;
+  const std::uint32_t base = old.index - old.index % fat::per_unit;
+  if (old.first < base || where.count > fat::per_unit) co_return false;
   const auto slot = co_await load(old.sector);
   if (!slot) co_return Failure{slot.error()};
   std::uint32_t run = 0;
   std::uint32_t index = base;
-  for (; index < base + per_sector() && run < where.count; ++index) {
+  for (; index < base + fat::per_unit && run < where.count; ++index) {
     const bool own = index >= old.first && index <= old.index;
     const std::byte mark = entry_bytes(**slot, index)[0];
     run = own || mark == fat::deleted_mark ? run + 1 : 0;
@@ -236,9 +233,9 @@ Task<FatCore::Done> FatCore::mark_deleted(std::uint32_t sector, std::uint32_t fi
   co_return Done{};
 }
 
-/// The short entry and what is with it in its sector first: then the file is gone.
+/// The short entry and what is with it in its unit first: then the file is gone.
 Task<FatCore::Done> FatCore::erase(std::uint32_t directory, const Found& found) {
-  const std::uint32_t base = found.index - found.index % per_sector();
+  const std::uint32_t base = found.index - found.index % fat::per_unit;
   auto done = co_await mark_deleted(found.sector, std::max(base, found.first), found.index);
   if (done) done = co_await commit();
   for (std::uint32_t index = found.first; done && index < base; ++index) {

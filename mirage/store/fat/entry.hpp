@@ -10,6 +10,9 @@
 namespace mirage::store::fat {
 
 inline constexpr std::size_t entry_size = 32;
+/// What a power cut leaves whole, as Block says, however large the volume's sectors are; and the entries in it.
+inline constexpr std::size_t unit_size = 512;
+inline constexpr std::uint32_t per_unit = unit_size / entry_size;
 /// Units of a long name in one entry.
 inline constexpr std::size_t units_per_entry = 13;
 

@@ -239,7 +239,7 @@ Task<FatCore::Done> FatCore::rename_now(std::string_view from, std::string_view 
 
 Task<FatCore::Done> FatCore::rename_over(const Place& from, const Found& to) {
   const Found& old = *from.found;
-  if (old.sector == to.sector) {
+  if (old.sector == to.sector && old.index / fat::per_unit == to.index / fat::per_unit) {
     const auto slot = co_await load_changed(to.sector);
     if (!slot) co_return Failure{slot.error()};
     Entry::update(entry_bytes(**slot, to.index), old.entry.cluster, old.entry.size, old.entry.stamp);
@@ -260,7 +260,7 @@ Task<FatCore::Done> FatCore::rename_new(const Place& from, const Place& to) {
   if (from.parent == to.parent) {
     const auto where = co_await plan(to.parent, *to.name);
     if (!where) co_return Failure{where.error()};
-    const auto replaced = co_await replace_in_sector(from, *to.name, *where);
+    const auto replaced = co_await replace_in_unit(from, *to.name, *where);
     if (!replaced) co_return Failure{replaced.error()};
     if (*replaced) co_return Done{};
   }

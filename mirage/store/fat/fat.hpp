@@ -1,19 +1,18 @@
 // SPDX-License-Identifier: ISC
 // KvRw over a FAT volume. Directories are made as keys need them and stay when they are empty.
 //
-// Crash safety, given that the device writes a sector whole or not at all. Content and its chain are written to free
-// clusters and flushed; then one sector of a directory is the change; then what is no longer used is freed. After a
-// power cut:
+// Crash safety, given that the device writes 512 bytes whole or not at all: a unit, of which larger sectors have
+// several. Content and its chain are written to free clusters and flushed; then one unit of a directory is the change;
+// then what is no longer used is freed. After a power cut:
 // - set(): the old value or the new one; remove() of a value: it is there or not.
-// - rename(): one of the two names has the value, or both have. It is one write when both names lie in one sector of a
+// - rename(): one of the two names has the value, or both have. It is one write when both names lie in one unit of a
 //   directory; else the content is copied.
-// - set_partial(): what lies within the old size is written in place, sector by sector; what it adds is there as a
-// whole
-//   or not at all.
+// - set_partial(): what lies within the old size is written in place, unit by unit; what it adds is there as a whole or
+//   not at all.
 // - remove() of a directory: some of what is below it is gone.
 // What else may be left: clusters that nothing refers to, a free count that is not right, tables that differ in what is
 // not used, and parts of long names (of more than 195 characters) without a file. fsck.fat mends all of that.
-// A volume whose FAT12 table was made by others may have the last cluster of a chain in an entry that crosses a sector:
+// A volume whose FAT12 table was made by others may have the last cluster of a chain in an entry that crosses a unit:
 // extending that chain is not one write. We allocate no such cluster.
 //
 // A write or flush that failed poisons the store: it changes nothing any more.
@@ -71,8 +70,8 @@ class FatCore : public FatReaderCore {
   Task<Done> place(std::uint32_t directory, const fat::Name& name, const fat::Entry& entry, const Plan& where);
   Task<Done> put_entry(std::uint32_t sector, std::uint32_t index, const fat::Name& name, const fat::Entry& entry,
                        const Plan& where);
-  /// Puts the new entry into the sector that holds the old one, in one write. False: it does not fit.
-  Task<Result<bool, KvError>> replace_in_sector(const fat::Place& from, const fat::Name& name, const Plan& where);
+  /// Puts the new entry into the unit that holds the old one, in one write. False: it does not fit.
+  Task<Result<bool, KvError>> replace_in_unit(const fat::Place& from, const fat::Name& name, const Plan& where);
   Task<Done> make_room(std::uint32_t directory, std::uint32_t entries);
   Task<Done> erase(std::uint32_t directory, const fat::Found& found);
   Task<Done> mark_deleted(std::uint32_t sector, std::uint32_t first, std::uint32_t last);

@@ -60,8 +60,8 @@ Task<FatCore::Cluster> FatCore::allocate(std::uint32_t count) {
     const auto entry = known ? Cluster{*known} : co_await table_entry(at);
     if (!entry) co_return entry;
     if (*entry != 0) continue;
-    const bool crosses =
-        layout.type == Type::fat12 && layout.entry_offset(at) % layout.sector_size + 1 == layout.sector_size;
+    // What a cut may tear apart.
+    const bool crosses = layout.type == Type::fat12 && layout.entry_offset(at) % fat::unit_size + 1 == fat::unit_size;
     if (crosses) continue;
     auto done = co_await put(at, end_of_chain());
     if (done && last != no_cluster) done = co_await put(last, at);
