@@ -47,7 +47,13 @@ Result<File> open_block(const DeviceOption& option, const WantedOffloads& wanted
     return fail("the image cannot use direct I/O: leave --block-direct out");
   }
   const int flags = option.direct ? O_DIRECT : 0;
-  auto file = File::open(option.source, (option.read_only ? O_RDONLY : O_RDWR) | flags);
+  // A disk that is mounted, or that another program has for itself, is not the guest's to write: open(2), O_EXCL.
+  struct stat status{};
+  const bool is_disk = !option.read_only && ::stat(option.source, &status) == 0 && S_ISBLK(status.st_mode);
+  auto file = File::open(option.source, (option.read_only ? O_RDONLY : O_RDWR) | flags | (is_disk ? O_EXCL : 0));
+  if (!file && is_disk && errno == EBUSY) {
+    return fail(Quoted{option.source}, " is in use: it is mounted, or another program has the disk for itself");
+  }
   const bool refused = !file && (errno == EACCES || errno == EROFS || errno == EPERM);
   if ((refused || option.read_only) && wanted.block_limits) {
     device.read_only = true;

@@ -156,7 +156,7 @@ The project's keys are part of the help.
     --tcp-fast-open            TCP Fast Open: take and send text with the first segment of a connection; true or false (default: false)
     --tree-cache=VALUE         memory for the store's nodes, in KiB; a number from 0 to 4294967295 (default: 2048)
     --tree-allow-volatile      serve a disk that cannot flush: a crash may lose what was acknowledged; true or false (default: false)
-    --tree-format-blank        make a store on a disk that begins with zeros; true or false (default: false)
+    --tree-format-blank        make a store on a blank disk; true or false (default: false)
     --name=VALUE               name of this unikernel, in logs and to the network; text (default: website)
     --logs=VALUE               what to log: LEVEL or SOURCE:LEVEL, separated by commas; text (default: info)
     --delay=VALUE              wait before starting; a duration such as 500ms, 10s or 2m (default: 0s)

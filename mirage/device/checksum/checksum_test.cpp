@@ -264,6 +264,8 @@ TEST_CASE("checksum: after a failed write or flush nothing more is written, and 
   }
 }
 
+TEST_CASE("checksum: the disk of somebody else is not made one") { disk_test::refuse_foreign<Kind>(4 * 8); }
+
 TEST_CASE("checksum: a cut while it is formatted leaves a blank disk or an empty one") {
   disk_test::cut_format<Kind>(4 * 8);
 }

@@ -25,7 +25,7 @@ template <Block B, Block K>
 class CryptAuthenticated {
  public:
   struct Options {
-    bool create = false;  ///< a disk whose first and last 4096 bytes are zeros is formatted: all of it is written
+    bool create = false;  ///< a disk that is_blank() is formatted: all of it is written
     bool allow_volatile =
         false;                ///< a disk that cannot flush will do: an error after a power cut what was written then
     std::size_t tables = 64;  ///< blocks of 4 KiB in memory, each for 60 KiB of data

@@ -221,6 +221,8 @@ TEST_CASE("crypt authenticated: content of another place, of another disk, and o
   CHECK_FALSE(write(world.shard, disk, 0, 7));
 }
 
+TEST_CASE("crypt authenticated: the disk of somebody else is not made one") { disk_test::refuse_foreign<Kind>(4 * 8); }
+
 TEST_CASE("crypt authenticated: a cut while it is formatted leaves a blank disk or an empty one") {
   disk_test::cut_format<Kind>(4 * 8);
 }

@@ -29,7 +29,8 @@ Task<Result<void, StartError>> Core::format() {
   const MutableBytes block{memory.get(), block_size};
   encode(header, cipher_, block);
   data_.use(sector_at(1), sector_at(header.blocks - 2));
-  const BlockResult blank = co_await data_.blank();
+  BlockResult blank = co_await tagged::write_begun(disk_);
+  if (blank) blank = co_await data_.blank();
   if (!blank) co_return Failure{StartError{"crypt: the disk cannot be formatted: {}", blank.error()}};
   co_return co_await tagged::write_headers(disk_, *this, block);
 }

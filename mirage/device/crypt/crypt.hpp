@@ -18,7 +18,7 @@ template <Block B, Block K>
 class Crypt {
  public:
   struct Options {
-    bool create = false;  ///< a disk whose first and last 4096 bytes are zeros is formatted: all of it is written
+    bool create = false;  ///< a disk that is_blank() is formatted: all of it is written
   };
   Crypt(Shard& shard, B& disk, K& key, const Options& options) noexcept
       : port_(shard, disk), key_(shard, key), core_(port_), options_(options) {}

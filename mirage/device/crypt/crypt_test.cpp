@@ -220,6 +220,12 @@ TEST_CASE("crypt: what is no such disk, or is of another key, is refused and lef
   half[5] = std::byte{1};
   PowerCut almost{world.shard, half};
   CHECK(open(world, almost) == "crypt: the disk holds something else: left as it is");
+  for (const std::size_t place : {std::size_t{8}, std::size_t{39}}) {  // zeros where the headers would be
+    std::vector<std::byte> image(std::size_t{48} * 512);
+    image[place * 512] = std::byte{1};
+    PowerCut hidden{world.shard, image};
+    CHECK(open(world, hidden) == "crypt: the disk holds something else: left as it is");
+  }
   PowerCut small{world.shard, 16};
   CHECK(open(world, small).starts_with("crypt: disks of at least"));
   PowerCut below{world.shard, 48};

@@ -41,11 +41,10 @@ Task<Result<void, StartError>> Core::format(const Blank& blank) {
   const std::size_t size = shape_.group_blocks() * block_size;
   const std::unique_ptr<std::byte[]> memory(new (std::nothrow) std::byte[size]);
   if (!memory) co_return Failure{StartError::no_memory};
-  for (std::uint64_t group = 0; group * shape_.units_per_group() * unit_size < geometry_.bytes(); ++group) {
-    const BlockResult written = co_await fill_group(group, blank, {memory.get(), size});
-    if (!written)
-      co_return Failure{StartError{"{}: the disk cannot be formatted: {}", scheme_.name(), written.error()}};
-  }
+  BlockResult written = co_await write_begun(disk_);
+  for (std::uint64_t group = 0; written && group * shape_.units_per_group() * unit_size < geometry_.bytes(); ++group)
+    written = co_await fill_group(group, blank, {memory.get(), size});
+  if (!written) co_return Failure{StartError{"{}: the disk cannot be formatted: {}", scheme_.name(), written.error()}};
   co_return co_await write_headers(disk_, scheme_, {memory_.get(), block_size});
 }
 

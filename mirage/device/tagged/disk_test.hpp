@@ -131,6 +131,20 @@ std::size_t explore(typename Kind::World& world, const PowerCut& below, const Mo
   return tried;
 }
 
+/// Zeros where the headers would be, and somebody's elsewhere: refused, and nothing is written.
+template <class Kind>
+void refuse_foreign(std::uint64_t sectors) {
+  typename Kind::World world;
+  for (const std::uint64_t place : {std::uint64_t{8}, std::uint64_t{9}, sectors / 2, sectors - 9}) {
+    std::vector<std::byte> image(sectors * 512);
+    image[place * 512] = std::byte{1};
+    PowerCut below{world.shard, image};
+    auto made = Kind::disk(world, below);
+    CHECK(start(world.shard, made).find("holds something else: left as it is") != std::string::npos);
+    CHECK(below.events() == 0);
+  }
+}
+
 /// A cut while it is formatted leaves a blank disk or an empty one.
 template <class Kind>
 void cut_format(std::uint64_t sectors) {

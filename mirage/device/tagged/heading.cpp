@@ -3,11 +3,15 @@
 #include <new>
 
 #include <mirage/device/tagged/heading.hpp>
+#include <mirage/module/block_blank.hpp>
 #include <mirage/wire/crc.hpp>
 
 namespace mirage::device::tagged {
 
 namespace {
+
+/// In the first block while the disk is made: what a cut leaves then is no longer blank, nor is it of others.
+constexpr std::string_view begun_magic = "mirageB\x1a";
 
 struct Device {
   explicit Device(const BlockPort& disk) noexcept : geometry(disk.geometry()), blocks(geometry.bytes() / block_size) {}
@@ -19,7 +23,8 @@ struct Device {
 /// What is empty could not be read.
 Result<std::uint64_t, StartError> accept(Shard& shard, std::uint64_t blocks, Heading& heading, Bytes first,
                                          Bytes last) {
-  const Found begin = first.empty() ? Found{.finding = Finding::damaged} : heading.decode(first);
+  Found begin = first.empty() ? Found{.finding = Finding::damaged} : heading.decode(first);
+  if (!first.empty() && is_begun(first)) begin = {.finding = Finding::blank};
   const Found end = last.empty() ? Found{.finding = Finding::damaged} : heading.decode(last);
   const auto either = [&](Finding finding) { return begin.finding == finding || end.finding == finding; };
   if (begin.finding == Finding::blank && end.finding == Finding::blank) return 0;
@@ -62,6 +67,20 @@ void Frame::begin(MutableBytes block, std::uint64_t of_blocks) const noexcept {
 
 void Frame::seal(MutableBytes block) const noexcept { store_little(block, sum, wire::crc32c(block.first(sum))); }
 
+bool is_begun(Bytes block) noexcept {
+  return as_text(block.first(begun_magic.size())) == begun_magic && is_zero(block.subspan(begun_magic.size()));
+}
+
+Task<BlockResult> write_begun(BlockPort& disk) {
+  const std::unique_ptr<std::byte[]> memory(new (std::nothrow) std::byte[block_size]());
+  if (!memory) co_return Failure{BlockError::no_memory};
+  const MutableBytes block{memory.get(), block_size};
+  std::ranges::copy(as_bytes(begun_magic), block.begin());
+  MIRAGE_CO_CHECK(co_await disk.write(0, block));
+  if (disk.geometry().durability == Durability::none) co_return BlockResult{};
+  co_return co_await disk.flush();
+}
+
 Task<Result<std::uint64_t, StartError>> read_headers(BlockPort& disk, Heading& heading) {
   const Device device{disk};
   if (device.geometry.sector_size > block_size || device.blocks < least_blocks) {
@@ -75,7 +94,13 @@ Task<Result<std::uint64_t, StartError>> read_headers(BlockPort& disk, Heading& h
   const BlockResult one = co_await disk.read(0, first);
   const BlockResult two = co_await disk.read(device.last(), last);
   if (!one && !two) co_return Failure{StartError{"{}: the headers cannot be read: {}", heading.name(), one.error()}};
-  co_return accept(disk.shard(), device.blocks, heading, one ? first : MutableBytes{}, two ? last : MutableBytes{});
+  const auto said =
+      accept(disk.shard(), device.blocks, heading, one ? first : MutableBytes{}, two ? last : MutableBytes{});
+  if (!said || *said != 0 || is_begun(first)) co_return said;
+  const auto blank = co_await is_blank(disk.shard(), disk);
+  if (!blank) co_return Failure{StartError{"{}: the disk cannot be read: {}", heading.name(), blank.error()}};
+  if (!*blank) co_return Failure{StartError{"{}: the disk holds something else: left as it is", heading.name()}};
+  co_return 0;
 }
 
 Task<Result<void, StartError>> write_headers(BlockPort& disk, const Heading& heading, Bytes block) {

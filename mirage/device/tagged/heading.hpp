@@ -61,11 +61,15 @@ class Heading {
   return std::ranges::all_of(bytes, [](std::byte byte) noexcept { return byte == std::byte{}; });
 }
 
-/// The blocks of the disk as its header says, after use(); 0 when the disk is blank: zeros in both places.
+/// The blocks of the disk as its header says, after use(); 0 when it is_blank(), or was begun.
 Task<Result<std::uint64_t, StartError>> read_headers(BlockPort& disk, Heading& heading);
+/// Whether the block is the first one of a disk that was begun to be made, and not finished.
+[[nodiscard]] bool is_begun(Bytes block) noexcept;
+/// Before what stands between the headers is written, if that is not zeros: durable when it returns.
+Task<BlockResult> write_begun(BlockPort& disk);
 /// Makes what stands between durable, then writes `block` to the last place, then to the first, durable when it
-/// returns: a header never stands before old content, and a cut leaves a blank disk or a good one. A lost last one is
-/// possible.
+/// returns: a header never stands before old content, and a cut leaves a blank disk, one that was begun, or a good one.
+/// A lost last one is possible.
 Task<Result<void, StartError>> write_headers(BlockPort& disk, const Heading& heading, Bytes block);
 
 }  // namespace mirage::device::tagged

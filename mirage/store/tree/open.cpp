@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <new>
 
+#include <mirage/module/block_blank.hpp>
 #include <mirage/store/tree/store.hpp>
 
 namespace mirage::store::tree {
@@ -43,9 +44,11 @@ Task<Result<void, StartError>> Store::format(Id id, bool force) {
   if (geometry.read_only) co_return Failure{StartError{"tree: the device is read-only"}};
   if (!core_.is_created() && !core_.create(Cache::minimum_frames)) co_return Failure{StartError::no_memory};
   const MutableBytes pages = core_.staging().first(superblock_bytes);
-  const auto read = co_await core_.read_pages(0, pages);
-  if (!read) co_return Failure{to_start_error("the device", read.error())};
-  if (!force && !is_zero(pages)) co_return Failure{StartError{"tree: the device is not blank: nothing was written"}};
+  if (!force) {
+    const auto blank = co_await is_blank(shard(), core_.device());
+    if (!blank) co_return Failure{to_start_error("the device", as_kv_error(blank.error()))};
+    if (!*blank) co_return Failure{StartError{"tree: the device is not blank: nothing was written"}};
+  }
   // The first commit's superblocks, and nothing where the one before would be.
   std::ranges::fill(pages, std::byte{});
   const Superblock first{.id = id,

@@ -28,7 +28,7 @@ class Store {
       : core_(shard, device), writer_(core_), options_(options) {}
   [[nodiscard]] Shard& shard() noexcept { return core_.shard(); }
 
-  /// Makes an empty store of the whole device (at most 8 TiB). Without `force` only where the first 16 KiB are zeros.
+  /// Makes an empty store of the whole device (at most 8 TiB). Without `force` only where it is_blank().
   Task<Result<void, StartError>> format(Id id, bool force);
   /// Finds the newest state, and which pages it uses: reads the superblocks and the nodes above the leaves, and the
   /// leaves that name large values' pages; writes nothing, but flushes what an earlier life may have left.

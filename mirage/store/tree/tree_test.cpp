@@ -468,6 +468,17 @@ TEST_CASE("tree: what is no store is refused with its name") {
   Disk other{world.shard, foreign};
   CHECK(opened(other) == "tree: the device holds something else, no tree store");
   CHECK(format(world.shard, other) == "tree: the device is not blank: nothing was written");
+  // Zeros where a store's superblocks are, and somebody's elsewhere.
+  std::ranges::fill(foreign, std::byte{});
+  for (const std::size_t place : {std::size_t{32768}, std::size_t{65600}, foreign.size() - 512}) {
+    foreign[place] = std::byte{1};
+    Disk hidden{world.shard, foreign};
+    CHECK(format(world.shard, hidden) == "tree: the device is not blank: nothing was written");
+    store::Tree blank{world.shard, hidden, {.format_blank = true}};
+    CHECK(open(world.shard, blank) == "tree: the device is not blank: nothing was written");
+    CHECK(hidden.events() == 0);
+    foreign[place] = std::byte{};
+  }
   for (const std::uint64_t page : {std::uint64_t{2}, std::uint64_t{3}}) disk.flip_bit(page * 4096 * 8 + 45 * 8);
   CHECK(opened(disk) == "tree: all superblocks are damaged");
   Disk weak{world.shard, 4096, 512, Durability::none};

@@ -2,6 +2,7 @@
 // Starting and formatting a volume. Part of volume.hpp.
 #pragma once
 
+#include <mirage/module/block_blank.hpp>
 #include <mirage/store/volume/type.hpp>
 
 namespace mirage::store {
@@ -34,8 +35,7 @@ Task<Result<void, StartError>> Volume<B>::start() {
     case volume::Finding::good:
       break;
     case volume::Finding::blank:
-      if (create_) co_return co_await format();
-      co_return Failure{StartError{"the disk is blank (the key create makes a volume on it)"}};
+      co_return co_await start_blank();
     case volume::Finding::foreign:
       co_return Failure{StartError{"the disk holds something else than a volume: left as it is"}};
     case volume::Finding::damaged:
@@ -59,6 +59,16 @@ Task<Result<void, StartError>> Volume<B>::settle() {
   if (!flushed) co_return Failure{StartError{"the disk cannot be flushed: {}", flushed.error()}};
   unflushed_ = false;
   co_return Result<void, StartError>{};
+}
+
+/// Zeros where the headers would be: others have theirs elsewhere.
+template <Block B>
+Task<Result<void, StartError>> Volume<B>::start_blank() {
+  const auto blank = co_await is_blank(shard_, block_);
+  if (!blank) co_return Failure{StartError{"the disk cannot be read: {}", blank.error()}};
+  if (!*blank) co_return Failure{StartError{"the disk holds something else than a volume: left as it is"}};
+  if (create_) co_return co_await format();
+  co_return Failure{StartError{"the disk is blank (the key create makes a volume on it)"}};
 }
 
 template <Block B>

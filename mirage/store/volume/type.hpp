@@ -143,6 +143,7 @@ class Volume {
   Task<Result<void, StartError>> settle();
   Task<Result<void, FileError>> commit();
   [[nodiscard]] Result<void, StartError> set_up() noexcept;
+  Task<Result<void, StartError>> start_blank();
   [[nodiscard]] FileError failed(BlockError error) noexcept;
 
   Shard& shard_;

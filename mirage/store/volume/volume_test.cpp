@@ -145,6 +145,16 @@ TEST_CASE("blank, foreign, damaged and too small disks are refused and left as t
   CHECK(start(machine, other).starts_with("the disk holds something else"));
   CHECK(foreign.events() == 0);
 
+  // Zeros where the headers would be, and somebody's elsewhere.
+  for (const std::size_t place : {std::size_t{17}, std::size_t{64}, std::size_t{sectors - 1}}) {
+    std::vector<std::byte> image(sectors * 512);
+    image[place * 512] = std::byte{1};
+    Disk disk{machine.shard, image};
+    store::Volume volume{machine.shard, disk, true};
+    CHECK(start(machine, volume).starts_with("the disk holds something else"));
+    CHECK(disk.events() == 0);
+  }
+
   Disk tiny{machine.shard, 64};
   store::Volume small{machine.shard, tiny, true};
   CHECK(start(machine, small).starts_with("the disk is too small"));

@@ -46,8 +46,14 @@ BlockFile::~BlockFile() {
 Result<void, StartError> BlockFile::open_path(const char* path, BlockGeometry& geometry) noexcept {
   const int flags = O_CLOEXEC | (direct_ ? O_DIRECT : 0);
   const bool shared = find_shard() != nullptr;  // mirage-shards has seen that it is not writable
-  descriptor_ = shared ? -1 : ::open(path, O_RDWR | flags);
+  // A disk that is mounted, or that another program has for itself, is not ours to write: open(2), O_EXCL.
+  struct stat status{};
+  const bool is_disk = ::stat(path, &status) == 0 && S_ISBLK(status.st_mode);
+  descriptor_ = shared ? -1 : ::open(path, O_RDWR | flags | (is_disk ? O_EXCL : 0));
   if (shared) errno = EACCES;
+  if (descriptor_ < 0 && is_disk && errno == EBUSY) {
+    return Failure{StartError{"'{}' is in use: it is mounted, or another program has the disk for itself", path}};
+  }
   if (descriptor_ < 0 && (errno == EACCES || errno == EROFS || errno == EPERM)) {
     descriptor_ = ::open(path, O_RDONLY | flags);
     geometry.read_only = true;
