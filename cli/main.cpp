@@ -117,7 +117,11 @@ CLI::App* add_store_command(CLI::App& store, CommandLine& line, const char* name
                             StoreAction action) {
   CLI::App* command = store.add_subcommand(name, text);
   command->add_option("IMAGE", line.store.image, "file or disk that holds the store")->required();
-  command->add_option("--type", line.store.type, "format of the store (default: what the image holds)")
+  const bool makes = action == StoreAction::format;
+  command
+      ->add_option(
+          "--type", line.store.type,
+          makes ? "format of the store (default: tree)" : "format of the store (default: what the image holds)")
       ->check(CLI::IsMember(store_types()));
   command
       ->add_option("--layer", line.store.layers,
@@ -126,7 +130,8 @@ CLI::App* add_store_command(CLI::App& store, CommandLine& line, const char* name
       ->expected(1)
       ->take_all()
       ->allow_extra_args(false);
-  command->add_flag("--json", line.common.json, "result for programs, on standard output");
+  command->add_flag("--json", line.common.json,
+                    action == StoreAction::cat ? "errors for programs" : "result for programs, on standard output");
   command->add_flag("-q,--quiet", line.common.quiet, "say nothing but errors");
   command->callback([&line, action] {
     line.store.action = action;

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <iostream>
 #include <iterator>
+#include <map>
 #include <print>
 
 #include <nlohmann/json.hpp>
@@ -43,8 +44,9 @@ const StoreFormat& format_of(ImageFile& file, const std::string& asked) {
   for (const StoreFormat* each : store_formats()) {
     if (each->recognises(as_bytes(head))) return *each;
   }
-  if (std::ranges::all_of(head, [](char c) { return c == 0; }))
-    file.fail("the image is blank", "Make a store on it: mirage store format IMAGE (an empty archive: --type tar).");
+  if (file.is_blank())
+    file.fail("the image is blank",
+              "Make a store on it: mirage store format IMAGE. An archive without members is blank, too: --type tar.");
   if (layer) file.fail(layer->what, std::string{layer->mend});  // a FAT volume begins like a disk with partitions
   file.fail("the image holds no store that is known here", "--type says which it is.");
 }
@@ -123,13 +125,31 @@ int run_check(const Common& common, const StoreOptions& options) {
 
 /// Every value below the directory, in order.
 template <class F>
-void for_each_value(StoreImage& image, const std::string& directory, const F& visit) {
-  for (const StoreEntry& entry : image.list(directory)) {
+void for_each_value(Opened& store, const std::string& directory, const F& visit, std::uint64_t& seen) {
+  for (const StoreEntry& entry : store.image->list(directory)) {
+    if (seen++ == store.image->most_entries())
+      store.file.fail("there are more entries than the store has room for: directories contain each other");
     if (entry.kind == KvKind::directory) {
-      for_each_value(image, entry.key, visit);
+      for_each_value(store, entry.key, visit, seen);
     } else {
       visit(entry);
     }
+  }
+}
+template <class F>
+void for_each_value(Opened& store, const std::string& directory, const F& visit) {
+  std::uint64_t seen = 0;
+  for_each_value(store, directory, visit, seen);
+}
+
+/// Before anything is written: what the store would take for one value.
+void check_names(const StoreImage& image, const std::vector<ImportFile>& files) {
+  std::map<std::string, const ImportFile*> names;
+  for (const ImportFile& each : files) {
+    const auto [other, is_new] = names.emplace(image.folded(each.key), &each);
+    if (!is_new)
+      throw plan::Error(each.path, std::format("is the same name to this store as {}", other->second->path),
+                        "It does not tell large from small letters.");
   }
 }
 
@@ -139,12 +159,12 @@ int run_list(const Common& common, const StoreOptions& options) {
   std::string text;
   const auto show = [&](const StoreEntry& entry) {
     const bool is_directory = entry.kind == KvKind::directory;
-    text +=
-        is_directory ? std::format("{:>12}  {}/\n", "", entry.key) : std::format("{:>12}  {}\n", entry.size, entry.key);
+    const std::string name = shown(entry.key);
+    text += is_directory ? std::format("{:>12}  {}/\n", "", name) : std::format("{:>12}  {}\n", entry.size, name);
     json.push_back({{"key", entry.key}, {"kind", is_directory ? "directory" : "value"}, {"size", entry.size}});
   };
   if (options.recursive) {
-    for_each_value(*store.image, options.key, show);
+    for_each_value(store, options.key, show);
   } else {
     for (const StoreEntry& entry : store.image->list(options.key)) show(entry);
   }
@@ -159,6 +179,7 @@ int run_import(const Common& common, const StoreOptions& options) {
                            "Leave out a / at the beginning and the end, and parts such as '..'.");
   const std::vector<ImportFile> files = files_of(options.folder, options.key);
   Opened store{options, ImageFile::Mode::write};
+  check_names(*store.image, files);
   Importer importer{*store.image};
   for (const ImportFile& each : files) importer.add(each.key, InputFile{each.path});
   importer.flush();
@@ -170,7 +191,7 @@ int run_import(const Common& common, const StoreOptions& options) {
 void copy_value(StoreImage& image, const StoreEntry& entry, std::ostream& to, const std::string& name) {
   for (std::uint64_t at = 0; at < entry.size;) {
     const std::string bytes = image.read(entry.key, at);
-    if (bytes.empty()) throw plan::Error(name, std::format("'{}' ends early", entry.key));
+    if (bytes.empty()) throw plan::Error(name, std::format("'{}' ends early", shown(entry.key)));
     to.write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
     at += bytes.size();
   }
@@ -180,13 +201,19 @@ void copy_value(StoreImage& image, const StoreEntry& entry, std::ostream& to, co
 
 int run_export(const Common& common, const StoreOptions& options) {
   Opened store{options, ImageFile::Mode::read};
+  const KvKind kind = store.image->find(options.key).kind;
+  if (kind != KvKind::directory)
+    store.file.fail(std::format("'{}' {}", options.key, kind == KvKind::value ? "is a value" : "is not there"),
+                    kind == KvKind::value ? "mirage store cat writes it to standard output." : "");
   // A new folder: nothing in it can lead elsewhere.
+  if (fs::exists(options.folder) && !fs::is_directory(options.folder))
+    throw plan::Error(options.folder, "is no folder", "Name a folder that is not there yet.");
   if (fs::exists(options.folder) && !fs::is_empty(options.folder))
     throw plan::Error(options.folder, "is not empty", "Name a folder that is not there yet.");
   fs::create_directories(options.folder);
   std::uint64_t files = 0;
   std::uint64_t total = 0;
-  for_each_value(*store.image, options.key, [&](const StoreEntry& entry) {
+  for_each_value(store, options.key, [&](const StoreEntry& entry) {
     const std::string below = options.key.empty() ? entry.key : entry.key.substr(options.key.size() + 1);
     const fs::path path = fs::path{options.folder} / below;
     fs::create_directories(path.parent_path());
@@ -197,8 +224,11 @@ int run_export(const Common& common, const StoreOptions& options) {
     total += entry.size;
   });
   print_result(common, std::format("{} files, {} bytes.\n", files, total),
-               Json{{"files", files}, {"bytes", total}}.dump());
-  return 0;
+               Json{{"files", files}, {"bytes", total}, {"left_out", store.image->left_out()}}.dump());
+  if (store.image->left_out() == 0) return 0;
+  if (common.json) return 1;
+  store.file.fail(std::format("{} members are not in {}: links, devices, sparse files, or names that are no keys",
+                              store.image->left_out(), options.folder));
 }
 
 int run_cat(const Common&, const StoreOptions& options) {
@@ -217,6 +247,7 @@ int run_set(const Common& common, const StoreOptions& options) {
     throw plan::UsageError("", "standard input cannot be both the key and the value", "Name a file for one of them.");
   if (!is_input && fs::is_directory(options.file))
     throw plan::Error(options.file, "is a folder", "mirage store import copies folders.");
+  if (options.key.empty()) throw plan::UsageError("", "'' is the whole store, and no value", "Name a key.");
   Opened store{options, ImageFile::Mode::write};
   Importer importer{*store.image};
   importer.add(options.key, is_input ? InputFile{STDIN_FILENO} : InputFile{options.file});

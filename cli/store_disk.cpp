@@ -22,10 +22,28 @@ namespace {
   throw plan::Error(path, std::format("{}: {}", what, std::strerror(errno)));
 }
 
+/// A disk that is mounted, or that md or another program has, is theirs alone: open(2), O_EXCL.
+int open_disk(const std::string& path, DiskFile::Mode mode) {
+  const bool writes = mode == DiskFile::Mode::write;
+  struct stat status{};
+  const bool is_disk = stat(path.c_str(), &status) == 0 && S_ISBLK(status.st_mode);
+  const int descriptor =
+      ::open(path.c_str(), (writes ? O_RDWR : O_RDONLY) | (writes && is_disk ? O_EXCL : 0) | O_CLOEXEC);
+  if (descriptor < 0 && is_disk && errno == EBUSY)
+    throw plan::Error(path, "is in use: it is mounted, or another program has the disk for itself");
+  if (descriptor < 0) fail_with_errno(path, "cannot be opened");
+  return descriptor;
+}
+
 std::uint64_t size_of(const std::string& path, int descriptor) {
   struct stat status{};
   if (fstat(descriptor, &status) != 0) fail_with_errno(path, "cannot be looked at");
-  if (S_ISREG(status.st_mode)) return static_cast<std::uint64_t>(status.st_size);
+  if (S_ISREG(status.st_mode)) {
+    if (status.st_size % 512 != 0)
+      throw plan::Error(path, std::format("is cut off: {} bytes are no whole number of sectors", status.st_size),
+                        "If that is all there should be: truncate -s %512 FILE");
+    return static_cast<std::uint64_t>(status.st_size);
+  }
   std::uint64_t size = 0;
   if (!S_ISBLK(status.st_mode) || ioctl(descriptor, BLKGETSIZE64, &size) != 0)
     throw plan::Error(path, "is neither a file nor a disk");
@@ -34,13 +52,10 @@ std::uint64_t size_of(const std::string& path, int descriptor) {
 
 }  // namespace
 
-DiskFile::DiskFile(const std::string& path, Mode mode) {
-  descriptor_ = ::open(path.c_str(), (mode == Mode::write ? O_RDWR : O_RDONLY) | O_CLOEXEC);
-  if (descriptor_ < 0) fail_with_errno(path, "cannot be opened");
+DiskFile::DiskFile(const std::string& path, Mode mode) : descriptor_(open_disk(path, mode)) {
   try {
     if (flock(descriptor_, (mode == Mode::write ? LOCK_EX : LOCK_SH) | LOCK_NB) != 0)
       throw plan::Error(path, "is in use by another program");
-    // A last part of a sector belongs to no store.
     geometry_ = {.sector_size = 512,
                  .sectors = size_of(path, descriptor_) / 512,
                  .durability = Durability::fua,

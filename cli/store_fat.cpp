@@ -57,6 +57,25 @@ class FatImage final : private FatHolder<Store>, public KvImage<Store> {
     return report;
   }
 
+  /// An entry has 32 bytes, in the root or in clusters.
+  [[nodiscard]] std::uint64_t most_entries() const override {
+    const store::fat::Layout& layout = FatHolder<Store>::store.geometry();
+    return layout.root_entries + std::uint64_t{layout.clusters} * layout.cluster_size() / store::fat::entry_size;
+  }
+  [[nodiscard]] std::string folded(const std::string& key) const override {
+    std::string all;
+    for (std::size_t at = 0; at <= key.size();) {
+      const std::string part = key.substr(at, key.find('/', at) - at);
+      at += part.size() + 1;
+      const auto name = store::fat::Name::from_key(part);
+      if (!name) return key;  // which the store refuses
+      for (const char16_t unit : name->units())
+        all += std::format("{:04x}", std::uint16_t{store::fat::upper_case(unit)});
+      all += '/';
+    }
+    return all;
+  }
+
  private:
   static void remark(StoreReport& report, std::uint64_t count, std::string_view what) {
     if (count != 0) report.remarks.push_back(std::format("{} {}", count, what));
@@ -73,9 +92,7 @@ class FatFormat final : public StoreFormat {
     return head.size() >= any_disk && store::fat::Layout::parse(head, any_disk, ~std::uint64_t{0}).has_value();
   }
   void format(ImageFile& file, bool force) const override {
-    const std::string head = file.head(std::size_t{64} << 10);
-    if (!force && !std::ranges::all_of(head, [](char c) { return c == 0; }))
-      file.fail("the image is not blank", "--force makes a new volume in its place.");
+    if (!force && !file.is_blank()) file.fail("the image is not blank", "--force makes a new volume in its place.");
     store::fat::FormatOptions options;
     if (!file.shard().environment().entropy(std::as_writable_bytes(std::span{&options.id, 1})))
       file.fail("no entropy for the volume's id");

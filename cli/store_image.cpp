@@ -1,12 +1,52 @@
 // SPDX-License-Identifier: ISC
 #include <algorithm>
 #include <chrono>
+#include <format>
 
 #include <sys/random.h>
 
 #include <cli/store_image.hpp>
+#include <mirage/module/block_blank.hpp>
 
 namespace mirage::cli {
+
+namespace {
+
+/// Bytes of the UTF-8 character at the beginning; 0: it is none, or a control character.
+std::size_t printable(std::string_view text) noexcept {
+  const auto at = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0U; };
+  const unsigned first = at(0);
+  if (first < 0x80) return first >= 0x20 && first != 0x7f ? 1 : 0;
+  const std::size_t size = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+  if (first < 0xc2 || first > 0xf4 || (first == 0xc2 && at(1) < 0xa0)) return 0;
+  for (std::size_t i = 1; i < size; ++i) {
+    if (at(i) >> 6 != 2) return 0;
+  }
+  // What turns the direction of writing: U+200E, U+200F, U+202A to U+202E, U+2066 to U+2069.
+  const unsigned point = size == 3 ? (first & 0xf) << 12 | (at(1) & 0x3f) << 6 | (at(2) & 0x3f) : 0;
+  const bool turns = (point >= 0x200e && point <= 0x200f) || (point >= 0x2028 && point <= 0x202e) ||
+                     (point >= 0x2066 && point <= 0x2069);
+  return turns ? 0 : size;
+}
+
+}  // namespace
+
+std::string shown(std::string_view name) {
+  std::string text;
+  bool is_plain = !name.starts_with('"');
+  for (std::size_t at = 0; at < name.size();) {
+    const std::size_t size = printable(name.substr(at));
+    if (size == 0) {
+      is_plain = false;
+      text += std::format("\\x{:02x}", static_cast<unsigned char>(name[at++]));
+      continue;
+    }
+    if (name[at] == '"' || name[at] == '\\') text += '\\';
+    text += name.substr(at, size);
+    at += size;
+  }
+  return is_plain ? std::string{name} : '"' + text + '"';
+}
 
 Time HostEnvironment::monotonic() noexcept {
   return Time{std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch())};
@@ -43,6 +83,12 @@ std::string ImageFile::head(std::size_t count) {
     if (!done) bytes.resize(at);
   }
   return bytes;
+}
+
+bool ImageFile::is_blank() {
+  const auto blank = await(mirage::is_blank(shard_, top_->port()));
+  if (!blank) fail(to_string(blank.error()));
+  return *blank;
 }
 
 StoreDamage ImageFile::read_all() {

@@ -39,6 +39,9 @@ class HostEnvironment final : public Environment {
   return text.starts_with(prefix) ? text.substr(prefix.size()) : text;
 }
 
+/// A name from an image, for the terminal: in quotes, with escapes, when it has what is not printed.
+[[nodiscard]] std::string shown(std::string_view name);
+
 /// Sectors that cannot be read.
 struct StoreDamage {
   std::uint64_t sectors = 0;
@@ -63,6 +66,8 @@ class ImageFile {
   }
   /// Its first bytes, at most `count`: by them a format knows its images. Throws plan::Error.
   [[nodiscard]] std::string head(std::size_t count);
+  /// Whether a store may be made on it unasked. Throws plan::Error.
+  [[nodiscard]] bool is_blank();
   /// Reads every sector: with a layer that has checksums or tags that says what is damaged.
   [[nodiscard]] StoreDamage read_all();
   /// Whether a layer finds damage.
@@ -134,6 +139,12 @@ class StoreImage {
   StoreImage& operator=(const StoreImage&) = delete;
   virtual ~StoreImage() = default;
   virtual StoreReport check() = 0;
+  /// What the image has and the store does not show.
+  [[nodiscard]] virtual std::uint64_t left_out() const { return 0; }
+  /// More directories and values than this it cannot have: directories that contain each other seem to have.
+  [[nodiscard]] virtual std::uint64_t most_entries() const { return ~std::uint64_t{0}; }
+  /// Equal for keys that are the same to the store.
+  [[nodiscard]] virtual std::string folded(const std::string& key) const { return key; }
   virtual StoreEntry find(const std::string& key) = 0;
   /// The whole directory, in order.
   virtual std::vector<StoreEntry> list(const std::string& directory) = 0;
@@ -244,7 +255,7 @@ class KvImage : public StoreImage {
  protected:
   static constexpr std::uint64_t read_size = std::uint64_t{1} << 20;
   [[noreturn]] void fail(const std::string& key, KvError error) const {
-    file_.fail((key.empty() ? "" : "'" + key + "': ") + std::string{to_string(error)});
+    file_.fail((key.empty() ? "" : "'" + shown(key) + "': ") + std::string{to_string(error)});
   }
   template <class T>
   T need(const std::string& key, Result<T, KvError> result) const {

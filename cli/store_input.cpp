@@ -24,8 +24,14 @@ constexpr std::size_t held_size = std::size_t{4} << 20;
 
 struct Lister {
   std::vector<ImportFile> files;
+  std::vector<std::pair<dev_t, ino_t>> above;  ///< the folders that it is in
 
   void list(const fs::path& folder, const std::string& prefix) {
+    struct stat status{};
+    const std::pair self =
+        stat(folder.c_str(), &status) == 0 ? std::pair{status.st_dev, status.st_ino} : std::pair{dev_t{}, ino_t{}};
+    if (std::ranges::contains(above, self)) throw plan::Error(folder.string(), "leads back to a folder that it is in");
+    above.push_back(self);
     std::vector<fs::directory_entry> entries{fs::directory_iterator{folder}, fs::directory_iterator{}};
     std::ranges::sort(entries, {}, [](const fs::directory_entry& each) { return each.path().filename().string(); });
     for (const fs::directory_entry& each : entries) {
@@ -33,14 +39,16 @@ struct Lister {
       const std::string name = each.path().filename().string();
       const std::string key = prefix.empty() ? name : prefix + "/" + name;
       if (!valid_key(key)) throw plan::Error(path, "its path is too long for a key of a store");
-      if (each.is_directory()) {
+      std::error_code none;  // of a link that leads nowhere, or in a circle
+      if (each.is_directory(none)) {
         list(each.path(), key);
-      } else if (each.is_regular_file()) {
+      } else if (each.is_regular_file(none)) {
         files.push_back({.key = key, .path = path});
       } else {
         throw plan::Error(path, "is neither a file nor a folder");
       }
     }
+    above.pop_back();
   }
 };
 

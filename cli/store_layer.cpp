@@ -169,6 +169,9 @@ std::optional<LayerHint> recognise_layer(Bytes head) noexcept {
   }
   if (is_known(device::checksum::Scheme{}.decode(block).finding))
     return LayerHint{"the image is a disk with checksums", "--layer checksum opens it."};
+  if (device::tagged::is_begun(block))
+    return LayerHint{"the image is an encrypted disk that was not made to its end",
+                     "mirage store format makes it anew."};
   if (device::parse_mbr(block.first(512)))
     return LayerHint{"the image is a disk with partitions", "--layer partition=NUMBER says which one, or its GPT name.",
                      false};

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // Images that are tar archives.
 #include <algorithm>
+#include <format>
 
 #include <cli/store_image.hpp>
 #include <mirage/store/tar/append.hpp>
@@ -34,8 +35,14 @@ class TarImage final : private TarHolder<Store>, public KvImage<Store> {
     StoreReport report;
     report.figures = {{"members", Holder::store.members()}, {"bytes used", Holder::store.used()}};
     report.remarks.emplace_back("tar has checksums of headers only");
+    if (left_out() != 0)
+      report.remarks.push_back(
+          std::format("{} members are left out: links, devices, sparse files, or names that are "
+                      "no keys",
+                      left_out()));
     return report;
   }
+  [[nodiscard]] std::uint64_t left_out() const override { return Holder::store.left_out(); }
 
  private:
   ImageFile& file_;
@@ -52,8 +59,7 @@ class TarFormat final : public StoreFormat {
   }
   /// An empty archive is two blocks of zeros; what is behind them does not count.
   void format(ImageFile& file, bool force) const override {
-    const std::string head = file.head(std::size_t{64} << 10);
-    if (std::ranges::all_of(head, [](char c) { return c == 0; })) return;
+    if (file.is_blank()) return;
     if (!force) file.fail("the image is not blank", "--force makes an empty archive in its place.");
     const std::vector<std::byte> zeros(std::size_t{2} * file.geometry().sector_size);
     const auto write = [](ImageFile& image, Bytes bytes) -> Task<Result<void, BlockError>> {

@@ -107,9 +107,7 @@ class VolumeFormat final : public StoreFormat {
     return found == Finding::good || found == Finding::damaged;
   }
   void format(ImageFile& file, bool force) const override {
-    const std::string head = file.head(std::size_t{64} << 10);
-    if (!force && !std::ranges::all_of(head, [](char c) { return c == 0; }))
-      file.fail("the image is not blank", "--force makes a new volume in its place.");
+    if (!force && !file.is_blank()) file.fail("the image is not blank", "--force makes a new volume in its place.");
     Volume volume{file.shard(), file};
     const auto made = file.await(volume.format());
     if (!made) file.fail(made.error().text());

@@ -60,7 +60,7 @@ What goes wrong is said, with status 1; wrong usage has status 2.
   [1]
   $ truncate -s 4M blank.img && mirage store check blank.img
   mirage: blank.img: the image is blank
-    -> Make a store on it: mirage store format IMAGE (an empty archive: --type tar).
+    -> Make a store on it: mirage store format IMAGE. An archive without members is blank, too: --type tar.
   [1]
   $ yes | head -c 4M > foreign.img; mirage store check foreign.img
   mirage: foreign.img: the image holds no store that is known here
@@ -215,3 +215,100 @@ A value that finds no room leaves the one that was there, and nothing else. Of a
   mirage: old.tar: 'old': no space left
   [1]
   $ mirage store cat old.tar old | cmp - old
+
+What others have on a disk is seen wherever it is: ISO 9660 at 32 KiB, Btrfs at 64 KiB, GPT's second table at the end.
+
+  $ for place in 32769 65600 4193792 3700000; do truncate -s 4M other.img; printf CD001 | dd of=other.img bs=1 seek=$place conv=notrunc status=none
+  >   for type in tree fat tar volume; do mirage store format --type $type other.img 2>&1 | head -1; done
+  >   mirage store format --layer checksum other.img 2>&1 | head -1; rm other.img
+  > done | sort | uniq -c
+        4 mirage: other.img: checksum: the disk holds something else: left as it is
+        4 mirage: other.img: the device is not blank: nothing was written
+       12 mirage: other.img: the image is not blank
+
+Directories that contain each other end with an error: each of these 40 has two entries for the next.
+
+  $ mirage store format -q --type fat --size 256K circle.img; cat > circle.py <<'END'
+  > from struct import pack, pack_into, unpack_from
+  > image = bytearray(open("circle.img", "rb").read())
+  > sector, per_cluster, reserved, tables, roots = unpack_from("<HBHBH", image, 11)
+  > table_size = unpack_from("<H", image, 22)[0] * sector
+  > root = reserved * sector + tables * table_size
+  > for i in range(40):
+  >     for table in range(tables):
+  >         at = reserved * sector + table * table_size + (i + 2) + (i + 2) // 2
+  >         pack_into("<H", image, at, unpack_from("<H", image, at)[0] | (0xfff if i % 2 == 0 else 0xfff0))
+  >     place = root if i == 0 else root + roots * 32 + (i - 1) * sector * per_cluster
+  >     for j, name in enumerate((b"A", b"B")):
+  >         image[place + j * 32:place + j * 32 + 32] = name.ljust(11) + b"\x10" + bytes(14) + pack("<HI", i + 2, 0)
+  > open("circle.img", "wb").write(image)
+  > END
+  $ python3 circle.py; timeout 100 mirage store list -r circle.img
+  mirage: circle.img: there are more entries than the store has room for: directories contain each other
+  [1]
+  $ timeout 100 mirage store export circle.img circles
+  mirage: circle.img: there are more entries than the store has room for: directories contain each other
+  [1]
+
+Names that would do something to the terminal are quoted; JSON has escapes of its own.
+
+  $ mirage store format -q --size 1M odd.img; echo x | mirage store set odd.img "$(printf 'a\033[31mb\nc')"; echo x | mirage store set odd.img "$(printf 'plain \303\244')"; mirage store list odd.img
+             2  "a\x1b[31mb\x0ac"
+             2  plain ä
+  $ mirage store list --json odd.img | head -c 30
+  [{"key":"a\u001b[31mb\nc","kin
+
+A name that FAT takes for another one is refused before anything is written.
+
+  $ mkdir -p case/a && echo 1 > case/a/Readme && echo 2 > case/a/README && mirage store format -q --type fat --size 1M case.img; mirage store import case.img case; mirage store list case.img
+  mirage: case/a/Readme: is the same name to this store as case/a/README
+    -> It does not tell large from small letters.
+  $ mirage store format -q --size 1M case2.img; mirage store import case2.img case
+  2 files, 4 bytes.
+
+What an archive has and the store does not show is said.
+
+  $ mkdir links && echo 1 > links/file && ln links/file links/hard && ln -s file links/soft && tar --sort=name -cf links.tar -C links . && mirage store check links.tar
+  links.tar is clean: 1 members, 2560 bytes used
+  note: tar has checksums of headers only
+  note: 2 members are left out: links, devices, sparse files, or names that are no keys.
+  $ mirage store export links.tar links.out; ls links.out
+  mirage: links.tar: 2 members are not in links.out: links, devices, sparse files, or names that are no keys
+  1 files, 2 bytes.
+  file
+  $ head -c 600 links.tar > short.tar; mirage store check short.tar
+  mirage: short.tar: is cut off: 600 bytes are no whole number of sectors
+    -> If that is all there should be: truncate -s %512 FILE
+  [1]
+  $ mirage store format -q --type tar --size 64K new.tar; echo 1 | mirage store set new.tar key
+  mirage: new.tar: the image is blank
+    -> Make a store on it: mirage store format IMAGE. An archive without members is blank, too: --type tar.
+  [1]
+  $ echo 1 | mirage store set --type tar new.tar key && mirage store cat new.tar key
+  1
+
+Edges of keys and folders.
+
+  $ echo 1 | mirage store set odd.img ''
+  mirage: '' is the whole store, and no value
+    -> Name a key.
+  [2]
+  $ mirage store export odd.img short.tar
+  mirage: short.tar: is no folder
+    -> Name a folder that is not there yet.
+  [1]
+  $ mirage store export --from 'plain ä' odd.img folder
+  mirage: odd.img: 'plain ä' is a value
+    -> mirage store cat writes it to standard output.
+  [1]
+  $ mirage store export --from nothing odd.img folder; test -e folder
+  mirage: odd.img: 'nothing' is not there
+  [1]
+  $ mkdir -p loop/in && ln -s .. loop/in/up && mirage store import odd.img loop
+  mirage: loop/in/up: leads back to a folder that it is in
+  [1]
+  $ rm loop/in/up && ln -s self loop/in/self && mirage store import odd.img loop
+  mirage: loop/in/self: is neither a file nor a folder
+  [1]
+  $ mirage store format --help | grep -c 'default: tree'
+  1

@@ -91,6 +91,7 @@ Task<Result<void, StartError>> TarCore::scan() {
     if (auto added = add(**member, left); !added) co_return added;
   }
   end = scanner.position();
+  left_out_ = std::uint64_t{left.kind} + left.name;
   index.finish();
   const Logger log = shard().logger("tar");
   log.info("{} members, {} of {} bytes used", index.size(), end, disk.geometry().bytes());

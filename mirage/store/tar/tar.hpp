@@ -29,6 +29,8 @@ class TarCore {
   /// Keys with an entry of their own, and bytes up to the archive's end.
   [[nodiscard]] std::size_t members() const noexcept { return index.size(); }
   [[nodiscard]] std::uint64_t used() const noexcept { return end; }
+  /// Members that are no values: links, devices, sparse files, names that are no keys.
+  [[nodiscard]] std::uint64_t left_out() const noexcept { return left_out_; }
 
  protected:
   struct Left {  // members that are no values or directories with a valid name
@@ -42,6 +44,9 @@ class TarCore {
   Disk& disk;
   tar::Index index;
   std::uint64_t end = 0;  // where the archive ends: its first zero block
+
+ private:
+  std::uint64_t left_out_ = 0;
 };
 
 template <Block B>
