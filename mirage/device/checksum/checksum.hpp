@@ -14,7 +14,7 @@ template <Block B>
 class Checksum {
  public:
   struct Options {
-    bool create = false;  ///< a disk that is_blank() is formatted: all of it is zeroed
+    bool create = false;          ///< a disk that is_blank() is formatted: all of it is zeroed
     bool allow_volatile = false;  ///< a disk that cannot flush will do: corrupt after a power cut what was written then
     std::size_t tables = 64;      ///< blocks of 4 KiB in memory, each for 252 KiB of data
   };
