@@ -5,6 +5,8 @@
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
+#include <linux/loop.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -84,6 +86,26 @@ TEST_CASE("a file becomes a block device") {
   CHECK(entry.descriptor == done.devices->all()[0].descriptor);
   // One guest at a time.
   CHECK(error_of(attach(manifest_with(disk), {"--block:disk=" + file.path})).find("in use") != std::string::npos);
+}
+
+TEST_CASE("a disk of the host that is mounted or somebody's is no block device") {
+  const TemporaryFile backing{8192};
+  const int control = ::open("/dev/loop-control", O_RDWR | O_CLOEXEC);
+  const File closed{control};
+  const int number = control < 0 ? -1 : ::ioctl(control, LOOP_CTL_GET_FREE);
+  const std::string path = "/dev/loop" + std::to_string(number);
+  const File loop{number < 0 ? -1 : ::open(path.c_str(), O_RDWR | O_CLOEXEC)};
+  if (!loop || ::ioctl(loop.get(), LOOP_SET_FD, backing.descriptor.get()) != 0) {
+    MESSAGE("not run: no loop device can be made here");
+    return;
+  }
+  {
+    const File held{::open(path.c_str(), O_RDONLY | O_EXCL | O_CLOEXEC)};  // as mount(2) does
+    REQUIRE(held);
+    CHECK(error_of(attach(manifest_with(disk), {"--block:disk=" + path})).find("is mounted") != std::string::npos);
+  }
+  CHECK(error_of(attach(manifest_with(disk), {"--block:disk=" + path})) == "attached");
+  ::ioctl(loop.get(), LOOP_CLR_FD);
 }
 
 TEST_CASE("block devices that cannot be") {

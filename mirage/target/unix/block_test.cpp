@@ -417,11 +417,18 @@ TEST_CASE("unix block: a block device of the host") {
   if (loop < 0 || ::ioctl(loop, LOOP_CONFIGURE, &config) != 0) {
     MESSAGE("not run: no loop device can be made here");
   } else {
-    Rig rig{{"--block:disk=" + path}};
-    CHECK(rig.error == "");
-    CHECK(rig.block.geometry().sector_size == 4096);
-    CHECK(rig.block.geometry().sectors == 256);
-    CHECK(rig.broken_rule() == "");
+    {
+      Rig rig{{"--block:disk=" + path}};
+      CHECK(rig.error == "");
+      CHECK(rig.block.geometry().sector_size == 4096);
+      CHECK(rig.block.geometry().sectors == 256);
+      CHECK(rig.broken_rule() == "");
+    }
+    const int held = ::open(path.c_str(), O_RDONLY | O_EXCL | O_CLOEXEC);  // as mount(2) does
+    REQUIRE(held >= 0);
+    const Rig refused{{"--block:disk=" + path}};
+    CHECK(refused.error.find("is in use: it is mounted") != std::string::npos);
+    ::close(held);
   }
   for (const int descriptor : {control, loop, backing}) {
     if (descriptor >= 0) ::close(descriptor);
