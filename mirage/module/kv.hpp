@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
-// Module types KvRo and KvRw: key-value stores whose keys are slash-separated paths; KvBatch and KvSnapshot refine
-// them.
+// Module types KvRo and KvRw: key-value stores whose keys are slash-separated paths; KvBatch, KvSnapshot and KvInPlace
+// refine them.
 #pragma once
 
 #include <algorithm>
@@ -230,6 +230,21 @@ concept KvBatch = KvRw<K> && requires(K& store, std::span<const KvChange> change
 template <class K>
 concept KvStage = KvBatch<K> && requires(K& store, std::span<const KvChange> changes) {
   { store.stage(changes) } -> AwaitableOf<Result<void, KvError>>;
+};
+
+/// Values that are changed where they lie, which is what files need (store/value_file):
+/// - overwrite(key, offset, bytes): within the value, else out_of_range. Until sync() has completed a power cut leaves
+///   each of the device's sectors that it covers old or new.
+/// - resize(key, size): whole or absent, as set_partial() is; an absent value is as an empty one, what is added reads
+///   as zeros.
+/// - sync(): what was overwritten before is durable.
+/// - maximum_value: bytes that a value can have.
+template <class K>
+concept KvInPlace = KvRw<K> && requires(K& store, std::string_view key, std::uint64_t offset, Bytes bytes) {
+  { K::maximum_value } -> std::convertible_to<std::uint64_t>;
+  { store.overwrite(key, offset, bytes) } -> AwaitableOf<Result<void, KvError>>;
+  { store.resize(key, offset) } -> AwaitableOf<Result<void, KvError>>;
+  { store.sync() } -> AwaitableOf<Result<void, KvError>>;
 };
 
 /// snapshot(): the store as it is now, read-only, whatever is changed later; it holds memory or space until it is

@@ -20,10 +20,6 @@ Task<Result<void, StartError>> FatCore::start() {
 
 namespace {
 
-[[nodiscard]] bool is_protected(const Found& found) noexcept {
-  return (found.entry.attributes & fat::attribute::read_only) != 0;
-}
-
 /// Whether an error leaves an operation's own changes consistent, to be written like those of one that succeeded.
 [[nodiscard]] bool is_refusal(KvError error) noexcept {
   return error != KvError::io && error != KvError::corrupt && error != KvError::no_memory &&

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: ISC
-// KvRw over a FAT volume. Directories are made as keys need them and stay when they are empty.
+// KvRw and KvInPlace over a FAT volume. Directories are made as keys need them and stay when they are empty.
 //
 // Crash safety, given that the device writes 512 bytes whole or not at all: a unit, of which larger sectors have
 // several. Content and its chain are written to free clusters and flushed; then one unit of a directory is the change;
@@ -9,6 +9,7 @@
 //   directory; else the content is copied.
 // - set_partial(): what lies within the old size is written in place, unit by unit; what it adds is there as a whole or
 //   not at all.
+// - overwrite(): each unit is old or new until sync() is done. resize(): the old size or the new one.
 // - remove() of a directory: some of what is below it is gone.
 // What else may be left: clusters that nothing refers to, a free count that is not right, tables that differ in what is
 // not used, and parts of long names (of more than 195 characters) without a file. fsck.fat mends all of that.
@@ -31,11 +32,16 @@ class FatCore : public FatReaderCore {
   Task<Result<void, KvError>> set_partial(std::string_view key, std::uint64_t offset, Bytes bytes);
   Task<Result<void, KvError>> remove(std::string_view key);
   Task<Result<void, KvError>> rename(std::string_view from, std::string_view to);
+  // KvInPlace
+  static constexpr std::uint64_t maximum_value = 0xffffffff;
+  Task<Result<void, KvError>> overwrite(std::string_view key, std::uint64_t offset, Bytes bytes);
+  Task<Result<void, KvError>> resize(std::string_view key, std::uint64_t size);
+  Task<Result<void, KvError>> sync();
 
  private:
   using Done = Result<void, KvError>;
   using Cluster = Result<std::uint32_t, KvError>;
-  static constexpr std::uint64_t maximum_size = 0xffffffff;
+  static constexpr std::uint64_t maximum_size = maximum_value;
 
   // fat.cpp: operations, in their turn
   Task<Done> set_now(std::string_view key, Bytes value);
@@ -54,7 +60,18 @@ class FatCore : public FatReaderCore {
   Task<Result<fat::Place, KvError>> walk_to_value(std::string_view key);
   /// Ends an operation: what is left to write is written, or forgotten after an error.
   Task<Done> settle(Done done);
+  [[nodiscard]] static bool is_protected(const fat::Found& found) noexcept {
+    return (found.entry.attributes & fat::attribute::read_only) != 0;
+  }
   [[nodiscard]] fat::Stamp stamp() noexcept { return fat::Stamp::of(shard().wall()); }
+
+  // in_place.cpp: values as files
+  Task<Done> overwrite_now(std::string_view key, std::uint64_t offset, Bytes bytes);
+  Task<Done> resize_now(std::string_view key, std::uint64_t size);
+  Task<Done> make_zeros(std::string_view key, std::uint32_t size);
+  Task<Done> grow(const fat::Found& found, std::uint32_t size);
+  Task<Done> shrink(const fat::Found& found, std::uint32_t size);
+  Task<Done> zero_range(std::uint32_t first, std::uint64_t offset, std::uint64_t length, bool fresh);
 
   // directory.cpp: entries of directories
   struct Plan {  // where a new entry goes

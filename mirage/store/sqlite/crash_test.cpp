@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: ISC
 // The power goes at every write and flush of a workload, and while SQLite recovers from that: each time the database
 // opens, is sound, holds what was acknowledged, and of the transaction under way all or nothing. The database is in a
-// volume, and in a tree store, which is checked, too.
+// volume, in a tree store, and in a FAT volume, which are checked, too.
 //
 // By itself this tries a sample. MIRAGE_CRASH=1000 in the environment tries everything, on 1000 transactions.
 #include <cstdlib>
@@ -208,8 +208,11 @@ TEST_CASE("after a power cut at any write or flush acknowledged transactions are
 }
 TEST_CASE("the same after a power cut in a tree store") { cut_everywhere<test::InTree>(29); }
 
+TEST_CASE("the same after a power cut in a FAT volume") { cut_everywhere<test::InFat>(37); }
+
 TEST_CASE("the same after a power cut where writes complete at once") {
   cut_everywhere<test::InVolume>(61, true);
+  cut_everywhere<test::InFat>(61, true);
   cut_everywhere<test::InTree>(61, true);
 }
 
@@ -217,7 +220,9 @@ TEST_CASE("a write or flush that fails ends with an error, and what was acknowle
   fail_everywhere<test::InVolume>();
 }
 TEST_CASE("the same when it fails below a tree store") { fail_everywhere<test::InTree>(); }
+TEST_CASE("the same when it fails below a FAT volume") { fail_everywhere<test::InFat>(); }
 TEST_CASE("the same when writes complete at once") {
   fail_everywhere<test::InVolume>(true);
+  fail_everywhere<test::InFat>(true);
   fail_everywhere<test::InTree>(true);
 }

@@ -185,6 +185,7 @@ void fill(std::uint64_t size, int at_least) {
 TEST_CASE("a full device is an error that leaves the database as it was") {
   fill<test::InVolume>(2 * 4096 / 512 + 12 * 128, 10);
   fill<test::InTree>(8'192, 100);
+  fill<test::InFat>(2'048, 20);
 }
 
 TEST_CASE("in a tree store a transaction is one batch, without a journal unless it is too large for memory") {

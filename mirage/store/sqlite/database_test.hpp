@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: ISC
-// What the tests of this folder share: a shard, and a database on a disk, in a volume or in a tree store.
+// What the tests of this folder share: a shard, and a database on a disk, in a volume, a tree store or a FAT volume.
 #pragma once
 
 #include <optional>
@@ -8,6 +8,9 @@
 #include <doctest/doctest.h>
 
 #include <mirage/async/scope.hpp>
+#include <mirage/store/fat/check.hpp>
+#include <mirage/store/fat/fat.hpp>
+#include <mirage/store/fat/format.hpp>
 #include <mirage/store/sqlite/database.hpp>
 #include <mirage/store/tree/tree.hpp>
 #include <mirage/store/value_file/value_file.hpp>
@@ -90,6 +93,41 @@ struct InTree {
 
    private:
     Tree<B> tree_;
+    Files files_;
+  };
+};
+
+/// The same in a FAT volume.
+struct InFat {
+  static constexpr bool recovery_writes = true;
+  template <Block B>
+  class Of {
+   public:
+    using Files = ValueFiles<Fat<B>>;
+    Of(Machine& machine, B& disk, bool create)
+        : disk_(disk), create_(create), fat_(machine.shard, disk, false), files_(machine.shard, fat_, "sql") {}
+    [[nodiscard]] Files& files() { return files_; }
+    std::string start(Machine& machine) {
+      if (create_) {
+        DiskOf<B> all{machine.shard, disk_};
+        const auto made = machine.run(fat::format(all, {}));
+        if (!made) return std::string(made.error().text());
+      }
+      auto started = machine.run(fat_.start());
+      if (started) started = machine.run(files_.start());
+      return started ? "" : std::string(started.error().text());
+    }
+    std::string check(Machine& machine) {
+      FatCheck<B> check{machine.shard, disk_};
+      if (!machine.run(check.start())) return "the volume does not start";
+      const auto report = machine.run(check.check());
+      return report && !report->damaged() ? "" : "the volume is damaged";
+    }
+
+   private:
+    B& disk_;
+    bool create_;
+    Fat<B> fat_;
     Files files_;
   };
 };

@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: ISC
-// Files that are values of a key-value store with atomic batches: data and journal (module type JournaledFile), each
-// also a FileBatch. On the tree store a file's bytes are extents of the disk that are never written in place.
+// Files that are values of a key-value store: data and journal (module type JournaledFile).
 //
 // What is written waits in memory, at most 1 MiB of both files together, and becomes durable with the next sync() or
-// batch(), or when there is no more room: always all of it, as one batch of the store. So a power cut leaves the files
-// as they were after some write and before the next, both at the same one: FileTraits::ordered. Nobody else may write
-// the two values, NAME/data and NAME/journal; they are there from the first byte on.
+// batch(), or goes to the store when there is no more room. Nobody else may write the two values, NAME/data and
+// NAME/journal; they are there from the first byte on.
+//
+// On a store with atomic batches (tree, where a file's bytes are extents of the disk that are never written in place)
+// each is a FileBatch, and what waits is always one batch of the store. So a power cut leaves the files as they were
+// after some write and before the next, both at the same one: FileTraits::ordered.
+//
+// On a store that changes values in place (fat) they are Files: bytes within a file are written where they lie and
+// flushed by sync(); what a file gains is durable before its size says so.
 #pragma once
 
 #include <algorithm>
@@ -21,12 +26,21 @@
 
 namespace mirage::store {
 
-template <KvBatch K>
+/// Stores that can hold files.
+template <class K>
+concept KvFiles = KvBatch<K> || KvInPlace<K>;
+
+template <KvFiles K>
 class ValueFiles {
  public:
   using Outcome = Result<void, FileError>;
   /// Of a file; the tree store's values have no more.
-  static constexpr std::uint64_t maximum_size = std::uint64_t{1} << 44;
+  static constexpr std::uint64_t maximum_size = [] {
+    if constexpr (KvBatch<K>)
+      return std::uint64_t{1} << 44;
+    else
+      return K::maximum_value;
+  }();
   static constexpr std::size_t batch_limit = std::size_t{4} << 20;
 
   /// `name`: the key below which the two values are, at most 100 bytes.
@@ -46,6 +60,7 @@ class ValueFiles {
     [[nodiscard]] Shard& shard() const noexcept { return files_.shard(); }
     /// The store has refused to start on a device that cannot flush, or was told to take it.
     [[nodiscard]] FileTraits traits() const noexcept {
+      if constexpr (!KvBatch<K>) return {.unit = page_size, .durability = Durability::flush};
       return {.unit = 1, .durability = Durability::flush, .batch_limit = batch_limit, .ordered = true};
     }
     [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
@@ -53,7 +68,8 @@ class ValueFiles {
     Task<Outcome> write_at(std::uint64_t offset, Bytes out);
     Task<Outcome> truncate(std::uint64_t size);
     Task<Outcome> sync();
-    Task<Outcome> batch(std::span<const FileChange> changes, std::uint64_t size);
+    Task<Outcome> batch(std::span<const FileChange> changes, std::uint64_t size)
+      requires KvBatch<K>;
 
    private:
     friend class ValueFiles;
@@ -67,6 +83,14 @@ class ValueFiles {
     Task<Result<std::size_t, FileError>> finish_page(Turn turn, Quick<Result<std::size_t, KvError>> page,
                                                      std::uint64_t offset, MutableBytes in);
     Task<Outcome> write_page(std::uint64_t index, std::size_t inside, Bytes out);
+    /// How many of pages() from `first` on follow each other in one file.
+    [[nodiscard]] std::size_t run_at(std::size_t first) const noexcept;
+    [[nodiscard]] Bytes run_bytes(std::size_t first, std::size_t count) const noexcept;
+    /// In a store that changes values in place.
+    Task<Outcome> write_back();
+    [[nodiscard]] bool appends() const noexcept;
+    Task<Outcome> write_run(std::uint64_t offset, Bytes bytes);
+    Task<Outcome> resize(std::uint64_t size);
     void collect(value_file::Changes& list) const noexcept;
     void collect(value_file::Changes& list, std::span<const FileChange> changes, std::uint64_t size) const noexcept;
 
@@ -97,9 +121,11 @@ class ValueFiles {
     co_return *std::move(taken);
   }
   [[nodiscard]] FileError failed(KvError error) noexcept;
-  /// All that is pending, and then a batch of `part` (nullptr: none), as one batch of the store. Without `is_durable`
-  /// it may be durable with a later one only.
-  Task<Outcome> commit(Part* part, std::span<const FileChange> changes, std::uint64_t size, bool is_durable = true);
+  /// All that is pending to the store. Without `is_durable` it may be durable with a later one only.
+  Task<Outcome> commit(bool is_durable);
+  /// The same, and then a batch of `part` (nullptr: none), as one batch of the store.
+  Task<Outcome> commit_batch(Part* part, std::span<const FileChange> changes, std::uint64_t size, bool is_durable);
+  Task<Outcome> write_back(bool is_durable);
   Task<Outcome> make_room(std::size_t pages);
 
   K& store_;
@@ -111,7 +137,7 @@ class ValueFiles {
   Counters counters_;
 };
 
-template <KvBatch K>
+template <KvFiles K>
 FileError ValueFiles<K>::failed(KvError error) noexcept {
   ++counters_.failures;
   switch (error) {
@@ -131,7 +157,7 @@ FileError ValueFiles<K>::failed(KvError error) noexcept {
   }
 }
 
-template <KvBatch K>
+template <KvFiles K>
 Task<Result<void, StartError>> ValueFiles<K>::start() {
   for (Part& part : parts_) {
     if (part.key_.view().size() > 108 || !valid_key(part.key())) {
@@ -146,9 +172,38 @@ Task<Result<void, StartError>> ValueFiles<K>::start() {
   co_return Result<void, StartError>{};
 }
 
-template <KvBatch K>
-Task<Result<void, FileError>> ValueFiles<K>::commit(Part* part, std::span<const FileChange> changes, std::uint64_t size,
-                                                    bool is_durable) {
+template <KvFiles K>
+Task<Result<void, FileError>> ValueFiles<K>::commit(bool is_durable) {
+  if constexpr (KvBatch<K>) {
+    return commit_batch(nullptr, {}, 0, is_durable);
+  } else {
+    return write_back(is_durable);
+  }
+}
+
+/// In no order. What could not be written still waits, and the parts know how far they came.
+template <KvFiles K>
+Task<Result<void, FileError>> ValueFiles<K>::write_back(bool is_durable) {
+  if (broken_) co_return Failure{FileError::io};
+  if (!pending_.empty()) pending_.arrange();
+  const auto is_same = [](const Part& part) noexcept {
+    return part.kept_ == part.stored_ && part.size_ == part.stored_;
+  };
+  if (!pending_.empty() || !std::ranges::all_of(parts_, is_same)) {
+    ++counters_.commits;
+    for (Part& part : parts_) MIRAGE_CO_CHECK(co_await part.write_back());
+    pending_.clear();
+  }
+  if (!is_durable || !staged_) co_return Outcome{};
+  const auto done = co_await store_.sync();
+  if (!done) co_return Failure{failed(done.error())};
+  staged_ = false;
+  co_return Outcome{};
+}
+
+template <KvFiles K>
+Task<Result<void, FileError>> ValueFiles<K>::commit_batch(Part* part, std::span<const FileChange> changes,
+                                                          std::uint64_t size, bool is_durable) {
   if (broken_) co_return Failure{FileError::io};
   value_file::Changes list;
   // Two sizes for each file, two for the batch.
@@ -172,36 +227,98 @@ Task<Result<void, FileError>> ValueFiles<K>::commit(Part* part, std::span<const 
   co_return Outcome{};
 }
 
-template <KvBatch K>
+template <KvFiles K>
 Task<Result<void, FileError>> ValueFiles<K>::make_room(std::size_t pages) {
   if (broken_) co_return Failure{FileError::io};
   if (!pending_.allocate()) co_return Failure{FileError::no_memory};
   if (pending_.room() >= pages) co_return Outcome{};
   ++counters_.early;
-  co_return co_await commit(nullptr, {}, 0, false);
+  co_return co_await commit(false);
+}
+
+template <KvFiles K>
+std::size_t ValueFiles<K>::Part::run_at(std::size_t first) const noexcept {
+  const auto pages = files_.pending_.pages();
+  std::size_t end = first + 1;
+  while (end < pages.size() && pages[end].file == pages[first].file && pages[end].index == pages[end - 1].index + 1)
+    ++end;
+  return end - first;
+}
+
+/// Precondition: they lie together, by arrange().
+template <KvFiles K>
+Bytes ValueFiles<K>::Part::run_bytes(std::size_t first, std::size_t count) const noexcept {
+  const auto& page = files_.pending_.pages()[first];
+  const std::uint64_t length = std::min<std::uint64_t>(count * page_size, size_ - page.index * page_size);
+  return {files_.pending_.bytes(page).data(), static_cast<std::size_t>(length)};
 }
 
 /// What is pending: first the size it was cut to, then its size, then its pages.
-template <KvBatch K>
+template <KvFiles K>
 void ValueFiles<K>::Part::collect(value_file::Changes& list) const noexcept {
   if (kept_ < stored_) list.resize(key(), kept_);
   if (size_ > kept_) list.resize(key(), size_);
   const auto pages = files_.pending_.pages();
   for (std::size_t i = 0; i < pages.size();) {
-    std::size_t end = i + 1;
-    while (end < pages.size() && pages[end].file == pages[i].file && pages[end].index == pages[end - 1].index + 1)
-      ++end;
-    if (pages[i].file == index_) {
-      const std::uint64_t offset = pages[i].index * page_size;
-      const std::uint64_t length = std::min<std::uint64_t>((end - i) * page_size, size_ - offset);
-      // They lie together: arrange().
-      list.write(key(), offset, {files_.pending_.bytes(pages[i]).data(), static_cast<std::size_t>(length)});
-    }
-    i = end;
+    const std::size_t count = run_at(i);
+    if (pages[i].file == index_) list.write(key(), pages[i].index * page_size, run_bytes(i, count));
+    i += count;
   }
 }
 
-template <KvBatch K>
+/// Whether all that the file gains is in the last run, which begins within the value.
+template <KvFiles K>
+bool ValueFiles<K>::Part::appends() const noexcept {
+  const auto pages = files_.pending_.pages();
+  bool found = false;
+  for (std::size_t i = 0; i < pages.size();) {
+    const std::size_t count = run_at(i);
+    const std::uint64_t offset = pages[i].index * page_size;
+    if (pages[i].file == index_) found = offset <= stored_ && offset + run_bytes(i, count).size() == size_;
+    i += count;
+  }
+  return found;
+}
+
+/// The sizes that the value has in between are such that the file had, too.
+template <KvFiles K>
+Task<Result<void, FileError>> ValueFiles<K>::Part::write_back() {
+  if (kept_ < stored_) MIRAGE_CO_CHECK(co_await resize(kept_));
+  if (size_ > stored_ && !appends()) MIRAGE_CO_CHECK(co_await resize(size_));
+  const auto pages = files_.pending_.pages();
+  for (std::size_t i = 0; i < pages.size();) {
+    const std::size_t count = run_at(i);
+    if (pages[i].file == index_) MIRAGE_CO_CHECK(co_await write_run(pages[i].index * page_size, run_bytes(i, count)));
+    i += count;
+  }
+  co_return Outcome{};
+}
+
+/// What is within the value is overwritten, what it gains is appended: there before the value's size says so.
+template <KvFiles K>
+Task<Result<void, FileError>> ValueFiles<K>::Part::write_run(std::uint64_t offset, Bytes bytes) {
+  const auto within = static_cast<std::size_t>(std::min<std::uint64_t>(bytes.size(), stored_ - offset));
+  if (within != 0) {
+    files_.staged_ = true;
+    const auto done = co_await files_.store_.overwrite(key(), offset, bytes.first(within));
+    if (!done) co_return Failure{files_.failed(done.error())};
+  }
+  if (within == bytes.size()) co_return Outcome{};
+  const auto done = co_await files_.store_.set_partial(key(), stored_, bytes.subspan(within));
+  if (!done) co_return Failure{files_.failed(done.error())};
+  stored_ = kept_ = offset + bytes.size();
+  co_return Outcome{};
+}
+
+template <KvFiles K>
+Task<Result<void, FileError>> ValueFiles<K>::Part::resize(std::uint64_t size) {
+  const auto done = co_await files_.store_.resize(key(), size);
+  if (!done) co_return Failure{files_.failed(done.error())};
+  stored_ = kept_ = size;
+  co_return Outcome{};
+}
+
+template <KvFiles K>
 void ValueFiles<K>::Part::collect(value_file::Changes& list, std::span<const FileChange> changes,
                                   std::uint64_t size) const noexcept {
   std::uint64_t end = std::max(size_, size);
@@ -211,7 +328,7 @@ void ValueFiles<K>::Part::collect(value_file::Changes& list, std::span<const Fil
   if (size < end) list.resize(key(), size);
 }
 
-template <KvBatch K>
+template <KvFiles K>
 Task<Result<void, FileError>> ValueFiles<K>::Part::read_some(std::uint64_t offset, MutableBytes in, std::size_t& done) {
   ++files_.counters_.reads;
   if constexpr (KvReadInto<K>) {
@@ -233,7 +350,7 @@ Task<Result<void, FileError>> ValueFiles<K>::Part::read_some(std::uint64_t offse
 }
 
 /// From the store; zeros for what was cut off or never there.
-template <KvBatch K>
+template <KvFiles K>
 Task<Result<void, FileError>> ValueFiles<K>::Part::read_stored(std::uint64_t offset, MutableBytes in) {
   const std::size_t there =
       offset < kept_ ? static_cast<std::size_t>(std::min<std::uint64_t>(in.size(), kept_ - offset)) : 0;
@@ -245,7 +362,7 @@ Task<Result<void, FileError>> ValueFiles<K>::Part::read_stored(std::uint64_t off
 }
 
 /// What databases do most, a page that is in the store or waits to be, is answered without a frame if the store can.
-template <KvBatch K>
+template <KvFiles K>
 Quick<Result<std::size_t, FileError>> ValueFiles<K>::Part::read_at(std::uint64_t offset, MutableBytes in) {
   using Read = Result<std::size_t, FileError>;
   const bool is_page =
@@ -268,7 +385,7 @@ Quick<Result<std::size_t, FileError>> ValueFiles<K>::Part::read_at(std::uint64_t
   return read_slowly(offset, in);
 }
 
-template <KvBatch K>
+template <KvFiles K>
 Task<Result<std::size_t, FileError>> ValueFiles<K>::Part::finish_page(Turn /*turn*/,
                                                                       Quick<Result<std::size_t, KvError>> page,
                                                                       std::uint64_t offset, MutableBytes in) {
@@ -278,7 +395,7 @@ Task<Result<std::size_t, FileError>> ValueFiles<K>::Part::finish_page(Turn /*tur
   co_return page_size;
 }
 
-template <KvBatch K>
+template <KvFiles K>
 Task<Result<std::size_t, FileError>> ValueFiles<K>::Part::read_slowly(std::uint64_t offset, MutableBytes in) {
   MIRAGE_CO_TRY([[maybe_unused]] const Turn turn, co_await files_.turn());
   if (offset >= size_) co_return std::size_t{0};
@@ -302,7 +419,7 @@ Task<Result<std::size_t, FileError>> ValueFiles<K>::Part::read_slowly(std::uint6
 }
 
 /// Within one page, for which there is room.
-template <KvBatch K>
+template <KvFiles K>
 Task<Result<void, FileError>> ValueFiles<K>::Part::write_page(std::uint64_t index, std::size_t inside, Bytes out) {
   MutableBytes page = files_.pending_.find(index_, index);
   if (page.empty()) {
@@ -319,7 +436,7 @@ Task<Result<void, FileError>> ValueFiles<K>::Part::write_page(std::uint64_t inde
   co_return Outcome{};
 }
 
-template <KvBatch K>
+template <KvFiles K>
 Task<Result<void, FileError>> ValueFiles<K>::Part::write_at(std::uint64_t offset, Bytes out) {
   MIRAGE_CO_TRY([[maybe_unused]] const Turn turn, co_await files_.turn());
   if (offset > maximum_size || out.size() > maximum_size - offset) co_return Failure{FileError::no_space};
@@ -341,7 +458,7 @@ Task<Result<void, FileError>> ValueFiles<K>::Part::write_at(std::uint64_t offset
   co_return Outcome{};
 }
 
-template <KvBatch K>
+template <KvFiles K>
 Task<Result<void, FileError>> ValueFiles<K>::Part::truncate(std::uint64_t size) {
   MIRAGE_CO_TRY([[maybe_unused]] const Turn turn, co_await files_.turn());
   if (size > maximum_size) co_return Failure{FileError::no_space};
@@ -355,14 +472,16 @@ Task<Result<void, FileError>> ValueFiles<K>::Part::truncate(std::uint64_t size) 
   co_return Outcome{};
 }
 
-template <KvBatch K>
+template <KvFiles K>
 Task<Result<void, FileError>> ValueFiles<K>::Part::sync() {
   MIRAGE_CO_TRY([[maybe_unused]] const Turn turn, co_await files_.turn());
-  co_return co_await files_.commit(nullptr, {}, 0);
+  co_return co_await files_.commit(true);
 }
 
-template <KvBatch K>
-Task<Result<void, FileError>> ValueFiles<K>::Part::batch(std::span<const FileChange> changes, std::uint64_t size) {
+template <KvFiles K>
+Task<Result<void, FileError>> ValueFiles<K>::Part::batch(std::span<const FileChange> changes, std::uint64_t size)
+  requires KvBatch<K>
+{
   MIRAGE_CO_TRY([[maybe_unused]] const Turn turn, co_await files_.turn());
   std::size_t bytes = 0;
   for (const FileChange& each : changes) {
@@ -373,7 +492,7 @@ Task<Result<void, FileError>> ValueFiles<K>::Part::batch(std::span<const FileCha
     }
   }
   if (size > maximum_size) co_return Failure{FileError::no_space};
-  co_return co_await files_.commit(this, changes, size);
+  co_return co_await files_.commit_batch(this, changes, size, true);
 }
 
 }  // namespace mirage::store

@@ -11,6 +11,9 @@
 #include <mirage/device/power_cut/power_cut.hpp>
 #include <mirage/module/check/file.hpp>
 #include <mirage/module/check/virtual_environment.hpp>
+#include <mirage/store/fat/check.hpp>
+#include <mirage/store/fat/fat.hpp>
+#include <mirage/store/fat/format.hpp>
 #include <mirage/store/mem/mem.hpp>
 #include <mirage/store/tree/tree.hpp>
 #include <mirage/store/value_file/value_file.hpp>
@@ -23,6 +26,9 @@ namespace {
 using TreeFiles = store::ValueFiles<store::Tree<PowerCut>>;
 static_assert(JournaledFile<TreeFiles>);
 static_assert(FileBatch<TreeFiles::Part>);
+using FatFiles = store::ValueFiles<store::Fat<PowerCut>>;
+static_assert(JournaledFile<FatFiles>);
+static_assert(!FileBatch<FatFiles::Part>);
 
 struct World {
   check::VirtualEnvironment environment;
@@ -56,7 +62,40 @@ struct Opened {
     if (started) started = world(files.start());
     if (!started) error = started.error().text();
   }
+  /// Empty, or what is wrong with the store.
+  std::string check(World& world) {
+    store::tree::WalkReport report;
+    return world(tree.store().check(report)) ? "" : std::string{report.problem};
+  }
 };
+
+/// A FAT volume of clusters of one sector with two files.
+template <class D>
+struct OpenedFat {
+  D& under;
+  store::Fat<D> fat;
+  store::ValueFiles<store::Fat<D>> files;
+  std::string error;
+  OpenedFat(World& world, D& disk, bool format = false)
+      : under(disk), fat(world.shard, disk, false), files(world.shard, fat, "pair") {
+    if (format) {
+      store::DiskOf<D> all{world.shard, disk};
+      const auto type = disk.geometry().sectors <= 4'096 ? store::fat::Type::fat12 : store::fat::Type::fat16;
+      REQUIRE(world(store::fat::format(all, {.type = type, .cluster_sectors = 1})));
+    }
+    auto started = world(fat.start());
+    if (started) started = world(files.start());
+    if (!started) error = started.error().text();
+  }
+  std::string check(World& world) {
+    store::FatCheck<D> check{world.shard, under};
+    REQUIRE(world(check.start()));
+    const auto report = world(check.check());
+    return report && !report->damaged() ? "" : "damaged";
+  }
+};
+
+using State = std::array<std::string, 2>;
 
 // Bytes are strings here: a vector's loops, which are not optimised in tests, would take most of their time.
 std::string filled(std::size_t size, int with) { return std::string(size, static_cast<char>(with)); }
@@ -78,7 +117,7 @@ template <class Files>
 void conforms(World& world, Files& files) {
   CHECK(world(check::check_file(world.shard, files.data())) == "");
   CHECK(world(check::check_file(world.shard, files.journal())) == "");
-  CHECK(world(check::check_batch(world.shard, files.data())) == "");
+  if constexpr (FileBatch<typename Files::Part>) CHECK(world(check::check_batch(world.shard, files.data())) == "");
 }
 
 }  // namespace
@@ -98,6 +137,16 @@ TEST_CASE("value files: files, and batches") {
     Opened opened{world, disk, true};
     REQUIRE(opened.error == "");
     conforms(world, opened.files);
+  }
+  SUBCASE("in a FAT volume") {
+    for (const std::uint32_t sectors : {2'048U, 8'192U}) {  // FAT12, FAT16
+      PowerCut disk{world.shard, sectors};
+      OpenedFat opened{world, disk, true};
+      REQUIRE(opened.error == "");
+      conforms(world, opened.files);
+      CHECK(opened.check(world) == "");
+      CHECK(world(opened.files.data().write_at(std::uint64_t{1} << 32, as_bytes("x"))).error() == FileError::no_space);
+    }
   }
   SUBCASE("names that cannot be") {
     store::Mem mem{world.shard, std::size_t{1} << 20};
@@ -137,7 +186,10 @@ TEST_CASE("value files: what does not fit into memory goes to the disk without a
   CHECK(opened.tree.counters().flushes == flushes + 4);
 }
 
-TEST_CASE("value files: many random changes against the same in memory, also across starts") {
+namespace {
+
+template <template <class> class Place>
+void change_at_random() {
   World world;
   PowerCut disk{world.shard, 16'384};
   std::array<std::string, 2> models;
@@ -149,7 +201,7 @@ TEST_CASE("value files: many random changes against the same in memory, also acr
     return state % below;
   };
   for (int life = 0; life < 4; ++life) {
-    Opened opened{world, disk, true};
+    Place<PowerCut> opened{world, disk, life == 0};
     REQUIRE(opened.error == "");
     for (int i = 0; i < 60; ++i) {
       const bool is_data = random(2) == 0;
@@ -166,11 +218,15 @@ TEST_CASE("value files: many random changes against the same in memory, also acr
           REQUIRE(world(file.sync()));
           break;
         case 2: {
-          const std::array changes{FileChange{offset, as_bytes(bytes)}};
-          overlay(model, offset, bytes);
-          model.resize(model.size() - model.size() / 3);
-          REQUIRE(world(file.batch(changes, model.size())));
-          break;
+          if constexpr (!FileBatch<std::remove_cvref_t<decltype(file)>>)
+            break;
+          else {
+            const std::array changes{FileChange{offset, as_bytes(bytes)}};
+            overlay(model, offset, bytes);
+            model.resize(model.size() - model.size() / 3);
+            REQUIRE(world(file.batch(changes, model.size())));
+            break;
+          }
         }
         default:
           REQUIRE(world(file.write_at(offset, as_bytes(bytes))));
@@ -182,9 +238,15 @@ TEST_CASE("value files: many random changes against the same in memory, also acr
     REQUIRE(content(world, opened.files.data()) == models[0]);
     REQUIRE(world(opened.files.data().sync()));
     REQUIRE(content(world, opened.files.journal()) == models[1]);
-    store::tree::WalkReport report;
-    CHECK(world(opened.tree.store().check(report)));
+    CHECK(opened.check(world) == "");
   }
+}
+
+}  // namespace
+
+TEST_CASE("value files: many random changes against the same in memory, also across starts") {
+  change_at_random<Opened>();
+  change_at_random<OpenedFat>();
 }
 
 TEST_CASE("value files: what is too much to wait goes to the store before it is asked for") {
@@ -203,7 +265,6 @@ TEST_CASE("value files: what is too much to wait goes to the store before it is 
 TEST_CASE("value files: a power cut leaves both files as they were after some write, and what was synced") {
   World world;
   PowerCut disk{world.shard, 8'192};
-  using State = std::array<std::string, 2>;
   std::vector<State> states;                                 // after each write
   std::vector<std::pair<std::size_t, std::size_t>> durable;  // from this event on: at least this state
   {
@@ -253,6 +314,104 @@ TEST_CASE("value files: a power cut leaves both files as they were after some wr
   CHECK(images > 100);
 }
 
+namespace {
+
+/// Writes, cuts and syncs of two files in a FAT volume, and what they were after each.
+struct Written {
+  std::vector<State> states{1};
+  std::vector<std::size_t> events{0};                        ///< when the state began to be
+  std::vector<std::pair<std::size_t, std::size_t>> durable;  ///< from this event on: at least this state
+};
+
+Written write_pair(World& world, PowerCut& disk) {
+  Written written;
+  OpenedFat opened{world, disk, true};
+  REQUIRE(opened.error == "");
+  written.durable.emplace_back(disk.events(), 0);
+  for (int i = 0; i < 40; ++i) {
+    State next = written.states.back();
+    auto& model = next[static_cast<std::size_t>(i % 2)];
+    auto& file = i % 2 == 0 ? opened.files.data() : opened.files.journal();
+    written.events.push_back(disk.events());
+    if (i % 10 == 9) {
+      model.resize(model.size() / 3);
+      REQUIRE(world(file.truncate(model.size())));
+    } else {
+      const auto bytes = filled(i % 6 == 1 ? 50'000 : 3'000, i + 1);
+      const std::size_t offset = i % 8 == 5 ? 100 : i % 8 == 6 ? model.size() + 10'000 : model.size() % 60'000;
+      overlay(model, offset, bytes);
+      REQUIRE(world(file.write_at(offset, as_bytes(bytes))));
+    }
+    written.states.push_back(std::move(next));
+    if (i % 4 != 3) continue;
+    REQUIRE(world(file.sync()));
+    written.durable.emplace_back(disk.events(), written.states.size() - 1);
+  }
+  return written;
+}
+
+/// Empty when the size is that of one of the states, and each byte is that of one, or a zero where some had none.
+std::string compare(const std::string& found, std::span<const State> states, std::size_t part) {
+  const auto has_size = [&](const State& state) { return state[part].size() == found.size(); };
+  if (std::ranges::none_of(states, has_size)) return "a size that was never there";
+  if (std::ranges::any_of(states, [&](const State& state) { return state[part] == found; })) return "";
+  for (std::size_t at = 0; at < found.size(); ++at) {
+    const auto fits = [&](const State& state) {
+      return at < state[part].size() ? state[part][at] == found[at] : found[at] == 0;
+    };
+    if (std::ranges::none_of(states, fits)) return "a byte that was never there";
+  }
+  return "";
+}
+
+}  // namespace
+
+TEST_CASE("value files: a power cut in a FAT volume leaves what was synced, and of later writes any part") {
+  World world;
+  PowerCut disk{world.shard, 1'200};
+  const Written written = write_pair(world, disk);
+  device::CutExplorer explorer{world.shard, disk, 3, 6};
+  std::size_t images = 0;
+  while (explorer.advance()) {
+    if (explorer.event() < written.durable.front().first) continue;
+    std::size_t least = 0;
+    for (const auto& [event, state] : written.durable) {
+      if (event <= explorer.event()) least = state;
+    }
+    const auto later = std::ranges::upper_bound(written.events, explorer.event());
+    const auto end = static_cast<std::size_t>(later - written.events.begin());
+    const auto states = std::span{written.states}.subspan(least, std::max(end, least + 1) - least);
+    for (std::size_t variant = explorer.event() % 61; variant < explorer.variants(); variant += 61) {
+      auto& image = explorer.image(variant);
+      if (!explorer.is_new()) continue;
+      World after;
+      OpenedFat opened{after, image};
+      REQUIRE(opened.error == "");
+      CHECK(compare(content(after, opened.files.data()), states, 0) == "");
+      CHECK(compare(content(after, opened.files.journal()), states, 1) == "");
+      REQUIRE(opened.check(after) == "");
+      ++images;
+    }
+  }
+  CHECK(images > 100);
+}
+
+TEST_CASE("value files: in a FAT volume that is full, too, there is a way out") {
+  World world;
+  PowerCut disk{world.shard, 1'024};
+  OpenedFat opened{world, disk, true};
+  REQUIRE(opened.error == "");
+  auto& data = opened.files.data();
+  REQUIRE(world(data.write_at(0, as_bytes(filled(1'000, 1)))));
+  REQUIRE(world(data.sync()));
+  REQUIRE(world(data.write_at(1'000, as_bytes(filled(600'000, 2)))));
+  CHECK(world(data.sync()).error() == FileError::no_space);
+  REQUIRE(world(data.truncate(2'000)));
+  REQUIRE(world(data.sync()));
+  CHECK(content(world, data) == filled(1'000, 1) + filled(1'000, 2));
+  CHECK(opened.check(world) == "");
+}
+
 TEST_CASE("value files: when the store is full nothing is half written, and there is a way out") {
   World world;
   PowerCut disk{world.shard, 1'024};
@@ -274,10 +433,13 @@ TEST_CASE("value files: when the store is full nothing is half written, and ther
   CHECK(data.size() == 2'000);
 }
 
-TEST_CASE("value files: after a failure of the device nothing more is written") {
+namespace {
+
+template <template <class> class Place>
+void fail() {
   World world;
   PowerCut disk{world.shard, 4'096};
-  Opened opened{world, disk, true};
+  Place<PowerCut> opened{world, disk, true};
   REQUIRE(opened.error == "");
   REQUIRE(world(opened.files.data().write_at(0, as_bytes(filled(5'000, 1)))));
   disk.set_faults(PowerCut::Faults{.flush = 0});
@@ -287,4 +449,11 @@ TEST_CASE("value files: after a failure of the device nothing more is written") 
   CHECK(world(opened.files.data().truncate(0)).error() == FileError::io);
   CHECK(world(opened.files.data().sync()).error() == FileError::io);
   CHECK(disk.events() == events);
+}
+
+}  // namespace
+
+TEST_CASE("value files: after a failure of the device nothing more is written") {
+  fail<Opened>();
+  fail<OpenedFat>();
 }
