@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include <mirage/async/sleep.hpp>
 #include <mirage/async/task.hpp>
 #include <mirage/module/kv.hpp>
 
@@ -180,6 +181,30 @@ Task<std::string_view> check_partial(Shard& shard, K& store) {
   co_return "";
 }
 
+/// last_modified, where the store has it: the time of the last change. Takes four seconds of the shard's time.
+template <KvRw K>
+Task<std::string_view> check_modified(Shard& shard, K& store) {
+  constexpr std::string_view key = "check/time";
+  constexpr Duration step{2s};
+  std::optional<WallTime> last;
+  for (const bool is_partial : {false, true}) {
+    const WallTime now = shard.wall();
+    const auto written =
+        is_partial ? co_await store.set_partial(key, 1, as_bytes("x")) : co_await store.set(key, as_bytes("time"));
+    if (!written) co_return "a value was not written";
+    const auto info = co_await store.info(key);
+    if (!info) co_return "info() does not know the key";
+    if (is_partial && last.has_value() != info->last_modified.has_value()) co_return "a time comes or goes";
+    if (info->last_modified && (*info->last_modified < now - step || *info->last_modified > shard.wall()))
+      co_return "a time of modification is not that of the change";
+    if (last && *info->last_modified <= *last) co_return "the time of modification does not change with the value";
+    last = info->last_modified;
+    if (!is_partial && co_await sleep(2 * step) == WaitStatus::cancelled) co_return "cancelled";
+  }
+  if (!co_await store.remove(key)) co_return "a value was not removed";
+  co_return "";
+}
+
 /// A value of several blocks, written and read in pieces.
 template <KvRw K>
 Task<std::string_view> check_large(Shard& shard, K& store, std::size_t size) {
@@ -257,6 +282,7 @@ Task<std::string_view> check_kv_rw(Shard& shard, K& store) {
   if (error_of(co_await store.info(key)) != KvError::not_found) co_return "a removed value is still there";
   if (error_of(co_await store.remove(key)) != KvError::not_found) co_return "an absent value was removed";
   if (const auto broken = co_await check_partial(shard, store); !broken.empty()) co_return broken;
+  if (const auto broken = co_await check_modified(shard, store); !broken.empty()) co_return broken;
   if (const auto broken = co_await check_large(shard, store, 100'000); !broken.empty()) co_return broken;
   co_return co_await check_tree(shard, store);
 }

@@ -113,6 +113,23 @@ TEST_CASE("fat: conforms, all types and sizes of sectors") {
   }
 }
 
+TEST_CASE("fat: a volume that is only read conforms") {
+  for (const auto type : {Type::fat12, Type::fat32}) {
+    World world{2 * mebibyte, 512, type};
+    const std::string value(9'000, 'v');
+    REQUIRE(world.set("Größe/a value.txt", value) == "");
+    REQUIRE(world.set("top", "of the volume") == "");
+    store::FatReader<MemoryBlock> reader{world.shard, world.block};
+    REQUIRE(run(world.shard, reader.start())->has_value());
+    const auto conforms = [&](std::string_view key, std::string_view text) {
+      auto check = check::check_kv_ro(world.shard, reader, key, as_bytes(text), "Größe", "Größe/absent");
+      return std::string{run(world.shard, std::move(check)).value_or("no memory")};
+    };
+    CHECK(conforms("Größe/a value.txt", value) == "");
+    CHECK(conforms("top", "of the volume") == "");
+  }
+}
+
 TEST_CASE("fat: names") {
   World world{mebibyte};
   CHECK(world.set("README.TXT", "exact") == "");

@@ -8,7 +8,12 @@ namespace mirage::store {
 namespace mem {
 
 Ready<Result<KvInfo, KvError>> View::info(std::string_view key) noexcept {
-  return Ready{table_.value(key).transform([](const Entry* entry) noexcept { return KvInfo{.size = entry->size}; })};
+  return Ready{table_.value(key).transform([](const Entry* entry) noexcept {
+    KvInfo info;
+    info.size = entry->size;
+    info.last_modified = entry->modified;
+    return info;
+  })};
 }
 
 Ready<Result<SliceList, KvError>> View::get(std::string_view key, std::uint64_t offset, std::uint64_t length) noexcept {
@@ -42,24 +47,28 @@ Ready<Result<KvDigest, KvError>> View::digest(std::string_view key) noexcept {
 
 }  // namespace mem
 
+Mem::Outcome Mem::apply(const KvChange& change) noexcept {
+  budget.now = shard().wall();
+  return Outcome{table().apply(change)};
+}
+
 Mem::Outcome Mem::set(std::string_view key, Bytes value) noexcept {
-  return Outcome{table().apply({.kind = KvChange::Kind::set, .key = key, .value = value})};
+  return apply({.kind = KvChange::Kind::set, .key = key, .value = value});
 }
 
 Mem::Outcome Mem::set_partial(std::string_view key, std::uint64_t offset, Bytes bytes) noexcept {
-  return Outcome{table().apply({.kind = KvChange::Kind::set_partial, .key = key, .value = bytes, .offset = offset})};
+  return apply({.kind = KvChange::Kind::set_partial, .key = key, .value = bytes, .offset = offset});
 }
 
-Mem::Outcome Mem::remove(std::string_view key) noexcept {
-  return Outcome{table().apply({.kind = KvChange::Kind::remove, .key = key})};
-}
+Mem::Outcome Mem::remove(std::string_view key) noexcept { return apply({.kind = KvChange::Kind::remove, .key = key}); }
 
 Mem::Outcome Mem::rename(std::string_view from, std::string_view to) noexcept {
-  return Outcome{table().apply({.kind = KvChange::Kind::rename, .key = from, .to = to})};
+  return apply({.kind = KvChange::Kind::rename, .key = from, .to = to});
 }
 
 Mem::Outcome Mem::batch(std::span<const KvChange> changes) noexcept {
   mem::Table changed{budget};
+  budget.now = shard().wall();
   if (const auto shared = changed.share(table()); !shared) return Outcome{shared};
   for (const KvChange& change : changes) {
     if (const auto applied = changed.apply(change); !applied) return Outcome{applied};

@@ -68,6 +68,9 @@ class Mem : private mem::Owner, public mem::View {
     visitor.gauge("mem", "bytes", budget.used);
     visitor.gauge("mem", "refused", budget.refused);
   }
+
+ private:
+  Outcome apply(const KvChange& change) noexcept;
 };
 
 }  // namespace mirage::store

@@ -235,6 +235,7 @@ Result<Entry*, KvError> Table::open(std::string_view key, std::size_t size, bool
   if (entry->size < size) std::memset(entry->data() + entry->size, 0, size - entry->size);
   entry->size = size;
   entry->version = ++budget_->version;
+  entry->modified = budget_->now;
   return entry;
 }
 
@@ -275,6 +276,7 @@ Result<void, KvError> Table::rename(std::string_view from, std::string_view to) 
   std::memcpy(moved->data(), old->value().data(), old->size);
   moved->size = old->size;
   moved->version = ++budget_->version;
+  moved->modified = old->modified;
   const std::size_t at = lower_bound(to);
   if (holds(at, to)) {
     release(std::exchange(items_[at], moved));

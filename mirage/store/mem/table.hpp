@@ -17,6 +17,7 @@ struct Budget {
   std::size_t used = 0;
   std::uint64_t refused = 0;  ///< allocations that the bound or the allocator refused
   std::uint64_t version = 0;  ///< of the last value written
+  WallTime now{};             ///< when what is being written is
   [[nodiscard]] void* allocate(std::size_t size) noexcept;
   void free(void* memory, std::size_t size) noexcept;
 };
@@ -28,6 +29,7 @@ struct Entry {
   std::size_t size = 0;
   std::size_t capacity = 0;
   std::uint64_t version = 0;
+  WallTime modified{};
   [[nodiscard]] char* text() noexcept { return reinterpret_cast<char*>(this + 1); }
   [[nodiscard]] std::string_view key() const noexcept { return {reinterpret_cast<const char*>(this + 1), key_size}; }
   [[nodiscard]] std::byte* data() noexcept { return reinterpret_cast<std::byte*>(text() + key_size); }

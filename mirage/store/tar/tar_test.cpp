@@ -119,6 +119,26 @@ TEST_CASE("tar: conforms") {
   }
 }
 
+TEST_CASE("tar: an archive that is appended to conforms, also what was appended") {
+  Writer world{closed(sample(), 64 * 1024)};
+  REQUIRE(world.error == "");
+  const auto conforms = [&](std::string_view key, std::string_view value, std::string_view directory) {
+    auto check = check::check_kv_ro(world.shard, *world.store, key, as_bytes(value), directory, "css/absent");
+    return std::string{run(world.shard, std::move(check)).value_or("no memory")};
+  };
+  CHECK(conforms("css/site.css", "body {}", "deep/er") == "");
+  REQUIRE(run(world.shard, world.store->set("new/value", as_bytes("appended")))->has_value());
+  REQUIRE(run(world.shard, world.store->set("css/site.css", as_bytes("replaced")))->has_value());
+  for (int again = 0; again < 2; ++again) {
+    CHECK(conforms("new/value", "appended", "new") == "");
+    CHECK(conforms("css/site.css", "replaced", "css") == "");
+    CHECK(conforms("index.html", "<title>hello</title>", "css") == "");
+    CHECK(world.store->info("new/value").await_resume()->last_modified == WallTime{1'700'000'001s});
+    world.make();
+    REQUIRE(world.error == "");
+  }
+}
+
 TEST_CASE("tar: names and sizes of pax and GNU") {
   Image image;
   const std::string name(200, 'p');
