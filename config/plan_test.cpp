@@ -70,6 +70,10 @@ TEST_CASE("a database on a disk brings its port and its keys") {
   const auto on_tree = plan_of(dsl::unikernel("x", app(dsl::sqlite(tree, "data"))));
   CHECK(variables(on_tree) == std::vector<std::string>{"block", "tree", "value_file", "sqlite", "main"});
   CHECK(on_tree.find_key("tree-format-blank") != nullptr);
+  const auto fat = dsl::value_file(dsl::fat(dsl::block("data")), "notes");
+  const auto on_fat = plan_of(dsl::unikernel("x", app(dsl::sqlite(fat, "data"))));
+  CHECK(on_fat.instances[2].type == "mirage::store::ValueFiles<FatType>");
+  CHECK(on_fat.find_key("fat-allow-volatile") != nullptr);
 }
 
 TEST_CASE("metrics() is given all that its modules need, devices included") {
@@ -101,6 +105,18 @@ TEST_CASE("layers of disks have keys of their own") {
   CHECK(plan.instances[1].type == "mirage::device::Checksum<BlockType>");
   CHECK(plan.find_key("checksum-create") != nullptr);
   CHECK(plan.find_key("cache-size") != nullptr);
+}
+
+TEST_CASE("disks that fail, and that tell") {
+  const auto app = dsl::main_module("Main", "main.hpp", dsl::takes<dsl::Block>);
+  const auto bad = dsl::block_fault(dsl::block("data"), {.seed = 7, .torn_write = 1000, .latency_us = 250});
+  const auto plan = plan_of(dsl::unikernel("x", app(dsl::block_trace(bad, "bad"))));
+  CHECK(variables(plan) == std::vector<std::string>{"block", "block_fault", "block_trace", "main"});
+  CHECK(plan.instances[1].type == "mirage::device::BlockFault<BlockType>");
+  const std::string source = generate_main(plan);
+  CHECK(source.find(".seed = 7, .read_error = 0, .write_error = 0, .torn_write = 1000, .flush_error = 0") !=
+        std::string::npos);
+  CHECK(source.find(".latency = mirage::Duration{250 * std::int64_t{1000}}") != std::string::npos);
 }
 
 TEST_CASE("an encrypted disk takes its key from another and brings its port") {

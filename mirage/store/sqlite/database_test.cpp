@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: ISC
+#include <algorithm>
+#include <span>
 #include <string>
 
 #include <doctest/doctest.h>
@@ -12,6 +14,7 @@ using namespace mirage::store;
 
 static_assert(mirage::Database<store::Database<Volume<device::PowerCut>>>);
 static_assert(mirage::Database<store::Database<ValueFiles<Tree<device::PowerCut>>>>);
+static_assert(mirage::Database<store::Database<ValueFiles<Fat<device::PowerCut>>>>);
 
 namespace {
 
@@ -236,6 +239,24 @@ TEST_CASE("in a tree store a transaction is one batch, without a journal unless 
   CHECK(sum() == 8 + 6'000 * 502);
   small();
   CHECK(test::integrity(machine, database) == "ok");
+  CHECK(opened.below().check(machine) == "");
+}
+
+TEST_CASE("in a FAT volume a transaction that changes no file's size is four flushes") {
+  Machine machine;
+  CutDisk disk{machine.shard, 2'048};
+  OpenedIn<test::InFat, CutDisk> opened{machine, disk, true};
+  REQUIRE(opened.error() == "");
+  auto& database = opened.database();
+  const auto execute = [&](std::string_view text) {
+    REQUIRE(machine.run(database.transaction([text](Connection& sql) { return sql.execute(text); })));
+  };
+  execute("CREATE TABLE t (a); INSERT INTO t VALUES (1)");
+  execute("UPDATE t SET a = 2");
+  const std::size_t before = disk.events();
+  execute("UPDATE t SET a = 3");
+  const std::span events = std::span{disk.log()}.subspan(before);
+  CHECK(std::ranges::count_if(events, &device::CutEvent::is_flush) == 4);
   CHECK(opened.below().check(machine) == "");
 }
 

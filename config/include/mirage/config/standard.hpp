@@ -175,9 +175,10 @@ inline Module<JournaledFile> volume(const Module<Block>& disk, std::string group
   return library_module<JournaledFile>("volume", {disk.node()}, {}, std::move(group), where);
 }
 
-/// Two files in a store with batches, data and journal, as the values NAME/data and NAME/journal:
-/// `sqlite(value_file(tree(block("data")), "notes"))`. What else is in the store does not matter.
-inline Module<JournaledFile> value_file(const Module<KvBatch>& store, std::string name,
+/// Two files in a store, data and journal, as the values NAME/data and NAME/journal:
+/// `sqlite(value_file(tree(block("data")), "notes"))`. The store has batches (tree, mem) or changes values in place
+/// (fat). What else is in it does not matter.
+inline Module<JournaledFile> value_file(const Module<KvRw>& store, std::string name,
                                         std::source_location where = std::source_location::current()) {
   return library_module<JournaledFile>("value_file", {store.node()}, {{"name", std::move(name)}}, "", where);
 }
@@ -249,6 +250,33 @@ inline Module<Block> key_option(std::string group = "key",
 inline Module<Block> block_trace(const Module<Block>& disk, std::string name = "disk",
                                  std::source_location where = std::source_location::current()) {
   return library_module<Block>("block_trace", {disk.node()}, {{"name", std::move(name)}}, "", where);
+}
+
+/// How often a block_fault() does what, in parts per million of the operations.
+struct BlockFaults {
+  std::uint64_t seed = 1;  ///< decides which
+  std::uint32_t read_error = 0;
+  std::uint32_t write_error = 0;  ///< nothing is written
+  std::uint32_t torn_write = 0;   ///< an error, and some of the sectors are written
+  std::uint32_t flush_error = 0;  ///< nothing is flushed
+  std::uint32_t lost_flush = 0;   ///< success, and nothing is flushed
+  std::uint32_t bit_rot = 0;      ///< one bit of what is read is wrong
+  std::uint64_t latency_us = 0;   ///< microseconds that every operation takes more
+};
+
+/// A disk that fails, for tests: `tree(block_fault(block("data"), {.torn_write = 1000}))`.
+inline Module<Block> block_fault(const Module<Block>& disk, const BlockFaults& faults,
+                                 std::source_location where = std::source_location::current()) {
+  return library_module<Block>("block_fault", {disk.node()},
+                               {{"seed", faults.seed},
+                                {"read_error", faults.read_error},
+                                {"write_error", faults.write_error},
+                                {"torn_write", faults.torn_write},
+                                {"flush_error", faults.flush_error},
+                                {"lost_flush", faults.lost_flush},
+                                {"bit_rot", faults.bit_rot},
+                                {"latency", faults.latency_us}},
+                               "", where);
 }
 
 /// The files below a directory of the project, linked into the image.
