@@ -396,6 +396,41 @@ TEST_CASE("value files: a power cut in a FAT volume leaves what was synced, and 
   CHECK(images > 100);
 }
 
+TEST_CASE(
+    "value files: a power cut while a file in a FAT volume is cut leaves no chain that leads into free clusters") {
+  World world;
+  PowerCut disk{world.shard, 1'200};
+  std::size_t begin = 0;
+  const std::string before = filled(204'800, 1);  // 400 clusters, of which a sector of the table has 341
+  {
+    OpenedFat opened{world, disk, true};
+    REQUIRE(opened.error == "");
+    REQUIRE(world(opened.files.data().write_at(0, as_bytes(before))));
+    REQUIRE(world(opened.files.data().sync()));
+    begin = disk.events();
+    for (const std::uint64_t size : {50'000U, 0U}) {
+      REQUIRE(world(opened.files.data().truncate(size)));
+      REQUIRE(world(opened.files.data().sync()));
+    }
+  }
+  device::CutExplorer explorer{world.shard, disk, 3, 2};
+  std::size_t images = 0;
+  while (explorer.advance()) {
+    for (std::size_t variant = 0; explorer.event() >= begin && variant < explorer.variants(); ++variant) {
+      auto& image = explorer.image(variant);
+      if (!explorer.is_new()) continue;
+      World after;
+      OpenedFat opened{after, image};
+      REQUIRE(opened.error == "");
+      REQUIRE(opened.check(after) == "");
+      const std::string found = content(after, opened.files.data());
+      CHECK((found == before || found == before.substr(0, 50'000) || found.empty()));
+      ++images;
+    }
+  }
+  CHECK(images > 10);
+}
+
 TEST_CASE("value files: in a FAT volume that is full, too, there is a way out") {
   World world;
   PowerCut disk{world.shard, 1'024};
