@@ -4,7 +4,7 @@
 
 The notes of example/application/notes survive kill -9: the image is killed KILLS times (default 5) at random moments
 while notes are added and deleted; after each start every note that was acknowledged is there, every one whose deletion
-was acknowledged is gone, and of what was under way at most the one request is either. STORE: volume (default), or tree.
+was acknowledged is gone, and of what was under way at most the one request is either. STORE: volume (default), tree or fat.
 """
 import contextlib
 import fcntl
@@ -46,7 +46,7 @@ class Image:
         self.port, self.disk = free_port(), disk
         self.log = open(project / "console.log", "ab")
         self.process = subprocess.Popen(
-            [mirage, "run", "-p", f"127.0.0.1:{self.port}:80", "--block", f"data={disk}", "--", create], cwd=project,
+            [mirage, "run", "-p", f"127.0.0.1:{self.port}:80", "--block", f"data={disk}", "--", *create], cwd=project,
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True)
 
     def ask(self, method, path, body=None, timeout=10):
@@ -153,7 +153,7 @@ def main():
     target, tools, work = sys.argv[1:4]
     kills = int(sys.argv[4]) if len(sys.argv) > 4 else 5
     store = sys.argv[5] if len(sys.argv) > 5 else "volume"
-    create = {"volume": "--data-create", "tree": "--tree-format-blank"}[store]
+    create = {"volume": ["--data-create"], "tree": ["--tree-format-blank"], "fat": []}[store]
     mirage, work = str(Path(tools).resolve() / "mirage"), Path(work).resolve()
     seed = random.randrange(1 << 32)
     random.seed(seed)
@@ -167,10 +167,16 @@ def main():
             print(f"mirage {words[0]}: status {done.returncode}\n{done.stdout}{done.stderr}")
             return 1
     disk = work / "data.img"
-    disk.touch()
-    os.truncate(disk, 16 << 20)
+    if store == "fat":
+        subprocess.run([mirage, "store", "format", "--type", "fat", "--size", "16M", disk], check=True, capture_output=True)
+    else:
+        disk.touch()
+        os.truncate(disk, 16 << 20)
     try:
         left, added = rounds(mirage, project, disk, create, kills)
+        if store == "fat":  # for everybody's tools it is a file of the volume
+            listed = subprocess.run([mirage, "store", "list", disk, "notes"], text=True, capture_output=True)
+            check("data" in listed.stdout, f"no file notes/data in the volume: {listed.stdout}{listed.stderr}")
     except Failed as error:
         print(f"{error} (seed {seed})\n{(project / 'console.log').read_text(errors='replace')[-3000:]}")
         return 1
