@@ -88,6 +88,44 @@ build_examples() {
   done
 }
 
+# A store that keeps what it has acknowledged, on a disk.
+build_durable() {
+  mkdir "$work/durable" && cd "$work/durable" || return 1
+  cat >config.cpp <<'END'
+#include <mirage/config.hpp>
+using namespace mirage::config;
+Unikernel configure() {
+  return unikernel("durable", main_module("Main", "main.hpp", takes<KvRw>)(tree(block("storage"))));
+}
+END
+  cat >main.hpp <<'END'
+#pragma once
+#include <mirage/module/application.hpp>
+template <mirage::KvRw Store>
+struct Main {
+  static mirage::Task<int> start(Store& store, const Keys& keys) {
+    const auto done = co_await store.set("key", mirage::as_bytes("value"));
+    keys.shard.logger("application").info("the store has {}", done ? "kept it" : "failed");
+    co_return done ? 0 : 1;
+  }
+};
+END
+  "$mirage" configure -t spt >/dev/null && "$mirage" build >/dev/null ||
+    { echo "FAILED  cannot build a durable store"; failed=1; return 1; }
+}
+
+# Stock tenders cannot flush: a durable store serves there only who says that he accepts it.
+our_durable_store() {
+  local image=$work/durable/dist/durable.spt disk
+  disk=$(file durable-disk 512 8192)
+  expect "our tree without flush is refused" 1 "the device cannot flush" "$stock" --mem=4 --block:storage="$disk" \
+    -- "$image" --tree-format-blank
+  expect "which leaves the disk as it was" 0 "" cmp -n 4194304 "$disk" /dev/zero
+  expect "our tree without flush, accepted" 0 "kept it" "$stock" --mem=4 --block:storage="$disk" \
+    -- "$image" --tree-format-blank --tree-allow-volatile
+  expect "our tree with flush" 0 "kept it" "$ours" --mem=4 --block:storage="$disk" -- "$image"
+}
+
 our_examples_under_stock() {
   expect "our hello-key" 0 "Good day" "$stock" --mem=2 -- "$work/hello-key/dist/hello-key.spt" \
     --count=2 --pause=1ms '--hello="Good day"'
@@ -113,6 +151,7 @@ stock_images_under_ours
 mirage=$2/mirage
 if [ -x "$mirage" ]; then
   build_examples && our_examples_under_stock
+  build_durable && our_durable_store
 else
   echo "not run: examples under the stock tender (no $mirage)"
 fi
