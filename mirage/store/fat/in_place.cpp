@@ -111,9 +111,8 @@ Task<FatCore::Done> FatCore::shrink(const Found& found, std::uint32_t size) {
   const auto rest = co_await next(*tail);
   if (!rest) co_return Failure{rest.error()};
   auto done = co_await update(found, found.entry.cluster, size);
-  // An entry in two sectors is not changed in one write: then the value keeps what it has.
-  const bool crosses =
-      layout.type == Type::fat12 && layout.entry_offset(*tail) % layout.sector_size + 1 == layout.sector_size;
+  // An entry in two units is not changed in one write: then the value keeps what it has.
+  const bool crosses = layout.type == Type::fat12 && layout.entry_offset(*tail) % fat::unit_size + 1 == fat::unit_size;
   if (!done || *rest == no_cluster || crosses) co_return done;
   done = co_await put(*tail, end_of_chain());
   if (done) done = co_await commit();
