@@ -43,6 +43,48 @@ Key read_key(const Json& json, const std::string& module, const fs::path& file) 
   return key;
 }
 
+/// How many modules it takes: `needs` says one number or two, else the type does with its {0}, {1} ...
+void read_needs(const Json& json, Module& module) {
+  while (module.type.contains(std::format("{{{}}}", module.fewest_needs))) ++module.fewest_needs;
+  module.most_needs = module.fewest_needs;
+  if (!json.contains("needs")) return;
+  const bool range = json["needs"].is_array();
+  module.fewest_needs = range ? json["needs"].at(0).get<std::size_t>() : json["needs"].get<std::size_t>();
+  module.most_needs = range ? json["needs"].at(1).get<std::size_t>() : module.fewest_needs;
+}
+
+/// The names in braces: "size" and "cache" in "Disk{{size}, {cache}}".
+std::vector<std::string> placeholders(std::string_view text) {
+  std::vector<std::string> found;
+  constexpr std::string_view letters = "abcdefghijklmnopqrstuvwxyz0123456789-_";
+  for (auto at = text.find('{'); at != std::string_view::npos; at = text.find('{', at + 1)) {
+    const auto end = text.find_first_not_of(letters, at + 1);
+    if (end != std::string_view::npos && text[end] == '}' && end > at + 1) {
+      found.emplace_back(text.substr(at + 1, end - at - 1));
+    }
+  }
+  return found;
+}
+
+/// What would be left in the generated main as it stands.
+void check_placeholders(const Module& module) {
+  const auto known = [&](const std::string& name) {
+    const bool number = name.find_first_not_of("0123456789") == std::string::npos;
+    return (number && std::stoul(name) < module.fewest_needs) || name == "count" ||
+           (name == "table" && module.generate == "crunch") || std::ranges::contains(module.parameters, name) ||
+           std::ranges::contains(module.keys, name, &Key::name);
+  };
+  std::vector<std::string> texts{module.type};
+  if (module.arguments) texts.insert(texts.end(), module.arguments->begin(), module.arguments->end());
+  for (const auto& each : texts) {
+    for (const auto& name : placeholders(each)) {
+      if (known(name)) continue;
+      throw Error(module.file.string(), std::format("module '{}' has no '{}' to fill in", module.name, name),
+                  "Braces hold parameters, keys and the numbers of needs.");
+    }
+  }
+}
+
 Module read_module(const Json& json, const fs::path& file) {
   Module module{.name = json.at("name"),
                 .kind = json.at("kind"),
@@ -51,6 +93,7 @@ Module read_module(const Json& json, const fs::path& file) {
                 .header = json.at("header"),
                 .libraries = texts(json, "libraries"),
                 .parameters = texts(json, "parameters"),
+                .values = field(json, "values", std::map<std::string, std::vector<std::string>>()),
                 .arguments = {},
                 .keys = {},
                 .device = text(json, "device"),
@@ -58,6 +101,8 @@ Module read_module(const Json& json, const fs::path& file) {
                 .file = file};
   if (json.contains("arguments")) module.arguments = texts(json, "arguments");
   for (const auto& each : field(json, "keys", Json::array())) module.keys.push_back(read_key(each, module.name, file));
+  read_needs(json, module);
+  check_placeholders(module);
   return module;
 }
 
@@ -124,7 +169,11 @@ std::vector<fs::path> find_files(const fs::path& folder, std::string_view name) 
 
 }  // namespace
 
-Catalogue::Catalogue(const fs::path& root) {
+Catalogue::Catalogue(const fs::path& root) : root_(root) {
+  for (const auto& entry : fs::recursive_directory_iterator(root / "mirage")) {
+    if (!entry.is_directory()) continue;
+    libraries_.insert(replaced(fs::relative(entry.path(), root).generic_string(), "/", "_"));
+  }
   const auto read = [](const fs::path& file, auto use) {
     try {
       const Json json = read_file(file);

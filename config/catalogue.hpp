@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +24,8 @@ struct Module {
   std::string header;  ///< from the root
   std::vector<std::string> libraries;
   std::vector<std::string> parameters;
+  std::map<std::string, std::vector<std::string>> values;  ///< the only ones of a parameter; absent: any
+  std::size_t fewest_needs = 0, most_needs = 0;
   /// Constructor arguments after the shard and the needs: C++ with `{name}` for a parameter or key of the module.
   std::optional<std::vector<std::string>> arguments;
   std::vector<Key> keys;  ///< run-time keys that it brings, to be prefixed with the group
@@ -83,10 +86,16 @@ class Catalogue {
   [[nodiscard]] const Module* find_module(const Target& target, std::string_view name) const;
   /// Third-party libraries (folders of port/) that these libraries name in their module.json, each once, in order.
   [[nodiscard]] std::vector<std::string> ports_of(const std::vector<std::string>& libraries) const;
+  /// Whether a folder of mirage/ makes a library of this name.
+  [[nodiscard]] bool has_library(const std::string& name) const { return libraries_.contains(name); }
+  /// Whether the root has a file of this name.
+  [[nodiscard]] bool has_file(const std::string& name) const { return std::filesystem::exists(root_ / name); }
   /// Names of the targets that have a module of this name.
   [[nodiscard]] std::vector<std::string> targets_with(std::string_view module) const;
 
  private:
+  std::filesystem::path root_;
+  std::set<std::string> libraries_;
   std::vector<Target> targets_;
   std::vector<Module> modules_;
   std::map<std::string, std::vector<std::string>> ports_;  // by library

@@ -67,6 +67,7 @@ void read_body(const Json& body, Vertex& vertex) {
     vertex.keys = body.at("keys");
     vertex.libraries = body.at("libraries");
     vertex.sources = body.at("sources");
+    vertex.missing = body.at("missing");
     vertex.beneath = body.at("beneath");
   }
 }

@@ -59,7 +59,8 @@ struct Vertex {
   std::string type, header;
   std::vector<Value> arguments;
   std::vector<std::string> keys, libraries, sources;
-  bool beneath = false;  ///< it is given what its needs need, too
+  std::vector<std::string> missing;  ///< of header and sources: those that the project does not have
+  bool beneath = false;              ///< it is given what its needs need, too
   // library
   std::string module, group;
   std::vector<std::pair<std::string, Value>> parameters;

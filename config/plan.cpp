@@ -65,6 +65,7 @@ class Planner {
     plan_.libraries = target_.libraries;
     plan_.libraries.insert(plan_.libraries.end(), graph_.libraries.begin(), graph_.libraries.end());
     check_settings();
+    for (const auto& name : graph_.libraries) check_library(name, graph_.place);
     for (const auto& key : graph_.keys) add_key(key);
     for (const std::size_t job : graph_.jobs) (void)visit(job);
     for (const auto& key : standard_keys(graph_)) add_key(key);
@@ -76,6 +77,7 @@ class Planner {
     }
     check_devices();
     check_interfaces();
+    check_count();
     return std::move(plan_);
   }
 
@@ -164,7 +166,26 @@ class Planner {
     }
   }
 
+  void check_library(const std::string& name, const std::string& place) const {
+    if (catalogue_.has_library(name)) return;
+    throw Error(place, std::format("there is no library '{}'", name),
+                "Libraries are called after folders of mirage/: mirage_http is mirage/http.");
+  }
+
+  void check_project(const Vertex& vertex) const {
+    for (const auto& name : vertex.missing) {
+      throw Error(vertex.place, std::format("there is no file '{}'", name),
+                  "Headers and sources are looked for in the project's folder.");
+    }
+    for (const auto& name : {vertex.header, vertex.requirement_header}) {
+      if (!name.starts_with("mirage/") || catalogue_.has_file(name)) continue;
+      throw Error(vertex.place, std::format("there is no header '{}'", name), "mirage has none of this name.");
+    }
+    for (const auto& name : vertex.libraries) check_library(name, vertex.place);
+  }
+
   void fill_project(const Vertex& vertex, Instance& instance) {
+    check_project(vertex);
     instance.project = !vertex.header.starts_with("mirage/");  // metrics() and syslog() are jobs of the library
     instance.job = vertex.kind == "Job";
     instance.type = vertex.type;
@@ -252,7 +273,49 @@ class Planner {
       if (name == "name") continue;
       throw Error(vertex.place, std::format("module '{}' has no parameter '{}'", module->name, name));
     }
+    check_needs(vertex, *module);
+    check_parameters(vertex, *module);
     return *module;
+  }
+
+  static void check_needs(const Vertex& vertex, const Module& module) {
+    const std::size_t given = vertex.needs.size();
+    if (given >= module.fewest_needs && given <= module.most_needs) return;
+    const bool range = module.fewest_needs != module.most_needs;
+    throw Error(
+        vertex.place,
+        std::format("module '{}' takes {}{} module{}, and {} {} given", module.name, module.fewest_needs,
+                    range ? std::format(" to {}", module.most_needs) : "", !range && module.most_needs == 1 ? "" : "s",
+                    given, given == 1 ? "was" : "were"),
+        std::format("They are the second argument: library_module<{}>(\"{}\", {{...}}).", module.kind, module.name));
+  }
+
+  static void check_parameters(const Vertex& vertex, const Module& module) {
+    for (const auto& name : module.parameters) {
+      const auto given = std::ranges::find(vertex.parameters, name, &std::pair<std::string, Value>::first);
+      if (given == vertex.parameters.end()) {
+        if (!uses(module, std::format("{{{}}}", name)) && (module.generate != "crunch" || name != "directory"))
+          continue;
+        throw Error(vertex.place, std::format("module '{}' needs the parameter '{}'", module.name, name),
+                    std::format("Parameters are the third argument: library_module<{}>(\"{}\", {{...}}, {{{{\"{}\", "
+                                "VALUE}}}}).",
+                                module.kind, module.name, name));
+      }
+      const auto values = module.values.find(name);
+      if (values == module.values.end() || std::ranges::contains(values->second, given->second.text)) continue;
+      std::string good;
+      for (const auto& each : values->second) good += (good.empty() ? "" : " or ") + each;
+      throw Error(
+          vertex.place,
+          std::format("bad value '{}' for the parameter '{}' of module '{}'", given->second.text, name, module.name),
+          std::format("Give {}.", good));
+    }
+  }
+
+  /// Whether there is something to fill in, which must then be given.
+  static bool uses(const Module& module, const std::string& placeholder) {
+    if (!module.arguments || module.type.contains(placeholder)) return true;
+    return std::ranges::any_of(*module.arguments, [&](const auto& each) { return each.contains(placeholder); });
   }
 
   static std::string expression(const Value& value) {
@@ -274,6 +337,13 @@ class Planner {
   }
 
   static bool letters(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+
+  void check_count() const {
+    const auto count = std::ranges::count(plan_.keys, false, [](const auto& each) { return each.key.configure_only; });
+    if (static_cast<std::size_t>(count) <= maximum_options) return;
+    throw Error(graph_.place, std::format("the image has {} keys, and reads at most {}", count, maximum_options),
+                "Keys that are decided when configuring do not count: configure_key().");
+  }
 
   /// Their names are prefixes of keys, and tell zones apart.
   void check_interfaces() const {

@@ -200,6 +200,17 @@ TEST_CASE("a required key is required at run time, one that decides a choice whe
   CHECK(plan_of(website(choice), "spt", {{"kind", "z"}}).crunched.front().directory == "b");
 }
 
+TEST_CASE("an image has as many keys as it can read") {
+  const auto with = [](int count) {
+    std::vector<dsl::AnyKey> keys;
+    for (int i = 0; i < count; ++i) keys.push_back(dsl::key<std::uint16_t>("k" + std::to_string(i), 0, ""));
+    return dsl::unikernel("x", dsl::main_module("Main", "main.hpp", dsl::takes<>, keys)());
+  };
+  CHECK(error_of(with(125)) == "none");  // and name, logs, delay
+  CHECK(error_of(with(126)) == "the image has 129 keys, and reads at most 128");
+  CHECK(generate_main(plan_of(with(1))).contains("static_assert(std::size(options) <= mirage::maximum_options)"));
+}
+
 TEST_CASE("conditions") {
   const auto tls = dsl::flag("tls", "encrypt");
   const auto files = [&](const dsl::Condition& condition) {
@@ -224,6 +235,43 @@ TEST_CASE("what cannot be: kinds, names and devices") {
   CHECK(error_of(dsl::unikernel("a b", app(dsl::block("d")))) == "'a b' is no name for a unikernel");
   const auto two = dsl::main_module("Main", "main.hpp", dsl::takes<dsl::Block, dsl::Net>);
   CHECK(error_of(dsl::unikernel("x", two(dsl::block("d"), dsl::netif("d")))).starts_with("two devices are called 'd'"));
+}
+
+TEST_CASE("library modules are given what they take") {
+  const auto disk = [](const dsl::Module<dsl::Block>& module) {
+    return error_of(dsl::unikernel("x", dsl::main_module("Main", "main.hpp", dsl::takes<dsl::Block>)(module)));
+  };
+  const auto stack = [](const dsl::Module<dsl::Stack>& module) {
+    return error_of(dsl::unikernel("x", dsl::main_module("Main", "main.hpp", dsl::takes<dsl::Stack>)(module)));
+  };
+  CHECK(error_of(website(dsl::library_module<dsl::KvRo>("crunch"))) ==
+        "module 'crunch' needs the parameter 'directory'");
+  CHECK(disk(dsl::library_module<dsl::Block>("ramdisk")) == "module 'ramdisk' needs the parameter 'sectors'");
+  CHECK(disk(dsl::library_module<dsl::Block>("block")) == "module 'block' needs the parameter 'name'");
+  CHECK(disk(dsl::library_module<dsl::Block>("cache")) == "module 'cache' takes 1 module, and 0 were given");
+  CHECK(disk(dsl::library_module<dsl::Block>("ramdisk", {dsl::block("d").node()}, {{"sectors", 8}})) ==
+        "module 'ramdisk' takes 0 modules, and 1 was given");
+  CHECK(stack(dsl::library_module<dsl::Stack>("stack")) == "module 'stack' takes 1 module, and 0 were given");
+  CHECK(stack(dsl::library_module<dsl::Stack>("stack", {dsl::netif("n").node()})) ==
+        "module 'stack' needs the parameter 'bbr'");
+  CHECK(stack(dsl::library_module<dsl::Stack>("multihomed_stack", {dsl::interface("a").node()}, {{"bbr", false}})) ==
+        "module 'multihomed_stack' takes 2 to 4 modules, and 1 was given");
+  CHECK(stack(dsl::stack(dsl::netif("n"), "", {.dhcp_clients = "bogus"})) ==
+        "bad value 'bogus' for the parameter 'dhcp-clients' of module 'stack'");
+}
+
+TEST_CASE("libraries and headers are there") {
+  const auto linking = dsl::module<dsl::Job>({.type = "Main", .header = "main.hpp", .libraries = {"mirage_nope"}});
+  CHECK(error_of(dsl::unikernel("x", linking())) == "there is no library 'mirage_nope'");
+  const auto app = dsl::main_module("Main", "main.hpp");
+  CHECK(error_of(dsl::unikernel("x", app(), {.libraries = {"mirage_nope"}})) == "there is no library 'mirage_nope'");
+  CHECK(error_of(dsl::unikernel("x", app(), {.libraries = {"mirage_http"}})) == "none");
+  CHECK(error_of(dsl::unikernel("x", dsl::main_module("Main", "mirage/nope.hpp")())) ==
+        "there is no header 'mirage/nope.hpp'");
+  auto graph = graph_of(dsl::unikernel("x", app()));
+  graph.vertices.front().missing = {"main.hpp"};
+  CHECK_THROWS_WITH_AS((void)make_plan(graph, catalogue(), catalogue().target("spt"), {}),
+                       "there is no file 'main.hpp'", Error);
 }
 
 TEST_CASE("module keys do not hide the project's") {

@@ -28,7 +28,7 @@ std::string includes(const Plan& plan) {
     (instance.project ? project : own).insert(instance.header);
     if (!instance.requirement_header.empty()) own.insert(instance.requirement_header);
   }
-  std::string out = "#include <memory>\n#include <new>\n\n#include <mirage/keys.hpp>\n";
+  std::string out = "#include <iterator>\n#include <memory>\n#include <new>\n\n#include <mirage/keys.hpp>\n";
   for (const auto& header : own) out += std::format("#include <{}>\n", header);
   out += "\n";
   for (const auto& header : project) out += std::format("#include \"{}\"\n", header);
@@ -132,7 +132,7 @@ std::string options(const Plan& plan) {
         cpp_string(planned.value ? shown(type, *planned.value) : ""), cpp_string(planned.key.doc), form,
         planned.member);
   }
-  return out + "};\n\n";
+  return out + "};\nstatic_assert(std::size(options) <= mirage::maximum_options);\n\n";
 }
 
 std::string entry(const Plan& plan) {

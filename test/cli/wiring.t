@@ -42,6 +42,14 @@ A directory that does not exist.
     -> Paths are taken from the project's folder.
   [1]
 
+A header that does not exist.
+
+  $ sed -i 's/crunch("pages")/crunch("htdocs")/; s/main\.hpp/mian.hpp/' config.cpp
+  $ mirage configure
+  mirage: config.cpp:7: there is no file 'mian.hpp'
+    -> Headers and sources are looked for in the project's folder.
+  [1]
+
 The same key twice.
 
   $ cat > config.cpp <<END

@@ -48,6 +48,9 @@ inline std::string object_of(Fields fields) {
 
 class Emitter {
  public:
+  /// `looks`: for the project's headers and sources, in the current folder.
+  explicit Emitter(bool looks = false) : looks_(looks) {}
+
   std::string print(const Unikernel& unikernel) {
     const auto jobs = list_of(unikernel.jobs(), [this](const auto& job) { return std::to_string(visit(job.node())); });
     const auto& options = unikernel.options();
@@ -116,6 +119,20 @@ class Emitter {
     return object_of({{"name", quote(parameter.first)}, {"value", print(parameter.second)}});
   }
 
+  [[nodiscard]] std::vector<std::string> missing(const Description& description) const {
+    std::vector<std::string> names;
+    const auto look = [&](const std::string& name) {
+      std::FILE* file = std::fopen(name.c_str(), "re");
+      if (file == nullptr) return names.push_back(name);
+      std::fclose(file);
+    };
+    if (!looks_) return names;
+    // What begins with mirage/ comes with mirage.
+    if (!description.header.starts_with("mirage/")) look(description.header);
+    for (const auto& name : description.sources) look(name);
+    return names;
+  }
+
   std::string print_body(const Node& node) {
     const auto each = [this](const auto& value) { return print(value); };
     switch (node.form) {
@@ -135,6 +152,7 @@ class Emitter {
                       {"keys", list_of(node.description.keys, [](const auto& key) { return quote(key.data()->name); })},
                       {"libraries", list_of(node.description.libraries, quote)},
                       {"sources", list_of(node.description.sources, quote)},
+                      {"missing", list_of(missing(node.description), quote)},
                       {"beneath", as_text(node.description.beneath)}});
   }
 
@@ -156,6 +174,7 @@ class Emitter {
     return at->second;
   }
 
+  bool looks_;
   std::vector<std::string> nodes_;
   std::vector<std::shared_ptr<KeyData>> keys_;
   std::map<const Node*, std::size_t> by_address_;
@@ -164,7 +183,7 @@ class Emitter {
 
 /// The whole of the generated program's main().
 inline int emit(const Unikernel& unikernel) {
-  const auto text = Emitter().print(unikernel) + "\n";
+  const auto text = Emitter(true).print(unikernel) + "\n";
   return std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0 ? 0 : 1;
 }
 
