@@ -53,6 +53,11 @@ Task<bool> start_module(Shard& shard, std::string_view title, [[maybe_unused]] T
   }
 }
 
+/// A status as a process can end with it: 255 for what is not one, never 0 for what is not 0.
+constexpr int exit_status(long long number) noexcept {
+  return static_cast<unsigned long long>(number) <= 255 ? static_cast<int>(number) : 255;
+}
+
 /// Runs a job's task to its end: the exit status is 0, the task's number, or 1 for an error or for lack of memory.
 template <class T>
 Task<int> finish_job(Shard& shard, std::string_view title, Task<T> task) {
@@ -64,7 +69,7 @@ Task<int> finish_job(Shard& shard, std::string_view title, Task<T> task) {
     co_await std::move(task);
     co_return 0;
   } else if constexpr (std::is_convertible_v<T, int>) {
-    co_return static_cast<int>(co_await std::move(task));
+    co_return exit_status(static_cast<long long>(co_await std::move(task)));
   } else {
     const auto finished = co_await std::move(task);
     if (finished) co_return 0;

@@ -47,10 +47,15 @@ Task<int> number(Shard&, int value, Duration after) {
 }
 Task<Result<void, StartError>> refuse(Shard&) { co_return Failure{StartError{"refused"}}; }
 
+static_assert(exit_status(0) == 0 && exit_status(255) == 255 && exit_status(1LL << 32) == 255);
+
 TEST_CASE("what a job returns is the exit status") {
   World world;
   CHECK(run(world.shard, finish_job(world.shard, "a", quiet(world.shard))) == 0);
   CHECK(run(world.shard, finish_job(world.shard, "b", number(world.shard, 3, 0s))) == 3);
+  CHECK(run(world.shard, finish_job(world.shard, "b", number(world.shard, 255, 0s))) == 255);
+  CHECK(run(world.shard, finish_job(world.shard, "b", number(world.shard, 256, 0s))) == 255);
+  CHECK(run(world.shard, finish_job(world.shard, "b", number(world.shard, -1, 0s))) == 255);
   CHECK(run(world.shard, finish_job(world.shard, "c", refuse(world.shard))) == 1);
   CHECK(world.environment.console == "error: c: refused\n");
   CHECK(run(world.shard, finish_job(world.shard, "d", Task<int>{})) == 1);

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: ISC
 // mirage::platform on virtio.
+#include <algorithm>
+
 #include <mirage/base/text.hpp>
 #include <mirage/machine/x86_64/cpu.hpp>
 #include <mirage/runtime/platform.hpp>
@@ -18,12 +20,12 @@ void console_write(std::span<const char> text) noexcept { virtio::write_console(
 
 void exit(int status) noexcept {
   // A machine has no exit status. Every other status than 0 is said in a last line and to QEMU's isa-debug-exit, when
-  // there is one (QEMU then ends with status * 2 + 1).
+  // there is one (QEMU then ends with status * 2 + 1, of which a process keeps eight bits: 127 is all above, too).
   constexpr std::uint16_t debug_exit_port = 0x501;
   if (status != 0) {
     const Text<64> line("mirage: exit status {}\n", status & 0xff);
     console_write(std::span<const char>(line.view()));
-    machine::out8(debug_exit_port, static_cast<std::uint8_t>(status));
+    machine::out8(debug_exit_port, static_cast<std::uint8_t>(std::min(status & 0xff, 127)));
   }
   virtio::power_off();
 }
