@@ -35,7 +35,9 @@ Key read_key(const Json& json, const std::string& module, const fs::path& file) 
           .doc = json.at("doc"),
           .configure_only = field(json, "configure_only", false),
           .place = "module " + module,
-          .choices = texts(json, "choices")};
+          .choices = texts(json, "choices"),
+          .excludes = text(json, "excludes"),
+          .linked = text(json, "linked")};
   const KeyType* type = find_key_type(key.type);
   if (type == nullptr || !type->check(*key.fallback)) {
     throw Error(file.string(), std::format("key '{}' has an unknown type or a bad default", key.name));
@@ -192,7 +194,14 @@ Catalogue::Catalogue(const fs::path& root) : root_(root) {
       const auto named = texts(json, "ports");
       ports.insert(ports.end(), named.begin(), named.end());
       // A folder that is no module names its ports alone.
-      if (json.contains("name") || named.empty()) modules_.push_back(read_module(json, file));
+      if (!json.contains("name") && !named.empty()) return;
+      Module module = read_module(json, file);
+      if (const auto other = std::ranges::find(modules_, module.name, &Module::name); other != modules_.end()) {
+        throw Error(file.string(),
+                    std::format("module '{}' is described in {}, too", module.name, other->file.string()),
+                    "Give one of them another name.");
+      }
+      modules_.push_back(std::move(module));
     });
   }
 }

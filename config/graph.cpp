@@ -97,7 +97,8 @@ void check_key(const Key& key) {
     throw Error(key.place, std::format("'{}' is no name for a key", key.name),
                 "Use letters, digits and '-', beginning with a letter.");
   }
-  for (const std::string_view taken : {"help", "target"}) {
+  // Options of `mirage configure` itself (cli/main.cpp): the key could not be set.
+  for (const std::string_view taken : {"help", "target", "file", "json", "quiet"}) {
     if (key.name == taken)
       throw Error(key.place, std::format("the key name '{}' is taken", key.name), "Choose another.");
   }
@@ -158,6 +159,10 @@ Graph read_graph(std::string_view text) {
   if (!is_name(graph.name, "-_")) {
     throw Error(graph.place, std::format("'{}' is no name for a unikernel", graph.name),
                 "Use letters, digits, '-' and '_', beginning with a letter or digit.");
+  }
+  // As `mirage run --mem` takes it.
+  if (graph.memory < 2 || graph.memory > 1U << 20) {
+    throw Error(graph.place, std::format("{} MiB of memory", graph.memory), "Give .memory from 2 to 1048576.");
   }
   if (graph.jobs.empty()) throw Error(graph.place, "the unikernel has no job", "Give unikernel() a main_module.");
   check_keys(graph.keys);

@@ -27,6 +27,8 @@ struct Key {
   bool configure_only = false;
   std::string place;
   std::vector<std::string> choices = {};  ///< the only values; empty: any of the type
+  std::string excludes = {};              ///< of a module's flag: the other that cannot be on as well
+  std::string linked = {};  ///< of a module's: the value that is there if the parameter of that name is true
 };
 
 /// What a good value of the key is, for messages.

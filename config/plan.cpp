@@ -8,6 +8,7 @@
 #include <config/plan.hpp>
 #include <config/text.hpp>
 #include <config/value.hpp>
+#include <mirage/base/log.hpp>
 #include <mirage/base/option.hpp>
 
 namespace mirage::plan {
@@ -89,10 +90,19 @@ class Planner {
       if (key == keys.end()) {
         throw UsageError("", std::format("unknown key --{}", name), known_keys_hint(keys, name));
       }
-      if (is_value_of(*key, value)) continue;
+      if (is_value_of(*key, value) && (name != "logs" || are_levels(value))) continue;
       throw UsageError("", std::format("bad value '{}' for key --{} ({})", value, name, key->place),
-                       std::format("Give {}.", expected_of(*key)));
+                       std::format("Give {}.", name == "logs" ? log_levels : expected_of(*key)));
     }
+  }
+
+  static constexpr const char* log_levels =
+      "LEVEL or SOURCE:LEVEL, separated by commas; levels are quiet, error, warning, info, debug";
+  static bool are_levels(std::string_view value) {
+    struct Nowhere final : LogSink {
+      void write_line(std::string_view) noexcept override {}
+    } nowhere;
+    return Log(nowhere).configure(value);
   }
 
   [[nodiscard]] std::optional<std::string> value_of(const Key& key) const {
@@ -173,6 +183,10 @@ class Planner {
   }
 
   void check_project(const Vertex& vertex) const {
+    const auto splits = [](char c) { return c == '"' || c == '\\' || static_cast<unsigned char>(c) < 0x20; };
+    if (std::ranges::any_of(vertex.header, splits)) {
+      throw Error(vertex.place, "a header's name has no quotes and no lines", "Rename the file.");
+    }
     for (const auto& name : vertex.missing) {
       throw Error(vertex.place, std::format("there is no file '{}'", name),
                   "Headers and sources are looked for in the project's folder.");
@@ -224,14 +238,39 @@ class Planner {
       instance.title += std::format(" '{}'", value.text);
       if (name == "name" && !module.device.empty()) instance.device_name = value.text;
     }
+    const auto good = [](char c) { return letters(c) || c == '-'; };
+    if (vertex.kind != "Interface" && !std::ranges::all_of(vertex.group, good)) {
+      throw Error(vertex.place, std::format("'{}' is no prefix for keys", vertex.group),
+                  "Use letters, digits and '-'.");
+    }
     if (!module.keys.empty() && !vertex.group.empty()) instance.key_prefix = vertex.group + "-";
     for (const auto& key : module.keys) {
       const auto grouped = with_group(key, vertex.group);
       add_key(grouped);
       names[key.name] = "keys." + identifier(grouped.name);
     }
+    check_together(module, vertex);
     if (module.generate == "crunch") names["table"] = crunch(vertex, instance);
     instance.arguments = arguments(module, names);
+  }
+
+  /// Values that are good by themselves and can never work: refused here, where the image would start and serve nobody.
+  void check_together(const Module& module, const Vertex& vertex) const {
+    for (const auto& key : module.keys) {
+      const std::string name = with_group(key, vertex.group).name;
+      const std::string value = fixed(name);
+      if (!key.excludes.empty() && value == "true") {
+        const std::string other = vertex.group.empty() ? key.excludes : vertex.group + "-" + key.excludes;
+        if (fixed(other) == "true") {
+          throw UsageError("", std::format("--{} and --{} leave nothing", name, other), "Give one of them.");
+        }
+      }
+      if (key.linked.empty() || value != key.linked) continue;
+      const auto part = std::ranges::find(vertex.parameters, key.linked, &std::pair<std::string, Value>::first);
+      if (part != vertex.parameters.end() && part->second.text == "true") continue;
+      throw UsageError("", std::format("--{}={} is not linked into the module at {}", name, value, vertex.place),
+                       std::format("{}.", key.doc));
+    }
   }
 
   std::string crunch(const Vertex& vertex, const Instance& instance) {

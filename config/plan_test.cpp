@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: ISC
 // Plans of configurations that are written down as the DSL prints them, against the descriptors of the source tree.
+#include <filesystem>
+#include <format>
+#include <fstream>
+
 #include <doctest/doctest.h>
+#include <unistd.h>
 
 #include <config/catalogue.hpp>
 #include <config/error.hpp>
@@ -200,6 +205,68 @@ TEST_CASE("a required key is required at run time, one that decides a choice whe
   CHECK(plan_of(website(choice), "spt", {{"kind", "z"}}).crunched.front().directory == "b");
 }
 
+TEST_CASE("values that cannot work together, or at all") {
+  const auto site = website(dsl::crunch("x"));
+  CHECK(error_of(site, "spt", {{"tcp-congestion", "bbr"}})
+            .starts_with("--tcp-congestion=bbr is not linked into the module at plan_test.cpp:"));
+  CHECK(error_of(site, "spt", {{"tcp-congestion", "bbr"}, {"tcp-bbr", "true"}}) == "none");
+  CHECK(error_of(site, "spt", {{"ipv4-only", "true"}, {"ipv6-only", "true"}}) ==
+        "--ipv4-only and --ipv6-only leave nothing");
+  CHECK(error_of(site, "spt", {{"ipv4-only", "true"}}) == "none");
+  CHECK(error_of(on_networks(dsl::stack(dsl::interface("a"), dsl::interface("b"))), "spt",
+                 {{"b-ipv4-only", "true"}, {"b-ipv6-only", "true"}}) ==
+        "--b-ipv4-only and --b-ipv6-only leave nothing");
+  CHECK(error_of(site, "spt", {{"logs", "foo"}}) == "bad value 'foo' for key --logs (mirage)");
+  CHECK(error_of(site, "spt", {{"logs", "warning,tcp:debug"}}) == "none");
+  const auto app = dsl::main_module("Main", "main.hpp");
+  CHECK(error_of(dsl::unikernel("x", app(), {.memory = 0})) == "0 MiB of memory");
+  CHECK(error_of(dsl::unikernel("x", app(), {.memory = 2})) == "none");
+}
+
+TEST_CASE("options of the tool are no names of keys") {
+  for (const char* name : {"help", "target", "file", "json", "quiet"}) {
+    const auto app = dsl::main_module("Main", "main.hpp", dsl::takes<>, {dsl::flag(name, "mine")});
+    CHECK(error_of(dsl::unikernel("x", app())) == std::format("the key name '{}' is taken", name));
+  }
+}
+
+TEST_CASE("texts of config.cpp stay texts in what is generated") {
+  const auto with = [](const char* doc) {
+    const auto app = dsl::main_module("Main", "main.hpp", dsl::takes<>, {dsl::flag("port", doc)});
+    return generate_keys(plan_of(dsl::unikernel("x", app())));
+  };
+  CHECK(with("one\n#error two\r\tthree").contains("  /// one #error two  three\n  bool port"));
+  CHECK(with("a path: C:\\").contains("  /// a path: C:\\.\n  bool port"));
+  CHECK(with("blank after it \\ ").contains("\\ .\n  bool port"));
+  const auto job = [](const char* header) { return error_of(dsl::unikernel("x", dsl::main_module("Main", header)())); };
+  CHECK(job("main.hpp\"\n#error") == "a header's name has no quotes and no lines");
+  const auto app = dsl::main_module("Main", "main.hpp", dsl::takes<dsl::Stack>);
+  CHECK(error_of(dsl::unikernel("x", app(dsl::stack(dsl::netif("n"), "my group")))) ==
+        "'my group' is no prefix for keys");
+}
+
+TEST_CASE("the project's own folder is not linked into its image") {
+  const auto root = std::filesystem::temp_directory_path() / std::format("mirage-crunch-{}", ::getpid());
+  std::filesystem::create_directories(root / "project/build");
+  std::filesystem::create_directories(root / "project/htdocs");
+  std::filesystem::create_directories(root / "beside");
+  const auto error = [&](const char* directory) {
+    try {
+      (void)generate_crunch({directory, "table", "config.cpp:1"}, root / "project");
+      return std::string("none");
+    } catch (const Error& problem) {
+      return std::string(problem.what());
+    }
+  };
+  for (const char* own : {"", ".", "./", "htdocs/..", "..", "/"}) {
+    CHECK(error(own) == std::format("'{}' is the project's folder, or around it", own));
+  }
+  CHECK(error("build") == "'build' is where mirage puts what it makes");
+  CHECK(error("htdocs") == "none");
+  CHECK(error("../beside") == "none");
+  std::filesystem::remove_all(root);
+}
+
 TEST_CASE("an image has as many keys as it can read") {
   const auto with = [](int count) {
     std::vector<dsl::AnyKey> keys;
@@ -308,6 +375,30 @@ TEST_CASE("an image for size is packed where the target can") {
   CHECK_FALSE(packed("virtio", {{"optimize", "speed"}}));
   CHECK_FALSE(packed("virtio", {}));
   CHECK_FALSE(packed("spt", {{"optimize", "size"}}));  // Solo5's tenders load a file as it is
+}
+
+TEST_CASE("modules have names of their own, and all that is in braces is there") {
+  const auto root = std::filesystem::temp_directory_path() / std::format("mirage-catalogue-{}", ::getpid());
+  const auto module = [&](const char* folder, const char* text) {
+    std::filesystem::create_directories(root / "mirage" / folder);
+    std::ofstream(root / "mirage" / folder / "module.json") << text;
+  };
+  const auto error = [&] {
+    try {
+      const Catalogue read(root);
+      return std::string("none");
+    } catch (const Error& problem) {
+      return problem.place() + ": " + problem.what();
+    }
+  };
+  module("one", R"({"name": "disk", "kind": "Block", "type": "T<{0}>", "header": "t.hpp"})");
+  CHECK(error() == "none");
+  module("two", R"({"name": "disk", "kind": "Block", "type": "U", "header": "u.hpp"})");
+  CHECK(error() == std::format("{0}/two/module.json: module 'disk' is described in {0}/one/module.json, too",
+                               (root / "mirage").string()));
+  module("two", R"({"name": "other", "kind": "Block", "type": "U", "header": "u.hpp", "arguments": ["{size}"]})");
+  CHECK(error().ends_with("two/module.json: module 'other' has no 'size' to fill in"));
+  std::filesystem::remove_all(root);
 }
 
 TEST_CASE("every target's descriptor is complete") {
