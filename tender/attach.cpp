@@ -62,8 +62,11 @@ Result<File> open_block(const DeviceOption& option, const WantedOffloads& wanted
   if (!file) {
     return file;
   }
-  if (::flock(file->get(), (device.read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-    return fail(Quoted{option.source}, " is in use by another guest");
+  if (::flock(file->get(), (device.read_only ? LOCK_SH : LOCK_EX) | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK) {
+      return fail(Quoted{option.source}, " is in use by another guest");
+    }
+    return fail("cannot lock ", Quoted{option.source}, ": ", Errno{errno});
   }
   return file;
 }

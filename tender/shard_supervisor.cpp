@@ -152,9 +152,25 @@ bool ShardSupervisor::anybody_left() const {
   return std::ranges::any_of(all_, [](const One& one) { return one.process > 0 || one.output >= 0; });
 }
 
+Result<> ShardSupervisor::confine(int signals, bool confined) {
+  if (signals < 0) {
+    return fail("cannot wait for signals: ", Errno{errno});
+  }
+  if (confined) {
+    if (const auto dropped = drop_privileges(); !dropped) {
+      return dropped;
+    }
+  }
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
+    return fail("cannot restrict the process: ", Errno{errno});
+  }
+  return {};
+}
+
 int ShardSupervisor::run(bool confined) {
   const int signals = ::signalfd(-1, &watched_, SFD_CLOEXEC | SFD_NONBLOCK);
-  if (signals < 0 || (confined && !drop_privileges()) || ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
+  if (const auto done = confine(signals, confined); !done) {
+    print_error(program_invocation_short_name, done.error());
     end_all(SIGKILL);
     status_ = 1;
   }

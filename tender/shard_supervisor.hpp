@@ -35,6 +35,7 @@ class ShardSupervisor {
     std::array<char, 1024> line{};  // not ended yet
     std::size_t size = 0;
   };
+  static Result<> confine(int signals, bool confined);
   void relay(std::size_t index);
   void flush_line(std::size_t index);
   void take_signals(int signals);
