@@ -147,6 +147,7 @@ TEST_CASE("two stacks have keys of their own under a group") {
   CHECK(plan.find_key("ipv4")->value == "10.0.0.2/24");
   CHECK(generate_main(plan).find(".ipv4 = keys.inside_ipv4") != std::string::npos);
   CHECK(generate_main(plan).find("manifest_note<2>") != std::string::npos);
+  CHECK(generate_main(plan).contains("std::array<std::string_view, 2> devices{\"net:service\", \"net:inside\"}"));
 }
 
 dsl::Unikernel on_networks(const dsl::Module<dsl::Stack>& stack) {

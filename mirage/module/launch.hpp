@@ -18,11 +18,16 @@ inline void report_failure(Shard& shard, std::string_view title, std::string_vie
   shard.environment().write_line(Text<Log::maximum_line>{"error: {}: {}", title, message});
 }
 
-/// Lets a target whose images attach their devices by themselves take its options out of the command line.
+/// Lets a target whose images attach their devices by themselves take its options out of the command line. `devices`
+/// are those of the image: "net:service", "block:data". False, with a line, for another.
 template <class E>
-void take_attachments(E& environment, int& argument_count, char** arguments) noexcept {
-  if constexpr (requires { environment.take_attachments(argument_count, arguments); }) {
-    environment.take_attachments(argument_count, arguments);
+bool take_attachments([[maybe_unused]] E& environment, [[maybe_unused]] int& argument_count,
+                      [[maybe_unused]] char** arguments,
+                      [[maybe_unused]] std::span<const std::string_view> devices) noexcept {
+  if constexpr (requires { environment.take_attachments(argument_count, arguments, devices); }) {
+    return environment.take_attachments(argument_count, arguments, devices);
+  } else {
+    return true;
   }
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: ISC
+#include <algorithm>
 #include <cstdlib>
 
 #include <mirage/base/text.hpp>
@@ -43,36 +44,89 @@ class Variable {
 constexpr std::string_view shard_option = "--shard=";
 constexpr const char* shard_variable = "MIRAGE_SHARD";
 
-bool take(const char* argument) noexcept {
+constexpr std::size_t longest_name = 67;  // as in a tender's manifest
+
+enum class Taken : std::uint8_t { no, yes, refused };
+
+/// "net" for --net:, --net-mac: and --net-mtu:, "block" for the others.
+std::string_view type_of(std::string_view option) noexcept { return option.starts_with("--net") ? "net" : "block"; }
+std::string_view title_of(std::string_view type) noexcept { return type == "net" ? "network" : "block device"; }
+
+/// The devices that there are, and where to say so; without it there may be any.
+struct Declared {
+  std::span<const std::string_view> devices;
+  LogSink& output;
+};
+
+void refuse(std::string_view type, std::string_view name, const Declared& declared) noexcept {
+  Text<Log::maximum_line> line{"error: the image declares no {} '{}'; it declares ", title_of(type), name};
+  if (declared.devices.empty()) line.writer().append("no device");
+  bool first = true;
+  for (const std::string_view device : declared.devices) {
+    const std::size_t colon = device.find(':');
+    format_to<std::string_view, std::string_view, std::string_view>(
+        line.writer(), "{}{} '{}'", first ? "" : ", ", title_of(device.substr(0, colon)), device.substr(colon + 1));
+    first = false;
+  }
+  declared.output.write_line(line);
+}
+
+Taken take(const char* argument, const Declared* declared) noexcept {
   const std::string_view text{argument};
-  if (text.starts_with(shard_option)) return ::setenv(shard_variable, argument + shard_option.size(), 1) == 0;
+  if (text.starts_with(shard_option)) {
+    return ::setenv(shard_variable, argument + shard_option.size(), 1) == 0 ? Taken::yes : Taken::no;
+  }
   for (const Attachment kind : {Attachment::net, Attachment::net_mac, Attachment::net_mtu, Attachment::block,
                                 Attachment::block_sector_size, Attachment::block_direct}) {
     const Form form = form_of(kind);
     const std::size_t equals = text.find('=');
     if (!text.starts_with(form.option) || equals == std::string_view::npos) continue;
-    const std::string_view device = text.substr(form.option.size(), equals - form.option.size());
-    return device.size() < 64 && ::setenv(Variable{form, device}.get(), argument + equals + 1, 1) == 0;
+    const std::string_view type = type_of(form.option);
+    const std::string_view name = text.substr(form.option.size(), equals - form.option.size());
+    const bool known =
+        declared == nullptr || std::ranges::any_of(declared->devices, [&](std::string_view device) {
+          return device.size() == type.size() + 1 + name.size() && device.starts_with(type) && device.ends_with(name);
+        });
+    if (!known) {
+      refuse(type, name, *declared);
+      return Taken::refused;
+    }
+    return name.size() <= longest_name && ::setenv(Variable{form, name}.get(), argument + equals + 1, 1) == 0
+               ? Taken::yes
+               : Taken::no;
   }
-  return false;
+  return Taken::no;
+}
+
+bool take_all(int& argument_count, char** arguments, const Declared* declared) noexcept {
+  int kept = 0;
+  for (int i = 0; i < argument_count; ++i) {
+    const Taken taken = i == 0 ? Taken::no : take(arguments[i], declared);
+    if (taken == Taken::refused) return false;
+    if (taken == Taken::no) arguments[kept++] = arguments[i];
+  }
+  arguments[kept] = nullptr;
+  argument_count = kept;
+  return true;
 }
 
 }  // namespace
 
 const char* find_attachment(Attachment kind, std::string_view name) noexcept {
-  if (name.size() >= 64) return nullptr;
+  if (name.size() > longest_name) return nullptr;
   return std::getenv(Variable{form_of(kind), name}.get());
 }
 
 const char* find_shard() noexcept { return std::getenv(shard_variable); }
 
 void take_attachments(int& argument_count, char** arguments) noexcept {
-  int kept = 0;
-  for (int i = 0; i < argument_count; ++i) {
-    if (i == 0 || !take(arguments[i])) arguments[kept++] = arguments[i];
-  }
-  arguments[kept] = nullptr;
-  argument_count = kept;
+  (void)take_all(argument_count, arguments, nullptr);
+}
+
+bool take_attachments(int& argument_count, char** arguments, std::span<const std::string_view> devices,
+                      LogSink& output) noexcept {
+  const Declared declared{devices, output};
+  return take_all(argument_count, arguments, &declared);
 }
 
 }  // namespace mirage::target::posix

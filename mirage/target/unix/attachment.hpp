@@ -12,7 +12,10 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string_view>
+
+#include <mirage/base/log.hpp>
 
 namespace mirage::target::posix {
 
@@ -26,5 +29,10 @@ enum class Attachment : std::uint8_t { net, net_mac, net_mtu, block, block_secto
 
 /// Moves the options above from the command line to the process's environment.
 void take_attachments(int& argument_count, char** arguments) noexcept;
+
+/// The same, and false, with the line that a tender has for it, when one attaches none of `devices` ("net:service",
+/// "block:data").
+[[nodiscard]] bool take_attachments(int& argument_count, char** arguments, std::span<const std::string_view> devices,
+                                    LogSink& output) noexcept;
 
 }  // namespace mirage::target::posix

@@ -77,6 +77,30 @@ TEST_CASE("unix attachments: options become variables, the rest stays") {
   CHECK(std::getenv("MIRAGE_BLOCK_beta") == std::string{"disk.img"});
 }
 
+TEST_CASE("unix attachments: devices that the image does not declare are refused") {
+  struct Lines final : LogSink {
+    void write_line(std::string_view line) noexcept override { text += std::string(line) + "\n"; }
+    std::string text;
+  } lines;
+  const auto take = [&](std::string word, const std::vector<std::string_view>& devices) {
+    std::string program = "test";
+    std::array<char*, 3> words{program.data(), word.data(), nullptr};
+    int count = 2;
+    lines.text.clear();
+    return posix::take_attachments(count, words.data(), devices, lines);
+  };
+  CHECK_FALSE(take("--block:typo=x", {"net:service", "block:storage"}));
+  CHECK(lines.text ==
+        "error: the image declares no block device 'typo'; it declares network 'service', block device "
+        "'storage'\n");
+  CHECK_FALSE(take("--net-mac:storage=x", {"block:storage"}));
+  CHECK_FALSE(take("--net:x=y", {}));
+  CHECK(lines.text == "error: the image declares no network 'x'; it declares no device\n");
+  const std::string longest(67, 'x');
+  CHECK(take("--block-sector-size:" + longest + "=4096", {"block:" + longest}));
+  CHECK(posix::find_attachment(posix::Attachment::block_sector_size, longest) == std::string{"4096"});
+}
+
 TEST_CASE("unix environment: clocks, entropy, deadlines, events") {
   posix::Environment environment;
   const Time before = environment.monotonic();

@@ -94,4 +94,9 @@ void Environment::take_attachments(int& argument_count, char** arguments) noexce
   posix::take_attachments(argument_count, arguments);
 }
 
+bool Environment::take_attachments(int& argument_count, char** arguments,
+                                   std::span<const std::string_view> devices) noexcept {
+  return posix::take_attachments(argument_count, arguments, devices, *this);
+}
+
 }  // namespace mirage::target::posix

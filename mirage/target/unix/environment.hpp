@@ -5,6 +5,8 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
+#include <string_view>
 
 #include <mirage/async/environment.hpp>
 #include <mirage/async/shard.hpp>
@@ -51,6 +53,9 @@ class Environment final : public mirage::Environment {
 
   /// Takes the options that attach devices (`--net:NAME=...`, see attachment.hpp) out of the command line.
   static void take_attachments(int& argument_count, char** arguments) noexcept;
+  /// The same for an image, whose `devices` these are; false, with a line, when another is attached.
+  [[nodiscard]] bool take_attachments(int& argument_count, char** arguments,
+                                      std::span<const std::string_view> devices) noexcept;
 
   /// Watches `descriptor` for `events` (with EPOLLET: edges). Without a watch an event only ends wait(). Moves the
   /// watch of a descriptor that is watched already. False when the system refuses.
