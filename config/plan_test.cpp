@@ -121,7 +121,7 @@ TEST_CASE("disks that fail, and that tell") {
   const std::string source = generate_main(plan);
   CHECK(source.find(".seed = 7, .read_error = 0, .write_error = 0, .torn_write = 1000, .flush_error = 0") !=
         std::string::npos);
-  CHECK(source.find(".latency = mirage::Duration{250 * std::int64_t{1000}}") != std::string::npos);
+  CHECK(source.find(".latency = mirage::Duration{250 * std::int64_t(1000)}") != std::string::npos);
 }
 
 TEST_CASE("an encrypted disk takes its key from another and brings its port") {

@@ -7,12 +7,6 @@ namespace mirage::target::hvt {
 static_assert(sizeof(solo5::Piece) == sizeof(Vector) && solo5::piece_limit <= vector_limit,
               "pieces are handed to the tender as they are");
 
-namespace {
-
-constexpr std::string_view yes_or_no(bool value) noexcept { return value ? "yes" : "no"; }
-
-}  // namespace
-
 Result<void, StartError> Net::attach_device() noexcept {
   const solo5::ManifestEntry* entry = find_device(name_, solo5::DeviceType::net);
   if (entry == nullptr) return Failure{StartError{"no network '{}' is attached", name_}};
@@ -20,10 +14,9 @@ Result<void, StartError> Net::attach_device() noexcept {
   vectors_ = granted(solo5::scatter);
   const bool vnet = granted(solo5::vnet_header) && (guest.extension->vnet_devices >> handle_ & 1) != 0;
   if (!attach(entry->net, vectors_, vnet, granted(solo5::segment_udp))) {
-    return Failure{StartError{"no memory for the buffers of network '{}'", name_}};
+    return Failure{StartError::no_memory};
   }
-  shard().logger("hvt").info("network '{}': mtu={} offload={} gather={}", name_, capabilities().mtu, yes_or_no(vnet),
-                             yes_or_no(vectors_));
+  shard().logger("hvt").info("network '{}': mtu={} offload={}", name_, capabilities().mtu, vnet ? "yes" : "no");
   return {};
 }
 

@@ -10,8 +10,6 @@ namespace {
 
 static_assert(sizeof(solo5::Piece) == sizeof(call::IoVector), "pieces are handed to the kernel as they are");
 
-constexpr std::string_view yes_or_no(bool value) noexcept { return value ? "yes" : "no"; }
-
 long system_call(call::Number number, int descriptor, const void* memory, std::size_t size) noexcept {
   long result = 0;
   do {
@@ -37,10 +35,9 @@ Result<void, StartError> Net::attach_device() noexcept {
   scatter_ = granted(solo5::scatter);
   const bool vnet = scatter_ && granted(solo5::vnet_header) && (known->vnet_devices >> index & 1) != 0;
   if (!attach(entry->net, scatter_, vnet, granted(solo5::segment_udp))) {
-    return Failure{StartError{"no memory for the buffers of network '{}'", name_}};
+    return Failure{StartError::no_memory};
   }
-  shard().logger("spt").info("network '{}': mtu={} offload={} gather={}", name_, capabilities().mtu, yes_or_no(vnet),
-                             yes_or_no(scatter_));
+  shard().logger("spt").info("network '{}': mtu={} offload={}", name_, capabilities().mtu, vnet ? "yes" : "no");
   return {};
 }
 
