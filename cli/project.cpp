@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: ISC
 #include <algorithm>
+#include <array>
 #include <format>
+#include <fstream>
 #include <sstream>
+#include <string_view>
 
 #include <nlohmann/json.hpp>
 
@@ -166,33 +169,90 @@ std::vector<std::string> Project::libraries(const plan::Plan& plan) const {
   return plan::needed_libraries(root_.path, files, plan.libraries, plan.target->guest);
 }
 
-std::vector<std::string> Project::clean() {
-  std::vector<std::string> gone;
-  const auto remove = [&](const std::string& name) {
-    std::error_code failure;
-    if (fs::remove_all(folder_ / name, failure) > 0) gone.push_back(name);
-  };
-  std::vector<std::string> images;
-  if (fs::is_directory(folder_ / "dist")) {
-    // Images are recognised by their symbols beside them: anything else in dist/ is not ours.
-    for (const auto& entry : fs::directory_iterator(folder_ / "dist")) {
-      const auto name = entry.path().filename().string();
-      if (name.ends_with(".debug")) images.push_back("dist/" + name.substr(0, name.size() - 6));
+namespace {
+
+/// Images and their symbols are ELF files; a link is not followed to what it names.
+bool is_linked(const fs::path& file) {
+  if (!fs::is_regular_file(fs::symlink_status(file))) return false;
+  std::ifstream in(file, std::ios::binary);
+  std::array<char, 4> magic{};
+  return in.read(magic.data(), magic.size()) && std::string_view(magic.data(), magic.size()) ==
+                                                    "\x7f"
+                                                    "ELF";
+}
+
+/// Images are recognised by their symbols beside them: anything else in dist/ is not ours.
+std::vector<std::string> images_in(const fs::path& dist) {
+  std::vector<std::string> found;
+  if (!fs::is_directory(dist)) return found;
+  for (const auto& entry : fs::directory_iterator(dist)) {
+    const auto name = entry.path().filename().string();
+    if (!name.ends_with(".debug") || !is_linked(entry.path())) continue;
+    const auto image = name.substr(0, name.size() - 6);
+    if (is_linked(dist / image)) found.push_back("dist/" + image);
+    if (is_linked(dist / image) || !fs::exists(fs::symlink_status(dist / image))) found.push_back("dist/" + name);
+  }
+  std::ranges::sort(found);
+  return found;
+}
+
+/// Whether evaluating config.cpp made the folder: so also before anything was configured.
+bool is_evaluated(const fs::path& folder) {
+  const fs::path program = folder / "program.cpp";
+  return fs::is_regular_file(program) && plan::read_text(program).contains("mirage::config::detail::emit(");
+}
+
+}  // namespace
+
+std::vector<std::string> Project::ours() const {
+  std::vector<std::string> names = images_in(folder_ / "dist");
+  std::vector<std::string> built{"build/compile_commands.json"};
+  for (const auto& target : catalogue_.targets()) built.push_back("build/" + target.name);
+  std::erase_if(built, [&](const std::string& name) { return !fs::exists(fs::symlink_status(folder_ / name)); });
+  const bool configured = fs::exists(folder_ / "build/context.json");
+  if (!configured && !(names.empty() && built.empty())) {
+    throw Error("build/context.json", "is missing: what is in build and dist may not be mirage's",
+                "Configure first (mirage configure), or remove it yourself.");
+  }
+  if (is_evaluated(folder_ / "build/config")) names.emplace_back("build/config");
+  names.insert(names.end(), built.begin(), built.end());
+  const fs::path makefile = folder_ / "Makefile";
+  if (fs::exists(makefile) && plan::read_text(makefile).starts_with(plan::makefile_mark)) {
+    names.emplace_back("Makefile");
+  }
+  // The last one, so that cleaning again goes on where it failed.
+  if (configured) names.emplace_back("build/context.json");
+  return names;
+}
+
+namespace {
+
+/// Throws Error with what it is, of all that is below, that cannot be removed, and why: remove_all does not tell.
+void remove_tree(const fs::path& path, const fs::path& shown) {
+  std::error_code failure;
+  if (fs::is_directory(fs::symlink_status(path))) {
+    for (fs::directory_iterator entry(path, failure), end; !failure && entry != end; entry.increment(failure)) {
+      remove_tree(entry->path(), shown / entry->path().filename());
     }
   }
-  for (const auto& image : images) {
-    remove(image);
-    remove(image + ".debug");
+  if (!failure) fs::remove(path, failure);
+  if (failure) throw Error(shown.string(), std::format("cannot be removed: {}", failure.message()));
+}
+
+}  // namespace
+
+std::vector<std::string> Project::clean() {
+  if (!exists()) (void)graph();  // says what to do
+  std::vector<std::string> gone;
+  for (const auto& name : ours()) {
+    remove_tree(folder_ / name, name);
+    gone.push_back(name);
   }
-  remove("build/config");
-  remove("build/context.json");
-  remove("build/compile_commands.json");
-  for (const auto& target : catalogue_.targets()) remove("build/" + target.name);
-  const fs::path makefile = folder_ / "Makefile";
-  if (fs::exists(makefile) && plan::read_text(makefile).starts_with(plan::makefile_mark)) remove("Makefile");
   for (const char* folder : {"build", "dist"}) {
     std::error_code occupied;
-    if (fs::is_empty(folder_ / folder, occupied) && !occupied) remove(folder);
+    if (!fs::is_empty(folder_ / folder, occupied) || occupied) continue;
+    remove_tree(folder_ / folder, folder);
+    gone.emplace_back(folder);
   }
   return gone;
 }

@@ -47,10 +47,14 @@ class Project {
   [[nodiscard]] std::vector<std::string> sources(const plan::Plan& plan) const;
   /// Static libraries that the image links.
   [[nodiscard]] std::vector<std::string> libraries(const plan::Plan& plan) const;
-  /// Removes what was generated; returns the names of what is gone.
+  /// Removes what was generated; returns the names of what is gone. Throws Error at the first that cannot be removed,
+  /// and where nothing tells that what is there was generated.
   [[nodiscard]] std::vector<std::string> clean();
 
  private:
+  /// What `clean` removes, in this order.
+  [[nodiscard]] std::vector<std::string> ours() const;
+
   fs::path config_;
   fs::path folder_;
   plan::Root root_;

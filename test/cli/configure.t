@@ -272,7 +272,7 @@ The precompiled configuration language of the cache is no obstacle when it is of
 Cleaning leaves what the user wrote.
 
   $ mirage clean
-  Removed build/config, build/context.json, build/hvt, build/spt, build/unix, Makefile, build.
+  Removed build/config, build/hvt, build/spt, build/unix, Makefile, build/context.json, build.
   $ ls -A
   compressed.hpp
   config.cpp
@@ -287,3 +287,35 @@ Cleaning leaves what the user wrote.
   mirage: this project is not configured
     -> Run: mirage configure -t TARGET [--KEY=VALUE ...].
   [1]
+
+Nor does it take anything where no project is, or none that was configured.
+
+  $ other() { mkdir -p build/config build/unix dist/thing && touch build/config/libx.a build/compile_commands.json dist/thing/precious dist/thing.debug; }
+  $ mkdir ../other && cd ../other && other && mirage clean
+  mirage: there is no config.cpp here
+    -> Change to a project's folder, or start one: mirage new NAME.
+  [1]
+  $ cp -r build dist ../website && cd ../website && mirage clean
+  mirage: build/context.json: is missing: what is in build and dist may not be mirage's
+    -> Configure first (mirage configure), or remove it yourself.
+  [1]
+  $ find build dist -type f | sort
+  build/compile_commands.json
+  build/config/libx.a
+  dist/thing.debug
+  dist/thing/precious
+  $ rm -r build dist/thing.debug && mirage query name && mirage configure -q && cp /bin/true dist/thing.debug && mirage clean && find dist -type f | sort
+  website
+  Removed build/config, build/spt, Makefile, build/context.json, build.
+  dist/thing.debug
+  dist/thing/precious
+  $ rm -r dist
+
+What cannot be removed is named.
+
+  $ plain() { if [ "$(id -u)" = 0 ]; then setpriv --bounding-set=-all --inh-caps=-all "$@"; else "$@"; fi; }
+  $ mirage configure -q && chmod a-w build/spt && plain mirage clean
+  mirage: build/spt/*: cannot be removed: Permission denied (glob)
+  [1]
+  $ chmod u+w build/spt && mirage clean
+  Removed build/spt, Makefile, build/context.json, build.
