@@ -31,12 +31,13 @@ constexpr std::array needed{Needed{"clang++-19", "clang-19"}, Needed{"ld.lld-19"
                             Needed{"llvm-strip-19", "llvm-19"}, Needed{"cmake", "cmake"},
                             Needed{"ninja", "ninja-build"}};
 
-/// Only one process at a time builds in a folder of the cache.
+/// Only one process at a time builds in a folder of the cache. What we start has the descriptor, too: it keeps the lock
+/// for as long as it works there, also without us.
 class FolderLock {
  public:
   explicit FolderLock(const fs::path& folder) {
     fs::create_directories(folder);
-    descriptor_ = open((folder / "lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    descriptor_ = open((folder / "lock").c_str(), O_RDWR | O_CREAT, 0666);  // NOLINT(android-cloexec-open): see above
     if (descriptor_ < 0 || flock(descriptor_, LOCK_EX) != 0) {
       throw Error("", std::format("cannot lock {}", folder.string()),
                   "Is the cache writable? MIRAGE_CACHE names another.");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
 #include <algorithm>
+#include <chrono>
 #include <format>
 #include <regex>
 #include <vector>
@@ -189,7 +190,12 @@ Graph evaluate(const fs::path& config, const fs::path& folder, const fs::path& r
     fs::remove(folder / "state", ignored);
     compile(config, folder, root);
   }
-  const auto printed = run_program({(folder / "program").string()}, Output::capture, config.parent_path());
+  constexpr std::chrono::seconds limit(60);
+  const auto printed = run_program({(folder / "program").string()}, Output::capture, config.parent_path(), limit);
+  if (printed.timed_out) {
+    throw Error(config.filename().string(), std::format("configure() did not end within {}", limit),
+                "It only says what the unikernel is made of: does it loop, or wait for something?");
+  }
   if (printed.status != 0) {
     std::string errors = printed.errors.substr(0, 1000);
     errors.erase(errors.find_last_not_of('\n') + 1);

@@ -1,20 +1,23 @@
 // SPDX-License-Identifier: ISC
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <csignal>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 #include <string_view>
 
 #include <fcntl.h>
 #include <poll.h>
-#include <spawn.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <config/error.hpp>
 #include <config/process.hpp>
-
-extern char** environ;
 
 namespace mirage::plan {
 
@@ -43,56 +46,172 @@ struct Pipe {
   }
 };
 
-/// Reads both until both are closed.
-void drain(int out, int err, Finished& finished) {
-  std::array<pollfd, 2> ends{pollfd{out, POLLIN, 0}, pollfd{err, POLLIN, 0}};
-  std::array<char, 16384> buffer;
-  while (ends[0].fd >= 0 || ends[1].fd >= 0) {
-    if (poll(ends.data(), ends.size(), -1) < 0 && errno != EINTR) return;
-    for (std::size_t i = 0; i < ends.size(); ++i) {
-      if (ends[i].fd < 0 || ends[i].revents == 0) continue;
-      const ssize_t count = ::read(ends[i].fd, buffer.data(), buffer.size());
-      if (count > 0)
-        (i == 0 ? finished.output : finished.errors).append(buffer.data(), static_cast<std::size_t>(count));
-      if (count <= 0 && errno != EINTR) ends[i].fd = -1;
+/// The signals that would end us, held back while a program runs: it must end first. Those that we were started to
+/// ignore stay ignored.
+class Ending {
+ public:
+  Ending() {
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGCHLD);
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+      struct sigaction now{};
+      if (sigaction(signal, nullptr, &now) == 0 && now.sa_handler != SIG_IGN) sigaddset(&signals, signal);
+    }
+    sigprocmask(SIG_BLOCK, &signals, &before_);
+    descriptor_ = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+  }
+  Ending(const Ending&) = delete;
+  Ending& operator=(const Ending&) = delete;
+  ~Ending() {
+    if (descriptor_ >= 0) close(descriptor_);
+    sigprocmask(SIG_SETMASK, &before_, nullptr);
+    if (taken_ != 0) (void)raise(taken_);
+  }
+  [[nodiscard]] int descriptor() const { return descriptor_; }
+  [[nodiscard]] const sigset_t& before() const { return before_; }
+  [[nodiscard]] bool taken() const { return taken_ != 0; }
+  /// Whether one more of them arrived.
+  bool take() {
+    bool more = false;
+    signalfd_siginfo info{};
+    while (::read(descriptor_, &info, sizeof info) == sizeof info) {
+      if (info.ssi_signo == SIGCHLD) continue;
+      taken_ = static_cast<int>(info.ssi_signo);
+      more = true;
+    }
+    return more;
+  }
+
+ private:
+  sigset_t before_{};
+  int descriptor_ = -1;
+  int taken_ = 0;
+};
+
+using Clock = std::chrono::steady_clock;
+
+/// A program with all that it started: a group of its own, so that the whole of it can be ended.
+class Running {
+ public:
+  Running(pid_t pid, int out, int err, Ending& ending, std::chrono::milliseconds limit)
+      : pid_(pid), ending_(ending), ends_{pollfd{out, POLLIN, 0}, pollfd{err, POLLIN, 0}, pollfd{-1, POLLIN, 0}} {
+    ends_[2].fd = ending.descriptor();
+    if (limit.count() > 0) deadline_ = Clock::now() + limit;
+  }
+
+  /// Reads both ends until they are closed and the program has ended.
+  void finish(Finished& finished) {
+    while (!ended_ || ends_[0].fd >= 0 || ends_[1].fd >= 0) {
+      (void)poll(ends_.data(), ends_.size(), wait_time());
+      read(0, finished.output);
+      read(1, finished.errors);
+      if (ending_.take()) end(SIGTERM);
+      reap(finished);
+      if (deadline_ && Clock::now() >= *deadline_) {
+        finished.timed_out = !ending_.taken();
+        end(SIGKILL);
+      }
+      // Whoever left the group may hold the ends open.
+      if (ended_ && (finished.timed_out || ending_.taken())) return;
     }
   }
-}
 
-int wait_for(pid_t pid) {
-  int status = 0;
-  while (waitpid(pid, &status, 0) < 0) {
-    if (errno != EINTR) return 127;
+ private:
+  [[nodiscard]] int wait_time() const {
+    if (!deadline_) return -1;
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(*deadline_ - Clock::now()).count();
+    return static_cast<int>(std::clamp<std::int64_t>(left, 0, 60'000));
   }
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+
+  void read(std::size_t which, std::string& text) {
+    auto& end = ends_[which];
+    if (end.fd < 0 || end.revents == 0) return;
+    std::array<char, 16384> buffer;
+    const ssize_t count = ::read(end.fd, buffer.data(), buffer.size());
+    if (count > 0) text.append(buffer.data(), static_cast<std::size_t>(count));
+    if (count == 0 || (count < 0 && errno != EINTR)) end.fd = -1;
+  }
+
+  /// What does not end when asked is made to, two seconds later.
+  void end(int signal) {
+    (void)kill(-pid_, signal);
+    deadline_ = Clock::now() + std::chrono::seconds(2);
+  }
+
+  void reap(Finished& finished) {
+    int status = 0;
+    if (ended_) return;
+    const pid_t got = waitpid(pid_, &status, WNOHANG);
+    if (got == 0 || (got < 0 && errno == EINTR)) return;
+    ended_ = true;
+    finished.signal = got > 0 && WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    finished.status = got < 0 ? 127 : finished.signal != 0 ? 128 + finished.signal : WEXITSTATUS(status);
+  }
+
+  pid_t pid_;
+  Ending& ending_;
+  std::array<pollfd, 3> ends_;
+  std::optional<Clock::time_point> deadline_;
+  bool ended_ = false;
+};
+
+/// What stands ready for the child before fork: behind it, only async-signal-safe calls (and execvp, for which one
+/// thread is enough).
+struct Child {
+  std::vector<char*> words;
+  const char* folder = nullptr;
+  int out = -1;
+  int err = -1;
+  int failure = -1;  ///< where errno goes when nothing can be executed
+  pid_t parent = 0;
+};
+
+[[noreturn]] void become(const Child& child, const sigset_t& mask) {
+  (void)setpgid(0, 0);
+  // Ends with us, also when we are killed without a chance to say so.
+  (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+  if (getppid() != child.parent) _exit(127);
+  if (child.out >= 0) (void)dup2(child.out, 1);
+  if (child.err >= 0) (void)dup2(child.err, 2);
+  (void)sigprocmask(SIG_SETMASK, &mask, nullptr);
+  if (child.folder == nullptr || chdir(child.folder) == 0) execvp(child.words[0], child.words.data());
+  const int error = errno;
+  (void)!write(child.failure, &error, sizeof error);
+  _exit(127);
 }
 
 }  // namespace
 
-Finished run_program(const Words& words, Output output, const fs::path& folder) {
+Finished run_program(const Words& words, Output output, const fs::path& folder, std::chrono::milliseconds limit) {
   Pipe out;
   Pipe err;
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  if (output == Output::capture) {
-    posix_spawn_file_actions_adddup2(&actions, out.write, 1);
-    posix_spawn_file_actions_adddup2(&actions, err.write, 2);
-  } else if (output == Output::to_error) {
-    posix_spawn_file_actions_adddup2(&actions, 2, 1);
-  }
-  if (!folder.empty()) posix_spawn_file_actions_addchdir_np(&actions, folder.c_str());
-  std::vector<char*> arguments;
-  for (const auto& word : words) arguments.push_back(const_cast<char*>(word.c_str()));
-  arguments.push_back(nullptr);
-  pid_t pid = 0;
-  const int failure = posix_spawnp(&pid, arguments[0], &actions, nullptr, arguments.data(), environ);
-  posix_spawn_file_actions_destroy(&actions);
+  Pipe failure;
+  Ending ending;
+  const bool captures = output == Output::capture;
+  Child child{.words = {},
+              .folder = folder.empty() ? nullptr : folder.c_str(),
+              .out = captures                     ? out.write
+                     : output == Output::to_error ? 2
+                                                  : -1,
+              .err = captures ? err.write : -1,
+              .failure = failure.write,
+              .parent = getpid()};
+  for (const auto& word : words) child.words.push_back(const_cast<char*>(word.c_str()));
+  child.words.push_back(nullptr);
+  const pid_t pid = fork();
+  if (pid < 0) throw Error("", std::string("cannot start a process: ") + std::strerror(errno));
+  if (pid == 0) become(child, ending.before());
+  (void)setpgid(pid, pid);  // whoever of both is first
   out.close_write();
   err.close_write();
-  if (failure != 0) return {127, {}, words[0] + ": " + std::strerror(failure) + "\n"};
+  failure.close_write();
+  int error = 0;
+  while (::read(failure.read, &error, sizeof error) < 0 && errno == EINTR) {
+  }
   Finished finished;
-  if (output == Output::capture) drain(out.read, err.read, finished);
-  finished.status = wait_for(pid);
+  Running(pid, captures ? out.read : -1, captures ? err.read : -1, ending, limit).finish(finished);
+  if (error != 0) return {.status = 127, .errors = words[0] + ": " + std::strerror(error) + "\n"};
   return finished;
 }
 

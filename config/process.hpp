@@ -2,6 +2,7 @@
 // Running the programs that the tools need: compilers, ninja, scripts.
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -12,16 +13,20 @@ using Words = std::vector<std::string>;
 
 struct Finished {
   int status = 0;  ///< exit status; 128 + signal; 127 when the program was not found
-  std::string output;
-  std::string errors;
+  std::string output = {};
+  std::string errors = {};
+  int signal = 0;          ///< what ended it; 0: itself
+  bool timed_out = false;  ///< it was killed at the limit
 };
 
 /// What becomes of the program's standard output and error.
 enum class Output { inherit, capture, to_error };
 
-/// Runs `words` in `folder` (empty: here) and waits. Nothing goes through a shell. `to_error`: both to our standard
-/// error.
-[[nodiscard]] Finished run_program(const Words& words, Output output, const std::filesystem::path& folder = {});
+/// Runs `words` in `folder` (empty: here) and waits, for `limit` at most (0: without one). Nothing goes through a
+/// shell. `to_error`: both to our standard error. It does not outlive us: a signal that ends us ends it first, with
+/// what it started. One thread at most may be running.
+[[nodiscard]] Finished run_program(const Words& words, Output output, const std::filesystem::path& folder = {},
+                                   std::chrono::milliseconds limit = {});
 
 /// The program's path in PATH (or itself when it has a slash and can be executed); empty: none.
 [[nodiscard]] std::filesystem::path find_program(const std::string& name);

@@ -2,7 +2,7 @@ Whoever is killed, nothing stays behind.
 
   $ mirage new echo --template echo -q && cd echo
   $ mirage configure -t spt -q && mirage build -q
-  $ start() { mirage run -q -p "$1:7" >log 2>&1 & run=$!; for try in $(seq 400); do grep -q listening log && break; sleep 0.1; done; children=$(pgrep -P $run); helper=$(pgrep -P $run mirage-usernet); tender=$(pgrep -P $run mirage-spt); }
+  $ start() { rm -f log; mirage run -q -p "$1:7" >log 2>&1 & run=$!; for try in $(seq 400); do grep -qs listening log && break; sleep 0.1; done; children=$(pgrep -P $run); helper=$(pgrep -P $run mirage-usernet); tender=$(pgrep -P $run mirage-spt); }
   $ left() { for try in $(seq 200); do alive=; for pid in $children; do kill -0 $pid 2>/dev/null && alive="$alive $pid"; done; [ -z "$alive" ] && break; sleep 0.1; done; echo "left:$alive"; }
   $ port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 
@@ -31,3 +31,25 @@ The helper: the unikernel says that its network is gone, and ends.
   status 1
   left:
   network 'service' is gone
+
+A build: the compiler waits for a header that nobody writes.
+
+  $ tree() { for pid in $(pgrep -P $1); do echo $pid; tree $pid; done; }
+  $ mkfifo slow.hpp && sed -i 's/^#pragma once/&\n#include "slow.hpp"/' main.hpp
+  $ start() { rm -f log; "$@" >log 2>&1 & run=$!; for try in $(seq 400); do [ -n "$(children=$(tree $run); [ -n "$children" ] && ps -o args= -p "$(echo $children | tr ' ' ,)" | grep "^[^ ]*clang.* -c build/spt/main.cpp\|^[^ ]*/config/program")" ] && break; sleep 0.1; done; children=$(tree $run); [ -n "$children" ] && echo working; }
+  $ start mirage build; kill -TERM $run; wait $run; echo "status $?"; left
+  working
+  status 143
+  left:
+  $ start mirage build; kill -KILL $run; wait $run 2>/dev/null; left
+  working
+  left:
+  $ rm slow.hpp && touch slow.hpp
+
+A configuration that does not end.
+
+  $ sed -i 's/^Unikernel configure() {/&\n  for (volatile int i = 0; i < 1; i = 0) {\n  }/' config.cpp
+  $ start mirage describe; kill -TERM $run; wait $run; echo "status $?"; left
+  working
+  status 143
+  left:
