@@ -149,8 +149,9 @@ std::string generate_ninja(const ImageBuild& build) {
 }
 
 std::string generate_makefile(const Plan& plan, const fs::path& mirage) {
-  return std::format(R"({}; changes are lost: put your own rules into Makefile.user.
-MIRAGE ?= $(or $(shell command -v mirage 2>/dev/null),{})
+  return std::format(R"({1}; changes are lost: put your own rules into Makefile.user.
+# The command that configured the project, not whichever of this name comes first; on PATH only when that is gone.
+MIRAGE ?= $(or $(wildcard {0}),mirage)
 
 .PHONY: all depend build run clean
 all: build
@@ -162,10 +163,10 @@ run: build
 	@$(MIRAGE) run
 clean:
 	@$(MIRAGE) clean
-# {} for target {}
+# {2} for target {3}
 -include Makefile.user
 )",
-                     makefile_mark, mirage.string(), plan.name, plan.target->name);
+                     replaced(mirage.string(), "$", "$$"), makefile_mark, plan.name, plan.target->name);
 }
 
 }  // namespace mirage::plan
