@@ -85,8 +85,8 @@ void allow_sockets(Rules& rules, bool outgoing) {
   if (outgoing) {
     rules.allow(SCMP_SYS(connect));
   }
-  // Raw sockets (libslirp's second try for ICMP) are refused, not fatal; where nothing goes out, all are. Other families
-  // are not asked for: they end the process.
+  // Raw sockets (libslirp's second try for ICMP) are refused, not fatal; where nothing goes out, all are. Other
+  // families are not asked for: they end the process.
   rules.add(SCMP_ACT_ERRNO(EACCES), SCMP_SYS(socket), masked(1, kind, SOCK_RAW));
   if (!outgoing) {
     rules.add(SCMP_ACT_ERRNO(EACCES), SCMP_SYS(socket));

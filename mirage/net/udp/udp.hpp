@@ -29,9 +29,9 @@ struct Counters {
 
 class Udp {
  public:
-  static constexpr std::size_t burst = 32;               ///< datagrams that one on_burst() gets at most
+  static constexpr std::size_t burst = 32;                             ///< datagrams that one on_burst() gets at most
   static constexpr Port first_ephemeral = PortShare::first_ephemeral;  ///< of 32768, as many as RFC 6056 3.2 can get
-  static constexpr std::size_t maximum_payload = 65507;  ///< 65535 - 20 - 8
+  static constexpr std::size_t maximum_payload = 65507;                ///< 65535 - 20 - 8
 
   template <IpLayer Ip>
   Udp(Shard& shard, Ip& ip) noexcept : Udp(shard, IpPort{ip}) {}
