@@ -144,7 +144,7 @@ bool blames_backend(ClientError error) noexcept {
 Task<Result<SliceList, BodyError>> ForwardedBody::read() noexcept {
   const bool limited = limits_.minimum_rate != 0;
   const Time before = shard_.now();
-  const auto part = co_await within(limited ? patience_ : Duration{24h}, body_.read());
+  auto part = co_await within(limited ? patience_ : Duration{24h}, body_.read());
   if (!part || !*part) co_return Failure{BodyError::failed};
   if (limited) {
     const Duration earned = Duration{1s} * static_cast<std::int64_t>((*part)->byte_count()) / limits_.minimum_rate;

@@ -251,7 +251,7 @@ class Tests:
             result.has(f"how: '{how}'", "rip=0x", said)
         damaged = image.with_name("damaged")
         packed = bytearray(image.read_bytes())
-        magic = packed.index(b"\x02\x21\x4c\x18")  # of LZ4's legacy frame
+        magic = packed.rindex(b"\x02\x21\x4c\x18")  # of LZ4's legacy frame; the code in front compares with it, too
         for place in (magic, magic + 6):               # ... and a block that is longer than the file
             copy = bytearray(packed)
             copy[place] ^= 0xff
