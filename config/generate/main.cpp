@@ -29,7 +29,7 @@ std::string includes(const Plan& plan) {
     if (!instance.requirement_header.empty()) own.insert(instance.requirement_header);
   }
   std::string out =
-      "#include <array>\n#include <iterator>\n#include <memory>\n#include <new>\n#include <span>\n#include "
+      "#include <array>\n#include <iterator>\n#include <new>\n#include <span>\n#include "
       "<string_view>\n\n#include <mirage/keys.hpp>\n";
   for (const auto& header : own) out += std::format("#include <{}>\n", header);
   out += "\n";
@@ -92,16 +92,19 @@ std::string construction(const Plan& plan, const Instance& instance) {
 std::string modules(const Plan& plan) {
   std::string initialisers;
   std::string members;
+  std::string nothing_to_end = plan.target->guest ? "true" : "false";
   for (const auto& instance : plan.instances) {
     if (instance.job) continue;
     initialisers +=
         std::format("{}{}", initialisers.empty() ? "      : " : ",\n        ", construction(plan, instance));
     members += std::format("  {} {};\n", type_of(instance), instance.variable);
+    if (plan.target->guest) nothing_to_end += std::format(" && mirage::NothingToEnd<{}>", type_of(instance));
   }
   return "/// Every module in place, in the order of their dependencies.\n"
          "struct Modules {\n"
          "  Modules([[maybe_unused]] mirage::Shard& shard, [[maybe_unused]] const Keys& keys) noexcept" +
-         (initialisers.empty() ? "" : "\n" + initialisers) + " {}\n" + members + "};\n\n";
+         (initialisers.empty() ? "" : "\n" + initialisers) + " {}\n" + members +
+         "  static constexpr bool nothing_to_end = " + nothing_to_end + ";\n};\n\n";
 }
 
 std::string call(const Plan& plan, const Instance& job) {
@@ -132,7 +135,7 @@ std::string application(const Plan& plan) {
 }
 
 std::string options(const Plan& plan) {
-  std::string out = "constexpr mirage::Option options[] = {\n";
+  std::string out = "constexpr mirage::OptionRow options[] = {\n";
   for (const auto& planned : plan.keys) {
     if (planned.key.configure_only) continue;
     const KeyType& type = *find_key_type(planned.key.type);
@@ -153,7 +156,8 @@ std::string entry(const Plan& plan) {
       R"(int main(int argc, char** argv) {{
   {0} environment;
   if (!mirage::take_attachments(environment, argc, argv, devices)) return mirage::exit_usage;
-  mirage::Shard shard{{environment}};
+  mirage::ImageShard<Modules::nothing_to_end> kept{{environment}};
+  mirage::Shard& shard = kept.shard;
   Keys keys{{shard}};
   const std::span<char* const> arguments{{argv + 1, static_cast<std::size_t>(argc > 0 ? argc - 1 : 0)}};
   switch (mirage::parse_options({1}, options, arguments, &keys, environment)) {{
@@ -169,7 +173,7 @@ std::string entry(const Plan& plan) {
     return mirage::exit_usage;
   }}
   mirage::log_capabilities(environment, shard);
-  const std::unique_ptr<Modules> modules(new (std::nothrow) Modules(shard, keys));
+  const mirage::ModulesPointer<Modules> modules(new (std::nothrow) Modules(shard, keys));
   if (modules == nullptr) {{
     environment.write_line({3});
     return 1;

@@ -106,10 +106,23 @@ std::size_t distance(std::string_view a, std::string_view b) noexcept {
   return row[b.size()];
 }
 
+template <class Row>
+const Row* nearest(std::span<const Row> options, std::string_view name) noexcept {
+  const Row* best = nullptr;
+  std::size_t best_distance = name.size() < 4 ? 2 : 3;
+  for (const Row& option : options) {
+    const std::size_t far = distance(name, option.name);
+    if (far >= best_distance) continue;
+    best = &option;
+    best_distance = far;
+  }
+  return best;
+}
+
 /// The parse of one command line.
 class Reader {
  public:
-  Reader(std::string_view program, std::span<const Option> options, void* keys, LogSink& output) noexcept
+  Reader(std::string_view program, std::span<const OptionRow> options, void* keys, LogSink& output) noexcept
       : program_(program), options_(options), keys_(keys), output_(output) {}
 
   OptionOutcome read(std::span<char* const> arguments) noexcept {
@@ -129,7 +142,7 @@ class Reader {
     if (!word.starts_with("--")) return complain("unexpected argument '{}': options begin with --", word);
     const auto equals = word.find('=');
     const std::string_view name = word.substr(2, equals == std::string_view::npos ? equals : equals - 2);
-    const Option* option = find(name);
+    const OptionRow* option = find(name);
     if (option == nullptr) return unknown(name);
     if (equals != std::string_view::npos) return assign(*option, word.substr(equals + 1));
     if (option->form == Option::Form::flag) return assign(*option, "true");
@@ -139,7 +152,7 @@ class Reader {
     return assign(*option, value);
   }
 
-  OptionOutcome assign(const Option& option, std::string_view value) noexcept {
+  OptionOutcome assign(const OptionRow& option, std::string_view value) noexcept {
     if (!option.assign(keys_, value)) {
       return complain("bad value '{}' for --{}: expected {}", value, option.name, option.expected);
     }
@@ -148,7 +161,7 @@ class Reader {
   }
 
   OptionOutcome check_required() noexcept {
-    for (const Option& option : options_) {
+    for (const OptionRow& option : options_) {
       if (option.form == Option::Form::required && !given_[index_of(option)]) {
         return complain("missing option --{}: {} ({})", option.name, option.doc, option.expected);
       }
@@ -157,14 +170,14 @@ class Reader {
   }
 
   OptionOutcome unknown(std::string_view name) noexcept {
-    const Option* near = nearest_option(options_, name);
+    const OptionRow* near = nearest(options_, name);
     if (near == nullptr) return complain("unknown option --{} (--help lists the options)", name);
     return complain("unknown option --{} (did you mean --{}?)", name, near->name);
   }
 
   OptionOutcome help() noexcept {
     output_.write_line(Text<Log::maximum_line>{"{}: options", program_});
-    for (const Option& option : options_) {
+    for (const Option option : options_) {
       Text<Log::maximum_line> line{"  --{}", option.name};
       if (option.form != Option::Form::flag) format_to(line.writer(), "=VALUE");
       while (line.view().size() < 24) line.writer().append(' ');
@@ -183,24 +196,31 @@ class Reader {
 
   template <class... A>
   OptionOutcome complain(FormatString<std::type_identity_t<A>...> format, const A&... arguments) noexcept {
+    const std::array<std::string_view, sizeof...(A)> texts{arguments...};
+    return complain(format.text(), std::span<const std::string_view>{texts});
+  }
+  /// Not a template: an image has it once. Precondition: at most three texts.
+  OptionOutcome complain(std::string_view format, std::span<const std::string_view> texts) noexcept {
+    std::array<detail::FormatArgument, 3> arguments{};
+    for (std::size_t i = 0; i < texts.size(); ++i) arguments[i] = detail::format_argument(texts[i]);
     Text<Log::maximum_line> line{"{}: ", program_};
-    format_to<A...>(line.writer(), format, arguments...);
+    detail::format_erased(line.writer(), format, arguments);
     output_.write_line(line);
     return OptionOutcome::usage;
   }
 
-  [[nodiscard]] const Option* find(std::string_view name) const noexcept {
-    for (const Option& option : options_) {
+  [[nodiscard]] const OptionRow* find(std::string_view name) const noexcept {
+    for (const OptionRow& option : options_) {
       if (option.name == name) return &option;
     }
     return nullptr;
   }
-  [[nodiscard]] std::size_t index_of(const Option& option) const noexcept {
+  [[nodiscard]] std::size_t index_of(const OptionRow& option) const noexcept {
     return static_cast<std::size_t>(&option - options_.data());
   }
 
   std::string_view program_;
-  std::span<const Option> options_;
+  std::span<const OptionRow> options_;
   void* keys_;
   LogSink& output_;
   std::bitset<maximum_options> given_;
@@ -209,19 +229,11 @@ class Reader {
 }  // namespace
 
 const Option* nearest_option(std::span<const Option> options, std::string_view name) noexcept {
-  const Option* best = nullptr;
-  std::size_t best_distance = name.size() < 4 ? 2 : 3;
-  for (const Option& option : options) {
-    const std::size_t far = distance(name, option.name);
-    if (far >= best_distance) continue;
-    best = &option;
-    best_distance = far;
-  }
-  return best;
+  return nearest(options, name);
 }
 
-OptionOutcome parse_options(std::string_view program, std::span<const Option> options, std::span<char* const> arguments,
-                            void* keys, LogSink& output) noexcept {
+OptionOutcome parse_options(std::string_view program, std::span<const OptionRow> options,
+                            std::span<char* const> arguments, void* keys, LogSink& output) noexcept {
   return Reader(program, options, keys, output).read(arguments);
 }
 

@@ -44,6 +44,17 @@ struct Option {
   bool (*assign)(void* keys, std::string_view text) noexcept = nullptr;
 };
 
+/// An option in the table of an image: half the size.
+struct OptionRow {
+  const char* name;
+  const char* expected;
+  const char* fallback;
+  const char* doc;
+  Option::Form form = Option::Form::value;
+  bool (*assign)(void* keys, std::string_view text) noexcept = nullptr;
+  constexpr operator Option() const noexcept { return {name, expected, fallback, doc, form, assign}; }  // NOLINT
+};
+
 /// What became of a command line; with anything but ready, lines were written that say what to do.
 enum class OptionOutcome : std::uint8_t { ready, help, usage };
 
@@ -55,7 +66,7 @@ inline constexpr std::size_t maximum_options = 128;
 
 /// Reads `arguments` (without the program's name) into `keys`; a repeated option's last value counts. `program` is the
 /// unikernel's name, for --help. Precondition: at most maximum_options options.
-[[nodiscard]] OptionOutcome parse_options(std::string_view program, std::span<const Option> options,
+[[nodiscard]] OptionOutcome parse_options(std::string_view program, std::span<const OptionRow> options,
                                           std::span<char* const> arguments, void* keys, LogSink& output) noexcept;
 
 /// The option that `name` was probably meant to be: at most two edits away (one for short names); nullptr: none.

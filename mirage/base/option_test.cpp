@@ -18,7 +18,7 @@ struct Keys {
 
 #define ASSIGN(member) \
   [](void* keys, std::string_view text) noexcept { return parse_value(text, static_cast<Keys*>(keys)->member); }
-constexpr Option options[] = {
+constexpr OptionRow options[] = {
     {"port", "a number from 0 to 65535", "80", "TCP port to listen on", Option::Form::value, ASSIGN(port)},
     {"verbose", "true or false", "false", "say more", Option::Form::flag, ASSIGN(verbose)},
     {"name", "text", "", "whom to greet", Option::Form::required, ASSIGN(name)},

@@ -3,15 +3,43 @@
 // fails. Exit status 0: all jobs have returned; a job may return another.
 #pragma once
 
+#include <memory>
 #include <span>
 #include <string_view>
 #include <type_traits>
+#include <utility>
 
 #include <mirage/async/scope.hpp>
 #include <mirage/async/task.hpp>
 #include <mirage/module/start.hpp>
 
 namespace mirage {
+
+/// A module of which the end of a machine takes everything: nothing that it destroys is outside of its memory.
+template <class T>
+concept NothingToEnd = std::is_trivially_destructible_v<T> || requires { requires T::nothing_to_end; };
+
+/// Destroys the modules at the end, or leaves that to the end of the machine, which is next.
+template <class M>
+struct EndModules {
+  void operator()(M* modules) const noexcept {
+    if constexpr (!M::nothing_to_end) delete modules;
+  }
+};
+template <class M>
+using ModulesPointer = std::unique_ptr<M, EndModules<M>>;
+
+/// The shard of an image, which outlives its modules.
+template <bool nothing_to_end>
+union ImageShard {
+  explicit ImageShard(Environment& environment) noexcept : shard(environment) {}
+  ImageShard(const ImageShard&) = delete;
+  ImageShard& operator=(const ImageShard&) = delete;
+  ~ImageShard() {
+    if constexpr (!nothing_to_end) shard.~Shard();
+  }
+  Shard shard;
+};
 
 /// Writes "error: TITLE: MESSAGE" to the console, whatever the log's levels.
 inline void report_failure(Shard& shard, std::string_view title, std::string_view message) noexcept {

@@ -64,6 +64,7 @@ class PacketHook {
 template <std::size_t count, DhcpClients dhcp_clients = DhcpClients::both>
 class BasicStack final : public Poller {
  public:
+  static constexpr bool nothing_to_end = true;  ///< see module/launch.hpp
   using Link = ethernet::Ethernet;
   using Ip = ip::Ip;
   using Icmp = ip::Icmpv4;

@@ -17,6 +17,7 @@ namespace mirage::device {
 
 class Offload {
  public:
+  static constexpr bool nothing_to_end = true;  ///< see module/launch.hpp
   struct Counters {
     std::uint64_t checksums = 0;   ///< computed here
     std::uint64_t split = 0;       ///< large segments cut here,

@@ -27,6 +27,7 @@ inline constexpr std::size_t piece_limit = SliceList::capacity + 2;
 
 class FrameDevice {
  public:
+  static constexpr bool nothing_to_end = true;  ///< see module/launch.hpp
   /// What the device dropped, and why.
   struct Statistics {
     std::uint64_t received = 0;

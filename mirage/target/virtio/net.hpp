@@ -12,6 +12,7 @@ namespace mirage::target::virtio {
 
 class Net final : public Wakeable {
  public:
+  static constexpr bool nothing_to_end = true;  ///< see module/launch.hpp
   Net(Shard& shard, std::string_view name) noexcept : shard_(shard), name_(name), device_(shard.buffers()) {}
   Net(const Net&) = delete;
   Net& operator=(const Net&) = delete;
