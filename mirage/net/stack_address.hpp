@@ -220,7 +220,8 @@ void BasicStack<count, dhcp_clients>::learn_names() noexcept {
     for (const IpAddress& server : clients_[i].names.servers()) name_service_.add_server(server);
     name_service_.add_search(clients_[i].names.search());
   }
-  for (const Clients& each : clients_) {
+  for (std::size_t i = 0; i < count && dhcp_clients == DhcpClients::both; ++i) {
+    const Clients& each = clients_[i];
     for (const IpAddress& server : each.dhcp6.lease().names.servers()) name_service_.add_server(server);
     name_service_.add_search(each.dhcp6.lease().names.search());
   }
