@@ -67,7 +67,7 @@ void Client::send(const wire::DhcpMessage& message, Ipv4Address source, Ipv4Addr
   const std::size_t size = message.emit(payload.grow_back(wire::dhcp_maximum_size));
   payload.truncate(static_cast<std::uint32_t>(size));
   if (size == 0) return;
-  Datagram datagram;
+  [[clang::uninitialized]] Datagram datagram;
   datagram.local = {source, wire::dhcp_client_port};
   datagram.remote = {destination, wire::dhcp_server_port};
   (void)datagram.payload.push_back(std::move(payload).freeze());

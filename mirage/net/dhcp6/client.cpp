@@ -54,7 +54,7 @@ void Client::send(const wire::Dhcpv6Message& message) noexcept {
   if (!payload) return;  // counted by the pool; the timer tries again
   const std::size_t size = message.emit(payload.grow_back(wire::Dhcpv6Message::maximum_size));
   payload.truncate(static_cast<std::uint32_t>(size));
-  Datagram datagram;
+  [[clang::uninitialized]] Datagram datagram;
   datagram.local = {own_, wire::dhcpv6_client_port, zone_};
   datagram.remote = {wire::dhcpv6_servers, wire::dhcpv6_server_port, zone_};
   (void)datagram.payload.push_back(std::move(payload).freeze());

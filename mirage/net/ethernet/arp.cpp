@@ -72,7 +72,7 @@ void Ethernet::request(const Neighbour& neighbour) noexcept {
 }
 
 void Ethernet::send_arp(const MacAddress& destination, const ArpPacket& packet) noexcept {
-  TransmitFrame frame;
+  [[clang::uninitialized]] TransmitFrame frame;
   frame.header = shard_.buffers().allocate(ArpPacket::size);
   if (!frame.header) {
     ++counters_.drop_no_memory;

@@ -53,7 +53,7 @@ Neighbour* NeighbourCache::insert(const IpAddress& address, Time now) noexcept {
 
 bool NeighbourCache::enqueue(Neighbour& neighbour, TransmitFrame&& frame, std::uint64_t& displaced) noexcept {
   if (neighbour.pending_count >= options_.maximum_pending_each) {
-    TransmitFrame oldest;
+    [[clang::uninitialized]] TransmitFrame oldest;
     if (dequeue(neighbour, oldest)) ++displaced;
   }
   if (pending_ >= options_.maximum_pending) return false;
@@ -78,7 +78,7 @@ bool NeighbourCache::dequeue(Neighbour& neighbour, TransmitFrame& frame) noexcep
 
 std::size_t NeighbourCache::drop_pending(Neighbour& neighbour) noexcept {
   std::size_t dropped = 0;
-  for (TransmitFrame frame; dequeue(neighbour, frame); ++dropped) {
+  for ([[clang::uninitialized]] TransmitFrame frame; dequeue(neighbour, frame); ++dropped) {
   }
   return dropped;
 }

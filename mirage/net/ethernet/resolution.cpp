@@ -111,7 +111,7 @@ void Ethernet::set_stale(Neighbour& neighbour, const MacAddress& mac) noexcept {
 
 void Ethernet::release_pending(Neighbour& neighbour) noexcept {
   const std::uint16_t type = neighbour.address.is_v4() ? wire::ether_type::ipv4 : wire::ether_type::ipv6;
-  TransmitFrame frame;
+  [[clang::uninitialized]] TransmitFrame frame;
   while (cache_.dequeue(neighbour, frame)) (void)transmit(neighbour.mac, type, std::move(frame));
 }
 

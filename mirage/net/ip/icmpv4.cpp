@@ -61,24 +61,16 @@ std::optional<QuotedError> Icmpv4::input(IpPacket& packet) noexcept {
 }
 
 /// RFC 1122 3.2.2.6. The data goes back from where it was received, without a copy.
-void Icmpv4::echo(IpPacket& packet, Icmpv4Header header) noexcept {
+void Icmpv4::echo(IpPacket& packet, const Icmpv4Header& header) noexcept {
   if (packet.is_multicast) {
     ++counters_.drop_broadcast;
     return;
   }
   const auto path = ip_.route(packet.destination, packet.source, packet.source_zone);
   if (!path) return;
-  TransmitFrame frame;
-  frame.header = ip_.new_frame(Icmpv4Header::size);
-  if (!frame.header) return;
-  header.checksum = wire::checksum_update(header.checksum, std::uint16_t{wire::icmpv4_type::echo_request << 8},
-                                          std::uint16_t{wire::icmpv4_type::echo_reply << 8});
-  header.type = wire::icmpv4_type::echo_reply;
-  header.emit(frame.header.grow_back(Icmpv4Header::size));
   packet.payload.remove_prefix(Icmpv4Header::size);
-  frame.payload = std::move(packet.payload);
-  ++counters_.echo_replies;
-  (void)ip_.send(*path, ip_protocol::icmp, packet.traffic_class, std::move(frame));
+  counters_.echo_replies += ip_.send_icmp(*path, {.type = wire::icmpv4_type::echo_reply, .rest = header.rest},
+                                          packet.traffic_class, std::move(packet.payload));
 }
 
 std::optional<QuotedError> Icmpv4::error(const IpPacket& packet, const Icmpv4Header& header) noexcept {

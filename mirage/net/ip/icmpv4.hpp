@@ -42,7 +42,7 @@ class Icmpv4 {
   [[nodiscard]] const IcmpCounters& counters() const noexcept { return counters_; }
 
  private:
-  void echo(IpPacket& packet, wire::Icmpv4Header header) noexcept;
+  void echo(IpPacket& packet, const wire::Icmpv4Header& header) noexcept;
   [[nodiscard]] std::optional<QuotedError> error(const IpPacket& packet, const wire::Icmpv4Header& header) noexcept;
   Ip& ip_;
   IcmpCounters counters_;

@@ -75,7 +75,7 @@ bool Icmpv6::checksum_is_right(const IpPacket& packet) const noexcept {
 
 /// RFC 4443 4.2. The data goes back from where it was received, without a copy. A group's members answer too, but no
 /// faster than they send errors: a question to all must not become a flood.
-void Icmpv6::echo(IpPacket& packet, Icmpv6Header header) noexcept {
+void Icmpv6::echo(IpPacket& packet, const Icmpv6Header& header) noexcept {
   if (packet.is_multicast && !ip_.may_answer(packet.interface)) {
     ++counters_.drop_broadcast;
     return;
@@ -87,23 +87,9 @@ void Icmpv6::echo(IpPacket& packet, Icmpv6Header header) noexcept {
     ++counters_.drop_broadcast;
     return;
   }
-  TransmitFrame frame;
-  frame.header = ip_.new_frame(Icmpv6Header::size);
-  if (!frame.header) return;
   packet.payload.remove_prefix(Icmpv6Header::size);
-  frame.payload = std::move(packet.payload);
-  header.type = type::echo_reply;
-  header.code = 0;
-  header.checksum = 0;
-  const MutableBytes out = frame.header.grow_back(Icmpv6Header::size);
-  header.emit(out);
-  wire::ChecksumSum sum{wire::pseudo_header_complete(path->pseudo_header_sum, ip_protocol::icmpv6,
-                                                     static_cast<std::uint32_t>(frame.byte_count()))};
-  sum.add(out);
-  sum.add(frame.payload);
-  store_big(out, Icmpv6Header::checksum_at, sum.checksum());
-  ++counters_.echo_replies;
-  (void)ip_.send(*path, ip_protocol::icmpv6, packet.traffic_class, std::move(frame));
+  counters_.echo_replies += ip_.send_icmp(*path, {.type = type::echo_reply, .rest = header.rest}, packet.traffic_class,
+                                          std::move(packet.payload));
 }
 
 std::optional<QuotedError> Icmpv6::error(const IpPacket& packet, const Icmpv6Header& header) noexcept {

@@ -23,7 +23,7 @@ class Icmpv6 {
 
  private:
   [[nodiscard]] bool checksum_is_right(const IpPacket& packet) const noexcept;
-  void echo(IpPacket& packet, wire::Icmpv6Header header) noexcept;
+  void echo(IpPacket& packet, const wire::Icmpv6Header& header) noexcept;
   [[nodiscard]] std::optional<QuotedError> error(const IpPacket& packet, const wire::Icmpv6Header& header) noexcept;
   Ip& ip_;
   NeighbourDiscovery& discovery_;

@@ -64,7 +64,7 @@ bool Ip::collect(IpPacket& packet, Fragment&& fragment) noexcept {
   fragment.ecn = packet.traffic_class & 3;
   fragment.payload = std::move(packet.payload);
   fragment.original = std::move(packet.original);
-  Reassembled whole;
+  [[clang::uninitialized]] Reassembled whole;
   const ReassemblyOutcome outcome = reassembly_.add(std::move(fragment), shard_.now(), whole);
   counters_.reassembly_displaced = reassembly_.displaced();
   switch (outcome) {

@@ -198,10 +198,41 @@ Result<void, IpError> Ip::to_link(const Path& path, TransmitFrame&& frame) noexc
   return {};
 }
 
-bool Ip::error_is_allowed(std::uint16_t interface) noexcept {
-  if (may_answer(interface)) return true;
-  ++counters_.errors_limited;
-  return false;
+// --- ICMP of both versions, which begins with the same eight bytes (RFC 792, RFC 4443 2.1) ---
+
+void Ip::send_error(const Path& path, const ErrorReply& error, Slice quoted) noexcept {
+  if (!may_answer(path.interface)) {
+    ++counters_.errors_limited;
+    return;
+  }
+  const bool sent =
+      send_icmp(path, {.type = error.type, .code = error.code, .rest = error.rest}, 0, SliceList{std::move(quoted)});
+  if (sent) ++counters_.errors_sent;
+}
+
+bool Ip::send_icmp(const Path& path, const wire::Icmpv6Header& header, std::uint8_t traffic_class,
+                   SliceList&& data) noexcept {
+  [[clang::uninitialized]] TransmitFrame frame;
+  frame.header = new_frame(wire::Icmpv6Header::size);
+  if (!frame.header) {
+    ++counters_.drop_no_memory;
+    return false;
+  }
+  header.emit(frame.header.grow_back(wire::Icmpv6Header::size));
+  frame.payload = std::move(data);
+  fill_icmp_checksum(path, frame);
+  (void)send(path, path.source.is_v4() ? ip_protocol::icmp : ip_protocol::icmpv6, traffic_class, std::move(frame));
+  return true;
+}
+
+/// IPv4's has no pseudo header (RFC 792). Precondition: the message's field is zero.
+void Ip::fill_icmp_checksum(const Path& path, TransmitFrame& frame) noexcept {
+  const auto size = static_cast<std::uint32_t>(frame.byte_count());
+  const bool v4 = path.source.is_v4();
+  wire::ChecksumSum sum{v4 ? 0U : wire::pseudo_header_complete(path.pseudo_header_sum, ip_protocol::icmpv6, size)};
+  sum.add(frame.header.bytes());
+  sum.add(frame.payload);
+  store_big(frame.header.bytes(), wire::Icmpv6Header::checksum_at, sum.checksum());
 }
 
 Failure<IpError> Ip::fail(IpError error) noexcept {

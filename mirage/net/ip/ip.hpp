@@ -18,6 +18,7 @@
 #include <mirage/net/ip/rate_limit.hpp>
 #include <mirage/net/ip/reassembly.hpp>
 #include <mirage/net/ip/route.hpp>
+#include <mirage/wire/icmpv6.hpp>
 #include <mirage/wire/ipv4.hpp>
 #include <mirage/wire/ipv6_extension.hpp>
 
@@ -73,6 +74,14 @@ struct ErrorReply {
   std::uint32_t rest = 0;
   bool even_to_group = false;   ///< about a packet to a group too (RFC 4443 2.4 (e.3)),
   std::uint16_t interface = 0;  ///< which came in here
+};
+
+/// What IPv6's own control protocols choose of a packet's header.
+struct ControlHeader {
+  IpAddress source;
+  IpAddress destination;
+  std::uint8_t hop_limit = 255;  ///< so that the receiver knows that it comes from this link (RFC 4861 4)
+  bool router_alert = false;     ///< RFC 2711
 };
 
 class Ip {
@@ -140,8 +149,13 @@ class Ip {
   [[nodiscard]] bool may_answer(std::uint16_t interface) noexcept {
     return interfaces_[interface]->errors.allow(shard_.now());
   }
-  /// Sends a message of IPv6's own control protocols: the header as given, from an address that need not be ours yet.
-  void send_control(std::uint16_t interface, const wire::Ipv6Header& header, TransmitFrame&& frame) noexcept;
+  /// Sends an ICMP message of the path's version: its header as given but for the checksum, then the data. Whether it
+  /// is on its way.
+  bool send_icmp(const Path& path, const wire::Icmpv6Header& header, std::uint8_t traffic_class,
+                 SliceList&& data) noexcept;
+  /// Sends an ICMPv6 message that only this link is to hear, from an address that need not be ours yet; fills its
+  /// checksum in.
+  void send_control(std::uint16_t interface, const ControlHeader& header, TransmitFrame&& frame) noexcept;
   /// The same for IGMP's reports, with their router alert (RFC 3376 4).
   void send_group_report(std::uint16_t interface, TransmitFrame&& frame) noexcept;
   /// Listens to a multicast group on an interface; counted. False when the table of groups is full.
@@ -203,7 +217,8 @@ class Ip {
                                                   TransmitFrame&& frame) noexcept;
   void send_error_v4(const Slice& original, const ErrorReply& error) noexcept;
   void send_error_v6(const Slice& original, const ErrorReply& error) noexcept;
-  [[nodiscard]] bool error_is_allowed(std::uint16_t interface) noexcept;
+  void send_error(const Path& path, const ErrorReply& error, Slice quoted) noexcept;
+  static void fill_icmp_checksum(const Path& path, TransmitFrame& frame) noexcept;
 
   Shard& shard_;
   IpOptions options_;

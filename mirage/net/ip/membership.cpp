@@ -83,7 +83,7 @@ void Membership::report(std::uint16_t interface, bool v4, Which which) noexcept 
   const auto count = static_cast<std::uint16_t>(std::ranges::count_if(ip_.groups(), wanted));
   if (count == 0) return;
   const auto record_size = static_cast<std::uint32_t>(wire::group_record_size(v4));
-  TransmitFrame frame;
+  [[clang::uninitialized]] TransmitFrame frame;
   frame.header = ip_.new_frame(static_cast<std::uint32_t>(wire::group_report_size) + count * record_size);
   if (!frame.header) return;  // counted by the pool
   wire::emit_group_report(frame.header.grow_back(wire::group_report_size),
@@ -100,28 +100,16 @@ void Membership::report(std::uint16_t interface, bool v4, Which which) noexcept 
 
 /// RFC 3810 5: from a link-local address (RFC 3590: or none yet), with a router alert and a hop limit of 1.
 void Membership::send(std::uint16_t interface, bool v4, TransmitFrame&& frame) noexcept {
-  const MutableBytes message = frame.header.bytes();
   ++counters_.reports_sent;
   if (v4) {
+    const MutableBytes message = frame.header.bytes();
     store_big(message, wire::Icmpv4Header::checksum_at, wire::checksum_of(message));
     return ip_.send_group_report(interface, std::move(frame));
   }
   constexpr IpAddress to = wire::ipv6_group::all_mld2_routers;
   const Address* own = select_source(ip_.addresses(), to, interface, shard_.now());
   const IpAddress from = own != nullptr && own->address().is_link_local() ? own->address() : IpAddress{};
-  const auto size = static_cast<std::uint16_t>(message.size());
-  store_big(message, wire::Icmpv6Header::checksum_at,
-            wire::checksum_of(
-                message, wire::pseudo_header_complete(wire::pseudo_header_sum(from, to), ip_protocol::icmpv6, size)));
-  // Hop-by-hop options: router alert (RFC 2711), two bytes of padding.
-  constexpr std::uint64_t router_alert = 0x3a00'0502'0000'0100;
-  store_big(frame.header.grow_front(8), 0, router_alert);
-  ip_.send_control(interface,
-                   {.payload_length = static_cast<std::uint16_t>(size + 8),
-                    .next_header = wire::ipv6_next::hop_by_hop,
-                    .hop_limit = 1,
-                    .source = from,
-                    .destination = to},
+  ip_.send_control(interface, {.source = from, .destination = to, .hop_limit = 1, .router_alert = true},
                    std::move(frame));
 }
 

@@ -187,7 +187,7 @@ void NeighbourDiscovery::solicit_routers(std::uint16_t interface, Time now) noex
   // RFC 4429 3.2: without our link address while the source is not sure.
   const Address* own = select_source(ip_.addresses(), wire::ipv6_group::all_routers, interface, now);
   const bool sure = own != nullptr && own->phase == Address::Phase::confirmed;
-  TransmitFrame frame;
+  [[clang::uninitialized]] TransmitFrame frame;
   frame.header = ip_.new_frame(wire::Icmpv6Header::size + wire::nd_option::link_address_size);
   if (!frame.header) return;
   wire::Icmpv6Header{.type = wire::icmpv6_type::router_solicitation}.emit(
@@ -197,7 +197,8 @@ void NeighbourDiscovery::solicit_routers(std::uint16_t interface, Time now) noex
                             wire::nd_option::source_link_address, mac(interface));
   }
   ++counters_.router_solicitations_sent;
-  send(interface, own != nullptr ? own->address() : IpAddress{}, wire::ipv6_group::all_routers, std::move(frame));
+  const IpAddress from = own != nullptr ? own->address() : IpAddress{};
+  ip_.send_control(interface, {.source = from, .destination = wire::ipv6_group::all_routers}, std::move(frame));
 }
 
 // --- sending ---
@@ -222,7 +223,7 @@ void NeighbourDiscovery::solicit(std::uint16_t interface, const NeighbourQuestio
 
 void NeighbourDiscovery::send_neighbour(std::uint16_t interface, const IpAddress& from, const IpAddress& to,
                                         const NeighbourMessage& message, bool with_link_address) noexcept {
-  TransmitFrame frame;
+  [[clang::uninitialized]] TransmitFrame frame;
   frame.header = ip_.new_frame(NeighbourMessage::size + wire::nd_option::link_address_size);
   if (!frame.header) return;  // counted by the pool; whoever asks does so again
   message.emit(frame.header.grow_back(NeighbourMessage::size));
@@ -232,20 +233,7 @@ void NeighbourDiscovery::send_neighbour(std::uint16_t interface, const IpAddress
                             solicitation ? wire::nd_option::source_link_address : wire::nd_option::target_link_address,
                             mac(interface));
   }
-  send(interface, from, to, std::move(frame));
-}
-
-/// RFC 4861 4: hop limit 255, so that the receiver knows that it comes from this link.
-void NeighbourDiscovery::send(std::uint16_t interface, const IpAddress& from, const IpAddress& to,
-                              TransmitFrame&& frame) noexcept {
-  const MutableBytes message = frame.header.bytes();
-  const auto size = static_cast<std::uint16_t>(message.size());
-  const auto pseudo = wire::pseudo_header_complete(wire::pseudo_header_sum(from, to), ip_protocol::icmpv6, size);
-  store_big(message, wire::Icmpv6Header::checksum_at, wire::checksum_of(message, pseudo));
-  ip_.send_control(
-      interface,
-      {.payload_length = size, .next_header = ip_protocol::icmpv6, .hop_limit = 255, .source = from, .destination = to},
-      std::move(frame));
+  ip_.send_control(interface, {.source = from, .destination = to}, std::move(frame));
 }
 
 }  // namespace mirage::net::ip

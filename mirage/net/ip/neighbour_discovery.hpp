@@ -98,7 +98,6 @@ class NeighbourDiscovery {
   void advertise(const IpPacket& asked, const Address& own) noexcept;
   void send_neighbour(std::uint16_t interface, const IpAddress& from, const IpAddress& to,
                       const wire::NeighbourMessage& message, bool with_link_address) noexcept;
-  void send(std::uint16_t interface, const IpAddress& from, const IpAddress& to, TransmitFrame&& frame) noexcept;
   [[nodiscard]] MacAddress mac(std::uint16_t interface) const noexcept {
     return ip_.link(interface).capabilities().mac;
   }

@@ -49,7 +49,7 @@ Result<void, IpError> Ip::send_fragments(const Path& path, Ipv4Header header, Tr
     header.fragment_offset = static_cast<std::uint16_t>(offset);
     header.more_fragments = offset + size < total;
     header.total_length = static_cast<std::uint16_t>(size + wire::ipv4_header_size);
-    TransmitFrame fragment;
+    [[clang::uninitialized]] TransmitFrame fragment;
     fragment.header = new_frame(0);
     if (!fragment.header || !take_part(head, frame.payload, offset, size, fragment.payload)) {
       return fail(IpError::no_memory);
@@ -109,23 +109,8 @@ void Ip::send_error_v4(const Slice& original, const ErrorReply& error) noexcept 
     return;
   }
   const auto path = route(own == nullptr ? IpAddress{} : own->address(), view->source(), 0);
-  if (!path || !error_is_allowed(path->interface)) return;
-  TransmitFrame frame;
-  frame.header = new_frame(wire::Icmpv4Header::size);
-  if (!frame.header) {
-    ++counters_.drop_no_memory;
-    return;
-  }
-  (void)frame.payload.push_back(original.sub(0, std::min<std::size_t>(view->total_length(), quoted_bytes_v4)));
-  wire::Icmpv4Header header{.type = error.type, .code = error.code, .checksum = 0, .rest = error.rest};
-  const MutableBytes out = frame.header.grow_back(wire::Icmpv4Header::size);
-  header.emit(out);
-  wire::ChecksumSum sum;
-  sum.add(out);
-  sum.add(frame.payload);
-  store_big(out, wire::Icmpv4Header::checksum_at, sum.checksum());
-  ++counters_.errors_sent;
-  (void)send(*path, ip_protocol::icmp, 0, std::move(frame));
+  if (!path) return;
+  send_error(*path, error, original.sub(0, std::min<std::size_t>(view->total_length(), quoted_bytes_v4)));
 }
 
 }  // namespace mirage::net::ip

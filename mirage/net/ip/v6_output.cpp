@@ -53,7 +53,7 @@ Result<void, IpError> Ip::send_fragments(const Path& path, Ipv6Header header, Tr
     fragment.offset = static_cast<std::uint16_t>(offset);
     fragment.more = offset + size < total;
     header.payload_length = static_cast<std::uint16_t>(size + Ipv6Fragment::size);
-    TransmitFrame part;
+    [[clang::uninitialized]] TransmitFrame part;
     part.header = new_frame(Ipv6Fragment::size);
     if (!part.header || !take_part(head, frame.payload, offset, size, part.payload)) return fail(IpError::no_memory);
     fragment.emit(part.header.grow_back(Ipv6Fragment::size));
@@ -72,12 +72,23 @@ Result<void, IpError> Ip::send_packet(const Path& path, const Ipv6Header& header
   return to_link(path, std::move(frame));
 }
 
-void Ip::send_control(std::uint16_t interface, const Ipv6Header& header, TransmitFrame&& frame) noexcept {
+void Ip::send_control(std::uint16_t interface, const ControlHeader& header, TransmitFrame&& frame) noexcept {
   Path path;
   path.source = header.source;
   path.destination = header.destination;
   path.interface = interface;
-  (void)send_packet(path, header, std::move(frame));
+  path.pseudo_header_sum = wire::pseudo_header_sum(path.source, path.destination);
+  fill_icmp_checksum(path, frame);
+  // Hop-by-hop options: router alert, two bytes of padding.
+  constexpr std::uint64_t router_alert = 0x3a00'0502'0000'0100;
+  if (header.router_alert) store_big(frame.header.grow_front(8), 0, router_alert);
+  (void)send_packet(path,
+                    {.payload_length = static_cast<std::uint16_t>(frame.byte_count()),
+                     .next_header = header.router_alert ? wire::ipv6_next::hop_by_hop : ip_protocol::icmpv6,
+                     .hop_limit = header.hop_limit,
+                     .source = path.source,
+                     .destination = path.destination},
+                    std::move(frame));
 }
 
 /// RFC 4443 2.4: never about an ICMP error, to no single host, and about packets to groups only where (e.3) says so.
@@ -98,23 +109,7 @@ void Ip::send_error_v6(const Slice& original, const ErrorReply& error) noexcept 
   const auto path = route(ours ? about->destination : IpAddress{}, about->source, error.interface);
   // About a packet to a group: back to where it came in, whatever other way there is to the address it names.
   if (!path || (!ours && path->interface != error.interface)) return;
-  if (!error_is_allowed(path->interface)) return;
-  TransmitFrame frame;
-  frame.header = new_frame(Icmpv6Header::size);
-  if (!frame.header) {
-    ++counters_.drop_no_memory;
-    return;
-  }
-  (void)frame.payload.push_back(original.sub(0, wire::ipv6_header_size + about->payload_length));
-  const MutableBytes out = frame.header.grow_back(Icmpv6Header::size);
-  Icmpv6Header{.type = error.type, .code = error.code, .checksum = 0, .rest = error.rest}.emit(out);
-  wire::ChecksumSum sum{wire::pseudo_header_complete(path->pseudo_header_sum, ip_protocol::icmpv6,
-                                                     static_cast<std::uint32_t>(frame.byte_count()))};
-  sum.add(out);
-  sum.add(frame.payload);
-  store_big(out, Icmpv6Header::checksum_at, sum.checksum());
-  ++counters_.errors_sent;
-  (void)send(*path, ip_protocol::icmpv6, 0, std::move(frame));
+  send_error(*path, error, original.sub(0, wire::ipv6_header_size + about->payload_length));
 }
 
 }  // namespace mirage::net::ip

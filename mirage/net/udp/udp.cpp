@@ -79,7 +79,7 @@ bool Udp::input(IpPacket& packet) noexcept {
   }
   packet.payload.truncate(header->length);
   packet.payload.remove_prefix(UdpHeader::size);
-  Datagram datagram;
+  [[clang::uninitialized]] Datagram datagram;
   datagram.local = {packet.destination, header->destination_port, packet.destination_zone};
   datagram.remote = {packet.source, header->source_port, packet.source_zone};
   datagram.traffic_class = packet.traffic_class;
@@ -214,7 +214,7 @@ Result<void, UdpError> Udp::send_run(std::span<Datagram> run, const Path& path) 
   for (const Datagram& datagram : run) size += datagram.payload.byte_count();
   if (size > maximum_payload) return Failure{UdpError::too_long};
   const bool copies = run.size() > 1 && segment <= copied_payload;
-  TransmitFrame frame;
+  [[clang::uninitialized]] TransmitFrame frame;
   frame.header = ip_.new_frame(static_cast<std::uint32_t>(UdpHeader::size + (copies ? size : 0)));
   if (!frame.header) return Failure{UdpError::no_memory};
 
