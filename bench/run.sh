@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: ISC
-# usage: ./dev bench [start|size|memory|net|request|shards|loss|capacity|store]...   (default: size start memory net)
+# usage: ./dev bench [start|size|memory|bytes|net|request|shards|loss|capacity|store]...   (default: size start memory net)
 #        ./dev bench net|store [--quick] [--only REGEX], ./dev bench shards [--quick]
 # Figures of start-up, size, memory and the network's data path, each beside its peer or its bound, in one run.
 set -euo pipefail
@@ -58,6 +58,11 @@ bench_size() {
 bench_memory() {
   echo '## Memory'
   "$root/test/network/memory.py" "$tools" "$work/memory"
+}
+
+bench_bytes() {
+  echo '## Bytes that the data path copies and pins for each byte of payload, counted (doc/bench-net.md)'
+  "$tools/bench_bytes"
 }
 
 bench_net() { # [--quick] [--only REGEX]
@@ -138,10 +143,11 @@ bench_store() { # [--quick] [--only REGEX]
 
 [ $# -gt 0 ] || set -- size start memory net
 # These benchmarks take options of their own.
-[ "$1" != net ] || { shift; bench_net "$@"; exit; }
+[ "$1" != net ] || { shift; bench_bytes; bench_net "$@"; exit; }
 [ "$1" != shards ] || { shift; bench_shards "$@"; exit; }
 [ "$1" != store ] || { shift; bench_store "$@"; exit; }
 for name in "$@"; do
-  declare -F "bench_$name" >/dev/null || { echo "bench: no benchmark '$name': start, size, memory, net, request, shards, loss, capacity, store" >&2; exit 2; }
+  [ "$name" != net ] || bench_bytes
+  declare -F "bench_$name" >/dev/null || { echo "bench: no benchmark '$name': start, size, memory, bytes, net, request, shards, loss, capacity, store" >&2; exit 2; }
   "bench_$name"
 done
