@@ -8,10 +8,11 @@
 namespace mirage::net::tcp {
 
 Actions on_segment(Tcb& tcb, const Segment& segment, Time now) noexcept {
-  detail::Arrival a{.tcb = tcb, .segment = segment, .now = now, .out = {}};
+  Actions out;
+  detail::Arrival a{.tcb = tcb, .segment = segment, .now = now, .out = out};
   if (tcb.state == State::syn_sent) {
     detail::arrive_in_syn_sent(a);
-    return a.out;
+    return out;
   }
   // The third check, security and precedence, has no modern counterpart.
   if (detail::check_sequence(a) && detail::check_reset(a) && detail::check_syn(a) && detail::check_acknowledgement(a)) {
@@ -20,7 +21,7 @@ Actions on_segment(Tcb& tcb, const Segment& segment, Time now) noexcept {
     detail::take_text(a);
     detail::take_fin(a);
   }
-  return a.out;
+  return out;
 }
 
 void forget_stored(Tcb& tcb) noexcept { tcb.receive.ranges.clear(); }

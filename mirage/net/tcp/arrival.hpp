@@ -22,7 +22,7 @@ struct Arrival {
   Tcb& tcb;
   Segment segment;
   Time now;
-  Actions out;
+  Actions& out;  ///< where the caller's are made: they are too large to be copied out
 };
 
 // Each returns whether the next check follows.

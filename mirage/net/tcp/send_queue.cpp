@@ -30,9 +30,15 @@ std::uint32_t SendQueue::append(NodePool& nodes, BufferPool& buffers, Bytes byte
   while (taken < bytes.size()) {
     if (pending_ == nullptr || staging_.tailroom() == 0) {
       seal();
-      // An empty queue may always begin: it has no acknowledgement to wait for.
-      const std::size_t wanted = std::min<std::size_t>(bytes.size() - taken, frame_capacity);
-      MutableSlice block = size_ == 0 ? buffers.allocate(wanted, 0) : buffers.allocate_sparing(wanted, 0);
+      const auto allocate = [&](std::size_t capacity) noexcept {
+        const std::size_t wanted = std::min(bytes.size() - taken, capacity);
+        // An empty queue may always begin: it has no acknowledgement to wait for.
+        return size_ == 0 ? buffers.allocate(wanted, 0) : buffers.allocate_sparing(wanted, 0);
+      };
+      MutableSlice block;
+      // Much text in large blocks: more small ones than a frame has pieces would be copied once more to leave.
+      if (bytes.size() - taken > large_capacity / 2) block = allocate(large_capacity);
+      if (!block) block = allocate(frame_capacity);
       if (!block) return taken;
       SliceNode* node = nodes.take({});
       if (node == nullptr) return taken;
