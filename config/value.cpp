@@ -48,6 +48,17 @@ std::string any_prefix(std::string_view text) {
   return std::format("mirage::IpPrefix{{{}, {}}}", ip_address(value.address), value.length);
 }
 
+std::string list(std::string_view cpp, std::string_view text, std::string_view further,
+                 std::string (*one)(std::string_view)) {
+  return std::format("mirage::PrefixList<{}>{{{}, {}}}", cpp, one(text.substr(0, text.find(','))), cpp_string(further));
+}
+std::string prefix_list(std::string_view text) {
+  return list("mirage::Ipv4Prefix", text, read<PrefixList<Ipv4Prefix>>(text).further, prefix);
+}
+std::string any_prefix_list(std::string_view text) {
+  return list("mirage::IpPrefix", text, read<PrefixList<IpPrefix>>(text).further, any_prefix);
+}
+
 constexpr std::array types{
     KeyType{"bool", "bool", "true or false", check<bool>, as_is},
     KeyType{"u8", "std::uint8_t", "a number from 0 to 255", check<std::uint8_t>, number},
@@ -66,6 +77,12 @@ constexpr std::array types{
     KeyType{"ip", "mirage::IpAddress", "an IP address such as 2001:db8::1 or 10.0.0.1", check<IpAddress>, any_address},
     KeyType{"ip_prefix", "mirage::IpPrefix", "an address with its network's length, such as 2001:db8::2/64",
             check<IpPrefix>, any_prefix},
+    KeyType{"ipv4_prefixes", "mirage::PrefixList<mirage::Ipv4Prefix>",
+            "addresses with their networks' lengths, such as 10.0.0.2/24,10.0.1.2/24",
+            check<PrefixList<Ipv4Prefix>>, prefix_list},
+    KeyType{"ipv6_prefixes", "mirage::PrefixList<mirage::IpPrefix>",
+            "addresses with their networks' lengths, such as 2001:db8::2/64",
+            check<PrefixList<IpPrefix>>, any_prefix_list},
 };
 
 }  // namespace

@@ -143,6 +143,13 @@ struct IpPrefix {
   }
 };
 
+/// An address with its network, and others behind it: texts with commas between them, known to be well formed.
+template <class Prefix>
+struct PrefixList {
+  Prefix first{};
+  std::string_view further{};
+};
+
 using Port = std::uint16_t;
 
 /// Address and port; `zone` is the interface index of link-local addresses (RFC 4007), else 0.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: ISC
+#include <algorithm>
 #include <array>
 #include <bitset>
 #include <limits>
@@ -41,6 +42,21 @@ constexpr std::array<Unit, 7> units{{{"ns", 1},
                                      {"m", 60'000'000'000},
                                      {"h", 3'600'000'000'000}}};
 
+/// The first of a list with commas, and the others as text, when all are of that version.
+bool read_list(std::string_view text, bool v4, IpPrefix& first, std::string_view& further) noexcept {
+  std::string_view item;
+  for (std::string_view rest = text;; rest.remove_prefix(item.size() + 1)) {
+    item = rest.substr(0, rest.find(','));
+    const auto prefix = IpPrefix::parse(item);
+    if (!prefix || prefix->address.is_v4() != v4) return false;
+    if (rest.size() == text.size()) {
+      first = *prefix;
+      further = text.substr(std::min(item.size() + 1, text.size()));
+    }
+    if (item.size() == rest.size()) return true;
+  }
+}
+
 template <class T>
 bool read_with(std::optional<T> value, T& out) noexcept {
   if (value) out = *value;
@@ -67,6 +83,18 @@ bool parse_value(std::string_view text, Ipv4Address& out) noexcept { return read
 bool parse_value(std::string_view text, Ipv4Prefix& out) noexcept { return read_with(Ipv4Prefix::parse(text), out); }
 bool parse_value(std::string_view text, IpAddress& out) noexcept { return read_with(IpAddress::parse(text), out); }
 bool parse_value(std::string_view text, IpPrefix& out) noexcept { return read_with(IpPrefix::parse(text), out); }
+bool parse_value(std::string_view text, PrefixList<IpPrefix>& out) noexcept {
+  PrefixList<IpPrefix> list;
+  if (!read_list(text, false, list.first, list.further)) return false;
+  out = list;
+  return true;
+}
+bool parse_value(std::string_view text, PrefixList<Ipv4Prefix>& out) noexcept {
+  PrefixList<IpPrefix> list;
+  if (!read_list(text, true, list.first, list.further)) return false;
+  out = {{list.first.address.v4(), static_cast<std::uint8_t>(list.first.length - 96)}, list.further};
+  return true;
+}
 bool parse_value(std::string_view text, std::string_view& out) noexcept {
   out = text;
   return true;

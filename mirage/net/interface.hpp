@@ -16,15 +16,17 @@ namespace mirage::net {
 struct Ipv6Options {
   bool enabled = false;
   bool accept_router_advertisements = true;
-  IpPrefix address{};         ///< a static address and its network; unspecified: none
-  IpAddress gateway{};        ///< unspecified: none but those that are advertised
-  std::string_view secret{};  ///< keeps autoconfigured addresses the same (RFC 7217); empty: new ones at each start
+  IpPrefix address{};          ///< a static address and its network; unspecified: none
+  std::string_view further{};  ///< others, such as 2001:db8:1::2/64, with commas between them; must outlive the start
+  IpAddress gateway{};         ///< unspecified: none but those that are advertised
+  std::string_view secret{};   ///< keeps autoconfigured addresses the same (RFC 7217); empty: new ones at each start
 };
 
 /// Addresses of an interface, and the bounds of its link.
 struct InterfaceOptions {
   bool ipv4_enabled = true;
   Ipv4Prefix ipv4{Ipv4Address::of(10, 0, 0, 2), 24};  ///< own address and network; ignored with dhcp
+  std::string_view further_ipv4{};                    ///< others; likewise ignored, and as in `ipv6.further`
   Ipv4Address gateway{};                              ///< unspecified: no default route
   bool dhcp = false;                                  ///< address, gateway and name servers by DHCP
   Ipv6Options ipv6{};

@@ -8,21 +8,6 @@ namespace {
 
 constexpr Duration transmit_retry = 1ms;  // a device without room is offered the rest again
 
-/// RFC 1122 3.2.1.3: an address that a host may have; neither its network's own nor the broadcast address.
-constexpr bool is_usable(const Ipv4Prefix& prefix) noexcept {
-  const Ipv4Address address = prefix.address;
-  if (!address.is_unicast() || address.is_loopback() || prefix.length == 0) return false;
-  return prefix.length >= 31 || (address != prefix.network() && address != prefix.broadcast());
-}
-
-static_assert(is_usable({Ipv4Address::of(10, 0, 0, 2), 24}) && is_usable({Ipv4Address::of(10, 0, 0, 0), 31}));
-static_assert(!is_usable({Ipv4Address::of(10, 0, 0, 0), 24}) && !is_usable({Ipv4Address::of(10, 0, 0, 255), 24}));
-/// RFC 4291 2.5: what may be given by hand.
-constexpr bool is_usable(const IpPrefix& prefix) noexcept {
-  return prefix.address.is_unspecified() ||
-         (!prefix.address.is_v4() && prefix.address.is_unicast() && !prefix.address.is_loopback() && prefix.length > 0);
-}
-
 static_assert(mirage::Stack<Stack> && Startable<Stack> && LearnsNameService<Stack>);
 static_assert(mirage::Stack<BasicStack<2>> && Startable<BasicStack<2>> && LearnsNameService<BasicStack<2>>);
 
@@ -200,8 +185,9 @@ Result<void, StartError> BasicStack<count, dhcp_clients>::check(std::size_t inte
                                 options.ipv4, name, name, name, name)};
     }
   }
-  if (is_usable(options.ipv6.address)) return {};
-  return Failure{StartError("net: {} is no address for a host, such as 2001:db8::2/64", options.ipv6.address)};
+  const IpPrefix& six = options.ipv6.address;
+  if (six.address.is_unspecified() || (!six.address.is_v4() && is_usable(six))) return {};
+  return Failure{StartError("net: {} is no address for a host, such as 2001:db8::2/64", six)};
 }
 
 template <std::size_t count, DhcpClients dhcp_clients>
@@ -250,7 +236,7 @@ Task<Result<void, StartError>> BasicStack<count, dhcp_clients>::start() {
   MIRAGE_CO_CHECK(check());
   MIRAGE_CO_CHECK(prepare());
   for (std::size_t i = 0; i < count; ++i) {
-    if (parts_[i].options.ipv6.enabled) start_ipv6(i);
+    if (parts_[i].options.ipv6.enabled) MIRAGE_CO_CHECK(start_ipv6(i));
     if constexpr (count > 1) MIRAGE_CO_CHECK(add_routes(i));
   }
   for (std::size_t i = 0; i < count; ++i) {

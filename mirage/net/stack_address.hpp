@@ -35,6 +35,22 @@ inline std::optional<ip::Route> parse_route(std::string_view text) noexcept {
 
 }  // namespace route_list
 
+/// RFC 1122 3.2.1.3: an address that a host may have; neither its network's own nor the broadcast address.
+constexpr bool is_usable(const Ipv4Prefix& prefix) noexcept {
+  const Ipv4Address address = prefix.address;
+  if (!address.is_unicast() || address.is_loopback() || prefix.length == 0) return false;
+  return prefix.length >= 31 || (address != prefix.network() && address != prefix.broadcast());
+}
+
+static_assert(is_usable({Ipv4Address::of(10, 0, 0, 2), 24}) && is_usable({Ipv4Address::of(10, 0, 0, 0), 31}));
+static_assert(!is_usable({Ipv4Address::of(10, 0, 0, 0), 24}) && !is_usable({Ipv4Address::of(10, 0, 0, 255), 24}));
+/// RFC 4291 2.5: what may be given by hand.
+constexpr bool is_usable(const IpPrefix& prefix) noexcept {
+  const IpAddress& address = prefix.address;
+  if (address.is_v4()) return is_usable(Ipv4Prefix{address.v4(), static_cast<std::uint8_t>(prefix.length - 96)});
+  return address.is_unicast() && !address.is_loopback() && prefix.length > 0;
+}
+
 /// For messages: the interface where there are several.
 template <std::size_t count, DhcpClients dhcp_clients>
 auto BasicStack<count, dhcp_clients>::title(std::size_t interface) const noexcept {
@@ -49,10 +65,11 @@ template <std::size_t count, DhcpClients dhcp_clients>
 Result<void, StartError> BasicStack<count, dhcp_clients>::start_ipv4(std::size_t interface) noexcept {
   const InterfaceOptions& options = parts_[at(interface)].options;
   if (!options.dhcp) {
+    if constexpr (count > 1) MIRAGE_CHECK(check_new(options.ipv4.address));
     const bool own_gateway = options.gateway == options.ipv4.address;
     if (own_gateway) log_.warning("the gateway {} is this machine's own address: not used", options.gateway);
     use(interface, options.ipv4, own_gateway ? Ipv4Address{} : options.gateway, 0, ip::Route::Origin::interface);
-    return {};
+    return add_addresses(interface, options.further_ipv4);
   }
   log_.info("{} asking for an address by DHCP", title(interface));
   if (clients_[at(interface)].dhcp.start(parts_[at(interface)].port.capabilities().mac)) return {};
@@ -60,18 +77,48 @@ Result<void, StartError> BasicStack<count, dhcp_clients>::start_ipv4(std::size_t
 }
 
 template <std::size_t count, DhcpClients dhcp_clients>
-void BasicStack<count, dhcp_clients>::start_ipv6(std::size_t interface) noexcept {
+Result<void, StartError> BasicStack<count, dhcp_clients>::start_ipv6(std::size_t interface) noexcept {
   const auto number = static_cast<std::uint16_t>(at(interface));
   const Ipv6Options& options = parts_[at(interface)].options.ipv6;
   const NetCapabilities& device = parts_[at(interface)].port.capabilities();
+  if constexpr (count > 1) MIRAGE_CHECK(check_new(options.address.address));
   // Shards of one interface have the same addresses.
   discovery_.set_secret(number, options.secret.empty() ? device.shared_secret : options.secret);
   if (discovery_.start(number, {.accept_routers = options.accept_router_advertisements,
                                 .address = options.address,
                                 .gateway = options.gateway})) {
-    return;
+    MIRAGE_CHECK(add_addresses(interface, options.further));
+    discovery_.step();
+  } else {
+    log_.warning("no IPv6: the link's MTU of {} is too small for it", device.mtu);
   }
-  log_.warning("no IPv6: the link's MTU of {} is too small for it", device.mtu);
+  return {};
+}
+
+template <std::size_t count, DhcpClients dhcp_clients>
+Result<void, StartError> BasicStack<count, dhcp_clients>::check_new(const IpAddress& address) const noexcept {
+  if (ip_.addresses().find(address) == nullptr) return {};
+  return Failure{StartError("net: {} is given twice", address)};
+}
+
+template <std::size_t count, DhcpClients dhcp_clients>
+Result<void, StartError> BasicStack<count, dhcp_clients>::add_addresses(std::size_t interface,
+                                                                        std::string_view list) noexcept {
+  while (!list.empty()) {
+    const std::string_view item = route_list::take_item(list);
+    const auto prefix = IpPrefix::parse(item);
+    if (!prefix || !is_usable(*prefix)) return Failure{StartError("net: {} is no address for a host", item)};
+    MIRAGE_CHECK(check_new(prefix->address));
+    const bool v4 = prefix->address.is_v4();
+    ip::Address address{.prefix = *prefix, .interface = static_cast<std::uint16_t>(at(interface))};
+    if (!v4) address.phase = ip::Address::Phase::fresh;
+    const Ipv4Prefix narrow{prefix->address.v4(), static_cast<std::uint8_t>(prefix->length - 96)};
+    if (!ip_.add_address(address) || (v4 && !parts_[at(interface)].link.add_address(narrow))) {
+      return Failure{StartError("net: {} is one address too many", item)};
+    }
+    if (v4) log_.info("{} is {}", title(interface), *prefix);
+  }
+  return {};
 }
 
 /// Of several interfaces: what its settings name.
@@ -172,7 +219,7 @@ void BasicStack<count, dhcp_clients>::use(std::size_t interface, const Ipv4Prefi
   const bool changed = ip_.prefix(number) != prefix;
   ip_.configure(prefix, gateway, mtu, number, origin);
   if (changed) {
-    parts_[at(interface)].link.set_address(prefix.address);
+    parts_[at(interface)].link.set_address(prefix);
     log_.info("{} is {}", title(interface), prefix);
   }
   configured_.notify_all();
@@ -253,8 +300,9 @@ template <std::size_t count, DhcpClients dhcp_clients>
 void BasicStack<count, dhcp_clients>::heed_conflict(std::size_t interface) noexcept {
   Part& part = parts_[at(interface)];
   Dhcp& client = clients_[at(interface)].dhcp;
-  if (!part.link.take_conflict()) return;
-  log_.warning("another station uses {}", ip_.prefix(static_cast<std::uint16_t>(interface)).address);
+  const Ipv4Address taken = part.link.take_conflict();
+  if (taken.is_unspecified()) return;
+  log_.warning("another station uses {}", taken);
   if (!part.options.dhcp || !client.declines()) return;
   lose_address(interface);
   client.conflict();

@@ -17,28 +17,27 @@ void Ethernet::arp_input(Bytes bytes) noexcept {
     return;
   }
   ++counters_.arp_received;
-  const bool configured = !address_.is_unspecified();
-  if (configured && packet->sender_ip == address_) return conflict();
-  if (!packet->sender_ip.is_unspecified()) learn(*packet);
-  if (configured && packet->operation == ArpPacket::request && packet->target_ip == address_) {
+  if (Own* own = find_own(packet->sender_ip)) return conflict(*own);
+  const bool to_us = find_own(packet->target_ip) != nullptr;
+  if (!packet->sender_ip.is_unspecified()) learn(*packet, to_us);
+  if (to_us && packet->operation == ArpPacket::request) {
     ++counters_.arp_replies_sent;
     send_arp(packet->sender_mac, {.operation = ArpPacket::reply,
                                   .sender_mac = capabilities().mac,
-                                  .sender_ip = address_,
+                                  .sender_ip = packet->target_ip,
                                   .target_mac = packet->sender_mac,
                                   .target_ip = packet->sender_ip});
   }
 }
 
 /// RFC 826: update what is known; add a sender only when it talks to us. Answers to no question add nothing.
-void Ethernet::learn(const ArpPacket& packet) noexcept {
+void Ethernet::learn(const ArpPacket& packet, bool to_us) noexcept {
   if (!packet.sender_ip.is_unicast()) {
     ++counters_.drop_bad_arp;
     return;
   }
   Neighbour* neighbour = cache_.find(packet.sender_ip);
   if (neighbour == nullptr) {
-    const bool to_us = !address_.is_unspecified() && packet.target_ip == address_;
     if (!to_us || packet.operation != ArpPacket::request) {
       counters_.arp_unsolicited += packet.operation == ArpPacket::reply;
       return;
@@ -53,12 +52,29 @@ void Ethernet::learn(const ArpPacket& packet) noexcept {
   if (!doubt(*neighbour, packet.sender_mac)) set_reachable(*neighbour, packet.sender_mac);
 }
 
-void Ethernet::conflict() noexcept {
+void Ethernet::conflict(Own& own) noexcept {
   ++counters_.arp_conflicts;
-  if (shard_.now() < next_defence_) return;
-  next_defence_ = shard_.now() + defend_interval;
-  conflict_ = true;
-  announce();
+  if (shard_.now() < own.next_defence) return;
+  own.next_defence = shard_.now() + defend_interval;
+  conflict_ = own.prefix.address;
+  announce(conflict_);
+}
+
+Ethernet::Own* Ethernet::find_own(Ipv4Address address) noexcept {
+  for (std::size_t i = 0; i < own_count_; ++i) {
+    if (own_[i].prefix.address == address) return &own_[i];
+  }
+  return nullptr;
+}
+
+/// Who is asked must be able to answer: our address in the neighbour's network, the smallest that we are in.
+Ipv4Address Ethernet::address_towards(Ipv4Address neighbour) const noexcept {
+  Ipv4Prefix best = own_[0].prefix;  // unspecified when there is none
+  for (std::size_t i = 1; i < own_count_; ++i) {
+    const Ipv4Prefix& own = own_[i].prefix;
+    if (own.contains(neighbour) && (!best.contains(neighbour) || own.length > best.length)) best = own;
+  }
+  return best.address;
 }
 
 void Ethernet::request(const Neighbour& neighbour) noexcept {
@@ -66,7 +82,7 @@ void Ethernet::request(const Neighbour& neighbour) noexcept {
   const bool known = neighbour.state == Neighbour::State::probing;
   send_arp(known ? neighbour.mac : MacAddress::broadcast(), {.operation = ArpPacket::request,
                                                              .sender_mac = capabilities().mac,
-                                                             .sender_ip = address_,
+                                                             .sender_ip = address_towards(neighbour.address.v4()),
                                                              .target_mac = {},
                                                              .target_ip = neighbour.address.v4()});
 }
@@ -82,24 +98,30 @@ void Ethernet::send_arp(const MacAddress& destination, const ArpPacket& packet) 
   (void)transmit(destination, wire::ether_type::arp, std::move(frame));
 }
 
-void Ethernet::set_address(Ipv4Address address) noexcept {
-  address_ = address;
-  conflict_ = false;
-  next_defence_ = {};
-  if (address.is_unspecified()) return;
+void Ethernet::set_address(const Ipv4Prefix& address) noexcept {
+  own_ = {};
+  own_count_ = 0;
+  conflict_ = {};
+  if (!address.address.is_unspecified()) (void)add_address(address);
+}
+
+bool Ethernet::add_address(const Ipv4Prefix& address) noexcept {
+  if (own_count_ == own_.size()) return false;
+  own_[own_count_++] = {address, {}};
   // A probe first: stations answer it without changing their caches. Then the claim.
   send_arp(MacAddress::broadcast(),
-           {.operation = ArpPacket::request, .sender_mac = capabilities().mac, .target_ip = address});
-  announce();
+           {.operation = ArpPacket::request, .sender_mac = capabilities().mac, .target_ip = address.address});
+  announce(address.address);
+  return true;
 }
 
 /// RFC 5227 2.3: an ARP request for our own address.
-void Ethernet::announce() noexcept {
+void Ethernet::announce(Ipv4Address address) noexcept {
   send_arp(MacAddress::broadcast(), {.operation = ArpPacket::request,
                                      .sender_mac = capabilities().mac,
-                                     .sender_ip = address_,
+                                     .sender_ip = address,
                                      .target_mac = {},
-                                     .target_ip = address_});
+                                     .target_ip = address});
 }
 
 }  // namespace mirage::net::ethernet

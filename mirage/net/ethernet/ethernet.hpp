@@ -4,8 +4,10 @@
 // ARP, probing before use: an address is used at once and defended (see set_address()).
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
+#include <utility>
 
 #include <mirage/async/shard.hpp>
 #include <mirage/module/link.hpp>
@@ -68,25 +70,32 @@ class Ethernet {
   [[nodiscard]] bool is_unreachable(const IpAddress& next_hop) noexcept;
   [[nodiscard]] const NetCapabilities& capabilities() const noexcept { return port_.capabilities(); }
 
-  /// Answers for this address from now on (unspecified: for none), announces it and asks once whether somebody else
-  /// has it: optimistic, without the 5-7 s that RFC 5227 2.1.1 would wait. A conflict is counted, answered at most
-  /// every 10 s (RFC 5227 2.4 (b)) and reported by take_conflict().
-  void set_address(Ipv4Address address) noexcept;
-  /// True once for each time that our address was defended.
-  [[nodiscard]] bool take_conflict() noexcept { return std::exchange(conflict_, false); }
+  /// Answers for this address from now on and for no other (unspecified: for none), announces it and asks once whether
+  /// somebody else has it: optimistic, without the 5-7 s that RFC 5227 2.1.1 would wait. A conflict is counted,
+  /// answered at most every 10 s (RFC 5227 2.4 (b)) and reported by take_conflict().
+  void set_address(const Ipv4Prefix& address) noexcept;
+  /// The same for one more. False when there are maximum_addresses.
+  [[nodiscard]] bool add_address(const Ipv4Prefix& address) noexcept;
+  static constexpr std::size_t maximum_addresses = 8;
+  /// An address of ours, once for each time that it was defended; unspecified: none.
+  [[nodiscard]] Ipv4Address take_conflict() noexcept { return std::exchange(conflict_, Ipv4Address{}); }
 
   /// Hands what was queued to the device; true when everything is gone.
   bool flush() noexcept;
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
 
  private:
+  struct Own {
+    Ipv4Prefix prefix;
+    Time next_defence{};
+  };
   struct RetryTimer : Timer {
     explicit RetryTimer(Ethernet& ethernet) noexcept;
     Ethernet* owner;
   };
   [[nodiscard]] bool accept_header(ReceivedFrame& frame, LinkPacket& packet) noexcept;
   void arp_input(Bytes bytes) noexcept;
-  void learn(const wire::ArpPacket& packet) noexcept;
+  void learn(const wire::ArpPacket& packet, bool to_us) noexcept;
   [[nodiscard]] bool doubt(Neighbour& neighbour, const MacAddress& mac) noexcept;
   void set_reachable(Neighbour& neighbour, const MacAddress& mac) noexcept;
   void set_stale(Neighbour& neighbour, const MacAddress& mac) noexcept;
@@ -94,14 +103,16 @@ class Ethernet {
   void hear_source(const NeighbourEvidence& evidence) noexcept;
   [[nodiscard]] bool hear_advertisement(Neighbour& neighbour, const NeighbourEvidence& evidence) noexcept;
   void revalidate(Neighbour& neighbour, Time now) noexcept;
-  void conflict() noexcept;
+  [[nodiscard]] Own* find_own(Ipv4Address address) noexcept;
+  [[nodiscard]] Ipv4Address address_towards(Ipv4Address neighbour) const noexcept;
+  void conflict(Own& own) noexcept;
   [[nodiscard]] Neighbour* resolve(const IpAddress& next_hop) noexcept;
   [[nodiscard]] Result<void, LinkError> wait(Neighbour& neighbour, TransmitFrame&& frame) noexcept;
   [[nodiscard]] Result<void, LinkError> transmit(const MacAddress& destination, std::uint16_t type,
                                                  TransmitFrame&& frame) noexcept;
   void send_arp(const MacAddress& destination, const wire::ArpPacket& packet) noexcept;
   void request(const Neighbour& neighbour) noexcept;
-  void announce() noexcept;
+  void announce(Ipv4Address address) noexcept;
   void ask_again(Neighbour& neighbour, Time now) noexcept;
   void retry() noexcept;
   void arm(Time deadline) noexcept;
@@ -112,9 +123,9 @@ class Ethernet {
   TransmitQueue queue_;
   List<Neighbour, AskTag> questions_;  ///< IPv6 neighbours to be asked for; the cache holds them
   RetryTimer timer_;
-  Ipv4Address address_{};
-  Time next_defence_{};
-  bool conflict_ = false;
+  std::array<Own, maximum_addresses> own_{};
+  std::size_t own_count_ = 0;
+  Ipv4Address conflict_{};
   Counters counters_;
 };
 

@@ -48,6 +48,12 @@ void Ip::configure(const Ipv4Prefix& prefix, Ipv4Address gateway, std::uint16_t 
   if (!prefix.contains(gateway)) add({gateway, 32}, {});
 }
 
+bool Ip::add_address(const Address& address) noexcept {
+  const IpPrefix network{address.prefix.network(), address.prefix.length};
+  return addresses_.add(address) != nullptr &&
+         routes_.add({.prefix = network, .interface = address.interface, .origin = Route::Origin::interface});
+}
+
 void Ip::deconfigure(std::uint16_t interface) noexcept {
   interfaces_[interface]->mtu_v4 = 0;
   addresses_.remove_if([&](const Address& own) {
@@ -140,7 +146,10 @@ bool Ip::choose_interface(const IpAddress& source, std::uint16_t zone, Path& pat
   const Route* route = interface_count_ == 1 ? routes_.find(path.destination) : route_to(path.destination, from);
   if (route == nullptr && !group) return false;
   path.interface = route != nullptr ? route->interface : from;
-  if (own == nullptr) own = select_source(addresses_, path.destination, path.interface, shard_.now());
+  if (own == nullptr) {
+    const IpAddress router = route != nullptr ? route->gateway : IpAddress{};
+    own = select_source(addresses_, path.destination, path.interface, shard_.now(), router);
+  }
   if (own != nullptr) path.source = own->address();
   if (own != nullptr || (group && path.destination.is_v4())) {
     if (own == nullptr) path.source = Ipv4Address{};  // what DHCP sends from before it has an address

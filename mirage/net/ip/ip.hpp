@@ -102,10 +102,12 @@ class Ip {
   /// Precondition of all that take an interface: it is less than interfaces().
   [[nodiscard]] const LinkPort& link(std::uint16_t interface) const noexcept { return interfaces_[interface]->link; }
 
-  /// The interface's one IPv4 address, network and default gateway (unspecified: none); `mtu` 0 keeps the link's.
+  /// The interface's first IPv4 address, network and default gateway (unspecified: none); `mtu` 0 keeps the link's.
   /// Replaces what was set. `origin`: interface, or leased.
   void configure(const Ipv4Prefix& prefix, Ipv4Address gateway, std::uint16_t mtu = 0, std::uint16_t interface = 0,
                  Route::Origin origin = Route::Origin::interface) noexcept;
+  /// Another address besides, and its network on the link. False when a table is full.
+  [[nodiscard]] bool add_address(const Address& address) noexcept;
   /// Without an address only broadcasts go out and come in: what a DHCP client needs.
   void deconfigure(std::uint16_t interface = 0) noexcept;
   /// The first IPv4 address; unspecified when there is none.

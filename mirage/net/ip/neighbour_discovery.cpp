@@ -45,10 +45,7 @@ bool NeighbourDiscovery::start(std::uint16_t interface, const Options& options) 
   of.running = true;
   of.accept_routers = options.accept_routers;
   const auto add = [&](const IpPrefix& prefix, Address::Origin origin) {
-    (void)ip_.addresses().add(
-        {.prefix = prefix, .interface = interface, .origin = origin, .phase = Address::Phase::fresh});
-    const IpPrefix network{prefix.network(), prefix.length};
-    (void)ip_.routes().add({.prefix = network, .interface = interface, .origin = Route::Origin::interface});
+    (void)ip_.add_address({.prefix = prefix, .interface = interface, .origin = origin, .phase = Address::Phase::fresh});
   };
   add({configuration_.make_address(link_local_network, interface, 0), 64}, Address::Origin::link_local);
   if (!options.address.address.is_unspecified()) add(options.address, Address::Origin::manual);

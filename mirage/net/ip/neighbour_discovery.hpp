@@ -73,6 +73,9 @@ class NeighbourDiscovery {
   /// A query of MLD whose checksum has been verified, or any IGMP message.
   void on_query(const IpPacket& packet) noexcept;
 
+  /// Does what is due; to be called when fresh addresses were added.
+  void step() noexcept;
+
  private:
   struct StepTimer : Timer {
     explicit StepTimer(NeighbourDiscovery& discovery) noexcept;
@@ -84,7 +87,6 @@ class NeighbourDiscovery {
     std::uint8_t solicitations_left = 0;
     Time solicit_at = never;
   };
-  void step() noexcept;
   void arm() noexcept;
   void claim_fresh(Time now) noexcept;
   void expire_addresses(Time now) noexcept;
