@@ -31,6 +31,8 @@ struct NeighbourEvidence {
   bool advertisement = false;  ///< else the source link-layer address of another message, which may add a station
   bool solicited = false;
   bool overrides = false;
+  std::uint32_t reachable_time = 0;   ///< milliseconds, as a router advertised them for this link (RFC 4861 6.3.4);
+  std::uint32_t retransmit_time = 0;  ///< 0: it said nothing
 };
 
 /// A neighbour solicitation that the link wants to have sent; it cannot do so itself, being below IPv6.

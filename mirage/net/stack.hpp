@@ -25,6 +25,7 @@
 #include <mirage/net/interface_ports.hpp>
 #include <mirage/net/ip/icmpv6.hpp>
 #include <mirage/net/ip/ip.hpp>
+#include <mirage/net/ip/redirect.hpp>
 #include <mirage/net/tcp/bbr/algorithm.hpp>
 #include <mirage/net/tcp/tcp.hpp>
 #include <mirage/net/udp/udp.hpp>
@@ -226,8 +227,8 @@ class BasicStack final : public Poller {
   tcp::Algorithm congestion_;
   std::array<Part, count> parts_;
   Ip ip_;
-  Icmp icmp_;
   ip::NeighbourDiscovery discovery_;
+  Icmp icmp_;
   Icmpv6 icmpv6_;
   Udp udp_;
   Tcp tcp_;

@@ -46,6 +46,7 @@ Configuring checks the wiring and the keys; nothing is generated but the build f
   cpus=one
   dhcp-clients=ipv4
   tcp-bbr=false
+  accept-redirects=false
   kv=crunch
   port=8080
   compress=false
@@ -89,14 +90,15 @@ What was configured is remembered.
             --cpus                 one (default)            CPUs that run the image: one, or as many as run --cpus says [configure only]
             --dhcp-clients         ipv4 (default)           DHCP clients to link, by IP version [configure only]
             --tcp-bbr              false (default)          link BBR, for --tcp-congestion=bbr [configure only]
+            --accept-redirects     false (default)          let routers name a better first hop [configure only]
             --kv                   crunch (default)         store of the files: in the image (crunch), or on disk 'data' [configure only]
             --port                 8080                     TCP port to listen on
             --compress             false (default)          compress answers for clients that ask for it (links zlib) [configure only]
             --http2                false (default)          serve HTTP/2 as well, on the same port (links nghttp2) [configure only]
-            --ipv4                 10.0.0.2/24 (default)    own address and network; not used with --dhcp
+            --ipv4                 10.0.0.2/24 (default)    own addresses and networks; not used with --dhcp
             --ipv4-gateway         10.0.0.1 (default)       default gateway; 0.0.0.0 for none
             --dhcp                 false (default)          ask the network for address and gateway
-            --ipv6                 ::/0 (default)           own IPv6 address and network, besides those that routers advertise; ::/0 for none
+            --ipv6                 ::/0 (default)           own IPv6 addresses and networks, besides those that routers advertise; ::/0 for none
             --ipv6-gateway         :: (default)             default gateway for IPv6; :: for those that are advertised
             --accept-router-advertisements true (default)           take IPv6 addresses and routes from the network's routers
             --ipv6-secret           (default)               text that keeps autoconfigured addresses the same; new ones at each start without it
@@ -137,14 +139,15 @@ The project's keys are part of the help.
     --cpus=VALUE               CPUs that run the image: one, or as many as run --cpus says; one or many (default: one) [configure only]
     --dhcp-clients=VALUE       DHCP clients to link, by IP version; ipv4 or both or none (default: ipv4) [configure only]
     --tcp-bbr                  link BBR, for --tcp-congestion=bbr; true or false (default: false) [configure only]
+    --accept-redirects         let routers name a better first hop; true or false (default: false) [configure only]
     --kv=VALUE                 store of the files: in the image (crunch), or on disk 'data'; crunch or tar or fat or tree (default: crunch) [configure only]
     --port=VALUE               TCP port to listen on; a number from 0 to 65535 (default: 80)
     --compress                 compress answers for clients that ask for it (links zlib); true or false (default: false) [configure only]
     --http2                    serve HTTP/2 as well, on the same port (links nghttp2); true or false (default: false) [configure only]
-    --ipv4=VALUE               own address and network; not used with --dhcp; an address with its network's length, such as 10.0.0.2/24 (default: 10.0.0.2/24)
+    --ipv4=VALUE               own addresses and networks; not used with --dhcp; addresses with their networks' lengths, such as 10.0.0.2/24,10.0.1.2/24 (default: 10.0.0.2/24)
     --ipv4-gateway=VALUE       default gateway; 0.0.0.0 for none; an IPv4 address such as 10.0.0.1 (default: 10.0.0.1)
     --dhcp                     ask the network for address and gateway; true or false (default: false)
-    --ipv6=VALUE               own IPv6 address and network, besides those that routers advertise; ::/0 for none; an address with its network's length, such as 2001:db8::2/64 (default: ::/0)
+    --ipv6=VALUE               own IPv6 addresses and networks, besides those that routers advertise; ::/0 for none; addresses with their networks' lengths, such as 2001:db8::2/64 (default: ::/0)
     --ipv6-gateway=VALUE       default gateway for IPv6; :: for those that are advertised; an IP address such as 2001:db8::1 or 10.0.0.1 (default: ::)
     --accept-router-advertisements take IPv6 addresses and routes from the network's routers; true or false (default: true)
     --ipv6-secret=VALUE        text that keeps autoconfigured addresses the same; new ones at each start without it; text (default: )

@@ -23,7 +23,8 @@ struct NeighbourOptions {
   Duration reachable_time = 60s;           ///< then the next use asks again
   Duration reachable_time_v6 = 30s;        ///< RFC 4861 10, spread by RFC 4861 6.3.2's random factor
   Duration probe_delay_v6 = 5s;            ///< RFC 4861 10: time for others to confirm before we ask
-  Duration retry_interval = 1s;            ///< RFC 1122 2.3.2.1: at most one request per second; RFC 4861 10
+  Duration retry_interval = 1s;            ///< RFC 1122 2.3.2.1: at most one request per second
+  Duration retry_interval_v6 = 1s;         ///< RFC 4861 10
   std::uint8_t attempts = 3;
   std::uint8_t attempts_claimed = 2;  ///< when another station claims a neighbour's address (see Neighbour::claimed)
   Duration failure_time = 3s;         ///< how long sending to a neighbour that did not answer fails at once
@@ -89,6 +90,11 @@ class NeighbourCache {
     for (std::size_t i = 0; entries_ && i < capacity(); ++i) {
       if (entries_[i].state != Neighbour::State::empty) visit(entries_[i]);
     }
+  }
+  /// What a router says about IPv6 neighbours here, in milliseconds; 0: nothing.
+  void set_times(std::uint32_t reachable, std::uint32_t retransmit) noexcept {
+    if (reachable != 0) options_.reachable_time_v6 = 1ms * std::int64_t{reachable};
+    if (retransmit != 0) options_.retry_interval_v6 = 1ms * std::int64_t{retransmit};
   }
   [[nodiscard]] std::size_t capacity() const noexcept { return std::size_t{options_.sets} * ways; }
   [[nodiscard]] std::size_t pending() const noexcept { return pending_; }

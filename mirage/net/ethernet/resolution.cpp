@@ -39,10 +39,11 @@ void Ethernet::revalidate(Neighbour& neighbour, Time now) noexcept {
 
 void Ethernet::ask_again(Neighbour& neighbour, Time now) noexcept {
   ++neighbour.attempts;
-  neighbour.deadline = now + cache_.options().retry_interval;
   if (neighbour.address.is_v4()) {
+    neighbour.deadline = now + cache_.options().retry_interval;
     request(neighbour);
   } else {
+    neighbour.deadline = now + cache_.options().retry_interval_v6;
     questions_.push_back(neighbour);
   }
   arm(neighbour.deadline);
@@ -116,6 +117,7 @@ void Ethernet::release_pending(Neighbour& neighbour) noexcept {
 }
 
 bool Ethernet::learn(const NeighbourEvidence& evidence) noexcept {
+  cache_.set_times(evidence.reachable_time, evidence.retransmit_time);
   if (evidence.mac && evidence.mac->is_multicast()) {
     ++counters_.nd_refused;
     return false;

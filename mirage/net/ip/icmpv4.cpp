@@ -77,6 +77,7 @@ std::optional<QuotedError> Icmpv4::error(const IpPacket& packet, const Icmpv4Hea
   const Bytes message = packet.payload[0].bytes();
   const auto kind = kind_of(header);
   if (!kind) {
+    if (header.type == wire::icmpv4_type::redirect && discovery_.take_redirect(packet)) return std::nullopt;
     ++counters_.drop_unknown;
     return std::nullopt;
   }

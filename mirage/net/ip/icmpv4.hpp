@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: ISC
 // ICMP for IPv4: echo, and errors about what we sent. Read RFC 792, RFC 1122 3.2.2 and RFC 5927 before editing.
-// Deliberately without redirects, source quench (RFC 6633) and timestamps.
+// Redirects are in redirect.hpp. Deliberately without source quench (RFC 6633) and timestamps.
 #pragma once
 
 #include <cstdint>
 #include <optional>
 
-#include <mirage/net/ip/ip.hpp>
+#include <mirage/net/ip/neighbour_discovery.hpp>
 #include <mirage/wire/icmpv4.hpp>
 
 namespace mirage::net::ip {
@@ -32,7 +32,7 @@ struct QuotedError {
 
 class Icmpv4 {
  public:
-  explicit Icmpv4(Ip& ip) noexcept : ip_(ip) {}
+  Icmpv4(Ip& ip, NeighbourDiscovery& discovery) noexcept : ip_(ip), discovery_(discovery) {}
   Icmpv4(const Icmpv4&) = delete;
   Icmpv4& operator=(const Icmpv4&) = delete;
 
@@ -45,6 +45,7 @@ class Icmpv4 {
   void echo(IpPacket& packet, const wire::Icmpv4Header& header) noexcept;
   [[nodiscard]] std::optional<QuotedError> error(const IpPacket& packet, const wire::Icmpv4Header& header) noexcept;
   Ip& ip_;
+  NeighbourDiscovery& discovery_;
   IcmpCounters counters_;
 };
 

@@ -60,8 +60,7 @@ void Ip::deconfigure(std::uint16_t interface) noexcept {
     return own.interface == interface && own.origin == Address::Origin::leased && own.address().is_v4();
   });
   routes_.remove_if([&](const Route& route) {
-    const bool set = route.origin == Route::Origin::interface || route.origin == Route::Origin::leased;
-    return route.interface == interface && set && route.prefix.address.is_v4();
+    return route.interface == interface && route.origin != Route::Origin::manual && route.prefix.address.is_v4();
   });
 }
 
@@ -110,7 +109,8 @@ void Ip::leave(const IpAddress& group, std::uint16_t interface) noexcept { group
 // --- routing ---
 
 /// Where the destination is reached from an interface, or from any; around a gateway that does not answer if there is
-/// another one to the same network (RFC 1122 3.3.1.4): what is meant for one network must not end up in another.
+/// another one to the same network (RFC 1122 3.3.1.4): what is meant for one network must not end up in another. Where
+/// a redirect leads to nowhere, what it had changed holds again (RFC 4861 7.3.3).
 const Route* Ip::route_to(const IpAddress& destination, std::uint16_t interface) const noexcept {
   const auto through = [interface](const Route& route) {
     return route.interface == interface || interface == any_interface;
@@ -124,7 +124,8 @@ const Route* Ip::route_to(const IpAddress& destination, std::uint16_t interface)
     return first;
   }
   const Route* other = routes_.find_if(destination, [&](const Route& route) {
-    return through(route) && route.prefix.length == first->prefix.length && !route.gateway.is_unspecified() &&
+    const bool same = route.prefix.length == first->prefix.length || first->origin == Route::Origin::redirected;
+    return through(route) && same && !route.gateway.is_unspecified() &&
            !link(route.interface).is_unreachable(route.gateway);
   });
   return other == nullptr ? first : other;

@@ -24,11 +24,16 @@
 
 namespace mirage::net::ip {
 
+class Ip;
+/// See redirect.hpp.
+using RedirectFunction = bool (*)(Ip& ip, const IpPacket& packet, Time now) noexcept;
+
 struct IpOptions {
   std::uint8_t time_to_live = 64;  ///< RFC 1700's recommendation; also the hop limit
   ReassemblyOptions reassembly{};
-  Duration error_interval = 10ms;  ///< ICMP errors on each interface: one per interval of time on average,
-  std::uint32_t error_burst = 50;  ///< and this many at once
+  Duration error_interval = 10ms;        ///< ICMP errors on each interface: one per interval of time on average,
+  std::uint32_t error_burst = 50;        ///< and this many at once
+  RedirectFunction redirects = nullptr;  ///< takes redirects; null: they are ignored
 };
 
 struct Counters {
@@ -120,6 +125,9 @@ class Ip {
   [[nodiscard]] AddressTable& addresses() noexcept { return addresses_; }
   [[nodiscard]] const AddressTable& addresses() const noexcept { return addresses_; }
   [[nodiscard]] RouteTable& routes() noexcept { return routes_; }
+  /// The way from an interface to a destination at the moment; null when there is none.
+  [[nodiscard]] const Route* route_to(const IpAddress& destination, std::uint16_t interface) const noexcept;
+  [[nodiscard]] const IpOptions& options() const noexcept { return options_; }
   [[nodiscard]] GroupTable& groups() noexcept { return groups_; }
   [[nodiscard]] PathMtuCache& path_mtu() noexcept { return path_mtu_; }
   /// What a router advertised (RFC 4861 6.3.4); 0: nothing. A hop limit below smallest_hop_limit changes nothing.
@@ -178,7 +186,6 @@ class Ip {
     std::uint16_t mtu_v6 = 0;
     std::uint8_t hop_limit = 0;  ///< 0: the option's
   };
-  [[nodiscard]] const Route* route_to(const IpAddress& destination, std::uint16_t interface) const noexcept;
   [[nodiscard]] bool choose_interface(const IpAddress& source, std::uint16_t zone, Path& path) noexcept;
   [[nodiscard]] bool is_broadcast(const IpAddress& address, std::uint16_t interface) const noexcept;
   [[nodiscard]] bool is_group(const IpAddress& address, std::uint16_t interface) const noexcept;

@@ -11,7 +11,6 @@ using wire::NeighbourMessage;
 
 namespace {
 
-constexpr Duration retransmit_time = 1s;               // RFC 4861 10, RFC 4862 5.1: one question, one second
 constexpr std::uint8_t router_solicitations = 3;       // RFC 4861 10
 constexpr Duration router_solicitation_interval = 4s;  // RFC 4861 10
 constexpr std::uint8_t identifier_retries = 3;         // RFC 7217 6
@@ -41,6 +40,9 @@ void NeighbourDiscovery::set_secret(std::uint16_t interface, std::string_view te
 bool NeighbourDiscovery::start(std::uint16_t interface, const Options& options) noexcept {
   if (ip_.link(interface).capabilities().mtu < wire::ipv6_minimum_mtu) return false;
   configuration_.share_among(ip_.interfaces());
+  // RFC 7527 4.1: type, length, and six bytes that only we can have sent.
+  if (nonce_ == 0)
+    nonce_ = std::uint64_t{wire::nd_option::nonce} << 56 | std::uint64_t{1} << 48 | shard_.random().next_u64() >> 16;
   Interface& of = interfaces_[interface];
   of.running = true;
   of.accept_routers = options.accept_routers;
@@ -139,7 +141,7 @@ void NeighbourDiscovery::claim_fresh(Time now) noexcept {
   for (Address& own : ip_.addresses()) {
     if (own.phase != Address::Phase::fresh) continue;
     own.phase = Address::Phase::optimistic;
-    own.confirmed_at = now + retransmit_time;
+    own.confirmed_at = now + interfaces_[own.interface].retransmit_time;
     changed_ = true;
     (void)ip_.groups().join(wire::ipv6_group::solicited_node(own.address()), own.interface);
     send_neighbour(own.interface, {}, wire::ipv6_group::solicited_node(own.address()),
@@ -229,6 +231,8 @@ void NeighbourDiscovery::send_neighbour(std::uint16_t interface, const IpAddress
     wire::emit_link_address(frame.header.grow_back(wire::nd_option::link_address_size),
                             solicitation ? wire::nd_option::source_link_address : wire::nd_option::target_link_address,
                             mac(interface));
+  } else if (from.is_unspecified()) {
+    store_big(frame.header.grow_back(wire::nd_option::nonce_size), 0, nonce_);
   }
   ip_.send_control(interface, {.source = from, .destination = to}, std::move(frame));
 }

@@ -2,7 +2,7 @@
 // IPv6 on an interface: neighbour discovery (RFC 4861), duplicate address detection (RFC 4862 5.4), optimistic (RFC
 // 4429) so that a start does not wait, router solicitation, and the life of addresses and routes that autoconfiguration
 // made. The neighbour cache belongs to the link (LinkPort), what an advertisement means to autoconfiguration.hpp; this
-// joins them with the wire. Deliberately not here: redirects, which are ignored, and sending on behalf of others.
+// joins them with the wire. Redirects are in redirect.hpp. Deliberately not here: sending on behalf of others.
 #pragma once
 
 #include <array>
@@ -20,9 +20,11 @@ struct DiscoveryCounters {
   std::uint64_t drop_fragmented = 0;  ///< RFC 6980
   std::uint64_t drop_malformed = 0;
   std::uint64_t drop_unwanted = 0;  ///< advertisements of routers that are not accepted, redirects; for others
+  std::uint64_t redirects = 0;      ///< taken, of both versions
   std::uint64_t solicitations_sent = 0;
   std::uint64_t advertisements_sent = 0;
   std::uint64_t router_solicitations_sent = 0;
+  std::uint64_t looped = 0;      ///< questions for our own addresses that came back to us
   std::uint64_t duplicates = 0;  ///< addresses that somebody else has
   std::uint64_t conflicts = 0;   ///< somebody claims an address that is in use here: ignored
 };
@@ -57,6 +59,9 @@ class NeighbourDiscovery {
 
   /// A neighbour discovery message whose checksum has been verified.
   void input(const IpPacket& packet) noexcept;
+  /// A redirect of either version whose checksum has been verified; false when it is not believed, or none is.
+  [[nodiscard]] bool take_redirect(const IpPacket& packet) noexcept;
+
   /// Sends what the links want to know; to be called before they are flushed.
   void flush() noexcept;
   /// True once after addresses came or went.
@@ -86,6 +91,7 @@ class NeighbourDiscovery {
     bool accept_routers = false;
     std::uint8_t solicitations_left = 0;
     Time solicit_at = never;
+    Duration retransmit_time = 1s;  ///< RFC 4861 10, RFC 4862 5.1: one question, one second
   };
   void arm() noexcept;
   void claim_fresh(Time now) noexcept;
@@ -114,6 +120,7 @@ class NeighbourDiscovery {
   bool names_changed_ = false;
   Time names_until_ = never;  ///< when the next of them is past its time
   IpAddress duplicate_{};
+  std::uint64_t nonce_ = 0;  ///< the option with which we ask for our own addresses
   DiscoveryCounters counters_;
 };
 

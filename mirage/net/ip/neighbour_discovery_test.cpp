@@ -43,6 +43,8 @@ struct Advertised {
   std::uint8_t hop_limit = 64;
   std::uint32_t mtu = 0;
   std::uint8_t flags = 0;
+  std::uint32_t reachable_time = 0;
+  std::uint32_t retransmit_time = 0;
 };
 
 Packet advertisement(const Advertised& values, const IpAddress& from = router, std::uint8_t hop_limit = 255) {
@@ -52,6 +54,8 @@ Packet advertisement(const Advertised& values, const IpAddress& from = router, s
   store_big(out, 4, values.hop_limit);
   store_big(out, 5, values.flags);
   store_big(out, 6, values.lifetime);
+  store_big(out, 8, values.reachable_time);
+  store_big(out, 12, values.retransmit_time);
   wire::emit_link_address(out.subspan(16), 1, peer.mac);
   wire::PrefixInformation{
       .prefix = site, .on_link = true, .autonomous = true, .valid = values.valid, .preferred = values.preferred}
@@ -96,7 +100,8 @@ TEST_CASE("start: addresses are asked for and used at once; routers are asked; g
       CHECK(packet.ip.source == IpAddress{});
       CHECK(packet.ip.destination == wire::ipv6_group::solicited_node(message_of(packet).target));
       CHECK(packet.ip.hop_limit == 255);
-      CHECK(packet.payload.size() == 24);
+      CHECK(packet.payload.size() == 32);
+      CHECK(message_of(packet).options.find(wire::nd_option::nonce).size() == 8);  // RFC 7527 4.1
     }
     if (packet.is_icmp(133)) CHECK(packet.payload.size() == 8);  // RFC 4429 3.2: not from an address that is not sure
     if (packet.ip.next_header != 0) CHECK(packet.checksum_is_right());
@@ -351,6 +356,71 @@ TEST_CASE("a router that advertises few hops, or none, leaves the limit as it is
     if (limit == 32) kept = 32;
     CHECK(parse6(bed.take()).ip.hop_limit == kept);
   }
+}
+
+TEST_CASE("a router's reachable and retransmission times hold for its link, within bounds (RFC 4861 6.3.4)") {
+  Bed6 bed{v6_options(true)};
+  const auto questions = [&](Duration within) {
+    bed.net.sent.clear();
+    bed.run(within);
+    return count(bed, 135);
+  };
+  bed.arrive(advertisement({.retransmit_time = 250}));
+  CHECK(send(bed, peer.ip));
+  CHECK(questions(600ms) == 2);  // and one at once
+  CHECK(questions(10s) == 0);
+  // What would flood the link, or never give up, says nothing (RFC 4861 11.1); neither does 0.
+  for (const std::uint32_t time : {0U, 1U, 99U, 10'001U, 0xffffffffU})
+    bed.arrive(advertisement({.retransmit_time = time}));
+  CHECK(send(bed, peer.ip));
+  CHECK(questions(600ms) == 2);
+  // Nobody is asked for an hour; 30 s were at most 45.
+  bed.run(10s);
+  bed.arrive(advertisement({.reachable_time = 3'600'000}));
+  bed.arrive(advertisement({.reachable_time = 3'600'001}));  // RFC 4861 6.2.1: no router may say so
+  bed.meet(peer);
+  bed.run(25min);
+  CHECK(send(bed, peer.ip));
+  CHECK(questions(10s) == 0);
+  bed.arrive(advertisement({.reachable_time = 2000}));
+  bed.meet(peer);
+  bed.run(4s);
+  CHECK(send(bed, peer.ip));
+  CHECK(questions(5100ms) == 1);
+}
+
+TEST_CASE("the time between questions for an address of ours is the router's, too (RFC 4862 5.1)") {
+  Bed6 bed{v6_options(true)};
+  bed.arrive(advertisement({.retransmit_time = 5000}));
+  const auto confirmed = [&] {
+    return bed.stack.ip().addresses().find(advertised_address(bed), 0)->phase == ip::Address::Phase::confirmed;
+  };
+  bed.run(4s);
+  CHECK_FALSE(confirmed());
+  bed.run(1100ms);
+  CHECK(confirmed());
+}
+
+TEST_CASE("our own question that comes back is no other station's (RFC 7527 4.2)") {
+  Testbed bed{v6_options()};
+  bed.start(true);
+  const auto probe = std::ranges::find_if(bed.net.sent, [](const Sent& sent) {
+    return parse6(sent).is_icmp(135) && message_of(parse6(sent)).target == own_v6;
+  });
+  REQUIRE(probe != bed.net.sent.end());
+  const Packet looped = parse6(*probe).payload;
+  const IpAddress group = wire::ipv6_group::solicited_node(own_v6);
+  bed.net.sent.clear();
+  bed.arrive(peer.icmp(looped, {}, group));
+  CHECK(bed.stack.discovery().counters().looped == 1);
+  CHECK(bed.stack.ip().addresses().find(own_v6) != nullptr);
+  CHECK(bed.net.sent.empty());
+  // The same question with another nonce is a duplicate.
+  Packet other = looped;
+  other[31] ^= std::byte{1};
+  bed.arrive(peer.icmp(other, {}, group));
+  CHECK(bed.stack.discovery().counters().duplicates == 1);
+  CHECK(bed.stack.ip().addresses().find(own_v6) == nullptr);
 }
 
 TEST_CASE("advertisements that are not believed") {

@@ -10,6 +10,14 @@ using wire::NeighbourMessage;
 
 namespace type = wire::icmpv6_type;
 
+namespace {
+/// Times of a router that would make us flood the link (RFC 4861 11.1), wait for ever, or that it must not name (6.2.1:
+/// an hour at most) say nothing.
+constexpr std::uint32_t believed(std::uint32_t milliseconds, std::uint32_t least, std::uint32_t most) noexcept {
+  return milliseconds >= least && milliseconds <= most ? milliseconds : 0;
+}
+}  // namespace
+
 void NeighbourDiscovery::input(const IpPacket& packet) noexcept {
   ++counters_.received;
   if (!acceptable(packet)) return;
@@ -20,9 +28,21 @@ void NeighbourDiscovery::input(const IpPacket& packet) noexcept {
       return on_advertisement(packet);
     case type::router_advertisement:
       return on_router(packet);
-    default:
-      ++counters_.drop_unwanted;  // router solicitations are not for hosts, redirects are not followed
+    case type::redirect:
+      if (take_redirect(packet)) return;
+      break;
+    default:  // router solicitations are not for hosts
+      break;
   }
+  ++counters_.drop_unwanted;
+}
+
+bool NeighbourDiscovery::take_redirect(const IpPacket& packet) noexcept {
+  const RedirectFunction take = ip_.options().redirects;
+  if (take == nullptr || !take(ip_, packet, shard_.now())) return false;
+  ++counters_.redirects;
+  arm();
+  return true;
 }
 
 void NeighbourDiscovery::on_query(const IpPacket& packet) noexcept {
@@ -58,6 +78,11 @@ void NeighbourDiscovery::on_solicitation(const IpPacket& packet) noexcept {
     return;
   }
   const Address* own = ip_.addresses().find(message->target, packet.interface);
+  const Bytes nonce = message->options.find(wire::nd_option::nonce);
+  if (probe && nonce.size() == wire::nd_option::nonce_size && load_big<std::uint64_t>(nonce, 0) == nonce_) {
+    ++counters_.looped;  // our own question came back (RFC 7527 4.2)
+    return;
+  }
   if (own == nullptr) {
     ++counters_.drop_unwanted;  // for another one in the same solicited-node group
     return;
@@ -117,8 +142,13 @@ void NeighbourDiscovery::on_router(const IpPacket& packet) noexcept {
   }
   of.solicitations_left = 0;
   of.solicit_at = never;
+  const std::uint32_t retransmit = believed(message->retransmit_time, 100, 10'000);
+  if (retransmit != 0) of.retransmit_time = 1ms * std::int64_t{retransmit};
   ip_.link(packet.interface)
-      .learn({.address = packet.source, .mac = message->options.link_address(wire::nd_option::source_link_address)});
+      .learn({.address = packet.source,
+              .mac = message->options.link_address(wire::nd_option::source_link_address),
+              .reachable_time = believed(message->reachable_time, 1000, 3'600'000),
+              .retransmit_time = retransmit});
   const std::uint32_t mtu = wire::parse_mtu_option(message->options.find(wire::nd_option::mtu)).value_or(0);
   const bool valid = mtu >= wire::ipv6_minimum_mtu && mtu <= 0xffff;
   ip_.set_v6_limits(packet.interface, valid ? static_cast<std::uint16_t>(mtu) : std::uint16_t{0}, message->hop_limit);

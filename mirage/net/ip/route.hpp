@@ -17,7 +17,7 @@ inline constexpr std::uint16_t maximum_interfaces = 4;
 
 struct Route {
   /// Who made it; configuration of one kind replaces only its own.
-  enum class Origin : std::uint8_t { manual, interface, leased, advertised };
+  enum class Origin : std::uint8_t { manual, interface, leased, advertised, redirected };
   IpPrefix prefix{Ipv4Prefix{}};
   IpAddress gateway{};  ///< unspecified: the destination is on the link
   std::uint16_t interface = 0;
@@ -29,9 +29,7 @@ struct Route {
     return prefix.length == (prefix.address.is_v4() ? 96 : 0);
   }
   /// A network said so, by DHCP or as a router; else whoever configured us.
-  [[nodiscard]] constexpr bool is_learnt() const noexcept {
-    return origin == Origin::leased || origin == Origin::advertised;
-  }
+  [[nodiscard]] constexpr bool is_learnt() const noexcept { return origin >= Origin::leased; }
   /// Another network must not draw away what was given to this interface by hand: a route that it names with a gateway
   /// (RFC 3442 7, RFC 4191 6) yields to any such route, its own network to one that is on the link. Precondition: both
   /// contain the destination.

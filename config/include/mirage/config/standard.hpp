@@ -74,14 +74,16 @@ inline Module<Net> vlan(const Module<Net>& net, std::uint16_t id, std::uint8_t p
 struct StackParts {
   bool bbr = false;                   ///< --tcp-congestion=bbr is a choice then
   std::string dhcp_clients = "ipv4";  ///< "ipv4", "both" IP versions or "none"
+  bool redirects = false;             ///< routers may name a better first hop (RFC 1122 3.2.2.2, RFC 4861 8)
 };
 
 /// TCP/IP on a network interface. Its run-time keys (--ipv4, --ipv6, --dhcp ...) get the prefix `group-`.
 inline Module<Stack> stack(const Module<Net>& net, std::string group = "", const StackParts& parts = {},
                            std::source_location where = std::source_location::current()) {
-  return library_module<Stack>("stack", {offload(net, where).node()},
-                               {{"bbr", parts.bbr}, {"dhcp-clients", Argument::code(parts.dhcp_clients)}},
-                               std::move(group), where);
+  return library_module<Stack>(
+      "stack", {offload(net, where).node()},
+      {{"bbr", parts.bbr}, {"dhcp-clients", Argument::code(parts.dhcp_clients)}, {"redirects", parts.redirects}},
+      std::move(group), where);
 }
 
 /// A network for a stack on several. Its run-time keys (--ipv4, --dhcp, --routes ...) get the prefix `name-`; the name
@@ -97,16 +99,18 @@ inline Module<Interface> interface(std::string name, std::source_location where 
 }
 
 /// TCP/IP on two to four networks at once: `stack(interface("front"), interface("back"))`. Nothing is forwarded between
-/// them. Run-time keys of TCP (--tcp-connections ...) get the prefix `group-`. `bbr`: --tcp-congestion=bbr is a choice.
+/// them. Run-time keys of TCP (--tcp-connections ...) get the prefix `group-`. `bbr`, `redirects`: see StackParts.
 inline Module<Stack> stack(const Module<Interface>& first, const Module<Interface>& second,
                            const std::optional<Module<Interface>>& third = {},
                            const std::optional<Module<Interface>>& fourth = {}, std::string group = "",
-                           bool bbr = false, std::source_location where = std::source_location::current()) {
+                           bool bbr = false, bool redirects = false,
+                           std::source_location where = std::source_location::current()) {
   std::vector<detail::NodePtr> needs{first.node(), second.node()};
   for (const auto* further : {&third, &fourth}) {
     if (*further) needs.push_back((*further)->node());
   }
-  return library_module<Stack>("multihomed_stack", std::move(needs), {{"bbr", bbr}}, std::move(group), where);
+  return library_module<Stack>("multihomed_stack", std::move(needs), {{"bbr", bbr}, {"redirects", redirects}},
+                               std::move(group), where);
 }
 
 /// The host's own sockets behind the Stack type: target unix only.
@@ -119,13 +123,19 @@ inline Module<Stack> default_stack(std::source_location where = std::source_loca
   auto net = choice_key("net", {"direct", "socket"}, "stack on unix: our own (direct) or the host's (socket)", where);
   auto bbr = flag("tcp-bbr", "link BBR, for --tcp-congestion=bbr", where);
   auto dhcp = choice_key("dhcp-clients", {"ipv4", "both", "none"}, "DHCP clients to link, by IP version", where);
+  auto redirects = flag("accept-redirects", "let routers name a better first hop", where);
   const auto network = default_network("service", where);
-  const auto with = [&](bool links_bbr) {
-    const auto one = [&](const char* clients) { return stack(network, "", {links_bbr, clients}, where); };
+  const auto with = [&](bool links_bbr, bool takes_redirects) {
+    const auto one = [&](const char* clients) {
+      return stack(network, "", {links_bbr, clients, takes_redirects}, where);
+    };
     return match_<Stack>(dhcp, {{"both", one("both")}, {"none", one("none")}}, one("ipv4"), where);
   };
-  return if_(target_is("unix") && is(net, "socket"), socket_stack(where), if_(bbr, with(true), with(false), where),
-             where);
+  const auto direct = [&](bool takes_redirects) {
+    return if_(bbr, with(true, takes_redirects), with(false, takes_redirects), where);
+  };
+  return if_(target_is("unix") && is(net, "socket"), socket_stack(where),
+             if_(redirects, direct(true), direct(false), where), where);
 }
 
 /// Names to addresses, by DNS over a stack. Its run-time keys (--nameserver, --search) get the prefix `group-`.
