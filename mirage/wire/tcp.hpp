@@ -137,7 +137,7 @@ constexpr bool read_option(std::uint8_t kind, Bytes body, TcpOptionSet& set) noe
   if (set.maximum_segment_size != 0) size += 4;
   if (set.has_timestamps) size += 12;
   if (set.has_window_scale) size += 4;
-  if (set.sack_permitted) size += 4;
+  if (set.sack_permitted && !set.has_timestamps) size += 4;  // else in the place of their padding
   if (set.sack_blocks != 0 && size + 12 <= 40) {
     const std::size_t room = (40 - size - 4) / 8;
     size += 4 + 8 * (set.sack_blocks < room ? set.sack_blocks : room);
@@ -156,14 +156,16 @@ constexpr void emit_tcp_options(const TcpOptionSet& set, MutableBytes out) noexc
     put_word(std::uint32_t{tcp_option::maximum_segment_size} << 24 | 4U << 16 | set.maximum_segment_size);
   }
   if (set.has_timestamps) {
-    put_word(0x01010000U | std::uint32_t{tcp_option::timestamps} << 8 | 10U);
+    constexpr std::uint32_t permitted = std::uint32_t{tcp_option::sack_permitted} << 24 | 2U << 16;
+    put_word((set.sack_permitted ? permitted : 0x01010000U) | std::uint32_t{tcp_option::timestamps} << 8 | 10U);
     put_word(set.timestamp);
     put_word(set.timestamp_echo);
   }
   if (set.has_window_scale) {
     put_word(0x01000000U | std::uint32_t{tcp_option::window_scale} << 16 | 3U << 8 | set.window_scale);
   }
-  if (set.sack_permitted) put_word(0x01010000U | std::uint32_t{tcp_option::sack_permitted} << 8 | 2U);
+  if (set.sack_permitted && !set.has_timestamps)
+    put_word(0x01010000U | std::uint32_t{tcp_option::sack_permitted} << 8 | 2U);
   if (at + 12 > out.size() || set.sack_blocks == 0) return;
   const std::size_t blocks = (out.size() - at - 4) / 8;
   put_word(0x01010000U | std::uint32_t{tcp_option::sack} << 8 | static_cast<std::uint32_t>(2 + 8 * blocks));

@@ -3,7 +3,7 @@
 // option, the server's cookies and the client's cache; read section 4 before editing. The TCB's part is `FastOpen`, the
 // shell's in open.cpp.
 //
-// Not here: the experimental option (kind 254), and cookies of 16 bytes, which have no place beside our other options.
+// Not here: the experimental option (kind 254).
 #pragma once
 
 #include <array>
@@ -18,7 +18,7 @@ namespace mirage::net::tcp {
 
 /// Section 4.1.1.
 struct FastOpenCookie {
-  static constexpr std::uint8_t smallest = 4, largest = 14;
+  static constexpr std::uint8_t smallest = 4, largest = 16;
   std::array<std::uint8_t, 16> bytes{};
   std::uint8_t size = 0;  ///< 0: asks for one
   constexpr bool operator==(const FastOpenCookie&) const = default;

@@ -80,9 +80,17 @@ TEST_CASE("the option: read and written; odd, short and long cookies are none (R
   const FastOpenOption back = read_fast_open(written);
   CHECK(back.present);
   CHECK(back.cookie == cookie);
+  for (std::uint8_t size = FastOpenCookie::smallest; size <= 16; size += 2) {
+    FastOpenCookie other;
+    other.size = size;
+    for (std::uint8_t i = 0; i < size; ++i) other.bytes[i] = static_cast<std::uint8_t>(200 + i);
+    CHECK(option(other).size() % 4 == 0);
+    CHECK(option(other).size() <= 20);  // beside MSS, window scale, SACK and timestamps
+    CHECK(read_fast_open(option(other)).cookie == other);
+  }
   CHECK(read_fast_open(option({})).present);
   CHECK(read_fast_open(option({})).cookie.size == 0);
-  for (const std::size_t size : {1U, 2U, 3U, 5U, 7U, 16U}) {
+  for (const std::size_t size : {1U, 2U, 3U, 5U, 7U, 15U, 17U, 18U}) {
     std::vector<std::byte> list(size + 2, std::byte{34});
     list[1] = static_cast<std::byte>(list.size());
     CHECK_FALSE(read_fast_open(list).present);
@@ -306,6 +314,42 @@ TEST_CASE("client: asks first, then sends text with the SYN; what was not taken 
     bench.step();
     CHECK(text_of(sent.back()) == "four");
   }
+}
+
+TEST_CASE("client: a cookie of sixteen bytes goes back beside all other options of a SYN (section 4.1.1)") {
+  Bench bench{fast()};
+  const Endpoint remote{.address = Ipv4Address::of(10, 0, 0, 1), .port = 80};
+  auto& sent = bench.ip.sent;
+  FastOpenCookie cookie;
+  cookie.size = 16;
+  for (std::uint8_t i = 0; i < 16; ++i) cookie.bytes[i] = static_cast<std::uint8_t>(i * 7 + 1);
+  {
+    auto first = bench.tcp.connect(remote, bytes_of("one"));
+    bench.step();
+    REQUIRE(sent.size() == 1);
+    const auto carried = option(cookie);
+    bench.arrive({.flags = S | A,
+                  .sequence = 5000,
+                  .acknowledgement = sent[0].header.sequence + 1,
+                  .options = carried,
+                  .from = 80,
+                  .to = sent[0].header.source_port});
+    bench.step();
+    CHECK(first.await_resume().has_value());
+  }
+  bench.advance(1s);
+  sent.clear();
+  auto second = bench.tcp.connect(remote, bytes_of("two"));
+  bench.step();
+  REQUIRE(sent.size() == 1);
+  CHECK(text_of(sent[0]) == "two");
+  CHECK(sent[0].options.has_timestamps);
+  CHECK(sent[0].options.sack_permitted);
+  CHECK(sent[0].options.has_window_scale);
+  CHECK(sent[0].options.maximum_segment_size != 0);
+  std::size_t with_cookie = 0;
+  bench.tcp.each_tcb([&](const Tcb& tcb) { with_cookie += tcb.fast_open.cookie == cookie ? 1U : 0U; });
+  CHECK(with_cookie == 1);
 }
 
 TEST_CASE("client: servers that are remembered are few; the one not used for longest is forgotten") {
