@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // Reports of group membership: MLDv2 (RFC 3810 section 5.2) and IGMPv3 (RFC 3376 section 4.2), which differ in the size
-// of an address only; and what a listener needs of a query. Sources are not filtered: every record is EXCLUDE of none.
+// of an address only; the reports of their older versions; and what a listener needs of a query. Sources are not
+// filtered: every record is EXCLUDE of none.
 #pragma once
 
 #include <cstdint>
@@ -35,20 +36,44 @@ constexpr void emit_group_record(MutableBytes out, GroupRecord type, const IpAdd
   }
 }
 
-/// The time within which a query wants its answer, in milliseconds; nothing when the message is too short. Queries of
-/// the older versions read the same.
-[[nodiscard]] constexpr std::optional<std::uint32_t> parse_listener_query(Bytes message) noexcept {
-  if (message.size() < 24) return std::nullopt;
+/// What a listener needs of a query.
+struct GroupQuery {
+  std::uint32_t within = 0;  ///< the time for the answer, in milliseconds
+  std::uint8_t version = 0;  ///< 0: none; of IGMP 1 to 3, of MLD 1 or 2
+};
+
+/// By their size (RFC 3810 8.1, RFC 3376 7.1); a message that is no query has version 0.
+[[nodiscard]] constexpr GroupQuery parse_listener_query(Bytes message) noexcept {
+  if (message.size() != 24 && message.size() < 28) return {};
   const std::uint32_t code = load_big<std::uint16_t>(message, 4);
-  if (code < 0x8000) return code;
-  return (0x1000 | (code & 0xfff)) << ((code >> 12 & 7) + 3);  // RFC 3810 5.1.3
+  if (message.size() == 24) return {code, 1};
+  if (code < 0x8000) return {code, 2};
+  return {(0x1000 | (code & 0xfff)) << ((code >> 12 & 7) + 3), 2};  // RFC 3810 5.1.3
 }
-[[nodiscard]] constexpr std::optional<std::uint32_t> parse_igmp_query(Bytes message) noexcept {
-  if (message.size() < 8 || load_big<std::uint8_t>(message, 0) != igmp_query) return std::nullopt;
+[[nodiscard]] constexpr GroupQuery parse_igmp_query(Bytes message) noexcept {
+  const bool size = message.size() == 8 || message.size() >= 12;
+  if (!size || load_big<std::uint8_t>(message, 0) != igmp_query) return {};
   const std::uint32_t code = load_big<std::uint8_t>(message, 1);
-  if (code == 0) return 10000;  // IGMPv1
-  if (code < 0x80) return code * 100;
-  return ((0x10 | (code & 0xf)) << ((code >> 4 & 7) + 3)) * 100;  // RFC 3376 4.1.1
+  if (message.size() == 8) return code == 0 ? GroupQuery{10'000, 1} : GroupQuery{code * 100, 2};
+  if (code < 0x80) return {code * 100, 3};
+  return {((0x10 | (code & 0xf)) << ((code >> 4 & 7) + 3)) * 100, 3};  // RFC 3376 4.1.1
+}
+
+/// Reports as queriers of older versions read them, of one group each: IGMPv1 and IGMPv2 (RFC 2236), MLDv1 (RFC 2710).
+[[nodiscard]] constexpr std::size_t old_report_size(bool v4) noexcept { return v4 ? 8 : 24; }
+inline constexpr std::uint8_t igmp1_report = 0x12;
+inline constexpr std::uint8_t igmp2_report = 0x16;
+inline constexpr std::uint8_t igmp2_leave = 0x17;
+
+/// Everything but the checksum. Precondition: old_report_size() bytes.
+constexpr void emit_old_report(MutableBytes out, std::uint8_t type, const IpAddress& group) noexcept {
+  store_big(out, 0, std::uint32_t{type} << 24);
+  if (group.is_v4()) {
+    store_big(out, 4, group.v4().value);
+  } else {
+    store_big(out, 4, std::uint32_t{0});
+    store_ip(out, 8, group);
+  }
 }
 
 }  // namespace mirage::wire

@@ -167,7 +167,7 @@ class Ip {
   /// checksum in.
   void send_control(std::uint16_t interface, const ControlHeader& header, TransmitFrame&& frame) noexcept;
   /// The same for IGMP's reports, with their router alert (RFC 3376 4).
-  void send_group_report(std::uint16_t interface, TransmitFrame&& frame) noexcept;
+  void send_group_report(std::uint16_t interface, Ipv4Address to, TransmitFrame&& frame) noexcept;
   /// Listens to a multicast group on an interface; counted. False when the table of groups is full.
   [[nodiscard]] bool join(const IpAddress& group, std::uint16_t interface) noexcept;
   void leave(const IpAddress& group, std::uint16_t interface) noexcept;

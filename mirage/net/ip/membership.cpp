@@ -12,6 +12,10 @@ using wire::GroupRecord;
 namespace {
 
 constexpr Duration unsolicited_interval = 1s;  // RFC 3810 9.11
+// RFC 3376 8.12, RFC 3810 9.12: robustness times the query interval, and the time for answers.
+constexpr Duration older_querier_timeout = GroupTable::robustness * 125s + 10s;
+constexpr IpAddress all_routers_v4 = Ipv4Address::of(224, 0, 0, 2);
+constexpr IpAddress all_igmp3_routers = Ipv4Address::of(224, 0, 0, 22);
 
 /// RFC 3810 6: groups of node or interface scope, and all-nodes, are never reported.
 bool is_reported(const IpAddress& group) noexcept { return group.is_v4() || (group.octets[1] & 0x0f) > 1; }
@@ -37,17 +41,23 @@ void Membership::query(const IpPacket& packet) noexcept {
   const Bytes message = packet.payload.empty() ? Bytes{} : packet.payload[0].bytes();
   wire::ChecksumSum sum;  // MLD's has been verified with ICMPv6's
   sum.add(packet.payload);
-  const auto within = v4 ? wire::parse_igmp_query(message) : wire::parse_listener_query(message);
+  const wire::GroupQuery query = v4 ? wire::parse_igmp_query(message) : wire::parse_listener_query(message);
   // RFC 3810 5.1.14 and 6.2: from a router on this link. Reports of other hosts are not for us: since IGMPv3 nobody
   // keeps quiet because another one has spoken.
-  if (!within || packet.hop_limit != 1 || (v4 ? sum.checksum() != 0 : !packet.source.is_link_local())) {
+  if (query.version == 0 || packet.hop_limit != 1 || (v4 ? sum.checksum() != 0 : !packet.source.is_link_local())) {
     ++counters_.drop_no_query;
     return;
   }
   ++counters_.queries;
   Interface& of = interfaces_[packet.interface];
+  if (query.version < (v4 ? 3 : 2)) {  // RFC 3376 7.2.1, RFC 3810 8.2.1
+    Older& older = of.older[v4];
+    // Who speaks version 1 understands nothing else, whatever others say meanwhile.
+    const bool oldest = query.version <= older.version || older.until <= shard_.now();
+    if (oldest) older = {shard_.now() + older_querier_timeout, query.version};
+  }
   Time& answer = v4 ? of.answer_v4_at : of.answer_at;
-  answer = std::min(answer, soon(1ms * std::int64_t{std::min<std::uint32_t>(*within, 60'000)}));
+  answer = std::min(answer, soon(1ms * std::int64_t{std::min<std::uint32_t>(query.within, 60'000)}));
 }
 
 Time Membership::deadline() const noexcept {
@@ -80,6 +90,13 @@ void Membership::report(std::uint16_t interface, bool v4, Which which) noexcept 
     return group.interface == interface && group.address.is_v4() == v4 && is_reported(group.address) &&
            (which == Which::all ? group.members > 0 : group.reports > 0);
   };
+  const Older& older = interfaces_[interface].older[v4];
+  if (older.until > shard_.now()) {
+    for (const Group& group : ip_.groups()) {
+      if (wanted(group)) report_to(older.version, group);
+    }
+    return;
+  }
   const auto count = static_cast<std::uint16_t>(std::ranges::count_if(ip_.groups(), wanted));
   if (count == 0) return;
   const auto record_size = static_cast<std::uint32_t>(wire::group_record_size(v4));
@@ -95,18 +112,35 @@ void Membership::report(std::uint16_t interface, bool v4, Which which) noexcept 
                                                  : GroupRecord::change_to_include;
     wire::emit_group_record(frame.header.grow_back(record_size), type, group.address);
   }
-  send(interface, v4, std::move(frame));
+  send(interface, v4 ? all_igmp3_routers : wire::ipv6_group::all_mld2_routers, std::move(frame));
+}
+
+/// RFC 2236 3, RFC 2710 4: to the group itself, and that it was left to all routers; IGMPv1 (RFC 1112) has no word for
+/// that. Others' reports do not keep us from ours, as since the newer versions.
+void Membership::report_to(std::uint8_t version, const Group& group) noexcept {
+  const bool v4 = group.address.is_v4();
+  const bool left = group.members == 0;
+  if (left && v4 && version == 1) return;
+  [[clang::uninitialized]] TransmitFrame frame;
+  const auto size = static_cast<std::uint32_t>(wire::old_report_size(v4));
+  frame.header = ip_.new_frame(size);
+  if (!frame.header) return;  // counted by the pool
+  const std::uint8_t joined = version == 1 ? wire::igmp1_report : wire::igmp2_report;
+  const std::uint8_t type_v4 = left ? wire::igmp2_leave : joined;
+  const std::uint8_t type_v6 = left ? wire::icmpv6_type::listener_done : wire::icmpv6_type::listener_report_v1;
+  wire::emit_old_report(frame.header.grow_back(size), v4 ? type_v4 : type_v6, group.address);
+  const IpAddress& routers = v4 ? all_routers_v4 : wire::ipv6_group::all_routers;
+  send(group.interface, left ? routers : group.address, std::move(frame));
 }
 
 /// RFC 3810 5: from a link-local address (RFC 3590: or none yet), with a router alert and a hop limit of 1.
-void Membership::send(std::uint16_t interface, bool v4, TransmitFrame&& frame) noexcept {
+void Membership::send(std::uint16_t interface, const IpAddress& to, TransmitFrame&& frame) noexcept {
   ++counters_.reports_sent;
-  if (v4) {
+  if (to.is_v4()) {
     const MutableBytes message = frame.header.bytes();
     store_big(message, wire::Icmpv4Header::checksum_at, wire::checksum_of(message));
-    return ip_.send_group_report(interface, std::move(frame));
+    return ip_.send_group_report(interface, to.v4(), std::move(frame));
   }
-  constexpr IpAddress to = wire::ipv6_group::all_mld2_routers;
   const Address* own = select_source(ip_.addresses(), to, interface, shard_.now());
   const IpAddress from = own != nullptr && own->address().is_link_local() ? own->address() : IpAddress{};
   ip_.send_control(interface, {.source = from, .destination = to, .hop_limit = 1, .router_alert = true},

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: ISC
 // Telling routers and switches which groups we listen to: MLDv2 (RFC 3810) and IGMPv3 (RFC 3376) as a listener that
 // takes every source. Whoever joins a group does so in the GroupTable; a change is reported twice, a query is answered
-// within its time with all groups of the interface. Deliberately not here: source filters, and reports in the older
-// versions' format.
+// within its time with all groups of the interface, both in the format of the oldest querier that was heard lately (RFC
+// 3376 7, RFC 3810 8). Deliberately not here: source filters.
 #pragma once
 
 #include <array>
@@ -36,15 +36,22 @@ class Membership {
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
 
  private:
+  /// A querier of an older version, which is heard now and then.
+  struct Older {
+    Time until{};  ///< believed to be there
+    std::uint8_t version = 0;
+  };
   struct Interface {
-    Time changes_at = never;  ///< the next report of what changed
-    Time answer_at = never;   ///< the answer to a query for IPv6 groups
+    std::array<Older, 2> older{};  ///< for IPv6 and IPv4
+    Time changes_at = never;       ///< the next report of what changed
+    Time answer_at = never;        ///< the answer to a query for IPv6 groups
     Time answer_v4_at = never;
   };
   /// Which groups a report names.
   enum class Which : std::uint8_t { changed, all };
   void report(std::uint16_t interface, bool v4, Which which) noexcept;
-  void send(std::uint16_t interface, bool v4, TransmitFrame&& frame) noexcept;
+  void report_to(std::uint8_t version, const Group& group) noexcept;
+  void send(std::uint16_t interface, const IpAddress& to, TransmitFrame&& frame) noexcept;
   [[nodiscard]] Time soon(Duration within) noexcept;
 
   Shard& shard_;

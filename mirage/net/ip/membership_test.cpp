@@ -59,6 +59,37 @@ Packet to_group(const Peer& peer, Port port) {
       MacAddress{{1, 0, 0x5e, 0, 0, 0xfb}});
 }
 
+/// A stack beside a router that asks in some version of IGMP.
+struct OldQuerier : Testbed {
+  OldQuerier() { start(); }
+  static Packet query(std::uint8_t tenths) {
+    Packet message(8);
+    message[0] = std::byte{0x11};
+    message[1] = std::byte{tenths};
+    return message;
+  }
+  void ask(Packet message) {
+    store_big(MutableBytes(message), 2, std::uint16_t{0});
+    store_big(MutableBytes(message), 2, wire::checksum_of(message));
+    net.sent.clear();
+    arrive(Peer{}.ipv4(2, message, [](auto& header) {
+      header.destination = Ipv4Address::of(224, 0, 0, 1);
+      header.time_to_live = 1;
+    }));
+    run(11s);
+  }
+  /// Where it went, and its type.
+  void said(std::size_t i, Ipv4Address to, unsigned type) {
+    const Report report{net.sent.at(i)};
+    CHECK(Ipv4Address{load_big<std::uint32_t>(report.ip, 16)} == to);
+    CHECK(load_big<std::uint32_t>(report.ip, 20) == 0x94040000);
+    CHECK(load_big<std::uint8_t>(report.message, 0) == type);
+    CHECK(Ipv4Address{load_big<std::uint32_t>(report.message, 4)} == group);
+    CHECK(wire::checksum_is_valid(report.message));
+    CHECK(report.message.size() == 8);
+  }
+};
+
 }  // namespace
 
 TEST_CASE("IPv4: a group is reported twice when joined, heard, and reported when left") {
@@ -148,4 +179,103 @@ TEST_CASE("IPv6: a group is joined and heard; sending to one needs no membership
   CHECK(sent.ethernet.destination == MacAddress{{0x33, 0x33, 0, 0, 0, 0xfb}});
   CHECK(sent.ip.hop_limit == 1);
   CHECK(sent.ip.source.is_link_local());
+}
+
+TEST_CASE("an IGMPv2 querier is answered in its format, changes are reported likewise (RFC 3376 7.2)") {
+  OldQuerier bed;
+  constexpr Ipv4Address other = Ipv4Address::of(239, 1, 2, 3);
+  REQUIRE(bed.stack.udp().join(group));
+  bed.run(2s);
+  bed.ask(OldQuerier::query(20));
+  REQUIRE(bed.net.sent.size() == 1);
+  bed.said(0, group, 0x16);
+  // A change, too; one message for each group.
+  bed.net.sent.clear();
+  REQUIRE(bed.stack.udp().join(other));
+  bed.run(2s);
+  CHECK(bed.net.sent.size() == 2);
+  bed.ask(OldQuerier::query(20));
+  CHECK(bed.net.sent.size() == 2);
+  bed.stack.udp().leave(other);
+  bed.run(2s);
+  bed.net.sent.clear();
+  bed.stack.udp().leave(group);
+  bed.run(2s);
+  REQUIRE(bed.net.sent.size() == 2);
+  bed.said(0, Ipv4Address::of(224, 0, 0, 2), 0x17);
+}
+
+TEST_CASE("an IGMPv1 querier hears nothing of leaving; both are forgotten when they are silent (RFC 3376 7.2, 8.12)") {
+  OldQuerier bed;
+  REQUIRE(bed.stack.udp().join(group));
+  bed.run(2s);
+  bed.ask(OldQuerier::query(0));
+  bed.ask(OldQuerier::query(20));  // one of version 2 beside it changes nothing
+  REQUIRE(bed.net.sent.size() == 1);
+  bed.said(0, group, 0x12);
+  bed.net.sent.clear();
+  bed.stack.udp().leave(group);
+  bed.run(2s);
+  CHECK(bed.net.sent.empty());
+  REQUIRE(bed.stack.udp().join(group));
+  bed.run(2s);
+  bed.run(260s);
+  bed.ask(igmp_query(20));
+  REQUIRE(bed.net.sent.size() == 1);
+  CHECK(Report{bed.net.sent[0]}.type(0) == 2);
+  CHECK(bed.shard.timers().armed() == 0);
+}
+
+TEST_CASE("IGMP messages of no query's size are none (RFC 3376 7.1)") {
+  OldQuerier bed;
+  REQUIRE(bed.stack.udp().join(group));
+  bed.run(2s);
+  for (const std::size_t size : {9U, 10U, 11U}) {
+    Packet message = OldQuerier::query(20);
+    message.resize(size);
+    bed.ask(message);
+    CHECK(bed.net.sent.empty());
+  }
+  CHECK(bed.stack.discovery().membership().counters().drop_no_query == 3);
+}
+
+TEST_CASE("MLDv1 queriers are answered in their format, for as long as they are there (RFC 3810 8.2)") {
+  Bed6 bed;
+  const Peer6 peer;
+  const auto ask = [&](std::size_t size) {
+    Packet query(size);
+    wire::Icmpv6Header{.type = 130, .rest = std::uint32_t{2000} << 16}.emit(query);
+    bed.net.sent.clear();
+    bed.arrive(peer.icmp(query, peer.link_local, wire::ipv6_group::all_nodes, 1));
+    bed.run(2s);
+  };
+  const auto said = [&](std::size_t i, const IpAddress& to, unsigned type) {
+    const Parsed6 packet = parse6(bed.net.sent.at(i));
+    CHECK(packet.ip.destination == to);
+    CHECK(packet.ip.source.is_link_local());
+    CHECK(packet.ip.hop_limit == 1);
+    CHECK(load_big<std::uint16_t>(packet.payload, 2) == 0x0502);  // router alert
+    REQUIRE(packet.payload.size() == 8 + 24);
+    CHECK(load_big<std::uint8_t>(packet.payload, 8) == type);
+    CHECK(wire::load_ip(packet.payload, 16) == group_v6);
+  };
+  REQUIRE(bed.stack.udp().join(group_v6));
+  bed.run(2s);
+  ask(24);
+  REQUIRE(bed.net.sent.size() == 3);  // two solicited-node groups besides
+  said(2, group_v6, 131);
+  bed.net.sent.clear();
+  bed.stack.udp().leave(group_v6);
+  bed.run(2s);
+  REQUIRE(bed.net.sent.size() == 2);
+  said(0, wire::ipv6_group::all_routers, 132);
+  bed.run(260s);
+  ask(28);
+  REQUIRE(bed.net.sent.size() == 1);
+  CHECK(load_big<std::uint8_t>(parse6(bed.net.sent[0]).payload, 8) == 143);
+  for (const std::size_t size : {25U, 26U, 27U}) {  // RFC 3810 8.1: no query
+    ask(size);
+    CHECK(bed.net.sent.empty());
+  }
+  CHECK(bed.stack.discovery().membership().counters().drop_no_query == 3);
 }

@@ -70,13 +70,13 @@ Result<void, IpError> Ip::send_packet(const Path& path, const Ipv4Header& header
 }
 
 /// RFC 3376 4: IP precedence of internetwork control, TTL 1, router alert (RFC 2113).
-void Ip::send_group_report(std::uint16_t interface, TransmitFrame&& frame) noexcept {
+void Ip::send_group_report(std::uint16_t interface, Ipv4Address to, TransmitFrame&& frame) noexcept {
   constexpr std::uint32_t router_alert = 0x94040000;
   constexpr std::size_t size = wire::ipv4_header_size + 4;
   constexpr std::uint8_t igmp = 2;
   Path path;
   path.source = prefix(interface).address;
-  path.destination = Ipv4Address::of(224, 0, 0, 22);
+  path.destination = to;
   path.interface = interface;
   const Ipv4Header header{.traffic_class = 0xc0,
                           .total_length = static_cast<std::uint16_t>(frame.byte_count() + size),
