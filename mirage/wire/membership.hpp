@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: ISC
 // Reports of group membership: MLDv2 (RFC 3810 section 5.2) and IGMPv3 (RFC 3376 section 4.2), which differ in the size
-// of an address only; the reports of their older versions; and what a listener needs of a query. Sources are not
-// filtered: every record is EXCLUDE of none.
+// of an address only; the reports of their older versions; and what a listener needs of a query.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +11,14 @@
 namespace mirage::wire {
 
 /// RFC 3810 5.2.12, RFC 3376 4.2.12.
-enum class GroupRecord : std::uint8_t { is_exclude = 2, change_to_include = 3, change_to_exclude = 4 };
+enum class GroupRecord : std::uint8_t {
+  is_include = 1,
+  is_exclude = 2,
+  change_to_include = 3,
+  change_to_exclude = 4,
+  allow = 5,  ///< new sources
+  block = 6   ///< old ones
+};
 
 inline constexpr std::uint8_t igmp_query = 0x11;
 inline constexpr std::uint8_t igmp_report = 0x22;
@@ -26,9 +32,10 @@ constexpr void emit_group_report(MutableBytes out, std::uint8_t type, std::uint1
   store_big(out, 4, std::uint32_t{records});
 }
 
-/// Precondition: group_record_size() bytes.
-constexpr void emit_group_record(MutableBytes out, GroupRecord type, const IpAddress& group) noexcept {
-  store_big(out, 0, std::uint32_t{static_cast<std::uint8_t>(type)} << 24);
+/// What stands before `sources` addresses. Precondition: group_record_size() bytes.
+constexpr void emit_group_record(MutableBytes out, GroupRecord type, const IpAddress& group,
+                                 std::uint16_t sources = 0) noexcept {
+  store_big(out, 0, std::uint32_t{static_cast<std::uint8_t>(type)} << 24 | sources);
   if (group.is_v4()) {
     store_big(out, 4, group.v4().value);
   } else {

@@ -49,6 +49,8 @@ class GroupTable {
     }
     return false;
   }
+  /// Something else has changed that is to be reported.
+  constexpr void touch() noexcept { changed_ = true; }
   /// True once after members came or went.
   [[nodiscard]] constexpr bool take_change() noexcept { return std::exchange(changed_, false); }
   /// One report of the interface's changes has been sent; true when another one is to follow. Forgets what was left.

@@ -100,7 +100,13 @@ bool Ip::is_group(const IpAddress& address, std::uint16_t interface) const noexc
   return address.is_multicast() || is_broadcast(address, interface);
 }
 
+bool Ip::listens(const IpAddress& group, std::uint16_t interface, const IpAddress& source) const noexcept {
+  return groups_.contains(group, interface) ||
+         (group_filter_ != nullptr && group_filter_->accepts(group, interface, source));
+}
+
 bool Ip::join(const IpAddress& group, std::uint16_t interface) noexcept {
+  if (group_filter_ != nullptr && group_filter_->has(group, interface)) return false;
   return group.is_multicast() && interface < interface_count_ && groups_.join(group, interface);
 }
 

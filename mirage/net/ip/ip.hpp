@@ -89,6 +89,25 @@ struct ControlHeader {
   bool router_alert = false;     ///< RFC 2711
 };
 
+class Membership;
+
+/// Groups of which not all sources are listened to: see source_filter.hpp.
+class GroupFilter {
+ public:
+  [[nodiscard]] virtual bool has(const IpAddress& group, std::uint16_t interface) const noexcept = 0;
+  [[nodiscard]] virtual bool accepts(const IpAddress& group, std::uint16_t interface,
+                                     const IpAddress& source) const noexcept = 0;
+  /// Sends reports of the version's groups there: of all of them, or of what has changed; to a querier of an `older`
+  /// version if not 0.
+  virtual void report(Membership& membership, std::uint16_t interface, bool v4, bool all,
+                      std::uint8_t older) noexcept = 0;
+  /// As GroupTable::reported().
+  [[nodiscard]] virtual bool reported(std::uint16_t interface) noexcept = 0;
+
+ protected:
+  ~GroupFilter() = default;
+};
+
 class Ip {
  public:
   static constexpr std::uint16_t maximum_interfaces = ip::maximum_interfaces;
@@ -129,6 +148,9 @@ class Ip {
   [[nodiscard]] const Route* route_to(const IpAddress& destination, std::uint16_t interface) const noexcept;
   [[nodiscard]] const IpOptions& options() const noexcept { return options_; }
   [[nodiscard]] GroupTable& groups() noexcept { return groups_; }
+  /// Null: every group is listened to for all sources.
+  [[nodiscard]] GroupFilter* group_filter() const noexcept { return group_filter_; }
+  void set_group_filter(GroupFilter* filter) noexcept { group_filter_ = filter; }
   [[nodiscard]] PathMtuCache& path_mtu() noexcept { return path_mtu_; }
   /// What a router advertised (RFC 4861 6.3.4); 0: nothing. A hop limit below smallest_hop_limit changes nothing.
   void set_v6_limits(std::uint16_t interface, std::uint16_t mtu, std::uint8_t hop_limit) noexcept;
@@ -188,6 +210,7 @@ class Ip {
   };
   [[nodiscard]] bool choose_interface(const IpAddress& source, std::uint16_t zone, Path& path) noexcept;
   [[nodiscard]] bool is_broadcast(const IpAddress& address, std::uint16_t interface) const noexcept;
+  [[nodiscard]] bool listens(const IpAddress& group, std::uint16_t interface, const IpAddress& source) const noexcept;
   [[nodiscard]] bool is_group(const IpAddress& address, std::uint16_t interface) const noexcept;
 
   [[nodiscard]] bool pull_up(SliceList& payload, std::size_t wanted) noexcept;
@@ -236,6 +259,7 @@ class Ip {
   AddressTable addresses_;
   RouteTable routes_;
   GroupTable groups_;
+  GroupFilter* group_filter_ = nullptr;
   PathMtuCache path_mtu_;
   Reassembly reassembly_;
   ExpiryTimer timer_;

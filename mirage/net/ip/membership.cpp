@@ -15,7 +15,6 @@ constexpr Duration unsolicited_interval = 1s;  // RFC 3810 9.11
 // RFC 3376 8.12, RFC 3810 9.12: robustness times the query interval, and the time for answers.
 constexpr Duration older_querier_timeout = GroupTable::robustness * 125s + 10s;
 constexpr IpAddress all_routers_v4 = Ipv4Address::of(224, 0, 0, 2);
-constexpr IpAddress all_igmp3_routers = Ipv4Address::of(224, 0, 0, 22);
 
 /// RFC 3810 6: groups of node or interface scope, and all-nodes, are never reported.
 bool is_reported(const IpAddress& group) noexcept { return group.is_v4() || (group.octets[1] & 0x0f) > 1; }
@@ -32,6 +31,9 @@ bool Membership::notice() noexcept {
   if (!ip_.groups().take_change()) return false;
   for (const Group& group : ip_.groups()) {
     if (group.reports == GroupTable::robustness) interfaces_[group.interface].changes_at = shard_.now();
+  }
+  for (std::uint16_t i = 0; ip_.group_filter() != nullptr && i < ip_.interfaces(); ++i) {
+    interfaces_[i].changes_at = shard_.now();
   }
   return true;
 }
@@ -81,7 +83,9 @@ void Membership::step(Time now) noexcept {
     report(i, false, Which::changed);
     report(i, true, Which::changed);
     of.changes_at = never;
-    if (ip_.groups().reported(i)) of.changes_at = soon(unsolicited_interval) + 1ms;
+    bool more = ip_.groups().reported(i);
+    if (ip_.group_filter() != nullptr && ip_.group_filter()->reported(i)) more = true;
+    if (more) of.changes_at = soon(unsolicited_interval) + 1ms;
   }
 }
 
@@ -91,7 +95,11 @@ void Membership::report(std::uint16_t interface, bool v4, Which which) noexcept 
            (which == Which::all ? group.members > 0 : group.reports > 0);
   };
   const Older& older = interfaces_[interface].older[v4];
-  if (older.until > shard_.now()) {
+  const bool is_older = older.until > shard_.now();
+  if (GroupFilter* filter = ip_.group_filter()) {
+    filter->report(*this, interface, v4, which == Which::all, is_older ? older.version : std::uint8_t{0});
+  }
+  if (is_older) {
     for (const Group& group : ip_.groups()) {
       if (wanted(group)) report_to(older.version, group);
     }
@@ -112,7 +120,11 @@ void Membership::report(std::uint16_t interface, bool v4, Which which) noexcept 
                                                  : GroupRecord::change_to_include;
     wire::emit_group_record(frame.header.grow_back(record_size), type, group.address);
   }
-  send(interface, v4 ? all_igmp3_routers : wire::ipv6_group::all_mld2_routers, std::move(frame));
+  send(interface, all_reports(v4), std::move(frame));
+}
+
+IpAddress Membership::all_reports(bool v4) noexcept {
+  return v4 ? IpAddress{Ipv4Address::of(224, 0, 0, 22)} : wire::ipv6_group::all_mld2_routers;
 }
 
 /// RFC 2236 3, RFC 2710 4: to the group itself, and that it was left to all routers; IGMPv1 (RFC 1112) has no word for

@@ -2,7 +2,7 @@
 // Telling routers and switches which groups we listen to: MLDv2 (RFC 3810) and IGMPv3 (RFC 3376) as a listener that
 // takes every source. Whoever joins a group does so in the GroupTable; a change is reported twice, a query is answered
 // within its time with all groups of the interface, both in the format of the oldest querier that was heard lately (RFC
-// 3376 7, RFC 3810 8). Deliberately not here: source filters.
+// 3376 7, RFC 3810 8). Source filters are in source_filter.hpp.
 #pragma once
 
 #include <array>
@@ -35,6 +35,14 @@ class Membership {
   [[nodiscard]] Time deadline() const noexcept;
   [[nodiscard]] const Counters& counters() const noexcept { return counters_; }
 
+  // For a GroupFilter's reports.
+  /// In the format of an older version.
+  void report_to(std::uint8_t version, const Group& group) noexcept;
+  /// Fills the checksum in.
+  void send(std::uint16_t interface, const IpAddress& to, TransmitFrame&& frame) noexcept;
+  /// Where reports of the newest version go.
+  [[nodiscard]] static IpAddress all_reports(bool v4) noexcept;
+
  private:
   /// A querier of an older version, which is heard now and then.
   struct Older {
@@ -50,8 +58,7 @@ class Membership {
   /// Which groups a report names.
   enum class Which : std::uint8_t { changed, all };
   void report(std::uint16_t interface, bool v4, Which which) noexcept;
-  void report_to(std::uint8_t version, const Group& group) noexcept;
-  void send(std::uint16_t interface, const IpAddress& to, TransmitFrame&& frame) noexcept;
+
   [[nodiscard]] Time soon(Duration within) noexcept;
 
   Shard& shard_;

@@ -101,7 +101,7 @@ bool Ip::acceptable_v4(const Ipv4View& view, std::uint16_t interface, bool own, 
     return false;
   }
   const bool to_group = !own && (is_broadcast(destination, interface) || destination == all_hosts ||
-                                 groups_.contains(destination, interface));
+                                 listens(destination, interface, view.source()));
   if (!to_group && !own) {
     count_foreign(destination, interface, link_broadcast);
     return false;

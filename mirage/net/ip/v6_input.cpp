@@ -62,7 +62,7 @@ bool Ip::acceptable_v6(const Ipv6Header& header, std::uint16_t interface, bool l
     ++counters_.drop_bad_source;
     return false;
   }
-  const bool for_us = to_group ? destination == wire::ipv6_group::all_nodes || groups_.contains(destination, interface)
+  const bool for_us = to_group ? destination == wire::ipv6_group::all_nodes || listens(destination, interface, source)
                                : !destination.is_v4() && addresses_.find(destination, interface) != nullptr;
   if (!for_us) {
     count_foreign(destination, interface, link_broadcast);
