@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: ISC
 // A connection to a host by name: Happy Eyeballs version 2 (RFC 8305). Addresses of both families are asked for at once
-// and tried one after the other with a short head start each; the first connection that stands wins, the others are
-// given up. Deliberately not here: sorting by RFC 6724 within a family (the name server's order stays), history of what
-// worked, NAT64 (section 7).
+// and tried one after the other, best first (destination.hpp), with a short head start each; the first connection that
+// stands wins, the others are given up. Deliberately not here: history of what worked, NAT64 (section 7).
 #pragma once
 
 #include <array>
@@ -11,8 +10,8 @@
 #include <string_view>
 
 #include <mirage/async/scope.hpp>
+#include <mirage/dns/destination.hpp>
 #include <mirage/module/resolver.hpp>
-#include <mirage/module/stack.hpp>
 
 namespace mirage::dns {
 
@@ -33,27 +32,27 @@ struct ConnectError {
 
 inline void append_value(TextWriter& out, const ConnectError& error) noexcept { out.append(error.text()); }
 
-/// The addresses still to be tried: families take turns, IPv6 first (RFC 8305 section 4, first family count 1).
+/// The addresses still to be tried, sorted by RFC 6724; then families take turns, that of the best address first
+/// (RFC 8305 section 4, first family count 1).
 class Candidates {
  public:
-  static constexpr std::size_t maximum = 8;  ///< of each family
+  static constexpr std::size_t maximum = 8;  ///< of each family: the best ones
 
-  void add(const Records& records, bool v6) noexcept;
-  [[nodiscard]] bool empty() const noexcept { return left(true) == 0 && left(false) == 0; }
+  void add(const Destination& destination) noexcept;
+  [[nodiscard]] bool empty() const noexcept { return families_[0].empty() && families_[1].empty(); }
   /// Precondition: not empty.
   [[nodiscard]] IpAddress take() noexcept;
 
  private:
   struct Family {
-    std::array<IpAddress, maximum> items{};
+    std::array<Destination, maximum> items{};
     std::size_t count = 0;
     std::size_t taken = 0;
+    [[nodiscard]] bool empty() const noexcept { return taken == count; }
   };
-  [[nodiscard]] std::size_t left(bool v6) const noexcept {
-    return families_[v6 ? 1 : 0].count - families_[v6 ? 1 : 0].taken;
-  }
-  std::array<Family, 2> families_{};
-  bool v6_next_ = true;
+  [[nodiscard]] std::size_t next_family() const noexcept;
+  std::array<Family, 2> families_{};  // IPv4, IPv6
+  std::optional<std::size_t> last_;   // which had its turn
 };
 
 /// Waits for news or for a time.
@@ -132,7 +131,7 @@ class Race {
     const bool first = !answered_;
     answered_ = true;
     if (found) {
-      candidates_.add(*found, type == RecordType::aaaa);
+      for (std::size_t i = 0; i < found->size(); ++i) candidates_.add(describe(found->address(i)));
     } else if (!tried_) {
       error_ = found.error();
     }
@@ -143,6 +142,14 @@ class Race {
       earliest_ = shard().now();
     }
     bell_.ring();
+  }
+
+  [[nodiscard]] Destination describe(const IpAddress& address) noexcept {
+    if constexpr (TellsSource<S>) {
+      return {address, stack_.source_for({address, port_, 0})};
+    } else {
+      return {address, {}};
+    }
   }
 
   Task<void> connect(IpAddress address) {

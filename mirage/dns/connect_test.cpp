@@ -268,3 +268,24 @@ TEST_CASE("over the whole stack: a name, its address, a connection") {
   };
   CHECK(mirage::run(bed.shard, body(bed)) == 1);
 }
+
+TEST_CASE("over the whole stack: an address without a way to it is not the first that is tried (RFC 6724 6, rule 1)") {
+  dns::test::Testbed bed;
+  bed.serve([](const dns::test::Asked& asked) {
+    dns::test::Reply reply(asked.head);
+    dns::test::Message far(16);
+    far[0] = std::byte{0x20};
+    if (asked.type == wire::dns_type::a) reply.answer(asked.name, asked.type, {std::byte{10}, {}, {}, std::byte{1}});
+    if (asked.type == wire::dns_type::aaaa) reply.answer(asked.name, asked.type, far);
+    return dns::test::Messages{reply.bytes};
+  });
+  auto listener = bed.server_stack.tcp().listen(80, {});
+  REQUIRE(listener);
+  auto body = [](dns::test::Testbed& b) -> Task<int> {
+    auto flow = co_await dns::connect(b.client_stack, b.resolver, "www.example", 80);
+    co_return flow && flow->peer() == Endpoint{Ipv4Address::of(10, 0, 0, 1), 80, 0} ? 1 : 0;
+  };
+  const auto refused = bed.client_stack.ip().counters().drop_no_route;
+  CHECK(mirage::run(bed.shard, body(bed)) == 1);
+  CHECK(bed.client_stack.ip().counters().drop_no_route == refused);
+}

@@ -2,6 +2,8 @@
 // Module type Stack: TCP and UDP over IP, whatever is below (our own stack on a Net, or host sockets).
 #pragma once
 
+#include <optional>
+
 #include <mirage/module/flow.hpp>
 #include <mirage/module/start.hpp>
 #include <mirage/module/udp.hpp>
@@ -54,6 +56,20 @@ concept Stack = Tcp<typename S::Tcp> && Udp<typename S::Udp> && requires(S& stac
   { stack.udp() } noexcept -> std::same_as<typename S::Udp&>;
   { stack.address() } noexcept -> std::same_as<IpAddress>;  ///< unspecified until configured
   { stack.shard() } noexcept -> std::same_as<Shard&>;
+};
+
+/// What a flow to some destination would start from.
+struct SourceAddress {
+  IpPrefix prefix;          ///< the address with its network's length
+  bool deprecated = false;  ///< RFC 4862 5.5.4
+  constexpr bool operator==(const SourceAddress&) const = default;
+};
+
+/// A stack that tells the source it would choose, so that the best of several destinations can be found (RFC 6724 6).
+/// Nothing: there is no way there now.
+template <class S>
+concept TellsSource = Stack<S> && requires(S& stack, const Endpoint& remote) {
+  { stack.source_for(remote) } noexcept -> std::same_as<std::optional<SourceAddress>>;
 };
 
 }  // namespace mirage

@@ -105,6 +105,12 @@ class BasicStack final : public Poller {
   [[nodiscard]] Udp& udp() noexcept { return udp_; }
   /// The first address that others can reach us at, IPv4 before IPv6; unspecified until there is one.
   [[nodiscard]] IpAddress address() noexcept;
+  /// See TellsSource.
+  [[nodiscard]] std::optional<SourceAddress> source_for(const Endpoint& remote) noexcept {
+    const ip::Address* own = ip_.source_for(remote.address, remote.zone);
+    if (own == nullptr) return std::nullopt;
+    return SourceAddress{own->prefix, own->is_deprecated(shard_.now())};
+  }
 
   /// What sees packets first, null at the beginning. A hook must outlive the stack or be taken away.
   [[nodiscard]] PacketHook*& hook() noexcept

@@ -181,6 +181,16 @@ Result<Path, IpError> Ip::route(const IpAddress& source, const IpAddress& destin
   return path;
 }
 
+const Address* Ip::source_for(const IpAddress& destination, std::uint16_t zone) noexcept {
+  Path path;
+  path.destination = destination;
+  if (!destination.is_unicast() || destination.is_loopback() || addresses_.find(destination) != nullptr) return nullptr;
+  if (!choose_interface({}, zone, path)) return nullptr;
+  const Route* route = route_to(destination, path.interface);
+  const IpAddress& next = route->gateway.is_unspecified() ? destination : route->gateway;
+  return link(path.interface).is_unreachable(next) ? nullptr : addresses_.find(path.source, path.interface);
+}
+
 // --- sending ---
 
 MutableSlice Ip::new_frame(std::uint32_t transport_header) noexcept {

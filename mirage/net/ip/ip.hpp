@@ -161,6 +161,9 @@ class Ip {
   // IpLayer
   [[nodiscard]] Result<Path, IpError> route(const IpAddress& source, const IpAddress& destination,
                                             std::uint16_t zone) noexcept;
+  /// What route() would choose as a source for another host's address; null when there is no way, or its next hop is
+  /// known not to answer. The pointer is valid until the table changes.
+  [[nodiscard]] const Address* source_for(const IpAddress& destination, std::uint16_t zone) noexcept;
   Result<void, IpError> send(const Path& path, std::uint8_t protocol, std::uint8_t traffic_class,
                              TransmitFrame&& frame) noexcept;
   /// Sends a packet of another host, complete with its IP header, to its next hop; cut into fragments where it exceeds
