@@ -11,7 +11,7 @@
 
 #include <mirage/async/scope.hpp>
 #include <mirage/dns/destination.hpp>
-#include <mirage/module/resolver.hpp>
+#include <mirage/module/connector.hpp>
 
 namespace mirage::dns {
 
@@ -19,18 +19,6 @@ struct ConnectOptions {
   Duration resolution_delay = 50ms;  ///< RFC 8305 3: how long an IPv4 answer waits for that of IPv6
   Duration attempt_delay = 250ms;    ///< section 5: the head start of each attempt, 100 ms to 2 s
 };
-
-/// Why there is no connection: what the last attempt met, or why there was nothing to attempt.
-struct ConnectError {
-  std::optional<ResolveError> name;
-  FlowError flow = FlowError::unreachable;
-  ConnectError(FlowError error) noexcept : flow(error) {}     // NOLINT: both implicit on purpose
-  ConnectError(ResolveError error) noexcept : name(error) {}  // NOLINT
-  static constexpr FlowError no_memory = FlowError::no_memory;
-  [[nodiscard]] std::string_view text() const noexcept { return name ? to_string(*name) : to_string(flow); }
-};
-
-inline void append_value(TextWriter& out, const ConnectError& error) noexcept { out.append(error.text()); }
 
 /// The addresses still to be tried, sorted by RFC 6724; then families take turns, that of the best address first
 /// (RFC 8305 section 4, first family count 1).
@@ -191,5 +179,23 @@ Task<Result<typename S::Tcp::Flow, ConnectError>> connect(S& stack, R& resolver,
   detail::Race<S, R> race{stack, resolver, host, port, options};
   co_return co_await race.run();
 }
+
+/// Module type Connector: connects by connect() above. Both must outlive it.
+template <mirage::Stack S, mirage::Resolver R>
+class Connector {
+ public:
+  using Flow = typename S::Tcp::Flow;
+  Connector(S& stack, R& resolver, const ConnectOptions& options = {}) noexcept
+      : stack_(stack), resolver_(resolver), options_(options) {}
+  [[nodiscard]] Shard& shard() noexcept { return stack_.shard(); }
+  [[nodiscard]] Task<Result<Flow, ConnectError>> connect(std::string_view host, Port port) {
+    return dns::connect(stack_, resolver_, host, port, options_);
+  }
+
+ private:
+  S& stack_;
+  R& resolver_;
+  ConnectOptions options_;
+};
 
 }  // namespace mirage::dns

@@ -1,31 +1,13 @@
 // SPDX-License-Identifier: ISC
-// HTTP/1.1 client over URLs: names, several addresses, redirects (RFC 9110 section 15.4); see client_pool.hpp and
-// exchange.hpp for what is below. Not here: TLS, cookies, caches.
+// HTTP/1.1 client over URLs: names, redirects (RFC 9110 section 15.4); see client_pool.hpp and exchange.hpp for what is
+// below. Which of a host's addresses a connection goes to is the Connector's affair: dns::Connector lets them race. Not
+// here: TLS, cookies, caches.
 #pragma once
 
 #include <mirage/http/client_pool.hpp>
 #include <mirage/http/url.hpp>
 
 namespace mirage::http {
-
-/// Addresses to try for a host, in this order.
-struct HostAddresses {
-  static constexpr std::size_t maximum = 4;
-  std::array<IpAddress, maximum> address{};
-  std::size_t count = 0;
-  /// False when full.
-  [[nodiscard]] bool add(const IpAddress& one) noexcept {
-    if (count == maximum) return false;
-    address[count++] = one;
-    return true;
-  }
-};
-
-/// hosts(name): at least one address of the host, or an error. The name stays valid until it completes.
-template <class R>
-concept HostLookup = requires(R& lookup, std::string_view name) {
-  { lookup.hosts(name) } -> AwaitableOf<Result<HostAddresses, ClientError>>;
-};
 
 /// Where a redirect leads: the next URL, or nothing when the response is none that is followed.
 [[nodiscard]] std::optional<Url> redirect_of(const ResponseHead& head, const Url& from) noexcept;
@@ -34,13 +16,15 @@ concept HostLookup = requires(R& lookup, std::string_view name) {
 /// cannot be sent again.
 [[nodiscard]] bool follow(ClientRequest& request, std::uint16_t status, bool same_origin, bool streamed) noexcept;
 
-template <Tcp T, HostLookup R>
+/// The connector must outlive it.
+template <Connector C>
 class Client {
  public:
-  Client(Shard& shard, T& tcp, R& lookup, const ClientOptions& options = {}) noexcept
-      : pool_(shard, tcp, options), lookup_(lookup) {}
+  using Pool = ClientPool<NameDialler<C>>;
+  Client(Shard& shard, C& connector, const ClientOptions& options = {}) noexcept
+      : pool_(NameDialler{shard, connector}, options) {}
   [[nodiscard]] Shard& shard() noexcept { return pool_.shard(); }
-  [[nodiscard]] ClientPool<T>& pool() noexcept { return pool_; }
+  [[nodiscard]] Pool& pool() noexcept { return pool_; }
   void visit_counters(CounterVisitor& visitor) const noexcept { pool_.visit_counters(visitor); }
 
   /// Asks for a URL and follows redirects. The response is that of the last URL.
@@ -66,20 +50,15 @@ class Client {
 
  private:
   Task<Result<ClientResponse, ClientError>> ask(const Url& url, ClientRequest& request) {
-    const auto hosts = co_await lookup_.hosts(url.host());
-    if (!hosts) co_return Failure{hosts.error()};
-    for (std::size_t i = 0; i < hosts->count; ++i) {
-      auto response = co_await pool_.ask({hosts->address[i], url.port()}, url.target(), url.authority(), request);
-      const bool last = i + 1 == hosts->count;
-      if (response || last || response.error() != ClientError::not_connected) co_return response;
-    }
-    co_return Failure{ClientError::not_resolved};
+    const auto origin = HostPort::of(url.host(), url.port());
+    if (!origin) co_return Failure{ClientError::bad_url};
+    co_return co_await pool_.ask(*origin, url.target(), url.authority(), request);
   }
 
   /// Reads what a redirect says to people, so that the connection can be kept; not much of it.
   Task<Result<void, ClientError>> drain(ClientResponse& response) {
     std::size_t total = 0;
-    while (total < FlowBody<typename T::Flow>::maximum_skip) {
+    while (total < FlowBody<typename C::Flow>::maximum_skip) {
       const auto part = co_await response.body().read();
       if (!part || part->empty()) break;
       total += part->byte_count();
@@ -87,8 +66,7 @@ class Client {
     co_return Result<void, ClientError>{};
   }
 
-  ClientPool<T> pool_;
-  R& lookup_;
+  Pool pool_;
 };
 
 }  // namespace mirage::http

@@ -97,32 +97,14 @@ class FuzzFlow {
   std::unique_ptr<State> state_;
 };
 
-struct FuzzTcp {
+struct FuzzConnector {
   using Flow = FuzzFlow;
-  struct Listener {
-    Shard& shard() noexcept { return *shard_pointer; }
-    Task<Result<FuzzFlow, FlowError>> accept() { co_return Failure{FlowError::closed}; }
-    Port port() noexcept { return 0; }
-    void close() noexcept {}
-    Shard* shard_pointer;
-  };
   Shard& shard() noexcept { return shard_; }
-  Result<Listener, ListenError> listen(Port, const ListenOptions&) noexcept { return Failure{ListenError::denied}; }
-  Ready<Result<FuzzFlow, FlowError>> connect(Endpoint) {
-    return Ready{Result<FuzzFlow, FlowError>{FuzzFlow{shard_, wire}}};
+  Ready<Result<FuzzFlow, ConnectError>> connect(std::string_view, Port) {
+    return Ready{Result<FuzzFlow, ConnectError>{FuzzFlow{shard_, wire}}};
   }
   Shard& shard_;
   Wire& wire;
-};
-
-struct Hosts {
-  Shard& shard() noexcept { return shard_; }
-  Ready<Result<HostAddresses, ClientError>> hosts(std::string_view) {
-    HostAddresses found;
-    (void)found.add(IpAddress{});
-    return Ready{Result<HostAddresses, ClientError>{found}};
-  }
-  Shard& shard_;
 };
 
 struct Zeros final : BodySource {
@@ -138,9 +120,8 @@ struct Zeros final : BodySource {
 };
 
 Task<int> talk(Shard& shard, Wire& wire, unsigned options) {
-  FuzzTcp tcp{shard, wire};
-  Hosts hosts{shard};
-  Client<FuzzTcp, Hosts> client{shard, tcp, hosts, {.maximum_head = 600, .maximum_body = 5000}};
+  FuzzConnector connector{shard, wire};
+  Client client{shard, connector, {.maximum_head = 600, .maximum_body = 5000}};
   for (int i = 0; i < 3; ++i) {
     ClientRequest request;
     request.method = i == 1 ? "HEAD" : "PUT";

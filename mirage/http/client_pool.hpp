@@ -6,8 +6,7 @@
 #include <new>
 
 #include <mirage/base/counters.hpp>
-#include <mirage/http/exchange.hpp>
-#include <mirage/module/stack.hpp>
+#include <mirage/http/dialler.hpp>
 
 namespace mirage::http {
 
@@ -21,15 +20,16 @@ struct ClientCounters {
   std::uint64_t failed = 0;
 };
 
-/// Exchanges by address; a proxy needs no more. Responses must be gone before the pool goes.
-template <Tcp T>
-class ClientPool final : public ConnectionOwner<typename T::Flow>, private Timer {
+/// Responses must be gone before the pool goes.
+template <Dialler D>
+class ClientPool final : public ConnectionOwner<typename D::Flow, typename D::Origin>, private Timer {
  public:
-  using F = typename T::Flow;
-  using C = ClientConnection<F>;
+  using F = typename D::Flow;
+  using Origin = typename D::Origin;
+  using C = ClientConnection<F, Origin>;
 
-  ClientPool(Shard& shard, T& tcp, const ClientOptions& options = {}) noexcept
-      : Timer(&ClientPool::reap), shard_(shard), tcp_(tcp), options_(options) {}
+  ClientPool(D dialler, const ClientOptions& options = {}) noexcept
+      : Timer(&ClientPool::reap), shard_(dialler.shard()), dialler_(dialler), options_(options) {}
   ClientPool(const ClientPool&) = delete;
   ClientPool& operator=(const ClientPool&) = delete;
   ~ClientPool() {
@@ -49,7 +49,7 @@ class ClientPool final : public ConnectionOwner<typename T::Flow>, private Timer
 
   /// Sends `request` to `origin` and waits for the head of the answer. `target` is path and query, `authority` what
   /// Host says. A request that does no harm twice is sent again, once, when a kept connection turns out to have ended.
-  Task<Result<ClientResponse, ClientError>> ask(Endpoint origin, std::string_view target, std::string_view authority,
+  Task<Result<ClientResponse, ClientError>> ask(Origin origin, std::string_view target, std::string_view authority,
                                                 ClientRequest& request) {
     ++counters_.requests;
     if (!request.upgrade.empty() && tunnels_ >= options_.maximum_tunnels) co_return fail(ClientError::busy);
@@ -88,7 +88,8 @@ class ClientPool final : public ConnectionOwner<typename T::Flow>, private Timer
  private:
   /// A connection being opened: it has its place already.
   struct Opening : ListNode<> {
-    Endpoint origin;
+    explicit Opening(const Origin& to) noexcept : origin(to) {}
+    const Origin& origin;
   };
 
   Failure<ClientError> fail(ClientError error) noexcept {
@@ -127,7 +128,7 @@ class ClientPool final : public ConnectionOwner<typename T::Flow>, private Timer
   }
 
   /// The one that was used last: the others may become old.
-  C* find_idle(const Endpoint& origin) noexcept {
+  C* find_idle(const Origin& origin) noexcept {
     C* found = nullptr;
     for (C* c = idle_.front(); c != nullptr; c = idle_.next(*c)) {
       if (c->origin() == origin) found = c;
@@ -136,7 +137,7 @@ class ClientPool final : public ConnectionOwner<typename T::Flow>, private Timer
   }
 
   template <class Item>
-  static std::size_t count_in(List<Item>& list, const Endpoint& origin) noexcept {
+  static std::size_t count_in(List<Item>& list, const Origin& origin) noexcept {
     std::size_t count = 0;
     for (Item* item = list.front(); item != nullptr; item = list.next(*item)) {
       if constexpr (std::same_as<Item, Opening>) {
@@ -149,7 +150,7 @@ class ClientPool final : public ConnectionOwner<typename T::Flow>, private Timer
   }
 
   /// Makes a place for another connection to `origin`, at the cost of an idle one if need be.
-  bool make_place(const Endpoint& origin) noexcept {
+  bool make_place(const Origin& origin) noexcept {
     if (count_in(idle_, origin) + count_in(busy_, origin) + count_in(opening_, origin) >= options_.maximum_per_origin) {
       C* idle = find_idle(origin);
       if (idle == nullptr) return false;
@@ -161,7 +162,7 @@ class ClientPool final : public ConnectionOwner<typename T::Flow>, private Timer
     return true;
   }
 
-  Task<Result<C*, ClientError>> acquire(Endpoint origin, bool fresh) {
+  Task<Result<C*, ClientError>> acquire(const Origin& origin, bool fresh) {
     const Time deadline = after(shard_.now(), options_.waiting_timeout);
     while (true) {
       while (C* idle = fresh ? nullptr : find_idle(origin)) {
@@ -189,9 +190,8 @@ class ClientPool final : public ConnectionOwner<typename T::Flow>, private Timer
     co_return Result<void, ClientError>{};
   }
 
-  Task<Result<C*, ClientError>> open(Endpoint origin) {
-    Opening place;
-    place.origin = origin;
+  Task<Result<C*, ClientError>> open(const Origin& origin) {
+    Opening place{origin};
     opening_.push_back(place);
     ++connections_;
     auto connection = co_await connect(origin);
@@ -205,24 +205,17 @@ class ClientPool final : public ConnectionOwner<typename T::Flow>, private Timer
     co_return connection;
   }
 
-  Task<Result<C*, ClientError>> connect(Endpoint origin) {
-    auto flow = co_await within(options_.connect_timeout, connect_flow(origin));
+  Task<Result<C*, ClientError>> connect(const Origin& origin) {
+    auto flow = co_await within(options_.connect_timeout, dialler_.connect(origin));
     if (!flow) co_return Failure{ClientError::timed_out};
-    if (!*flow) {
-      const FlowError error = flow->error();
-      co_return Failure{error == FlowError::cancelled   ? ClientError::cancelled
-                        : error == FlowError::no_memory ? ClientError::no_memory
-                                                        : ClientError::not_connected};
-    }
+    if (!*flow) co_return Failure{flow->error()};
     C* connection = new (std::nothrow) C(*this, **std::move(flow), origin, options_);
     if (connection == nullptr) co_return Failure{ClientError::no_memory};
     co_return connection;
   }
 
-  Task<Result<F, FlowError>> connect_flow(Endpoint origin) { co_return co_await tcp_.connect(origin); }
-
   Shard& shard_;
-  T& tcp_;
+  D dialler_;
   ClientOptions options_;
   ClientCounters counters_;
   List<C> idle_;  // the one that is idle longest first

@@ -16,20 +16,6 @@ using namespace mirage::http::test;
 
 namespace {
 
-/// Every name is one address; "nowhere" is none.
-struct Hosts {
-  Shard& shard() { return shard_; }
-  Ready<Result<HostAddresses, ClientError>> hosts(std::string_view name) {
-    HostAddresses found;
-    (void)found.add(IpAddress{});
-    asked.emplace_back(name);
-    if (name == "nowhere") return Ready{Result<HostAddresses, ClientError>{Failure{ClientError::not_resolved}}};
-    return Ready{Result<HostAddresses, ClientError>{found}};
-  }
-  Shard& shard_;
-  std::vector<std::string> asked;
-};
-
 /// Reads a body to its end; "ERROR" when that fails. The result is given by reference: a string has no `no_memory`.
 Task<Result<void, ReadError>> collect(Shard&, Body& body, std::string& out) {
   while (true) {
@@ -84,17 +70,17 @@ struct App {
 };
 
 using TestServer = Server<PipeTcp, App>;
-using TestClient = Client<PipeTcp, Hosts>;
+using TestClient = Client<Names>;
 
 struct World {
   explicit World(const ClientOptions& options = {}, const ServerOptions& server_options = {})
-      : server(shard, tcp, app, server_options), client(shard, tcp, hosts, options) {}
+      : server(shard, tcp, app, server_options), client(shard, names, options) {}
   TestEnvironment environment;
   Shard shard_{environment};
   Shard& shard = shard_;
   PipeTcp tcp{shard};
   App app{shard, {}, 0};
-  Hosts hosts{shard, {}};
+  Names names{tcp};
   TestServer server;
   TestClient client;
 };

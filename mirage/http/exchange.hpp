@@ -115,27 +115,29 @@ class GoAhead : private Timer {
   bool waiting_ = false;
 };
 
-template <Flow F>
+template <Flow F, class Origin>
 class ClientConnection;
 
 /// What owns connections.
-template <Flow F>
+template <Flow F, class Origin>
 class ConnectionOwner {
  public:
   /// `kept`: the connection can carry another exchange.
-  virtual void give_back(ClientConnection<F>& connection, bool kept) noexcept = 0;
+  virtual void give_back(ClientConnection<F, Origin>& connection, bool kept) noexcept = 0;
 
  protected:
   ~ConnectionOwner() = default;
 };
 
-template <Flow F>
+/// `Origin`: what its owner tells servers apart by.
+template <Flow F, class Origin>
 class ClientConnection final : public Exchange, public ListNode<> {
  public:
-  ClientConnection(ConnectionOwner<F>& owner, F flow, Endpoint peer, const ClientOptions& options) noexcept
+  ClientConnection(ConnectionOwner<F, Origin>& owner, F flow, const Origin& origin,
+                   const ClientOptions& options) noexcept
       : owner_(owner),
         options_(options),
-        origin_(peer),
+        origin_(origin),
         link_(std::move(flow), options.maximum_head, options.maximum_body, options.transfer_timeout),
         upload_(link_.shard().buffers()),
         sending_(link_.shard()),
@@ -146,7 +148,7 @@ class ClientConnection final : public Exchange, public ListNode<> {
     upload_guard_.on_expiry(this, give_up);
   }
   [[nodiscard]] Shard& shard() noexcept { return link_.shard(); }
-  [[nodiscard]] const Endpoint& origin() const noexcept { return origin_; }
+  [[nodiscard]] const Origin& origin() const noexcept { return origin_; }
   [[nodiscard]] unsigned exchanges() const noexcept { return exchanges_; }
   [[nodiscard]] Time idle_since() const noexcept { return idle_since_; }
 
@@ -319,9 +321,9 @@ class ClientConnection final : public Exchange, public ListNode<> {
     co_return Result<void, ClientError>{};
   }
 
-  ConnectionOwner<F>& owner_;
+  ConnectionOwner<F, Origin>& owner_;
   const ClientOptions& options_;
-  Endpoint origin_;
+  Origin origin_;
   Link<F> link_;
   Slice head_memory_;
   std::string_view asked_upgrade_;  // until the answer's head is there

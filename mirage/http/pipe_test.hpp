@@ -10,8 +10,8 @@
 #include <mirage/async/channel.hpp>
 #include <mirage/async/scope.hpp>
 #include <mirage/async/sleep.hpp>
+#include <mirage/module/connector.hpp>
 #include <mirage/module/ready.hpp>
-#include <mirage/module/stack.hpp>
 
 namespace mirage::http::test {
 
@@ -177,5 +177,19 @@ class PipeTcp {
   std::array<Channel<std::unique_ptr<PipeFlow>, 8>, ports> queues_;
 };
 static_assert(Tcp<PipeTcp>);
+
+/// Every name is one address; "nowhere" is none.
+struct Names {
+  using Flow = PipeFlow;
+  Shard& shard() noexcept { return tcp.shard(); }
+  Task<Result<PipeFlow, ConnectError>> connect(std::string_view name, Port port) {
+    if (name == "nowhere") co_return Failure{ConnectError{ResolveError::not_found}};
+    auto flow = co_await tcp.connect({IpAddress{}, port, 0});
+    if (!flow) co_return Failure{ConnectError{flow.error()}};
+    co_return std::move(*flow);
+  }
+  PipeTcp& tcp;
+};
+static_assert(Connector<Names>);
 
 }  // namespace mirage::http::test

@@ -117,8 +117,8 @@ template <Tcp T>
 class Proxy {
  public:
   Proxy(Shard& shard, T& tcp, Backends& backends, const ProxyOptions& options = {}) noexcept
-      : pool_(shard, tcp, options.client),
-        checks_(shard, tcp, options_of_checks(options.client)),
+      : pool_(AddressDialler{shard, tcp}, options.client),
+        checks_(AddressDialler{shard, tcp}, options_of_checks(options.client)),
         backends_(backends),
         options_(options) {}
   [[nodiscard]] Shard& shard() noexcept { return pool_.shard(); }
@@ -212,8 +212,9 @@ class Proxy {
     good ? log.info("{} is up", backend.endpoint) : log.warning("{} is down", backend.endpoint);
   }
 
-  ClientPool<T> pool_;
-  ClientPool<T> checks_;
+  using Pool = ClientPool<AddressDialler<T>>;
+  Pool pool_;
+  Pool checks_;
   Backends& backends_;
   ProxyOptions options_;
 };

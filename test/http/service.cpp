@@ -2,7 +2,7 @@
 // What live.py talks to, on the host's sockets:
 // - http_service serve PORT NAME: a site with a router, streamed bodies, compression and a WebSocket that echoes
 // - http_service balance PORT BACKENDS: a load balancer in front of such sites
-// - http_service fetch URL: writes the body, decoded
+// - http_service fetch URL [NAME-SERVER]: writes the body, decoded
 // - http_service chat URL COUNT: sends COUNT messages to a WebSocket that echoes, and closes it
 #include <charconv>
 #include <cstdio>
@@ -11,6 +11,8 @@
 #include <string_view>
 
 #include <mirage/async/scope.hpp>
+#include <mirage/dns/connect.hpp>
+#include <mirage/dns/resolver.hpp>
 #include <mirage/http/client.hpp>
 #include <mirage/http/compress/decoder.hpp>
 #include <mirage/http/compress/handler.hpp>
@@ -20,7 +22,7 @@
 #include <mirage/http/router.hpp>
 #include <mirage/http/server.hpp>
 #include <mirage/http/websocket/open.hpp>
-#include <mirage/module/ready.hpp>
+#include <mirage/module/connector.hpp>
 #include <mirage/target/unix/socket_stack.hpp>
 
 using namespace mirage;
@@ -89,20 +91,6 @@ class Site {
   std::string page_ = make_page();
 };
 
-/// Addresses only.
-struct Literal {
-  Shard& shard() noexcept { return shard_; }
-  Ready<Result<HostAddresses, ClientError>> hosts(std::string_view name) {
-    HostAddresses found;
-    const auto address = IpAddress::parse(name);
-    if (!address || !found.add(*address)) {
-      return Ready{Result<HostAddresses, ClientError>{Failure{ClientError::not_resolved}}};
-    }
-    return Ready{Result<HostAddresses, ClientError>{found}};
-  }
-  Shard& shard_;
-};
-
 Task<int> serve(SocketStack& stack, Port port, std::string_view name) {
   Site site{stack.shard(), name};
   Router<Site> router{site, Site::table};
@@ -130,10 +118,13 @@ Task<int> balance(SocketStack& stack, Port port, std::string_view list) {
   co_return served ? 0 : 1;
 }
 
-Task<int> fetch(SocketStack& stack, std::string_view url) {
-  Literal names{stack.shard()};
-  using Plain = Client<SocketTcp, Literal>;
-  Plain plain{stack.shard(), stack.tcp(), names};
+/// `name_server`: whom to ask for names, "ADDRESS:PORT".
+Task<int> fetch(SocketStack& stack, std::string_view url, std::string_view name_server) {
+  dns::Resolver resolver{stack.shard(), stack, {.name_servers = name_server}};
+  if (!co_await resolver.start()) co_return 1;
+  dns::Connector names{stack, resolver};
+  using Plain = Client<decltype(names)>;
+  Plain plain{stack.shard(), names};
   compress::DecodingClient<Plain> client{plain};
   auto response = co_await client.fetch(url);
   if (!response) {
@@ -152,8 +143,8 @@ Task<int> fetch(SocketStack& stack, std::string_view url) {
 }
 
 Task<int> chat(SocketStack& stack, std::string_view url, int count) {
-  Literal names{stack.shard()};
-  Client<SocketTcp, Literal> client{stack.shard(), stack.tcp(), names};
+  AddressConnector addresses{stack.shard(), stack.tcp()};
+  Client client{stack.shard(), addresses};
   auto response = co_await websocket::open(client, url);
   if (!response) co_return 3;
   websocket::Session session{response->tunnel(), websocket::Role::client};
@@ -176,7 +167,7 @@ Task<int> start(SocketStack& stack, std::string_view command, std::string_view f
   (void)std::from_chars(digits.data(), digits.data() + digits.size(), number);
   if (command == "serve") co_return co_await serve(stack, static_cast<Port>(number), second);
   if (command == "balance") co_return co_await balance(stack, static_cast<Port>(number), second);
-  if (command == "fetch") co_return co_await fetch(stack, first);
+  if (command == "fetch") co_return co_await fetch(stack, first, second);
   if (command == "chat") co_return co_await chat(stack, first, static_cast<int>(number));
   co_return 2;
 }
@@ -187,6 +178,7 @@ int main(int count, char** words) {
   target::posix::Environment environment;
   Shard shard{environment};
   if (count < 3 || !shard.seed_random()) return 2;
-  SocketStack stack{shard, Ipv4Address::of(127, 0, 0, 1)};
+  // Who fetches may find a host by IPv6.
+  SocketStack stack{shard, std::string_view{words[1]} == "fetch" ? IpAddress{} : Ipv4Address::of(127, 0, 0, 1)};
   return run(shard, start(stack, words[1], words[2], count > 3 ? words[3] : "")).value_or(1);
 }

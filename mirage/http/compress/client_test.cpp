@@ -37,16 +37,6 @@ std::string deflated(std::string_view text, int bits) {
 }
 constexpr int gzip = MAX_WBITS + 16;
 
-struct Hosts {
-  Shard& shard() { return shard_; }
-  Ready<Result<HostAddresses, ClientError>> hosts(std::string_view) {
-    HostAddresses found;
-    (void)found.add(IpAddress{});
-    return Ready{Result<HostAddresses, ClientError>{found}};
-  }
-  Shard& shard_;
-};
-
 /// Answers with the bytes and the coding that a test says.
 struct Liar {
   Response operator()(const Request& request, Body&) {
@@ -66,10 +56,10 @@ struct World {
   Shard shard_{environment};
   Shard& shard = shard_;
   PipeTcp tcp{shard};
-  Hosts hosts{shard};
+  Names names{tcp};
   Liar liar;
   compress::Compressed<Liar> honest{shard, liar};
-  Client<PipeTcp, Hosts> client{shard, tcp, hosts};
+  Client<Names> client{shard, names};
 };
 
 /// Reads a body to its end; what was read so far is there after an error too.
@@ -97,7 +87,7 @@ Task<int> ask(World& world, H& handler, std::string_view method, std::string_vie
   auto serve = [](Shard&, Server<PipeTcp, H>& s) -> Task<void> { (void)co_await s.serve(1); };
   CHECK(scope.spawn(serve(world.shard, server)));
   co_await sleep(1ms);
-  DecodingClient<Client<PipeTcp, Hosts>> client{world.client, options};
+  DecodingClient<Client<Names>> client{world.client, options};
   ClientRequest request;
   request.method = method;
   if (!field.empty()) (void)request.headers.add("Accept-Encoding", field);

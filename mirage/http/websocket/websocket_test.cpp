@@ -295,16 +295,6 @@ TEST_CASE("a silent peer is pinged, then given up") {
 
 namespace {
 
-struct Hosts {
-  Shard& shard() { return shard_; }
-  Ready<Result<HostAddresses, ClientError>> hosts(std::string_view) {
-    HostAddresses found;
-    (void)found.add(IpAddress{});
-    return Ready{Result<HostAddresses, ClientError>{found}};
-  }
-  Shard& shard_;
-};
-
 class SeededEnvironment final : public Environment {
  public:
   Time monotonic() noexcept override { return now; }
@@ -328,8 +318,8 @@ Task<Result<void, Error>> send_times(Session& session, std::string_view text, in
   co_return Result<void, Error>{};
 }
 
-Task<void> converse_as_client(Shard& shard, PipeTcp& tcp, Hosts& hosts) {
-  Client<PipeTcp, Hosts> client{shard, tcp, hosts};
+Task<void> converse_as_client(Shard& shard, Names& names) {
+  Client client{shard, names};
   auto refused = co_await open(client, "http://h:1/");
   CHECK(refused.error_or(ClientError::busy) == ClientError::bad_url);
   auto response = co_await open(client, "ws://h:1/chat");
@@ -374,19 +364,19 @@ TEST_CASE("our client and our server understand each other") {
   Counters counted;
   app.options.counters = &counted;
   Server<PipeTcp, EchoApp> server{shard, tcp, app};
-  Hosts hosts{shard};
-  auto body = [](Shard& s, PipeTcp& t, Server<PipeTcp, EchoApp>& srv, Hosts& h) -> Task<int> {
+  Names names{tcp};
+  auto body = [](Shard& s, Server<PipeTcp, EchoApp>& srv, Names& n) -> Task<int> {
     Scope scope{s};
     auto serve = [](Server<PipeTcp, EchoApp>& to) -> Task<void> { (void)co_await to.serve(1); };
     REQUIRE(scope.spawn(serve(srv)));
     co_await yield();
     co_await yield();
-    co_await converse_as_client(s, t, h);
+    co_await converse_as_client(s, n);
     scope.cancel();
     co_await scope.join();
     co_return 0;
   };
-  CHECK(run(shard, body(shard, tcp, server, hosts)) == 0);
+  CHECK(run(shard, body(shard, server, names)) == 0);
   static_assert(Counted<Counters>);
   CHECK(counted.sessions == 1);
   CHECK(counted.messages == 4);
