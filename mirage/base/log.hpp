@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <string_view>
+#include <utility>
 
 #include <mirage/base/text.hpp>
 
@@ -38,6 +39,8 @@ class Log {
   [[nodiscard]] bool configure(std::string_view rules) noexcept;
   [[nodiscard]] bool enabled(LogLevel level, std::string_view source) const noexcept;
   void set_default(LogLevel level) noexcept { default_ = level; }
+  /// Lines go to `sink` from now on, which must outlive the log or be taken away; where they went so far.
+  LogSink& redirect(LogSink& sink) noexcept { return *std::exchange(sink_, &sink); }
 
   /// Writes "LEVEL [source] text"; lines longer than maximum_line are cut.
   void write(LogLevel level, std::string_view source, std::string_view text) noexcept;

@@ -88,7 +88,9 @@ class Sender {
     datagram.local.port = port;
     datagram.remote = destination_.endpoint;
     (void)datagram.payload.push_back(std::move(bytes).freeze());
+    sink_.set_sending(true);
     ++(stack_.udp().send({&datagram, 1}) == 1 ? sink_.counters().sent : sink_.counters().drop_send);
+    sink_.set_sending(false);
   }
 
   Task<bool> run_tcp() {
@@ -137,7 +139,7 @@ struct Forwarder {
   static Task<int> start(S& net, L& log, const Keys& keys) {
     const auto destination = Destination::parse(keys.syslog);
     if (!destination) {
-      keys.shard.logger("syslog").error("bad destination '{}': [udp://|tcp://]ADDRESS[:PORT]", keys.syslog);
+      keys.shard.logger(own_source).error("bad destination '{}': [udp://|tcp://]ADDRESS[:PORT]", keys.syslog);
       co_return 2;
     }
     if (destination->endpoint.address.is_unspecified()) co_return 0;  // not wanted

@@ -107,6 +107,42 @@ TEST_CASE("a line of the log as a message (RFC 5424 6)") {
         "<134>1 2023-11-14T22:13:20.123456Z 10.0.0.2 web - - [meta sequenceId=\"1\"] no form at all");
 }
 
+namespace {
+
+/// What the fields of a text become.
+std::string fields_of(std::string_view text) {
+  const std::string whole = message("info [a] " + std::string(text));
+  const auto begin = whole.find("\"]", whole.find("sequenceId")) + 2;
+  return whole.substr(begin, whole.size() - text.size() - 1 - begin);
+}
+
+}  // namespace
+
+TEST_CASE("fields of a line are structured data (RFC 5424 6.3)") {
+  CHECK(fields_of("nothing to see") == "");
+  CHECK(fields_of("network 'service': mtu=1500 offload=yes") == "[fields@32473 mtu=\"1500\" offload=\"yes\"]");
+  CHECK(fields_of("8 sectors, flush=no, (queues=2)") == "[fields@32473 flush=\"no\"]");
+  CHECK(fields_of("a.b-c_9=1 9=2 -a=3 =4 a= b") == "[fields@32473 a.b-c_9=\"1\"]");
+  CHECK(fields_of("empty=\"\" path=\"/a b\" n=5;") == "[fields@32473 empty=\"\" path=\"/a b\" n=\"5\"]");
+  // 6.3.3: what is escaped, and that values are UTF-8; a name has at most 32 characters.
+  CHECK(fields_of("a=x]y\\z b=\"\\\"\" c=\xff\t") == "[fields@32473 a=\"x\\]y\\\\z\" b=\"\\\\\\\"\" c=\"??\"]");
+  CHECK(fields_of(std::string(32, 'n') + "=1") == "[fields@32473 " + std::string(32, 'n') + "=\"1\"]");
+  CHECK(fields_of(std::string(33, 'n') + "=1") == "");
+  // Whose words are quoted makes no fields, whatever they say.
+  CHECK(fields_of(R"(10.0.0.1 "GET / status=200" agent="x status=1" status=404)") ==
+        R"([fields@32473 agent="x status=1" status="404"])");
+  CHECK(fields_of(R"(agent="never closed status=200)") == R"([fields@32473 agent="never closed status=200"])");
+}
+
+TEST_CASE("fields never take the text's room, nor are they cut") {
+  std::string text = "sum=" + std::string(400, ']') + " short=1 also=2";
+  CHECK(fields_of(text) == "[fields@32473 short=\"1\" also=\"2\"]");
+  text = "a=" + std::string(2000, 'x');
+  const std::string cut = message("info [a] " + text);
+  CHECK(cut.size() == maximum_message);
+  CHECK(cut.find("fields@") == std::string::npos);
+}
+
 TEST_CASE("a clock that nobody has set yields no time; fields have no spaces; text has no control characters") {
   CHECK(message("info [a] x\ny\x7f", WallTime{Duration{1s}}, {"", "my app"}, 7) ==
         "<134>1 - - my_app - a [meta sequenceId=\"7\"] x y ");
@@ -229,4 +265,114 @@ TEST_CASE("the module: levels as everywhere, lines to the console too") {
   log->logger("a").error("wanted");
   CHECK(environment.console == "error [a] wanted\n");
   CHECK(log->sink().counters().queued == 1);
+  shard.logger("tree").info("from a library");
+  CHECK(environment.console.ends_with("info [tree] from a library\n"));
+  CHECK(log->sink().counters().queued == 2);
+}
+
+TEST_CASE("lines of the libraries are sent too, and stay on the console") {
+  Bed bed{"10.0.0.1"};
+  Receiver receiver;
+  REQUIRE(bed.right.udp().bind(514, receiver));
+  {
+    LibraryLines lines{bed.sink};
+    bed.shard.logger("tree").info("{} values", 3);
+    bed.shard.logger("tree").debug("not at this level");
+    bed.shard.logger(own_source).warning("about the sending itself");
+    bed.pass(1s);
+  }
+  bed.shard.logger("tree").info("nobody forwards any more");
+  bed.pass(1s);
+  REQUIRE(receiver.received.size() == 1);
+  CHECK(receiver.received[0].ends_with(" test - tree [meta sequenceId=\"1\"] 3 values"));
+  CHECK(bed.environment.console.find("info [tree] 3 values\nwarning [syslog] about") != std::string::npos);
+  CHECK(bed.environment.console.find("nobody forwards") != std::string::npos);
+  CHECK(bed.sink.counters().drop_own == 1);
+  bed.right.udp().unbind(514);
+}
+
+namespace {
+
+/// A stack that logs what it sends.
+struct Noisy {
+  using Tcp = net::Stack::Tcp;
+  struct Udp {
+    Bed& bed;
+    Result<Port, UdpError> bind(Port port, DatagramHandler& handler) noexcept {
+      return bed.left.udp().bind(port, handler);
+    }
+    void unbind(Port port) noexcept { bed.left.udp().unbind(port); }
+    std::size_t send(std::span<Datagram> datagrams) noexcept {
+      bed.shard.logger("noisy").info("sending {}", datagrams.size());
+      return bed.left.udp().send(datagrams);
+    }
+  };
+  Bed& bed;
+  Udp udp_{bed};
+  Tcp& tcp() noexcept { return bed.left.tcp(); }
+  Udp& udp() noexcept { return udp_; }
+  IpAddress address() noexcept { return bed.left.address(); }
+  Shard& shard() noexcept { return bed.shard; }
+};
+
+Task<void> send_noisily(Bed& bed, Noisy& noisy) {
+  Sender sender{noisy, bed.sink, bed.destination};
+  (void)co_await sender.run();
+}
+
+}  // namespace
+
+TEST_CASE("a line that sending a line causes is not sent") {
+  Bed bed{"10.0.0.1"};
+  LibraryLines lines{bed.sink};
+  bed.scope.cancel();  // the bed's own sender
+  bed.pass(1ms);
+  Noisy noisy{bed};
+  Scope scope{bed.shard};
+  REQUIRE(scope.spawn(send_noisily(bed, noisy)));
+  bed.shard.logger("tree").info("once");
+  bed.pass(10s);
+  CHECK(bed.sink.counters().sent == 1);
+  CHECK(bed.sink.counters().drop_own == 1);
+  CHECK(bed.environment.console.find("info [noisy] sending 1\n") != std::string::npos);
+  auto end = [](Scope& s, Shard&) -> Task<bool> {
+    s.cancel();
+    co_await s.join();
+    co_return true;
+  };
+  CHECK(run(bed.shard, end(scope, bed.shard)) == true);
+}
+
+TEST_CASE("a line that comes back for each one that is sent goes round at a bounded rate") {
+  struct Echo final : DatagramHandler {
+    explicit Echo(Shard& s) noexcept : shard(s) {}
+    void on_burst(std::span<Datagram> datagrams) noexcept override {
+      for (std::size_t i = 0; i < datagrams.size(); ++i) shard.logger("echo").info("heard one");
+    }
+    Shard& shard;
+  };
+  Bed bed{"10.0.0.1"};
+  Echo echo{bed.shard};
+  REQUIRE(bed.right.udp().bind(514, echo));
+  LibraryLines lines{bed.sink};
+  bed.shard.logger("tree").info("the first");
+  bed.pass(10s);
+  const Counters& counters = bed.sink.counters();
+  CHECK(counters.sent <= LineLimit::burst + 10 * (Duration{1s} / LineLimit::interval) + 1);
+  bed.right.udp().unbind(514);
+}
+
+TEST_CASE("so many lines of the libraries at once, and so many a second") {
+  LineLimit limit;
+  Time now{Duration{1h}};
+  const auto allowed = [&] {
+    int count = 0;
+    while (limit.allow(now)) ++count;
+    return count;
+  };
+  CHECK(allowed() == LineLimit::burst);
+  now += 1s;
+  CHECK(allowed() == 100);
+  now += 1h;
+  CHECK(allowed() == LineLimit::burst);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: ISC
-// Says something ten times a second.
+// Says something ten times a second; so does what stands for a library.
 #pragma once
 
 #include <mirage/module/application.hpp>
@@ -14,7 +14,8 @@ struct Talker {
       } else {
         out.info("line {}", i);
       }
-      keys.shard.logger("other").debug("not for syslog");
+      if (i % 5 == 0) keys.shard.logger("library").info("step {}: of=\"a \\\"b] c\" n={}, done", i, 2 * i);
+      keys.shard.logger("other").debug("not at this level");
       if (co_await mirage::sleep(mirage::Duration{100'000'000}) == mirage::WaitStatus::cancelled) co_return;
     }
   }
