@@ -37,6 +37,17 @@ def scrape():
     return samples
 
 
+def check_wire(samples):
+    """Every frame is of one destination, one size and one protocol."""
+    for way in ("in", "out"):
+        value = lambda name: samples[f"mirage_wire_{way}_{name}_total"]
+        sizes = [name for name in samples if name.startswith(f"mirage_wire_{way}_size_")]
+        check(len(sizes) == 7 and sum(samples[name] for name in sizes) == value("frames"), f"sizes {way}")
+        check(sum(map(value, ("unicast", "multicast", "broadcast", "truncated"))) == value("frames"), f"destinations {way}")
+        check(sum(map(value, ("ipv4", "ipv6", "arp", "other", "truncated"))) == value("frames"), f"protocols {way}")
+        check(value("arp") > 0 and value("ipv4") > 10, f"protocols {way}")
+
+
 def counts(command):
     with Guest(command, ready="services are up"):
         before = scrape()
@@ -61,6 +72,9 @@ def counts(command):
         check(grown["mirage_tcp_bytes_in_total"] >= 100000, "TCP: text that came is not counted")
         check(grown["mirage_tcp_accepted_total"] == 2, f"connections: {grown['mirage_tcp_accepted_total']}")
         check(grown[f"mirage_{device}_received_total"] > 5, "the device's frames are not counted")
+        check_wire(after)
+        check(grown["mirage_wire_in_frames_total"] == grown[f"mirage_{device}_received_total"], "the wire's frames are not the device's")
+        check(grown["mirage_wire_in_bytes_total"] > 100000 > grown["mirage_wire_out_bytes_total"] > 5 * 43, "the wire's bytes")
         check(after["mirage_metrics_left_out"] == 0, "sets were left out")
 
 

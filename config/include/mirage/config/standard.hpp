@@ -193,6 +193,12 @@ inline Module<JournaledFile> value_file(const Module<KvRw>& store, std::string n
   return library_module<JournaledFile>("value_file", {store.node()}, {{"name", std::move(name)}}, "", where);
 }
 
+/// A network interface that counts its frames by direction, destination, size and protocol, for metrics():
+/// `auto net = stack(count(default_network()));`. On each wire that is counted by itself, below what it is for.
+inline Module<Net> count(const Module<Net>& device, std::source_location where = std::source_location::current()) {
+  return library_module<Net>("count", {device.node()}, {}, "", where);
+}
+
 /// A network interface that passes its frames on and keeps copies for a record() job.
 inline Module<Capture> capture(const Module<Net>& device,
                                std::source_location where = std::source_location::current()) {
