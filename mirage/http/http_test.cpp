@@ -121,7 +121,18 @@ TEST_CASE("dates, RFC 9110 section 5.6.7") {
   append_http_date(text.writer(), WallTime{784111777s});
   CHECK(text.view() == "Sun, 06 Nov 1994 08:49:37 GMT");
   CHECK(parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT") == WallTime{784111777s});
-  CHECK_FALSE(parse_http_date("Sun, 31 Feb 1994 08:49:37 GMT"));
+  // The obsolete forms, which a recipient must accept.
+  CHECK(parse_http_date("Sunday, 06-Nov-94 08:49:37 GMT") == WallTime{784111777s});
+  CHECK(parse_http_date("Sun Nov  6 08:49:37 1994") == WallTime{784111777s});
+  CHECK(parse_http_date("Wednesday, 01-Jan-25 00:00:00 GMT") == WallTime{1735689600s});
+  for (const std::string_view bad :
+       {"", "Sun", "Sun,", "Sun, 06 No", "Sun, 31 Feb 1994 08:49:37 GMT", "Sun, 06 Nov 1994 08:49:37 GMTx",
+        "Sun, 06 ovD 1994 08:49:37 GMT", "Sun, 0x Nov 1994 08:49:37 GMT", "Sun, 06 Nov 1994  8:49:37 GMT",
+        "Sun, 06 Nov 1994 24:49:37 GMT", "Sun Nov  6 08:49:37 94", "Sunday, 06-No", "Sun Nov 1  08:49:37 1994",
+        "Sun Nov    08:49:37 1994"}) {
+    CAPTURE(bad);
+    CHECK_FALSE(parse_http_date(bad));
+  }
 }
 
 TEST_CASE("a site serves whole values, ranges and conditions") {

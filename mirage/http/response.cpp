@@ -173,24 +173,57 @@ void append_http_date(TextWriter& out, WallTime time) noexcept {
   out.append(" GMT");
 }
 
+namespace {
+
+/// Numbers of a date by the letters that stand for their digits in a form.
+using DateParts = std::array<unsigned, 26>;
+
+/// A small letter of `form` is a digit of its number (of a day the first one may be a space), '#' the name of a month
+/// (m); everything else stands for itself.
+bool scan_date(std::string_view text, std::string_view form, DateParts& parts) noexcept {
+  for (const char want : form) {
+    const std::string_view got = text.substr(0, want == '#' ? 3 : 1);
+    if (got.empty()) return false;
+    text.remove_prefix(got.size());
+    unsigned& number = parts[want >= 'a' ? static_cast<std::size_t>(want - 'a') : std::size_t{'m' - 'a'}];
+    if (want == '#') {
+      const std::size_t month = month_names.find(got);
+      if (got.size() != 3 || month % 3 != 0 || month > 33) return false;
+      number = static_cast<unsigned>(month / 3 + 1);
+    } else if (want >= 'a') {
+      const auto digit = static_cast<unsigned>(got[0] - '0');
+      if (digit <= 9) {
+        number = number * 10 + digit;
+      } else if (want != 'd' || got[0] != ' ' || number != 0) {
+        return false;
+      }
+    } else if (want != got[0]) {
+      return false;
+    }
+  }
+  return text.empty();
+}
+
+}  // namespace
+
 std::optional<WallTime> parse_http_date(std::string_view text) noexcept {
-  // "Sun, 06 Nov 1994 08:49:37 GMT"
-  if (text.size() != 29 || text.substr(3, 2) != ", " || text.substr(25) != " GMT") return std::nullopt;
-  const auto day = parse_unsigned<unsigned>(text.substr(5, 2));
-  const auto month = month_names.find(text.substr(8, 3));
-  const auto year = parse_unsigned<unsigned>(text.substr(12, 4));
-  const auto hour = parse_unsigned<unsigned>(text.substr(17, 2));
-  const auto minute = parse_unsigned<unsigned>(text.substr(20, 2));
-  const auto second = parse_unsigned<unsigned>(text.substr(23, 2));
-  if (!day || !year || !hour || !minute || !second || month == std::string_view::npos || month % 3 != 0)
-    return std::nullopt;
-  if (*hour > 23 || *minute > 59 || *second > 60 || *year < 1970 || *year > 2200) return std::nullopt;
-  const std::chrono::year_month_day date{std::chrono::year{static_cast<int>(*year)},
-                                         std::chrono::month{static_cast<unsigned>(month / 3 + 1)},
-                                         std::chrono::day{*day}};
+  DateParts parts{};
+  const auto part = [&parts](char letter) { return parts[static_cast<std::size_t>(letter - 'a')]; };
+  while (!text.empty() && text[0] > ',') text.remove_prefix(1);  // a weekday, which says nothing new
+  const std::string_view form = text.starts_with(' ')               ? " # dd hh:nn:ss yyyy"
+                                : text.size() > 4 && text[4] == '-' ? ", dd-#-yy hh:nn:ss GMT"
+                                                                    : ", dd # yyyy hh:nn:ss GMT";
+  if (!scan_date(text, form, parts)) return std::nullopt;
+  unsigned year = part('y');
+  // What would be more than 50 years ahead is the past. The years that divide them need no clock: there is nothing from
+  // before 1970.
+  if (year < 100) year += year < 70 ? 2000 : 1900;
+  if (part('h') > 23 || part('n') > 59 || part('s') > 60 || year < 1970 || year > 2200) return std::nullopt;
+  const std::chrono::year_month_day date{std::chrono::year{static_cast<int>(year)}, std::chrono::month{part('m')},
+                                         std::chrono::day{part('d')}};
   if (!date.ok()) return std::nullopt;
   const Duration since = std::chrono::sys_days{date}.time_since_epoch();
-  return WallTime{since + std::chrono::hours{*hour} + std::chrono::minutes{*minute} + std::chrono::seconds{*second}};
+  return WallTime{since + std::chrono::seconds{part('h') * 3600 + part('n') * 60 + part('s')}};
 }
 
 Delivery delivery_of(const Request& request, const Response& response) noexcept {

@@ -97,7 +97,7 @@ struct Response {
 
 /// "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110 section 5.6.7), 29 characters.
 void append_http_date(TextWriter& out, WallTime time) noexcept;
-/// Parses the IMF-fixdate form only; the obsolete forms are treated as absent.
+/// Parses any of the three forms that a recipient must accept (section 5.6.7).
 [[nodiscard]] std::optional<WallTime> parse_http_date(std::string_view text) noexcept;
 
 /// How a response goes out.
