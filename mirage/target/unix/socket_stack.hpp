@@ -30,6 +30,9 @@ class SocketStack final : public Poller {
     return address_.is_unspecified() ? IpAddress{Ipv4Address::of(127, 0, 0, 1)} : address_;
   }
   [[nodiscard]] Shard& shard() noexcept { return shard_; }
+  /// See TellsSource. The host does not tell how long its networks' prefixes are: 64 bits of an IPv6 address (RFC 4291
+  /// 2.5.1), and all of an IPv4 address.
+  [[nodiscard]] std::optional<SourceAddress> source_for(const Endpoint& remote) noexcept;
   void visit_counters(CounterVisitor& visitor) const noexcept { udp_.visit_counters(visitor); }
 
   bool poll() noexcept override { return environment_of(shard_).dispatch(); }
@@ -41,6 +44,6 @@ class SocketStack final : public Poller {
   Udp udp_;
 };
 
-static_assert(Stack<SocketStack>);
+static_assert(Stack<SocketStack> && TellsSource<SocketStack>);
 
 }  // namespace mirage::target::posix

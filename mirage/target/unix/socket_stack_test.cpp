@@ -98,6 +98,13 @@ TEST_CASE("unix sockets: addresses there and back") {
   CHECK(posix::to_endpoint(posix::to_socket(AF_INET6, {v6, 8080, 2})) == Endpoint{v6, 8080, 2});
 }
 
+TEST_CASE_FIXTURE(Fixture, "unix sockets: the source that the host would choose; none where it has no way") {
+  CHECK(stack.source_for({Ipv4Address::of(127, 0, 0, 5), 80, 0}) == SourceAddress{{IpAddress{loopback}, 128}});
+  CHECK_FALSE(stack.source_for({*IpAddress::parse("2001:db8::1"), 80, 0}));  // not from 127.0.0.1
+  posix::SocketStack anywhere{shard};
+  CHECK(anywhere.source_for({loopback, 80, 0}) == SourceAddress{{IpAddress{loopback}, 128}});
+}
+
 TEST_CASE_FIXTURE(Fixture, "unix sockets: a conforming stack") {
   CHECK(broken_rule(run(shard, check::check_stack(shard, stack, stack, free_port()))) == "");
 }
