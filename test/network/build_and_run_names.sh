@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: ISC
-# usage: build_and_run_names.sh spt|unix TOOLS WORK: names (the lookup example against dnsmasq), counters
+# usage: build_and_run_names.sh spt|unix TOOLS WORK: names (the lookup and fetch examples against dnsmasq), counters
 # (curl), logs (rsyslogd) and captures.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -19,6 +19,8 @@ build() {  # NAME FOLDER...: the project made of the folders' files; leaves its 
 }
 build lookup "$here/../../example/application/lookup"
 "$here/names.py" "${run[@]}"
+build fetch "$here/../../example/application/fetch"
+"$here/fetch.py" "${run[@]}"
 build counted "$here/services" "$here/counted"
 "$here/metrics.py" "${run[@]}" --ipv4=10.0.0.2/24
 build logged "$here/logged"

@@ -21,6 +21,7 @@ listen-address={HOST}
 bind-interfaces
 address=/www.example/192.0.2.7
 address=/six.example/2001:db8::7
+host-record=web.example,{HOST},2001:db8::99
 cname=alias.example,real.example
 host-record=real.example,192.0.2.8
 mx-host=example,mail.example,10
