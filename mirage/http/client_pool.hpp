@@ -208,7 +208,7 @@ class ClientPool final : public ConnectionOwner<typename D::Flow, typename D::Or
   Task<Result<C*, ClientError>> connect(const Origin& origin) {
     auto flow = co_await within(options_.connect_timeout, dialler_.connect(origin));
     if (!flow) co_return Failure{ClientError::timed_out};
-    if (!*flow) co_return Failure{flow->error()};
+    if (!*flow) co_return Failure{client_error(flow->error())};
     C* connection = new (std::nothrow) C(*this, **std::move(flow), origin, options_);
     if (connection == nullptr) co_return Failure{ClientError::no_memory};
     co_return connection;

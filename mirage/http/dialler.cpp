@@ -4,14 +4,10 @@
 namespace mirage::http {
 
 ClientError client_error(const ConnectError& error) noexcept {
-  if (error.name) {
-    return *error.name == ResolveError::cancelled   ? ClientError::cancelled
-           : *error.name == ResolveError::no_memory ? ClientError::no_memory
-                                                    : ClientError::not_resolved;
-  }
-  return error.flow == FlowError::cancelled   ? ClientError::cancelled
-         : error.flow == FlowError::no_memory ? ClientError::no_memory
-                                              : ClientError::not_connected;
+  if (!error.name) return client_error(error.flow);
+  return *error.name == ResolveError::cancelled   ? ClientError::cancelled
+         : *error.name == ResolveError::no_memory ? ClientError::no_memory
+                                                  : ClientError::not_resolved;
 }
 
 std::optional<HostPort> HostPort::of(std::string_view host, Port port) noexcept {

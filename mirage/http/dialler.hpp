@@ -12,28 +12,32 @@
 
 namespace mirage::http {
 
+/// What a request says when there is no connection for it.
+[[nodiscard]] constexpr ClientError client_error(FlowError error) noexcept {
+  return error == FlowError::cancelled   ? ClientError::cancelled
+         : error == FlowError::no_memory ? ClientError::no_memory
+                                         : ClientError::not_connected;
+}
+[[nodiscard]] ClientError client_error(const ConnectError& error) noexcept;
+
 /// What a pool opens connections with, and what it tells servers apart by. `origin` stays valid until connect()
 /// completes.
 template <class D>
 concept Dialler = Flow<typename D::Flow> && std::equality_comparable<typename D::Origin> &&
                   requires(D& dialler, const typename D::Origin& origin) {
-                    { dialler.connect(origin) } -> std::same_as<Task<Result<typename D::Flow, ClientError>>>;
+                    { dialler.connect(origin) } -> std::same_as<Task<Result<typename D::Flow, typename D::Error>>>;
+                    { client_error(std::declval<typename D::Error>()) } -> std::same_as<ClientError>;
                   };
-
-[[nodiscard]] ClientError client_error(const ConnectError& error) noexcept;
 
 template <Tcp T>
 class AddressDialler {
  public:
   using Flow = typename T::Flow;
   using Origin = Endpoint;
+  using Error = FlowError;
   AddressDialler(Shard& shard, T& tcp) noexcept : shard_(shard), tcp_(tcp) {}
   [[nodiscard]] Shard& shard() noexcept { return shard_; }
-  Task<Result<Flow, ClientError>> connect(const Endpoint& origin) {
-    auto flow = co_await tcp_.connect(origin);
-    if (!flow) co_return Failure{client_error(flow.error())};
-    co_return std::move(*flow);
-  }
+  Task<Result<Flow, FlowError>> connect(const Endpoint& origin) { co_return co_await tcp_.connect(origin); }
 
  private:
   Shard& shard_;
@@ -62,12 +66,11 @@ class NameDialler {
  public:
   using Flow = typename C::Flow;
   using Origin = HostPort;
+  using Error = ConnectError;
   NameDialler(Shard& shard, C& connector) noexcept : shard_(shard), connector_(connector) {}
   [[nodiscard]] Shard& shard() noexcept { return shard_; }
-  Task<Result<Flow, ClientError>> connect(const HostPort& origin) {
-    auto flow = co_await connector_.connect(origin.host(), origin.port());
-    if (!flow) co_return Failure{client_error(flow.error())};
-    co_return std::move(*flow);
+  Task<Result<Flow, ConnectError>> connect(const HostPort& origin) {
+    co_return co_await connector_.connect(origin.host(), origin.port());
   }
 
  private:
