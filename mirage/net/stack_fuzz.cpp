@@ -5,6 +5,7 @@
 // nothing may be left over.
 #include <cstdlib>
 
+#include <mirage/net/ip/source_filter.hpp>
 #include <mirage/net/testbed_v6_test.hpp>
 #include <mirage/wire/tcp.hpp>
 
@@ -59,7 +60,7 @@ struct Numbers {
 
 /// Where a transport's checksum lies in its header; nothing for other protocols.
 std::optional<std::size_t> checksum_field(unsigned protocol) {
-  if (protocol == 1 || protocol == 58) return 2;
+  if (protocol == 1 || protocol == 2 || protocol == 58) return 2;
   if (protocol == 17) return 6;
   if (protocol == 6) return 16;
   return std::nullopt;
@@ -100,7 +101,7 @@ void repair(Packet& frame) {
       wire::pseudo_header_sum({load_big<std::uint32_t>(ip, 12)}, {load_big<std::uint32_t>(ip, 16)}),
       static_cast<std::uint8_t>(protocol), static_cast<std::uint32_t>(payload.size()));
   store_big(payload, *field, std::uint16_t{0});
-  store_big(payload, *field, wire::checksum_of(payload, protocol == 1 ? 0 : pseudo));
+  store_big(payload, *field, wire::checksum_of(payload, protocol <= 2 ? 0 : pseudo));
 }
 
 void one_frame(Testbed& bed, Numbers& numbers, unsigned control, Packet frame) {
@@ -129,8 +130,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   StackOptions options = v6_options(true);
   options.ipv4_enabled = true;
+  options.further_ipv4 = "10.0.1.2/24";
+  options.gateway = Ipv4Address::of(10, 0, 0, 1);
+  options.ip.redirects = ip::redirects<true>();
   Testbed bed{options};
   bed.start();
+  ip::SourceFilters filters{bed.stack.ip()};
+  if (!filters.join(Ipv4Address::of(232, 0, 0, 1), {Ipv4Address::of(10, 0, 0, 1)})) std::abort();
+  if (!bed.stack.udp().join(Ipv4Address::of(224, 0, 0, 251))) std::abort();
   Collector echo;
   echo.echo = &bed.stack.udp();
   if (!bed.stack.udp().bind(7, echo)) std::abort();
