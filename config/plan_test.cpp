@@ -161,7 +161,7 @@ TEST_CASE("a stack on several networks: the names of interfaces are prefixes of 
                                                     "interface_2", "multihomed_stack", "main"});
   CHECK(plan.instances[2].title == "interface 'front'");
   CHECK(plan.instances[2].arguments[0].contains(".name = \"front\""));
-  CHECK(plan.instances[2].arguments[0].contains(".ipv4 = keys.front_ipv4,"));
+  CHECK(plan.instances[2].arguments[0].contains(".ipv4 = keys.front_ipv4.first,"));
   CHECK(plan.instances[7].type == "mirage::net::BasicStack<2>");
   CHECK(plan.instances[7].needs == std::vector<std::size_t>{2, 6});
   for (const char* key : {"front-ipv4", "back-dhcp", "back-routes", "back-metric", "tcp-connections"}) {
@@ -348,7 +348,7 @@ TEST_CASE("module keys do not hide the project's") {
   (void)app;
   // The error names both: which file the DSL was used in does not matter here.
   const auto graph = graph_of(dsl::unikernel("x", app(dsl::default_stack())));
-  CHECK(graph.keys.size() == 5);  // net, cpus, tcp-bbr and dhcp-clients of default_stack()
+  CHECK(graph.keys.size() == 6);  // five are of default_stack()
 }
 
 TEST_CASE("several jobs run side by side") {

@@ -23,6 +23,18 @@ T read(std::string_view text) {
   return value;
 }
 
+/// All of a list, which an image checks when it starts.
+template <class P>
+bool check_list(std::string_view text) {
+  for (std::size_t at = 0; at != std::string_view::npos;) {
+    const auto comma = text.find(',', at);
+    const auto prefix = P::parse(text.substr(at, comma == std::string_view::npos ? comma : comma - at));
+    if (!prefix || (std::is_same_v<P, IpPrefix> && IpPrefix{*prefix}.address.is_v4())) return false;
+    at = comma == std::string_view::npos ? comma : comma + 1;
+  }
+  return true;
+}
+
 std::string as_is(std::string_view text) { return std::string(text); }
 std::string number(std::string_view text) { return std::string(text) + "U"; }
 std::string signed_number(std::string_view text) {
@@ -78,11 +90,10 @@ constexpr std::array types{
     KeyType{"ip_prefix", "mirage::IpPrefix", "an address with its network's length, such as 2001:db8::2/64",
             check<IpPrefix>, any_prefix},
     KeyType{"ipv4_prefixes", "mirage::PrefixList<mirage::Ipv4Prefix>",
-            "addresses with their networks' lengths, such as 10.0.0.2/24,10.0.1.2/24",
-            check<PrefixList<Ipv4Prefix>>, prefix_list},
+            "addresses with their networks' lengths, such as 10.0.0.2/24,10.0.1.2/24", check_list<Ipv4Prefix>,
+            prefix_list},
     KeyType{"ipv6_prefixes", "mirage::PrefixList<mirage::IpPrefix>",
-            "addresses with their networks' lengths, such as 2001:db8::2/64",
-            check<PrefixList<IpPrefix>>, any_prefix_list},
+            "addresses with their networks' lengths, such as 2001:db8::2/64", check_list<IpPrefix>, any_prefix_list},
 };
 
 }  // namespace

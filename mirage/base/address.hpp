@@ -143,7 +143,7 @@ struct IpPrefix {
   }
 };
 
-/// An address with its network, and others behind it: texts with commas between them, known to be well formed.
+/// An address with its network, and others behind it: texts with commas between them, not read yet.
 template <class Prefix>
 struct PrefixList {
   Prefix first{};

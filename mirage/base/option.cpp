@@ -42,25 +42,19 @@ constexpr std::array<Unit, 7> units{{{"ns", 1},
                                      {"m", 60'000'000'000},
                                      {"h", 3'600'000'000'000}}};
 
-/// The first of a list with commas, and the others as text, when all are of that version.
-bool read_list(std::string_view text, bool v4, IpPrefix& first, std::string_view& further) noexcept {
-  std::string_view item;
-  for (std::string_view rest = text;; rest.remove_prefix(item.size() + 1)) {
-    item = rest.substr(0, rest.find(','));
-    const auto prefix = IpPrefix::parse(item);
-    if (!prefix || prefix->address.is_v4() != v4) return false;
-    if (rest.size() == text.size()) {
-      first = *prefix;
-      further = text.substr(std::min(item.size() + 1, text.size()));
-    }
-    if (item.size() == rest.size()) return true;
-  }
-}
-
 template <class T>
 bool read_with(std::optional<T> value, T& out) noexcept {
   if (value) out = *value;
   return value.has_value();
+}
+
+/// The first of a list, of that version. The others are read when they are used.
+bool read_list(std::string_view text, bool v4, PrefixList<IpPrefix>& out) noexcept {
+  const std::size_t size = std::min(text.find(','), text.size());
+  const auto first = IpPrefix::parse(text.substr(0, size));
+  if (!first || first->address.is_v4() != v4) return false;
+  out = {*first, text.substr(std::min(size + 1, text.size()))};
+  return true;
 }
 
 }  // namespace
@@ -83,15 +77,10 @@ bool parse_value(std::string_view text, Ipv4Address& out) noexcept { return read
 bool parse_value(std::string_view text, Ipv4Prefix& out) noexcept { return read_with(Ipv4Prefix::parse(text), out); }
 bool parse_value(std::string_view text, IpAddress& out) noexcept { return read_with(IpAddress::parse(text), out); }
 bool parse_value(std::string_view text, IpPrefix& out) noexcept { return read_with(IpPrefix::parse(text), out); }
-bool parse_value(std::string_view text, PrefixList<IpPrefix>& out) noexcept {
-  PrefixList<IpPrefix> list;
-  if (!read_list(text, false, list.first, list.further)) return false;
-  out = list;
-  return true;
-}
+bool parse_value(std::string_view text, PrefixList<IpPrefix>& out) noexcept { return read_list(text, false, out); }
 bool parse_value(std::string_view text, PrefixList<Ipv4Prefix>& out) noexcept {
   PrefixList<IpPrefix> list;
-  if (!read_list(text, true, list.first, list.further)) return false;
+  if (!read_list(text, true, list)) return false;
   out = {{list.first.address.v4(), static_cast<std::uint8_t>(list.first.length - 96)}, list.further};
   return true;
 }
@@ -205,13 +194,13 @@ class Reader {
 
   OptionOutcome help() noexcept {
     output_.write_line(Text<Log::maximum_line>{"{}: options", program_});
-    for (const Option option : options_) {
+    for (const OptionRow& option : options_) {
       Text<Log::maximum_line> line{"  --{}", option.name};
       if (option.form != Option::Form::flag) format_to(line.writer(), "=VALUE");
       while (line.view().size() < 24) line.writer().append(' ');
       format_to(line.writer(), " {}; {}", option.doc, option.expected);
       const bool required = option.form == Option::Form::required;
-      if (!required && option.fallback.empty()) {
+      if (!required && *option.fallback == '\0') {
         output_.write_line(line);
         continue;
       }
@@ -224,13 +213,11 @@ class Reader {
 
   template <class... A>
   OptionOutcome complain(FormatString<std::type_identity_t<A>...> format, const A&... arguments) noexcept {
-    const std::array<std::string_view, sizeof...(A)> texts{arguments...};
-    return complain(format.text(), std::span<const std::string_view>{texts});
+    const std::array<detail::FormatArgument, sizeof...(A)> erased{detail::format_argument(arguments)...};
+    return complain(format.text(), erased);
   }
-  /// Not a template: an image has it once. Precondition: at most three texts.
-  OptionOutcome complain(std::string_view format, std::span<const std::string_view> texts) noexcept {
-    std::array<detail::FormatArgument, 3> arguments{};
-    for (std::size_t i = 0; i < texts.size(); ++i) arguments[i] = detail::format_argument(texts[i]);
+  /// Not a template: an image has it once.
+  OptionOutcome complain(std::string_view format, std::span<const detail::FormatArgument> arguments) noexcept {
     Text<Log::maximum_line> line{"{}: ", program_};
     detail::format_erased(line.writer(), format, arguments);
     output_.write_line(line);

@@ -30,7 +30,7 @@ namespace mirage {
 [[nodiscard]] bool parse_value(std::string_view text, Ipv4Prefix& out) noexcept;
 [[nodiscard]] bool parse_value(std::string_view text, IpAddress& out) noexcept;
 [[nodiscard]] bool parse_value(std::string_view text, IpPrefix& out) noexcept;
-/// With commas between them, all of one version; `out.further` is a view into `text`.
+/// The first one is checked; `out.further` is a view into `text`.
 [[nodiscard]] bool parse_value(std::string_view text, PrefixList<Ipv4Prefix>& out) noexcept;
 [[nodiscard]] bool parse_value(std::string_view text, PrefixList<IpPrefix>& out) noexcept;
 /// Any text; the view stays into `text`, which for an image is its command line and lives as long as it does.

@@ -28,6 +28,29 @@ struct Broken {
   Shard& shard;
 };
 
+/// Counts its end.
+struct Watched {
+  explicit Watched(int& count) : ends(count) {}
+  ~Watched() { ++ends; }
+  int& ends;
+};
+template <bool says>
+struct Saying : Watched {
+  using Watched::Watched;
+  static constexpr bool nothing_to_end = says;
+};
+static_assert(NothingToEnd<Plain> && NothingToEnd<Saying<true>>);
+static_assert(!NothingToEnd<Watched> && !NothingToEnd<Saying<false>>);
+
+TEST_CASE("modules are destroyed at the end, but for those of a machine whose end takes all of them") {
+  int ends = 0;
+  ModulesPointer<Saying<false>>{new Saying<false>{ends}}.reset();
+  CHECK(ends == 1);
+  alignas(Saying<true>) std::byte memory[sizeof(Saying<true>)];
+  ModulesPointer<Saying<true>>{new (memory) Saying<true>{ends}}.reset();
+  CHECK(ends == 1);
+}
+
 TEST_CASE("modules with and without a start(), and one that fails") {
   World world;
   Plain plain;

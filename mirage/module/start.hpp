@@ -18,14 +18,21 @@ struct StartError {
 
   template <class... A>
   explicit StartError(FormatString<std::type_identity_t<A>...> format, const A&... arguments) noexcept {
-    TextWriter writer{message};
-    format_to<A...>(writer, format, arguments...);
-    size = writer.view().size();
+    const std::array<detail::FormatArgument, sizeof...(A)> erased{detail::format_argument(arguments)...};
+    write(format.text(), erased);
   }
   enum Memory { out_of_memory };
   StartError(Memory) noexcept : StartError("no memory left to start") {}  // NOLINT: what an empty task yields
   static constexpr Memory no_memory = out_of_memory;
   [[nodiscard]] std::string_view text() const noexcept { return {message.data(), size}; }
+
+ private:
+  /// Not a template: an image has it once.
+  [[gnu::noinline]] void write(std::string_view format, std::span<const detail::FormatArgument> arguments) noexcept {
+    TextWriter writer{message};
+    detail::format_erased(writer, format, arguments);
+    size = writer.view().size();
+  }
 };
 
 template <class T>

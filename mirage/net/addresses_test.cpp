@@ -137,13 +137,14 @@ TEST_CASE("a bad list is refused at start, with the address that is wrong") {
   CHECK(error_of("10.0.1.2/24").empty());
   CHECK(error_of("10.0.1.2/24,10.0.1.0/24") == "net: 10.0.1.0/24 is no address for a host");
   CHECK(error_of("10.0.1.2/24,10.0.1") == "net: 10.0.1 is no address for a host");
-  CHECK(error_of("10.0.1.2/24,10.0.0.2/16") == "net: 10.0.0.2 is given twice");
+  CHECK(error_of("2001:db8:1::2/64") == "net: 2001:db8:1::2/64 is no address for a host");  // not among these
+  CHECK(error_of("10.0.1.2/24,10.0.0.2/16") == "net: 10.0.0.2/16 is given twice");
   CHECK(error_of("10.1.0.2/16,10.2.0.2/16,10.3.0.2/16,10.4.0.2/16,10.5.0.2/16,10.6.0.2/16,10.7.0.2/16").empty());
   CHECK(error_of("10.1.0.2/16,10.2.0.2/16,10.3.0.2/16,10.4.0.2/16,10.5.0.2/16,10.6.0.2/16,10.7.0.2/16,10.8.0.2/16") ==
         "net: 10.8.0.2/16 is one address too many");
   CHECK(error_of("", "2001:db8:1::2/64").empty());
   CHECK(error_of("", "2001:db8:1::2/64,ff02::1/64") == "net: ff02::1/64 is no address for a host");
-  CHECK(error_of("", "2001:db8::2/48") == "net: 2001:db8::2 is given twice");
+  CHECK(error_of("", "2001:db8::2/48") == "net: 2001:db8::2/48 is given twice");
 }
 
 TEST_CASE("IPv6: each address is asked for (RFC 4862 5.4), answered for, and chosen by destination (RFC 6724 5)") {

@@ -176,9 +176,9 @@ Result<void, StartError> BasicStack<count, dhcp_clients>::check(std::size_t inte
   if (dhcp_clients == DhcpClients::none && options.dhcp) {
     return Failure{StartError("net: no DHCP client in this image: configure without --dhcp-clients=none")};
   }
-  if (options.ipv4_enabled && !options.dhcp && !is_usable(options.ipv4)) {
+  if (options.ipv4_enabled && !options.dhcp && !is_usable(IpPrefix{options.ipv4})) {
     if constexpr (count == 1) {
-      return Failure{StartError("net: {} is no address for a host, such as 10.0.0.2/24", options.ipv4)};
+      return Failure{StartError("net: {} is no address for a host, such as 10.0.0.2/24", IpPrefix{options.ipv4})};
     } else {
       const std::string_view name = title(interface);
       return Failure{StartError("net: {} is no address for {}: give --{}-ipv4, --{}-dhcp or --{}-ipv6-only",

@@ -212,7 +212,9 @@ class BasicStack final : public Poller {
   [[nodiscard]] Result<void, StartError> start_ipv4(std::size_t interface) noexcept;
   [[nodiscard]] Result<void, StartError> start_ipv6(std::size_t interface) noexcept;
   [[nodiscard]] Result<void, StartError> check_new(const IpAddress& address) const noexcept;
-  [[nodiscard]] Result<void, StartError> add_addresses(std::size_t interface, std::string_view list) noexcept;
+  void log_address(std::size_t interface, const IpPrefix& prefix) const noexcept;
+  [[nodiscard]] bool add_address(std::size_t interface, const IpPrefix& prefix) noexcept;
+  [[nodiscard]] Result<void, StartError> add_addresses(std::size_t interface, std::string_view list, bool v4) noexcept;
   [[nodiscard]] Result<void, StartError> add_routes(std::size_t interface) noexcept;
   [[nodiscard]] bool waits_for_lease() const noexcept;
   [[nodiscard]] Task<Result<void, StartError>> wait_for_leases();

@@ -39,7 +39,8 @@ inline std::optional<ip::Route> parse_route(std::string_view text) noexcept {
 constexpr bool is_usable(const Ipv4Prefix& prefix) noexcept {
   const Ipv4Address address = prefix.address;
   if (!address.is_unicast() || address.is_loopback() || prefix.length == 0) return false;
-  return prefix.length >= 31 || (address != prefix.network() && address != prefix.broadcast());
+  const std::uint32_t host = address.value & ~prefix.mask();
+  return prefix.length >= 31 || (host != 0 && host != ~prefix.mask());
 }
 
 static_assert(is_usable({Ipv4Address::of(10, 0, 0, 2), 24}) && is_usable({Ipv4Address::of(10, 0, 0, 0), 31}));
@@ -69,7 +70,7 @@ Result<void, StartError> BasicStack<count, dhcp_clients>::start_ipv4(std::size_t
     const bool own_gateway = options.gateway == options.ipv4.address;
     if (own_gateway) log_.warning("the gateway {} is this machine's own address: not used", options.gateway);
     use(interface, options.ipv4, own_gateway ? Ipv4Address{} : options.gateway, 0, ip::Route::Origin::interface);
-    return add_addresses(interface, options.further_ipv4);
+    return add_addresses(interface, options.further_ipv4, true);
   }
   log_.info("{} asking for an address by DHCP", title(interface));
   if (clients_[at(interface)].dhcp.start(parts_[at(interface)].port.capabilities().mac)) return {};
@@ -87,7 +88,7 @@ Result<void, StartError> BasicStack<count, dhcp_clients>::start_ipv6(std::size_t
   if (discovery_.start(number, {.accept_routers = options.accept_router_advertisements,
                                 .address = options.address,
                                 .gateway = options.gateway})) {
-    MIRAGE_CHECK(add_addresses(interface, options.further));
+    MIRAGE_CHECK(add_addresses(interface, options.further, false));
     discovery_.step();
   } else {
     log_.warning("no IPv6: the link's MTU of {} is too small for it", device.mtu);
@@ -101,24 +102,40 @@ Result<void, StartError> BasicStack<count, dhcp_clients>::check_new(const IpAddr
   return Failure{StartError("net: {} is given twice", address)};
 }
 
+/// Those of a list beyond the first.
 template <std::size_t count, DhcpClients dhcp_clients>
-Result<void, StartError> BasicStack<count, dhcp_clients>::add_addresses(std::size_t interface,
-                                                                        std::string_view list) noexcept {
+Result<void, StartError> BasicStack<count, dhcp_clients>::add_addresses(std::size_t interface, std::string_view list,
+                                                                        bool v4) noexcept {
   while (!list.empty()) {
     const std::string_view item = route_list::take_item(list);
     const auto prefix = IpPrefix::parse(item);
-    if (!prefix || !is_usable(*prefix)) return Failure{StartError("net: {} is no address for a host", item)};
-    MIRAGE_CHECK(check_new(prefix->address));
-    const bool v4 = prefix->address.is_v4();
-    ip::Address address{.prefix = *prefix, .interface = static_cast<std::uint16_t>(at(interface))};
-    if (!v4) address.phase = ip::Address::Phase::fresh;
-    const Ipv4Prefix narrow{prefix->address.v4(), static_cast<std::uint8_t>(prefix->length - 96)};
-    if (!ip_.add_address(address) || (v4 && !parts_[at(interface)].link.add_address(narrow))) {
-      return Failure{StartError("net: {} is one address too many", item)};
+    std::string_view wrong = "is no address for a host";
+    if (prefix && prefix->address.is_v4() == v4 && is_usable(*prefix)) {
+      wrong = "is given twice";
+      if (ip_.addresses().find(prefix->address) == nullptr) {
+        if (add_address(interface, *prefix)) continue;
+        wrong = "is one address too many";
+      }
     }
-    if (v4) log_.info("{} is {}", title(interface), *prefix);
+    return Failure{StartError("net: {} {}", item, wrong)};
   }
   return {};
+}
+
+template <std::size_t count, DhcpClients dhcp_clients>
+void BasicStack<count, dhcp_clients>::log_address(std::size_t interface, const IpPrefix& prefix) const noexcept {
+  log_.info("{} is {}", title(interface), prefix);
+}
+
+template <std::size_t count, DhcpClients dhcp_clients>
+bool BasicStack<count, dhcp_clients>::add_address(std::size_t interface, const IpPrefix& prefix) noexcept {
+  const IpAddress& own = prefix.address;
+  if (own.is_v4()) {
+    if (!parts_[at(interface)].link.add_address({own.v4(), static_cast<std::uint8_t>(prefix.length - 96)}))
+      return false;
+    log_address(interface, prefix);
+  }
+  return ip_.add_address(prefix, static_cast<std::uint16_t>(at(interface)));
 }
 
 /// Of several interfaces: what its settings name.
@@ -157,8 +174,7 @@ void BasicStack<count, dhcp_clients>::report_ipv6() noexcept {
   if (discovery_.take_names()) learn_names();
   if (!discovery_.take_change()) return;
   for (const ip::Address& own : ip_.addresses()) {
-    if (!own.address().is_v4() && !own.address().is_link_local())
-      log_.info("{} is {}", title(count == 1 ? 0 : own.interface), own.prefix);
+    if (!own.address().is_v4() && !own.address().is_link_local()) log_address(at(own.interface), own.prefix);
   }
 }
 
@@ -220,7 +236,7 @@ void BasicStack<count, dhcp_clients>::use(std::size_t interface, const Ipv4Prefi
   ip_.configure(prefix, gateway, mtu, number, origin);
   if (changed) {
     parts_[at(interface)].link.set_address(prefix);
-    log_.info("{} is {}", title(interface), prefix);
+    log_address(interface, prefix);
   }
   configured_.notify_all();
 }

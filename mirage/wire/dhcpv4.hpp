@@ -253,15 +253,15 @@ class DhcpWriter {
 }  // namespace detail
 
 constexpr std::optional<DhcpMessage> DhcpMessage::parse(Bytes bytes) noexcept {
+  std::optional<DhcpMessage> result;
   const auto view = DhcpView::parse(bytes);
-  if (!view) return std::nullopt;
-  const auto type = view->type();
-  if (!type) return std::nullopt;
+  const auto type = view ? view->type() : std::nullopt;
+  if (!type) return result;
   const auto as_address = [](std::optional<std::uint32_t> number) -> std::optional<Ipv4Address> {
     if (!number) return std::nullopt;
     return Ipv4Address{*number};
   };
-  DhcpMessage message;
+  DhcpMessage& message = result.emplace();
   message.type = *type;
   message.is_reply = view->is_reply();
   message.transaction = view->transaction();
@@ -284,7 +284,7 @@ constexpr std::optional<DhcpMessage> DhcpMessage::parse(Bytes bytes) noexcept {
   std::array<std::byte, 512> list{};
   message.search =
       DhcpSearch::parse(view->find_joined(dhcp_option::domain_search, list), view->find(dhcp_option::domain_name));
-  return message;
+  return result;
 }
 
 constexpr std::size_t DhcpMessage::emit(MutableBytes out) const noexcept {

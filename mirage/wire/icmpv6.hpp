@@ -23,9 +23,7 @@ inline constexpr std::uint8_t router_advertisement = 134;
 inline constexpr std::uint8_t neighbour_solicitation = 135;
 inline constexpr std::uint8_t neighbour_advertisement = 136;
 inline constexpr std::uint8_t redirect = 137;
-inline constexpr std::uint8_t listener_report_v1 = 131;  ///< MLDv1 (RFC 2710)
-inline constexpr std::uint8_t listener_done = 132;       ///< MLDv1
-inline constexpr std::uint8_t listener_report = 143;     ///< MLDv2
+inline constexpr std::uint8_t listener_report = 143;  ///< MLDv2
 }  // namespace icmpv6_type
 
 namespace icmpv6_unreachable {

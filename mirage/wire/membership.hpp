@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 
+#include <mirage/base/buffer.hpp>
 #include <mirage/wire/ipv6.hpp>
 
 namespace mirage::wire {
@@ -67,20 +68,18 @@ struct GroupQuery {
 }
 
 /// Reports as queriers of older versions read them, of one group each: IGMPv1 and IGMPv2 (RFC 2236), MLDv1 (RFC 2710).
-[[nodiscard]] constexpr std::size_t old_report_size(bool v4) noexcept { return v4 ? 8 : 24; }
+inline constexpr std::uint32_t longest_old_report = 24;
 inline constexpr std::uint8_t igmp1_report = 0x12;
-inline constexpr std::uint8_t igmp2_report = 0x16;
-inline constexpr std::uint8_t igmp2_leave = 0x17;
+/// That a group was joined and left, of MLDv1 and IGMPv2.
+inline constexpr std::uint8_t old_report_types[2][2]{{131, 132}, {0x16, 0x17}};  // NOLINT
 
-/// Everything but the checksum. Precondition: old_report_size() bytes.
-constexpr void emit_old_report(MutableBytes out, std::uint8_t type, const IpAddress& group) noexcept {
-  store_big(out, 0, std::uint32_t{type} << 24);
-  if (group.is_v4()) {
-    store_big(out, 4, group.v4().value);
-  } else {
-    store_big(out, 4, std::uint32_t{0});
-    store_ip(out, 8, group);
-  }
+/// Everything but the checksum: as a record of the newer versions, of MLD behind four bytes more.
+/// Precondition: room for longest_old_report bytes.
+inline void emit_old_report(MutableSlice& out, std::uint8_t type, const IpAddress& group) noexcept {
+  const bool v4 = group.is_v4();
+  if (!v4) store_big(out.grow_back(4), 0, std::uint32_t{type} << 24);
+  const MutableBytes record = out.grow_back(static_cast<std::uint32_t>(group_record_size(v4)));
+  emit_group_record(record, static_cast<GroupRecord>(v4 ? type : 0), group);
 }
 
 }  // namespace mirage::wire

@@ -98,16 +98,16 @@ What was configured is remembered.
             --ipv4                 10.0.0.2/24 (default)    own addresses and networks; not used with --dhcp
             --ipv4-gateway         10.0.0.1 (default)       default gateway; 0.0.0.0 for none
             --dhcp                 false (default)          ask the network for address and gateway
-            --ipv6                 ::/0 (default)           own IPv6 addresses and networks, besides those that routers advertise; ::/0 for none
+            --ipv6                 ::/0 (default)           own IPv6 addresses and networks besides advertised ones; ::/0 for none
             --ipv6-gateway         :: (default)             default gateway for IPv6; :: for those that are advertised
-            --accept-router-advertisements true (default)           take IPv6 addresses and routes from the network's routers
-            --ipv6-secret           (default)               text that keeps autoconfigured addresses the same; new ones at each start without it
+            --accept-router-advertisements true (default)           take IPv6 addresses and routes from routers
+            --ipv6-secret           (default)               text that keeps autoconfigured addresses the same from start to start
             --ipv4-only            false (default)          no IPv6
             --ipv6-only            false (default)          no IPv4
-            --tcp-connections      0 (default)              TCP connections at most; 0 for what the memory allows
+            --tcp-connections      0 (default)              TCP connections at most; 0: as memory allows
             --tcp-congestion       cubic (default)          TCP's congestion control: cubic, newreno or none; or bbr, with configure --tcp-bbr
-            --tcp-ecn              false (default)          ask for explicit congestion notification when opening connections; peers that ask get it
-            --tcp-fast-open        false (default)          TCP Fast Open: take and send text with the first segment of a connection
+            --tcp-ecn              false (default)          ask for ECN when opening connections; peers that ask get it
+            --tcp-fast-open        false (default)          TCP Fast Open: text with the first segment of a connection
             --name                 website (default)        name of this unikernel, in logs and to the network
             --logs                 info (default)           what to log: LEVEL or SOURCE:LEVEL, separated by commas
             --delay                0s (default)             wait before starting
@@ -147,16 +147,16 @@ The project's keys are part of the help.
     --ipv4=VALUE               own addresses and networks; not used with --dhcp; addresses with their networks' lengths, such as 10.0.0.2/24,10.0.1.2/24 (default: 10.0.0.2/24)
     --ipv4-gateway=VALUE       default gateway; 0.0.0.0 for none; an IPv4 address such as 10.0.0.1 (default: 10.0.0.1)
     --dhcp                     ask the network for address and gateway; true or false (default: false)
-    --ipv6=VALUE               own IPv6 addresses and networks, besides those that routers advertise; ::/0 for none; addresses with their networks' lengths, such as 2001:db8::2/64 (default: ::/0)
+    --ipv6=VALUE               own IPv6 addresses and networks besides advertised ones; ::/0 for none; addresses with their networks' lengths, such as 2001:db8::2/64 (default: ::/0)
     --ipv6-gateway=VALUE       default gateway for IPv6; :: for those that are advertised; an IP address such as 2001:db8::1 or 10.0.0.1 (default: ::)
-    --accept-router-advertisements take IPv6 addresses and routes from the network's routers; true or false (default: true)
-    --ipv6-secret=VALUE        text that keeps autoconfigured addresses the same; new ones at each start without it; text (default: )
+    --accept-router-advertisements take IPv6 addresses and routes from routers; true or false (default: true)
+    --ipv6-secret=VALUE        text that keeps autoconfigured addresses the same from start to start; text (default: )
     --ipv4-only                no IPv6; true or false (default: false)
     --ipv6-only                no IPv4; true or false (default: false)
-    --tcp-connections=VALUE    TCP connections at most; 0 for what the memory allows; a number from 0 to 4294967295 (default: 0)
+    --tcp-connections=VALUE    TCP connections at most; 0: as memory allows; a number from 0 to 4294967295 (default: 0)
     --tcp-congestion=VALUE     TCP's congestion control: cubic, newreno or none; or bbr, with configure --tcp-bbr; cubic or newreno or none or bbr (default: cubic)
-    --tcp-ecn                  ask for explicit congestion notification when opening connections; peers that ask get it; true or false (default: false)
-    --tcp-fast-open            TCP Fast Open: take and send text with the first segment of a connection; true or false (default: false)
+    --tcp-ecn                  ask for ECN when opening connections; peers that ask get it; true or false (default: false)
+    --tcp-fast-open            TCP Fast Open: text with the first segment of a connection; true or false (default: false)
     --tree-cache=VALUE         memory for the store's nodes, in KiB; a number from 0 to 4294967295 (default: 2048)
     --tree-allow-volatile      serve a disk that cannot flush: a crash may lose what was acknowledged; true or false (default: false)
     --tree-format-blank        make a store on a blank disk; true or false (default: false)

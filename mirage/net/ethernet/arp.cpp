@@ -69,10 +69,10 @@ Ethernet::Own* Ethernet::find_own(Ipv4Address address) noexcept {
 
 /// Who is asked must be able to answer: our address in the neighbour's network, the smallest that we are in.
 Ipv4Address Ethernet::address_towards(Ipv4Address neighbour) const noexcept {
-  Ipv4Prefix best = own_[0].prefix;  // unspecified when there is none
-  for (std::size_t i = 1; i < own_count_; ++i) {
+  Ipv4Prefix best{};
+  for (std::size_t i = 0; i < own_count_; ++i) {
     const Ipv4Prefix& own = own_[i].prefix;
-    if (own.contains(neighbour) && (!best.contains(neighbour) || own.length > best.length)) best = own;
+    if (i == 0 || (own.contains(neighbour) && (!best.contains(neighbour) || own.length > best.length))) best = own;
   }
   return best.address;
 }
@@ -80,11 +80,16 @@ Ipv4Address Ethernet::address_towards(Ipv4Address neighbour) const noexcept {
 void Ethernet::request(const Neighbour& neighbour) noexcept {
   ++counters_.arp_requests_sent;
   const bool known = neighbour.state == Neighbour::State::probing;
-  send_arp(known ? neighbour.mac : MacAddress::broadcast(), {.operation = ArpPacket::request,
-                                                             .sender_mac = capabilities().mac,
-                                                             .sender_ip = address_towards(neighbour.address.v4()),
-                                                             .target_mac = {},
-                                                             .target_ip = neighbour.address.v4()});
+  const Ipv4Address target = neighbour.address.v4();
+  ask(address_towards(target), target, known ? neighbour.mac : MacAddress::broadcast());
+}
+
+void Ethernet::ask(Ipv4Address sender, Ipv4Address target, const MacAddress& destination) noexcept {
+  send_arp(destination, {.operation = ArpPacket::request,
+                         .sender_mac = capabilities().mac,
+                         .sender_ip = sender,
+                         .target_mac = {},
+                         .target_ip = target});
 }
 
 void Ethernet::send_arp(const MacAddress& destination, const ArpPacket& packet) noexcept {
@@ -99,7 +104,6 @@ void Ethernet::send_arp(const MacAddress& destination, const ArpPacket& packet) 
 }
 
 void Ethernet::set_address(const Ipv4Prefix& address) noexcept {
-  own_ = {};
   own_count_ = 0;
   conflict_ = {};
   if (!address.address.is_unspecified()) (void)add_address(address);
@@ -109,19 +113,12 @@ bool Ethernet::add_address(const Ipv4Prefix& address) noexcept {
   if (own_count_ == own_.size()) return false;
   own_[own_count_++] = {address, {}};
   // A probe first: stations answer it without changing their caches. Then the claim.
-  send_arp(MacAddress::broadcast(),
-           {.operation = ArpPacket::request, .sender_mac = capabilities().mac, .target_ip = address.address});
+  ask({}, address.address, MacAddress::broadcast());
   announce(address.address);
   return true;
 }
 
 /// RFC 5227 2.3: an ARP request for our own address.
-void Ethernet::announce(Ipv4Address address) noexcept {
-  send_arp(MacAddress::broadcast(), {.operation = ArpPacket::request,
-                                     .sender_mac = capabilities().mac,
-                                     .sender_ip = address,
-                                     .target_mac = {},
-                                     .target_ip = address});
-}
+void Ethernet::announce(Ipv4Address address) noexcept { ask(address, address, MacAddress::broadcast()); }
 
 }  // namespace mirage::net::ethernet

@@ -112,6 +112,7 @@ class Ethernet {
                                                  TransmitFrame&& frame) noexcept;
   void send_arp(const MacAddress& destination, const wire::ArpPacket& packet) noexcept;
   void request(const Neighbour& neighbour) noexcept;
+  void ask(Ipv4Address sender, Ipv4Address target, const MacAddress& destination) noexcept;
   void announce(Ipv4Address address) noexcept;
   void ask_again(Neighbour& neighbour, Time now) noexcept;
   void retry() noexcept;

@@ -48,10 +48,11 @@ void Ip::configure(const Ipv4Prefix& prefix, Ipv4Address gateway, std::uint16_t 
   if (!prefix.contains(gateway)) add({gateway, 32}, {});
 }
 
-bool Ip::add_address(const Address& address) noexcept {
-  const IpPrefix network{address.prefix.network(), address.prefix.length};
-  return addresses_.add(address) != nullptr &&
-         routes_.add({.prefix = network, .interface = address.interface, .origin = Route::Origin::interface});
+bool Ip::add_address(const IpPrefix& prefix, std::uint16_t interface, Address::Origin origin) noexcept {
+  const auto phase = prefix.address.is_v4() ? Address::Phase::confirmed : Address::Phase::fresh;
+  return addresses_.add({.prefix = prefix, .interface = interface, .origin = origin, .phase = phase}) != nullptr &&
+         routes_.add(
+             {.prefix = {prefix.network(), prefix.length}, .interface = interface, .origin = Route::Origin::interface});
 }
 
 void Ip::deconfigure(std::uint16_t interface) noexcept {

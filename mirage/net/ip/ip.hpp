@@ -130,8 +130,9 @@ class Ip {
   /// Replaces what was set. `origin`: interface, or leased.
   void configure(const Ipv4Prefix& prefix, Ipv4Address gateway, std::uint16_t mtu = 0, std::uint16_t interface = 0,
                  Route::Origin origin = Route::Origin::interface) noexcept;
-  /// Another address besides, and its network on the link. False when a table is full.
-  [[nodiscard]] bool add_address(const Address& address) noexcept;
+  /// Another address besides, and its network on the link; one of IPv6 is fresh. False when a table is full.
+  [[nodiscard]] bool add_address(const IpPrefix& prefix, std::uint16_t interface,
+                                 Address::Origin origin = Address::Origin::manual) noexcept;
   /// Without an address only broadcasts go out and come in: what a DHCP client needs.
   void deconfigure(std::uint16_t interface = 0) noexcept;
   /// The first IPv4 address; unspecified when there is none.

@@ -14,7 +14,9 @@ namespace {
 constexpr Duration unsolicited_interval = 1s;  // RFC 3810 9.11
 // RFC 3376 8.12, RFC 3810 9.12: robustness times the query interval, and the time for answers.
 constexpr Duration older_querier_timeout = GroupTable::robustness * 125s + 10s;
-constexpr IpAddress all_routers_v4 = Ipv4Address::of(224, 0, 0, 2);
+// Of IPv6 and IPv4.
+constexpr std::array<IpAddress, 2> router_groups{wire::ipv6_group::all_routers, Ipv4Address::of(224, 0, 0, 2)};
+constexpr std::array<IpAddress, 2> report_groups{wire::ipv6_group::all_mld2_routers, Ipv4Address::of(224, 0, 0, 22)};
 
 /// RFC 3810 6: groups of node or interface scope, and all-nodes, are never reported.
 bool is_reported(const IpAddress& group) noexcept { return group.is_v4() || (group.octets[1] & 0x0f) > 1; }
@@ -90,59 +92,52 @@ void Membership::step(Time now) noexcept {
 }
 
 void Membership::report(std::uint16_t interface, bool v4, Which which) noexcept {
-  const auto wanted = [&](const Group& group) {
-    return group.interface == interface && group.address.is_v4() == v4 && is_reported(group.address) &&
-           (which == Which::all ? group.members > 0 : group.reports > 0);
-  };
   const Older& older = interfaces_[interface].older[v4];
   const bool is_older = older.until > shard_.now();
   if (GroupFilter* filter = ip_.group_filter()) {
     filter->report(*this, interface, v4, which == Which::all, is_older ? older.version : std::uint8_t{0});
   }
-  if (is_older) {
-    for (const Group& group : ip_.groups()) {
-      if (wanted(group)) report_to(older.version, group);
-    }
-    return;
-  }
-  const auto count = static_cast<std::uint16_t>(std::ranges::count_if(ip_.groups(), wanted));
-  if (count == 0) return;
   const auto record_size = static_cast<std::uint32_t>(wire::group_record_size(v4));
   [[clang::uninitialized]] TransmitFrame frame;
-  frame.header = ip_.new_frame(static_cast<std::uint32_t>(wire::group_report_size) + count * record_size);
-  if (!frame.header) return;  // counted by the pool
-  wire::emit_group_report(frame.header.grow_back(wire::group_report_size),
-                          v4 ? wire::igmp_report : wire::icmpv6_type::listener_report, count);
+  std::uint16_t count = 0;
   for (const Group& group : ip_.groups()) {
-    if (!wanted(group)) continue;
+    const bool due = which == Which::all ? group.members > 0 : group.reports > 0;
+    if (!due || group.interface != interface || group.address.is_v4() != v4 || !is_reported(group.address)) continue;
+    if (is_older) {
+      report_to(older.version, group);
+      continue;
+    }
+    if (count++ == 0) {
+      const auto records = static_cast<std::uint32_t>(ip_.groups().size()) * record_size;
+      frame.header = ip_.new_frame(static_cast<std::uint32_t>(wire::group_report_size) + records);
+      if (!frame.header) return;  // counted by the pool
+      (void)frame.header.grow_back(wire::group_report_size);
+    }
     const GroupRecord type = which == Which::all ? GroupRecord::is_exclude
                              : group.members > 0 ? GroupRecord::change_to_exclude
                                                  : GroupRecord::change_to_include;
     wire::emit_group_record(frame.header.grow_back(record_size), type, group.address);
   }
+  if (count == 0) return;
+  wire::emit_group_report(frame.header.bytes(), v4 ? wire::igmp_report : wire::icmpv6_type::listener_report, count);
   send(interface, all_reports(v4), std::move(frame));
 }
 
-IpAddress Membership::all_reports(bool v4) noexcept {
-  return v4 ? IpAddress{Ipv4Address::of(224, 0, 0, 22)} : wire::ipv6_group::all_mld2_routers;
-}
+const IpAddress& Membership::all_reports(bool v4) noexcept { return report_groups[v4]; }
 
 /// RFC 2236 3, RFC 2710 4: to the group itself, and that it was left to all routers; IGMPv1 (RFC 1112) has no word for
 /// that. Others' reports do not keep us from ours, as since the newer versions.
 void Membership::report_to(std::uint8_t version, const Group& group) noexcept {
   const bool v4 = group.address.is_v4();
   const bool left = group.members == 0;
-  if (left && v4 && version == 1) return;
+  const bool oldest = v4 && version == 1;
+  if (left && oldest) return;
   [[clang::uninitialized]] TransmitFrame frame;
-  const auto size = static_cast<std::uint32_t>(wire::old_report_size(v4));
-  frame.header = ip_.new_frame(size);
+  frame.header = ip_.new_frame(wire::longest_old_report);
   if (!frame.header) return;  // counted by the pool
-  const std::uint8_t joined = version == 1 ? wire::igmp1_report : wire::igmp2_report;
-  const std::uint8_t type_v4 = left ? wire::igmp2_leave : joined;
-  const std::uint8_t type_v6 = left ? wire::icmpv6_type::listener_done : wire::icmpv6_type::listener_report_v1;
-  wire::emit_old_report(frame.header.grow_back(size), v4 ? type_v4 : type_v6, group.address);
-  const IpAddress& routers = v4 ? all_routers_v4 : wire::ipv6_group::all_routers;
-  send(group.interface, left ? routers : group.address, std::move(frame));
+  const std::uint8_t type = oldest ? wire::igmp1_report : wire::old_report_types[v4][left];
+  wire::emit_old_report(frame.header, type, group.address);
+  send(group.interface, left ? router_groups[v4] : group.address, std::move(frame));
 }
 
 /// RFC 3810 5: from a link-local address (RFC 3590: or none yet), with a router alert and a hop limit of 1.

@@ -41,7 +41,7 @@ class Membership {
   /// Fills the checksum in.
   void send(std::uint16_t interface, const IpAddress& to, TransmitFrame&& frame) noexcept;
   /// Where reports of the newest version go.
-  [[nodiscard]] static IpAddress all_reports(bool v4) noexcept;
+  [[nodiscard]] static const IpAddress& all_reports(bool v4) noexcept;
 
  private:
   /// A querier of an older version, which is heard now and then.

@@ -46,11 +46,9 @@ bool NeighbourDiscovery::start(std::uint16_t interface, const Options& options) 
   Interface& of = interfaces_[interface];
   of.running = true;
   of.accept_routers = options.accept_routers;
-  const auto add = [&](const IpPrefix& prefix, Address::Origin origin) {
-    (void)ip_.add_address({.prefix = prefix, .interface = interface, .origin = origin, .phase = Address::Phase::fresh});
-  };
-  add({configuration_.make_address(link_local_network, interface, 0), 64}, Address::Origin::link_local);
-  if (!options.address.address.is_unspecified()) add(options.address, Address::Origin::manual);
+  const IpAddress own = configuration_.make_address(link_local_network, interface, 0);
+  (void)ip_.add_address({own, 64}, interface, Address::Origin::link_local);
+  if (!options.address.address.is_unspecified()) (void)ip_.add_address(options.address, interface);
   if (!options.gateway.is_unspecified()) {
     (void)ip_.routes().add({.prefix = {IpAddress{}, 0}, .gateway = options.gateway, .interface = interface});
     const bool on_link = options.gateway.is_link_local() || options.address.contains(options.gateway);
