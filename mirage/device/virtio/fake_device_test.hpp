@@ -36,7 +36,7 @@ struct FakeChain {
 
 class FakeDevice final : public Transport {
  public:
-  static constexpr std::uint16_t queues = 4;
+  static constexpr std::uint16_t queues = 16;
   struct Ring {
     std::uint16_t limit = 256;
     std::uint16_t size = 0;
@@ -54,26 +54,37 @@ class FakeDevice final : public Transport {
   std::uint8_t state = 0;
   unsigned acknowledged = 0;
   std::function<void(std::uint16_t)> on_notify;
+  std::function<void()> on_status;  ///< before the driver reads it
+  unsigned resets = 0;
   std::array<Ring, queues> rings{};
   std::array<std::byte, 64> configuration{};
 
   bool modern() const noexcept override { return is_modern; }
   bool queue_size_is_fixed() const noexcept override { return fixed_size; }
   std::uint8_t status() noexcept override {
+    if (on_status) on_status();
     return refuse_features ? static_cast<std::uint8_t>(state & ~Status::features_ok) : state;
   }
-  void set_status(std::uint8_t status) noexcept override { state = status; }
+  void set_status(std::uint8_t status) noexcept override {
+    state = status;
+    if (status != Status::reset) return;
+    ++resets;
+    for (Ring& ring : rings) {
+      ring.size = ring.next_available = ring.used = 0;
+      ring.at = {};
+    }
+  }
   std::uint64_t device_features() noexcept override { return offered; }
   void set_driver_features(std::uint64_t features) noexcept override { accepted = features; }
   std::uint16_t queue_limit(std::uint16_t queue) noexcept override { return queue < queues ? rings[queue].limit : 0; }
-  bool enable_queue(std::uint16_t queue, std::uint16_t size, const RingAddresses& ring) noexcept override {
-    rings[queue].size = size;
-    rings[queue].at = ring;
+  bool enable_queue(Doorbell& doorbell, std::uint16_t size, const RingAddresses& ring) noexcept override {
+    rings[doorbell.queue].size = size;
+    rings[doorbell.queue].at = ring;
     return true;
   }
-  void notify(std::uint16_t queue) noexcept override {
-    ++rings[queue].notifications;
-    if (on_notify) on_notify(queue);
+  void notify(Doorbell doorbell) noexcept override {
+    ++rings[doorbell.queue].notifications;
+    if (on_notify) on_notify(doorbell.queue);
   }
   void read_configuration(std::uint32_t offset, MutableBytes out) noexcept override {
     for (std::size_t i = 0; i < out.size(); ++i) {

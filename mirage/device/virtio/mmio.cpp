@@ -80,8 +80,8 @@ void MmioTransport::write_wide(std::uint32_t offset, std::uint64_t value) const 
   window_.write<std::uint32_t>(offset + 4, static_cast<std::uint32_t>(value >> 32));
 }
 
-bool MmioTransport::enable_queue(std::uint16_t queue, std::uint16_t size, const RingAddresses& ring) noexcept {
-  window_.write<std::uint32_t>(queue_select, queue);
+bool MmioTransport::enable_queue(Doorbell& doorbell, std::uint16_t size, const RingAddresses& ring) noexcept {
+  window_.write<std::uint32_t>(queue_select, doorbell.queue);
   window_.write<std::uint32_t>(queue_size, size);
   if (modern_) {
     write_wide(queue_descriptors, ring.descriptors);
@@ -96,7 +96,7 @@ bool MmioTransport::enable_queue(std::uint16_t queue, std::uint16_t size, const 
   return true;
 }
 
-void MmioTransport::notify(std::uint16_t queue) noexcept { window_.write<std::uint32_t>(queue_notify, queue); }
+void MmioTransport::notify(Doorbell doorbell) noexcept { window_.write<std::uint32_t>(queue_notify, doorbell.queue); }
 
 void MmioTransport::read_configuration(std::uint32_t offset, MutableBytes out) noexcept {
   for (std::size_t i = 0; i < out.size(); ++i) {

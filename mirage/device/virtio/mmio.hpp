@@ -21,8 +21,8 @@ class MmioTransport final : public Transport {
   [[nodiscard]] std::uint64_t device_features() noexcept override;
   void set_driver_features(std::uint64_t features) noexcept override;
   [[nodiscard]] std::uint16_t queue_limit(std::uint16_t queue) noexcept override;
-  [[nodiscard]] bool enable_queue(std::uint16_t queue, std::uint16_t size, const RingAddresses& ring) noexcept override;
-  void notify(std::uint16_t queue) noexcept override;
+  [[nodiscard]] bool enable_queue(Doorbell& doorbell, std::uint16_t size, const RingAddresses& ring) noexcept override;
+  void notify(Doorbell doorbell) noexcept override;
   void read_configuration(std::uint32_t offset, MutableBytes out) noexcept override;
   void acknowledge_interrupt() noexcept override;
 

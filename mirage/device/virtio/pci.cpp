@@ -211,7 +211,6 @@ void PciTransport::set_driver_features(std::uint64_t features) noexcept {
 }
 
 std::uint16_t PciTransport::queue_limit(std::uint16_t queue) noexcept {
-  if (queue >= maximum_queues) return 0;
   if (modern_) {
     common_.write<std::uint16_t>(common_queue_select, queue);
     return common_.read<std::uint16_t>(queue_enable) != 0 ? std::uint16_t{0}
@@ -222,12 +221,11 @@ std::uint16_t PciTransport::queue_limit(std::uint16_t queue) noexcept {
   return static_cast<std::uint16_t>(read_legacy(legacy_queue_size, 2));
 }
 
-bool PciTransport::enable_queue(std::uint16_t queue, std::uint16_t size, const RingAddresses& ring) noexcept {
-  if (queue >= maximum_queues) return false;
+bool PciTransport::enable_queue(Doorbell& doorbell, std::uint16_t size, const RingAddresses& ring) noexcept {
   const std::uint16_t vector = messages_ ? std::uint16_t{0} : no_vector;
   if (!modern_) {
     if (ring.descriptors / legacy_page > UINT32_MAX) return false;
-    write_legacy(legacy_queue_select, 2, queue);
+    write_legacy(legacy_queue_select, 2, doorbell.queue);
     if (messages_) {
       write_legacy(legacy_config_vector, 2, no_vector);
       write_legacy(legacy_queue_vector, 2, vector);
@@ -241,7 +239,7 @@ bool PciTransport::enable_queue(std::uint16_t queue, std::uint16_t size, const R
     common_.write<std::uint32_t>(offset + 4, static_cast<std::uint32_t>(value >> 32));
   };
   common_.write<std::uint16_t>(config_msix_vector, no_vector);
-  common_.write<std::uint16_t>(common_queue_select, queue);
+  common_.write<std::uint16_t>(common_queue_select, doorbell.queue);
   common_.write<std::uint16_t>(common_queue_size, size);
   common_.write<std::uint16_t>(queue_msix_vector, vector);
   if (messages_ && common_.read<std::uint16_t>(queue_msix_vector) != vector) return false;
@@ -251,14 +249,14 @@ bool PciTransport::enable_queue(std::uint16_t queue, std::uint16_t size, const R
   // Out of the window the notification goes nowhere (RegisterWindow).
   const std::uint64_t offset = std::uint64_t{common_.read<std::uint16_t>(queue_notify_offset)} * notify_multiplier_;
   if (!within(offset, sizeof(std::uint16_t), notify_.size())) return false;
-  notify_offset_[queue] = static_cast<std::uint32_t>(offset);
+  doorbell.offset = static_cast<std::uint32_t>(offset);
   common_.write<std::uint16_t>(queue_enable, 1);
   return true;
 }
 
-void PciTransport::notify(std::uint16_t queue) noexcept {
-  if (!modern_) return write_legacy(legacy_queue_notify, 2, queue);
-  if (queue < maximum_queues) notify_.write<std::uint16_t>(notify_offset_[queue], queue);
+void PciTransport::notify(Doorbell doorbell) noexcept {
+  if (!modern_) return write_legacy(legacy_queue_notify, 2, doorbell.queue);
+  notify_.write<std::uint16_t>(doorbell.offset, doorbell.queue);
 }
 
 void PciTransport::read_configuration(std::uint32_t offset, MutableBytes out) noexcept {

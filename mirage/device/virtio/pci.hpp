@@ -66,8 +66,8 @@ class PciTransport final : public Transport {
   [[nodiscard]] std::uint64_t device_features() noexcept override;
   void set_driver_features(std::uint64_t features) noexcept override;
   [[nodiscard]] std::uint16_t queue_limit(std::uint16_t queue) noexcept override;
-  [[nodiscard]] bool enable_queue(std::uint16_t queue, std::uint16_t size, const RingAddresses& ring) noexcept override;
-  void notify(std::uint16_t queue) noexcept override;
+  [[nodiscard]] bool enable_queue(Doorbell& doorbell, std::uint16_t size, const RingAddresses& ring) noexcept override;
+  void notify(Doorbell doorbell) noexcept override;
   void read_configuration(std::uint32_t offset, MutableBytes out) noexcept override;
   void acknowledge_interrupt() noexcept override;
 
@@ -92,8 +92,6 @@ class PciTransport final : public Transport {
   std::uint8_t message_capability_ = 0;
   bool modern_ = false;
   bool messages_ = false;
-  static constexpr std::uint16_t maximum_queues = 4;
-  std::uint32_t notify_offset_[maximum_queues] = {};
 };
 
 }  // namespace mirage::virtio

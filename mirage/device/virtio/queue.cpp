@@ -85,12 +85,12 @@ bool Queue::start(Transport& transport, std::uint16_t index, const Negotiated& n
   if (!transport.queue_size_is_fixed()) size = std::bit_floor(std::min(size, wanted));
   if (size > maximum_size || !std::has_single_bit(size)) return false;
   transport_ = &transport;
-  index_ = index;
   event_index_ = negotiated.has(Feature::event_index);
   if (!allocate(size, memory)) return false;
   if (!allocate_indirect(negotiated.has(Feature::indirect) ? indirect_requests : std::uint16_t{0})) return false;
   disable_interrupts();
-  return transport.enable_queue(index, size,
+  doorbell_.queue = index;
+  return transport.enable_queue(doorbell_, size,
                                 {device_address(descriptors_), device_address(available_), device_address(used_)});
 }
 
@@ -176,7 +176,7 @@ void Queue::publish() noexcept {
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (!device_wants_kick(before)) return;
   ++statistics_.kicks;
-  transport_->notify(index_);
+  transport_->notify(doorbell_);
 }
 
 std::uint16_t Queue::used_index() const noexcept { return load(used_ + 1); }

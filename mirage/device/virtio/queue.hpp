@@ -144,7 +144,7 @@ class Queue {
   std::uint16_t* available_ = nullptr;  // flags, index, ring[size], used_event
   std::uint16_t* used_ = nullptr;       // flags, index, ring[size] of UsedElement, avail_event
   Descriptor* indirect_ = nullptr;
-  std::uint16_t index_ = 0;
+  Doorbell doorbell_;
   std::uint16_t size_ = 0;
   std::uint16_t free_ = 0;
   std::uint16_t first_free_ = 0;

@@ -41,6 +41,12 @@ struct RingAddresses {
   std::uint64_t used = 0;
 };
 
+/// Where a queue is notified: its number, and on PCI the place of its register.
+struct Doorbell {
+  std::uint16_t queue = 0;
+  std::uint32_t offset = 0;
+};
+
 class Transport {
  public:
   /// False: the device has the legacy interface of section 7.4.
@@ -54,10 +60,11 @@ class Transport {
   [[nodiscard]] virtual bool queue_size_is_fixed() const noexcept { return false; }
   /// The largest ring the device takes; 0: no such queue (or in use).
   [[nodiscard]] virtual std::uint16_t queue_limit(std::uint16_t queue) noexcept = 0;
-  /// False when the device cannot address the ring.
-  [[nodiscard]] virtual bool enable_queue(std::uint16_t queue, std::uint16_t size,
+  /// Hands over the ring of doorbell.queue; what else is to know for notify() is filled in. False when the device
+  /// cannot address the ring.
+  [[nodiscard]] virtual bool enable_queue(Doorbell& doorbell, std::uint16_t size,
                                           const RingAddresses& ring) noexcept = 0;
-  virtual void notify(std::uint16_t queue) noexcept = 0;
+  virtual void notify(Doorbell doorbell) noexcept = 0;
   /// Reads device configuration at `offset`, byte by byte as it is wide there; bytes the device lacks read as 0.
   virtual void read_configuration(std::uint32_t offset, MutableBytes out) noexcept = 0;
   /// Acknowledges a level-triggered interrupt, so that the line is released. Nothing to do for messages.
