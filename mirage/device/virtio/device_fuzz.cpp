@@ -50,7 +50,11 @@ void configure(FakeDevice& device, Input& input) {
   device.is_modern = (input.byte() & 7) != 0;
   device.offered =
       std::uint64_t{input.number()} << 16 | input.number() | (device.is_modern ? Feature::version_1 : std::uint64_t{0});
-  for (FakeDevice::Ring& ring : device.rings) ring.limit = static_cast<std::uint16_t>(1 << (input.byte() % 10));
+  constexpr std::size_t limits = 4;
+  for (std::size_t i = 0; i < FakeDevice::queues; ++i) {
+    device.rings[i].limit =
+        i < limits ? static_cast<std::uint16_t>(1 << (input.byte() % 10)) : device.rings[i % limits].limit;
+  }
   const Bytes bytes = input.take(device.configuration.size());
   std::ranges::copy(bytes, device.configuration.begin());
 }
@@ -94,16 +98,30 @@ class StillEnvironment final : public Environment {
   void write_console(std::string_view) noexcept override {}
 };
 
+/// The device's answer to the request for several queue pairs, as the end of its configuration says.
+void answer_control(FakeDevice& device, std::uint16_t queue) {
+  const std::uint8_t mode = std::to_integer<std::uint8_t>(device.configuration[63]);
+  FakeChain chain;
+  if (queue != 2 * load_little<std::uint16_t>(device.configuration, 8) || !device.pop(queue, chain)) return;
+  const std::byte acknowledgement{static_cast<std::uint8_t>(mode >> 4)};
+  (void)chain.write_all(Bytes{&acknowledgement, 1});
+  if ((mode & 7) == 0) device.set_used_index(queue, mode);
+  if ((mode & 7) != 1) device.push(queue, (mode & 7) == 2 ? mode : chain.head, mode);
+  if ((mode & 7) < 3) device.state |= Status::needs_reset;  // nobody waits for long
+}
+
 void fuzz_net(Input& input) {
-  BufferPool pool(512 << 10);
+  FakeDevice device;
+  configure(device, input);
+  device.on_notify = [&device](std::uint16_t queue) { answer_control(device, queue); };
+  BufferPool pool((device.configuration[62] & std::byte{1}) == std::byte{0} ? 512U << 10 : 2U << 20);
   {
-    FakeDevice device;
-    configure(device, input);
     NetDevice net(pool);
     if (net.start(device) != NetDevice::Error::none) return;
     std::array<ReceivedFrame, 4> frames;
     while (!input.empty()) {
-      act(device, input.byte() & 1, input);
+      const std::uint8_t queue = input.byte();
+      act(device, queue < 128 ? queue & 1 : queue % FakeDevice::queues, input);
       for (std::size_t i = 0; i < net.poll(frames); ++i) {
         const Offload& offload = frames[i].offload;
         const std::size_t size = frames[i].data.byte_count();

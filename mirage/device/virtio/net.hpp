@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: ISC
-// virtio network device, VIRTIO 1.2 section 5.1: one queue pair, mergeable receive buffers, event index, checksum and
-// segmentation offloads as capabilities: TCP both ways (large received frames are what the host coalesced), UDP to
-// send. Satisfies mirage::Net.
+// virtio network device, VIRTIO 1.2 section 5.1: mergeable receive buffers, event index, checksum and segmentation
+// offloads as capabilities: TCP both ways (large received frames are what the host coalesced), UDP to send; several
+// queue pairs. Satisfies mirage::Net.
 //
-// Deliberately without the control queue (promiscuous mode, VLAN filters, multiple queue pairs): an image is one shard
-// on one processor, so a device that offers several pairs is used with one. Coalesced UDP is not asked for: it would
-// have to be taken apart again for datagram handlers.
+// One shard on one processor drives all pairs: they are for a host that serves each in a thread of its own (vhost).
+// To the stack they are one queue. They share the memory that one pair would have, and a flow keeps to one of them.
+//
+// The control queue is asked for the number of pairs and for nothing else (promiscuous mode, VLAN filters). Coalesced
+// UDP is not asked for: it would have to be taken apart again for datagram handlers.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <memory>
 
@@ -31,29 +34,51 @@ class NetDevice {
     std::uint64_t not_negotiated = 0;  ///< received with an offload that the device was not allowed to use
     std::uint64_t bad_frame = 0;       ///< to send: too large, empty, or in too many pieces
   };
+  /// Frames of one pair.
+  struct PairStatistics {
+    std::uint64_t received = 0;
+    std::uint64_t sent = 0;
+  };
   enum class Error : std::uint8_t { none, refused, no_queue, no_memory };
+  static constexpr std::uint16_t maximum_pairs = 4;
 
   explicit NetDevice(BufferPool& buffers) noexcept : buffers_(buffers) {}
   NetDevice(const NetDevice&) = delete;
   NetDevice& operator=(const NetDevice&) = delete;
 
-  /// Negotiates and starts the device; the transport must outlive this object.
+  /// Negotiates and starts the device; the transport must outlive this object. A device whose several pairs do not come
+  /// about is used with one.
   [[nodiscard]] Error start(Transport& transport) noexcept;
   /// Resets the device: it touches no memory of ours afterwards.
   ~NetDevice();
 
   [[nodiscard]] const NetCapabilities& capabilities() const noexcept { return capabilities_; }
+  /// All pairs together.
   [[nodiscard]] NetDevice& queue(std::size_t) noexcept { return *this; }
   [[nodiscard]] const Statistics& statistics() const noexcept { return statistics_; }
-  /// What the rings refused of the device, and how often it was notified.
-  [[nodiscard]] const Queue::Statistics& receive_ring() const noexcept { return receive_.statistics(); }
-  [[nodiscard]] const Queue::Statistics& transmit_ring() const noexcept { return transmit_.statistics(); }
+  // Of pairs below pair_count(): what was moved, what the rings refused of the device, how often it was notified.
+  [[nodiscard]] std::uint16_t pair_count() const noexcept { return pair_count_; }
+  [[nodiscard]] const PairStatistics& pair_statistics(std::size_t pair) const noexcept {
+    return pairs_[pair].statistics;
+  }
+  [[nodiscard]] const Queue::Statistics& receive_ring(std::size_t pair = 0) const noexcept {
+    return pairs_[pair].receive.statistics();
+  }
+  [[nodiscard]] const Queue::Statistics& transmit_ring(std::size_t pair = 0) const noexcept {
+    return pairs_[pair].transmit.statistics();
+  }
   void visit_counters(CounterVisitor& visitor) const noexcept {
     visitor.counters("virtio_net", counters_of(statistics_));
-    visitor.counters("virtio_receive_ring", counters_of(receive_ring()));
-    visitor.counters("virtio_transmit_ring", counters_of(transmit_ring()));
+    for (const Pair& pair : pairs()) {
+      visitor.counters("virtio_receive_ring", counters_of(pair.receive.statistics()));
+      visitor.counters("virtio_transmit_ring", counters_of(pair.transmit.statistics()));
+      if (pair_count_ > 1) visitor.counters("virtio_pair", counters_of(pair.statistics));
+    }
   }
-  [[nodiscard]] bool broken() const noexcept { return receive_.broken() || transmit_.broken(); }
+  [[nodiscard]] bool broken() const noexcept {
+    return std::ranges::any_of(pairs(),
+                               [](const Pair& pair) { return pair.receive.broken() || pair.transmit.broken(); });
+  }
 
   std::size_t poll(std::span<ReceivedFrame> frames) noexcept;
   std::size_t send(std::span<TransmitFrame> frames) noexcept;
@@ -64,9 +89,7 @@ class NetDevice {
   void disarm() noexcept;
 
  private:
-  static constexpr std::uint16_t receive_queue = 0;
-  static constexpr std::uint16_t transmit_queue = 1;
-  static constexpr std::uint16_t maximum_receive = 256;
+  static constexpr std::uint16_t maximum_receive = 256;  // of all pairs together, as what follows
   static constexpr std::uint16_t maximum_transmit = 64;
   static constexpr std::uint16_t no_slot = 0xffff;
 
@@ -75,45 +98,75 @@ class NetDevice {
     std::uint16_t next_free = no_slot;
     std::array<std::byte, VnetHeader::size> header{};  ///< used when the frame has no headroom for it
   };
+  /// Section 5.1.2. Tokens of the receive queue are places in `slots`, those of the transmit queue in transmit_slots_.
+  struct Pair {
+    Queue receive;
+    Queue transmit;
+    std::unique_ptr<MutableSlice[]> slots;
+    std::unique_ptr<std::uint16_t[]> empty;  ///< receive slots without a buffer
+    std::uint16_t empty_count = 0;
+    // A frame whose buffers have not all arrived.
+    std::uint16_t partial_left = 0;
+    bool partial_dropped = false;
+    ReceivedFrame partial;
+    std::array<std::byte, VnetHeader::size> partial_header{};
+    MutableSlice partial_tail;  ///< what does not fit into the list of slices is copied together
+    PairStatistics statistics;
+  };
+  /// The control queue and its one request, struct virtio_net_ctrl of section 5.1.6.5 for
+  /// VIRTIO_NET_CTRL_MQ_VQ_PAIRS_SET; in three descriptors, as legacy devices want it.
+  struct Control {
+    static constexpr std::uint16_t queue_size = 4;
+    Queue queue;
+    std::array<std::byte, 2> header{std::byte{4}, std::byte{0}};
+    std::array<std::byte, 2> pairs{};
+    std::byte acknowledgement{0xff};
+  };
   enum class Outcome : std::uint8_t { sent, dropped, full };
 
-  [[nodiscard]] Negotiated negotiate_features() noexcept;
+  // net_start.cpp
+  [[nodiscard]] Error start_with(std::uint64_t further_features) noexcept;
+  void stop() noexcept;
+  [[nodiscard]] Negotiated negotiate_features(std::uint64_t further) noexcept;
   void describe(const Negotiated& negotiated) noexcept;
+  [[nodiscard]] std::size_t affordable() const noexcept;
+  [[nodiscard]] std::uint16_t wanted_pairs(std::uint16_t offered) const noexcept;
+  [[nodiscard]] bool start_queues(const Negotiated& negotiated) noexcept;
   [[nodiscard]] bool allocate_slots() noexcept;
-  void refill() noexcept;
-  [[nodiscard]] bool give_buffer(std::uint16_t slot) noexcept;
-  [[nodiscard]] bool receive(const Completion& completion, ReceivedFrame& frame) noexcept;
-  [[nodiscard]] bool begin_frame(Slice first) noexcept;
-  void continue_frame(Slice data) noexcept;
+  [[nodiscard]] bool allocate_slots(Pair& pair) noexcept;
+  [[nodiscard]] bool start_control(const Negotiated& negotiated, std::uint16_t offered) noexcept;
+  [[nodiscard]] bool set_pairs() noexcept;
+
+  [[nodiscard]] std::span<Pair> pairs() noexcept { return {pairs_.get(), pair_count_}; }
+  [[nodiscard]] std::span<const Pair> pairs() const noexcept { return {pairs_.get(), pair_count_}; }
+  void refill(Pair& pair) noexcept;
+  [[nodiscard]] bool give_buffer(Pair& pair, std::uint16_t slot) noexcept;
+  [[nodiscard]] std::size_t poll(Pair& pair, std::span<ReceivedFrame> frames) noexcept;
+  [[nodiscard]] bool receive(Pair& pair, const Completion& completion, ReceivedFrame& frame) noexcept;
+  [[nodiscard]] bool begin_frame(Pair& pair, Slice first) noexcept;
+  void continue_frame(Pair& pair, Slice data) noexcept;
   [[nodiscard]] bool negotiated(const Offload& offload) const noexcept;
-  [[nodiscard]] bool finish_frame(ReceivedFrame& frame) noexcept;
-  [[nodiscard]] Outcome transmit(TransmitFrame& frame) noexcept;
+  [[nodiscard]] bool finish_frame(Pair& pair, ReceivedFrame& frame) noexcept;
+  [[nodiscard]] Pair& pair_for(const TransmitFrame& frame) noexcept;
+  [[nodiscard]] Outcome transmit(Pair& pair, TransmitFrame& frame) noexcept;
   [[nodiscard]] std::size_t gather(TransmitSlot& slot, std::span<Segment> segments) noexcept;
   void reclaim() noexcept;
 
   BufferPool& buffers_;
   Transport* transport_ = nullptr;
   NetCapabilities capabilities_;
-  Queue receive_;
-  Queue transmit_;
-  std::size_t header_size_ = VnetHeader::size;
+  std::unique_ptr<Pair[]> pairs_;
+  std::uint16_t pair_count_ = 0;
+  std::uint16_t first_pair_ = 0;  ///< that the next poll() begins with
   bool merge_ = false;
   bool coalesce_tcp4_ = false;
   bool coalesce_tcp6_ = false;
   bool split_header_ = false;  ///< legacy without ANY_LAYOUT: the header stands in a descriptor of its own
   bool transmit_blocked_ = false;
-  std::unique_ptr<MutableSlice[]> receive_slots_;
-  std::unique_ptr<std::uint16_t[]> empty_slots_;  ///< receive slots without a buffer
-  std::uint16_t empty_count_ = 0;
-  std::uint16_t receive_limit_ = 0;
-  std::unique_ptr<TransmitSlot[]> transmit_slots_;
   std::uint16_t first_transmit_ = no_slot;
-  // A frame whose buffers have not all arrived.
-  ReceivedFrame partial_;
-  std::array<std::byte, VnetHeader::size> partial_header_{};
-  MutableSlice partial_tail_;  ///< what does not fit into the list of slices is copied together
-  std::uint16_t partial_left_ = 0;
-  bool partial_dropped_ = false;
+  std::size_t header_size_ = VnetHeader::size;
+  std::unique_ptr<TransmitSlot[]> transmit_slots_;
+  std::unique_ptr<Control> control_;  ///< with several pairs
   Statistics statistics_;
 };
 

@@ -25,6 +25,12 @@ struct Rig {
   /// Delivers one frame of `size` bytes (0x5a each) with the header's fields as given.
   void deliver(std::size_t size, std::uint16_t buffers = 1, std::uint8_t flags = 0, std::uint8_t type = 0,
                std::uint16_t start = 0, std::uint16_t offset = 0, std::uint16_t segment = 0) {
+    deliver_to(0, size, buffers, flags, type, start, offset, segment);
+  }
+  /// The same to the receive queue of that pair.
+  void deliver_to(std::uint16_t pair, std::size_t size, std::uint16_t buffers = 1, std::uint8_t flags = 0,
+                  std::uint8_t type = 0, std::uint16_t start = 0, std::uint16_t offset = 0, std::uint16_t segment = 0) {
+    const auto queue = static_cast<std::uint16_t>(2 * pair);
     std::vector<std::byte> bytes(12 + size, std::byte{0x5a});
     std::fill_n(bytes.begin(), 12, std::byte{0});
     const MutableBytes all(bytes);
@@ -37,9 +43,9 @@ struct Rig {
     Bytes rest(all);
     do {
       FakeChain chain;
-      REQUIRE(device.pop(0, chain));
+      REQUIRE(device.pop(queue, chain));
       const std::uint32_t written = chain.write_all(rest);
-      device.push(0, chain.head, written);
+      device.push(queue, chain.head, written);
       rest = rest.subspan(written);
     } while (!rest.empty());
   }

@@ -45,7 +45,7 @@ TEST_CASE("net: capabilities follow the features") {
     CHECK((rig.device.accepted & (host_uso | bit(11) | bit(12))) == 0);
     CHECK(rig.net.capabilities().maximum_frame == 1514);
   }
-  SUBCASE("neither coalesced UDP nor the control queue and its queue pairs are asked for") {
+  SUBCASE("neither coalesced UDP nor the control queue of a device with one pair is asked for") {
     constexpr std::uint64_t unwanted = bit(54) | bit(55) | bit(17) | bit(22);
     Rig rig(merge | offloads | unwanted);
     REQUIRE(rig.net.start(rig.device) == NetDevice::Error::none);

@@ -20,8 +20,9 @@ Result<void, StartError> Net::attach() noexcept {
   }
   if (!add_wakeable(*this)) return Failure{StartError{"too many devices"}};
   const NetCapabilities& data = device_.capabilities();
-  shard_.logger("virtio").debug("network {}: {} mtu={} checksum={} tso={} gro={}", name_, attachment_.description(),
-                                data.mtu, data.transmit_checksum, data.segment_tcp4, data.coalesce);
+  shard_.logger("virtio").debug("network {}: {} mtu={} checksum={} tso={} gro={} queues={}", name_,
+                                attachment_.description(), data.mtu, data.transmit_checksum, data.segment_tcp4,
+                                data.coalesce, device_.pair_count());
   return {};
 }
 
