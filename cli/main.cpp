@@ -74,7 +74,7 @@ void add_run_command(CLI::App& app, CommandLine& line) {
   run->add_option("-p,--publish", line.run.forwards, "forward a port: [ADDRESS:]HOST:GUEST[/udp]")
       ->expected(1)
       ->take_all();
-  run->add_option("--net", line.run.nets, "attach a network: NAME=INTERFACE (default: user-mode network)")
+  run->add_option("--net", line.run.nets, "attach a network: NAME=INTERFACE[,queues=N] (default: user-mode network)")
       ->expected(1)
       ->take_all();
   run->add_option("--block", line.run.blocks, "attach a disk: NAME=FILE")->expected(1)->take_all();

@@ -9,11 +9,11 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <net/if.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <cli/net_interface.hpp>
 #include <cli/runner.hpp>
 #include <config/error.hpp>
 #include <config/text.hpp>
@@ -231,9 +231,11 @@ class Launcher {
   void add_net(const std::string& name, const Names& nets) {
     Names names{{"name", name}};
     if (const auto given = nets.find(name); given != nets.end()) {
-      check_interface(given->second);
-      names["interface"] = given->second;
-      append_filled(device_words_, run_.interface, names);
+      const NetInterface interface = parse_net_interface(*plan_.target, name, given->second);
+      if (!options_.dry_run) check_net_interface(*plan_.target, name, interface);
+      names["interface"] = interface.name;
+      names["queues"] = std::to_string(interface.queues);
+      append_filled(device_words_, interface.queues == 1 ? run_.interface : run_.interface_queues, names);
       if (!run_.interface_environment.empty()) launch_.environment.push_back(filled(run_.interface_environment, names));
       return;
     }
@@ -250,13 +252,6 @@ class Launcher {
     append_filled(device_words_, run_.user, names);
     if (!run_.user_environment.empty()) launch_.environment.push_back(filled(run_.user_environment, names));
     if (run_.helper) add_helper();
-  }
-
-  /// QEMU makes an interface that is not there, for as long as it runs: nothing is behind that.
-  void check_interface(const std::string& interface) const {
-    if (options_.dry_run || interface.starts_with('@') || if_nametoindex(interface.c_str()) != 0) return;
-    throw Error("", std::format("there is no interface '{}'", interface),
-                std::format("Make it: ip tuntap add {} mode tap user $USER", interface));
   }
 
   void choose_forwards() {

@@ -95,6 +95,29 @@ TEST_CASE("devices must be there and known") {
   CHECK_THROWS_WITH((void)make_launch(plan, options, "i", ""), "there is no interface 'no-such-tap'");
 }
 
+TEST_CASE("queues of an interface, where the target has them") {
+  auto on = target();
+  on.run.interface_queues = {"--net:{name}={interface}*{queues}"};
+  const auto plan = plan_with(on, {{"net", "a"}});
+  RunOptions options;
+  options.dry_run = true;
+  const auto with = [&](const char* net) {
+    options.nets = {net};
+    return plan::shell_line(make_launch(plan, options, "i", "").command);
+  };
+  CHECK_THROWS_WITH((void)with("a=tap0,queues=2"), "',queues=2' means nothing to an image for test");
+  on.run.maximum_queues = 4;
+  CHECK(with("a=tap0").ends_with("--net:a=tap0 i"));
+  CHECK(with("a=tap0,queues=1").ends_with("--net:a=tap0 i"));
+  CHECK(with("a=tap0,queues=4").ends_with("'--net:a=tap0*4' i"));
+  for (const char* bad :
+       {"a=tap0,queues=0", "a=tap0,queues=5", "a=tap0,queues=", "a=tap0,queues=x", "a=tap0,queues=-1",
+        "a=tap0,queues=4294967298", "a=tap0,queues=2,queues=2", "a=tap0,vhost=on", "a=tap0,", "a=,queues=2"}) {
+    CAPTURE(bad);
+    CHECK_THROWS_AS((void)with(bad), plan::UsageError);
+  }
+}
+
 TEST_CASE("a forwarding that cannot be says why") {
   const auto on = target();
   const auto plan = plan_with(on, {{"net", "a"}});

@@ -117,6 +117,8 @@ Runner read_runner(const Json& json) {
           .interface = texts(network, "interface"),
           .user = texts(network, "user"),
           .block = texts(json, "block"),
+          .interface_queues = texts(network, "interface_queues"),
+          .maximum_queues = field(network, "maximum_queues", 1U),
           .interface_environment = text(network, "interface_environment"),
           .user_environment = text(network, "user_environment"),
           .block_environment = text(json, "block_environment"),

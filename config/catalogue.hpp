@@ -44,6 +44,8 @@ struct Runner {
   std::string program, package;
   std::vector<std::string> arguments;
   std::vector<std::string> interface, user, block;  ///< words per device
+  std::vector<std::string> interface_queues;        ///< those of an interface with several queues
+  unsigned maximum_queues = 1;
   std::string interface_environment, user_environment, block_environment;
   std::string forward;  ///< appended per forwarded port where the program forwards by itself
   bool helper = false;  ///< user-mode networking through mirage-usernet on a descriptor

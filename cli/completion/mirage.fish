@@ -11,7 +11,7 @@ complete -c mirage -n "__fish_seen_subcommand_from configure" -s t -l target -x 
 complete -c mirage -n "__fish_seen_subcommand_from configure" -a '(mirage query keys 2>/dev/null | string replace -r "^([^=]*)=.*" -- "--\$1=")'
 complete -c mirage -n "__fish_seen_subcommand_from build" -l sanitize
 complete -c mirage -n "__fish_seen_subcommand_from run" -s p -l publish -x -d 'forward HOST:GUEST[/udp]'
-complete -c mirage -n "__fish_seen_subcommand_from run" -l net -x -d 'NAME=INTERFACE'
+complete -c mirage -n "__fish_seen_subcommand_from run" -l net -x -d 'NAME=INTERFACE[,queues=N]'
 complete -c mirage -n "__fish_seen_subcommand_from run" -l block -r -F -d 'NAME=FILE'
 complete -c mirage -n "__fish_seen_subcommand_from run" -l mem -x -d MiB
 complete -c mirage -n "__fish_seen_subcommand_from run" -l cpus -x -d CPUs
