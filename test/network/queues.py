@@ -8,6 +8,7 @@ connection to the pair that the guest sends it on. What cannot be is refused in 
 otherwise.
 """
 import ctypes
+import json
 import re
 import shutil
 import socket
@@ -108,6 +109,27 @@ def four_pairs(context):
     carried(context, 4)
 
 
+def other_transports(context):
+    """What `mirage run` says, changed: legacy, mmio, interrupts by line, no extras; and no control queue: one pair."""
+    command = json.loads(sh(context.mirage, "run", "-f", str(context.project / "config.cpp"), "--json", "--dry-run", "--accel", "tcg",
+                            "--net", "service=tap0,queues=2", "--", "--ipv4=10.0.0.2/24", "--logs=debug"))["command"]
+    for transport, queues, old, new in (("legacy-pci", 2, "mq=on", "mq=on,disable-modern=on"), ("pci", 2, "mq=on", "mq=on,vectors=0"),
+                                        ("pci", 2, "mq=on", "mq=on,event_idx=off,indirect_desc=off,mrg_rxbuf=off"),
+                                        ("pci", 1, "mq=on", "mq=on,ctrl_vq=off"), ("mmio", 2, "-pci", "-device"),
+                                        ("legacy-mmio", 2, "-pci", "-device")):
+        words = [word.replace(old, new) for word in command]
+        if "mmio" in transport:
+            words = [word.replace("q35", "microvm") for word in words]
+            words += ["-global", f"virtio-mmio.force-legacy={'on' if transport == 'legacy-mmio' else 'off'}"]
+        fresh_tap("multi_queue")
+        with Guest(words, ready="services are up", timeout=60) as guest:
+            check(re.search(rf": {transport} mtu=.* queues={queues}\b", guest.console()), f"{new}: {guest.console()}")
+            failures = []
+            for number in range(8):
+                echo(failures, number)
+            check(not failures, f"{new}: connections {failures} did not get back what they sent")
+
+
 def one_pair(context):
     for net in ("service=tap0", "service=tap0,queues=1"):
         fresh_tap()
@@ -140,7 +162,7 @@ def main():
     context = Context(sys.argv[1], Path(sys.argv[2]).resolve())
     Namespace()
     own_sys()
-    return run_cases([two_pairs, four_pairs, one_pair, refused], context)
+    return run_cases([two_pairs, four_pairs, other_transports, one_pair, refused], context)
 
 
 if __name__ == "__main__":

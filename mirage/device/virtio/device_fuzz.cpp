@@ -132,7 +132,11 @@ void fuzz_net(Input& input) {
       if ((input.byte() & 3) == 0) {
         std::array<TransmitFrame, 1> frame;
         frame[0].header = pool.allocate(100, input.byte() & 15);
-        if (frame[0].header) (void)frame[0].header.grow_back(input.byte() % 100);
+        if (frame[0].header) {
+          const MutableBytes bytes = frame[0].header.grow_back(input.byte() % 100);
+          std::ranges::fill(bytes, std::byte{0});
+          std::ranges::copy(input.take(bytes.size()), bytes.begin());
+        }
         (void)net.send(frame);
       }
       if ((input.byte() & 7) == 0) {
