@@ -231,7 +231,7 @@ NetDevice::Outcome NetDevice::transmit(Pair& pair, TransmitFrame& frame) noexcep
 std::size_t NetDevice::send(std::span<TransmitFrame> frames) noexcept {
   reclaim();
   std::size_t count = 0;
-  for (; count < frames.size(); ++count) {
+  for (; count < frames.size() && pair_count_ != 0; ++count) {
     const Outcome outcome = transmit(pair_for(frames[count]), frames[count]);
     if (outcome == Outcome::full) {
       transmit_blocked_ = true;

@@ -360,6 +360,20 @@ TEST_CASE("net: the counters of each pair, when there are several") {
   CHECK(std::ranges::count(parts_of(3), "virtio_pair") == 3);
 }
 
+TEST_CASE("net: a device that was not started takes and gives nothing") {
+  PairRig rig(2);
+  rig.device.rings[0].limit = 0;
+  CHECK(rig.net.start(rig.device) == NetDevice::Error::no_queue);
+  PairRig other(2);
+  for (NetDevice* net : {&rig.net, &other.net}) {
+    std::array one{rig.segment(1, 1)};
+    CHECK(net->poll(rig.received) == 0);
+    CHECK(net->send(one) == 0);
+    CHECK_FALSE(net->arm());
+    net->disarm();
+  }
+}
+
 TEST_CASE("net: all pairs' buffers go back when the device goes") {
   BufferPool pool(2 << 20);
   {

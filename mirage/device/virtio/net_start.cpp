@@ -151,7 +151,7 @@ bool NetDevice::start_control(const Negotiated& negotiated, std::uint16_t offere
 }
 
 /// Section 5.1.6.5.5: until the device has agreed it knows of one pair. Looks at its status meanwhile, which lets a
-/// virtual machine's host get at the request; a device that does not answer is waited for some tenths of a second.
+/// virtual machine's host get at the request; a device that does not answer is waited for some seconds at most.
 bool NetDevice::set_pairs() noexcept {
   constexpr unsigned polls = 1'000'000;
   if (pair_count_ == 1) return true;
@@ -196,7 +196,9 @@ NetDevice::Error NetDevice::start(Transport& transport) noexcept {
     // Once more from the reset on, so that nothing of the pairs is left with the device: it might still agree.
     stop();
   }
-  return start_with(0);
+  const Error error = start_with(0);
+  if (error != Error::none) stop();
+  return error;
 }
 
 }  // namespace mirage::virtio
