@@ -240,11 +240,10 @@ int run_depend(const Common& common) {
   const auto ports = project.catalogue().ports_of(libraries);
   refuse_missing(missing_for_ports(project, ports));
   const auto built = build_libraries(common, project, plan, libraries);
-  print_result(
-      common,
-      std::format("{} libraries for {} are ready. Next: mirage build\n", libraries.size() + ports.size(),
-                  plan.target->name),
-      nlohmann::ordered_json{{"libraries", libraries}, {"ports", ports}, {"folder", built.archives.string()}}.dump());
+  print_result(common,
+               std::format("{} libraries for {} are ready. Next: mirage build\n", libraries.size() + ports.size(),
+                           plan.target->name),
+               nlohmann::ordered_json{{"libraries", libraries}, {"ports", ports}, {"folder", built.archives.string()}});
   return 0;
 }
 
@@ -255,7 +254,7 @@ int run_build(const Common& common, const BuildOptions& options) {
   const auto size = fs::file_size(project.folder() / image);
   print_result(common,
                std::format("Built {} ({:.1f} KiB). Next: mirage run\n", image, static_cast<double>(size) / 1024),
-               nlohmann::ordered_json{{"image", image}, {"debug", image + ".debug"}, {"size", size}}.dump());
+               nlohmann::ordered_json{{"image", image}, {"debug", image + ".debug"}, {"size", size}});
   return 0;
 }
 

@@ -5,8 +5,6 @@
 #include <format>
 #include <print>
 
-#include <nlohmann/json.hpp>
-
 #include <cli/command.hpp>
 #include <cli/project.hpp>
 #include <cli/report.hpp>
@@ -14,6 +12,7 @@
 #include <config/generate/build_file.hpp>
 #include <config/generate/description.hpp>
 #include <config/generate/source.hpp>
+#include <config/json.hpp>
 #include <mirage/base/option.hpp>
 
 namespace mirage::cli {
@@ -52,6 +51,13 @@ plan::Settings read_settings(const std::vector<std::string>& words, const std::v
   return settings;
 }
 
+/// They are kept in build/context.json, which is text.
+void refuse_bytes(const plan::Settings& settings) {
+  for (const auto& [name, value] : settings) {
+    if (!plan::is_utf8(value)) throw plan::UsageError("", std::format("the value of --{} is not UTF-8", name));
+  }
+}
+
 Context default_context() {
   const char* given = std::getenv("MIRAGE_TARGET");
   return {.target = given == nullptr || *given == '\0' ? default_target : given, .settings = {}};
@@ -73,6 +79,7 @@ int run_configure(const Common& common, const ConfigureOptions& options) {
   if (!options.target.empty()) context.target = options.target;
   (void)project.catalogue().target(context.target);
   context.settings = read_settings(options.keys, plan::all_keys(project.graph(), project.catalogue()));
+  refuse_bytes(context.settings);
   const auto plan = project.plan_for(context);
   std::vector<std::string> inputs;
   const auto files = project.generate(plan, inputs);
@@ -80,7 +87,7 @@ int run_configure(const Common& common, const ConfigureOptions& options) {
   print_result(
       common,
       std::format("Configured {} for {}. Next: make depend && make, or: mirage build\n", plan.name, plan.target->name),
-      Json{{"name", plan.name}, {"target", plan.target->name}, {"files", files}}.dump());
+      Json{{"name", plan.name}, {"target", plan.target->name}, {"files", files}});
   return 0;
 }
 
@@ -152,7 +159,7 @@ int run_query(const Common& common, const std::string& what) {
   if (what == "main") answer = {plan::generate_main(plan)};
   if (what == "makefile") answer = {plan::generate_makefile(plan, project.root().binary / "mirage")};
   if (common.json) {
-    std::print("{}\n", Json{{what, answer}}.dump());
+    std::print("{}\n", plan::json_text(Json{{what, answer}}));
     return 0;
   }
   for (const auto& line : answer) std::print("{}{}", line, line.ends_with('\n') ? "" : "\n");
@@ -164,8 +171,7 @@ int run_clean(const Common& common) {
   const auto gone = project.clean();
   std::string text;
   for (const auto& name : gone) text += (text.empty() ? "" : ", ") + name;
-  print_result(common, gone.empty() ? "Nothing to clean.\n" : "Removed " + text + ".\n",
-               Json{{"removed", gone}}.dump());
+  print_result(common, gone.empty() ? "Nothing to clean.\n" : "Removed " + text + ".\n", Json{{"removed", gone}});
   return 0;
 }
 

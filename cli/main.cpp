@@ -10,11 +10,10 @@
 #include <print>
 #include <span>
 
-#include <nlohmann/json.hpp>
-
 #include <CLI/CLI.hpp>
 #include <cli/command.hpp>
 #include <config/error.hpp>
+#include <config/json.hpp>
 #include <mirage/base/option.hpp>
 
 namespace mirage::cli {
@@ -104,7 +103,7 @@ void add_information_commands(CLI::App& app, CommandLine& line) {
 
   add_command(app, line, "version", "print the version", [&line] {
     if (line.common.json) {
-      std::print("{}\n", nlohmann::ordered_json{{"version", MIRAGE_VERSION}}.dump());
+      std::print("{}\n", plan::json_text(nlohmann::ordered_json{{"version", MIRAGE_VERSION}}));
     } else {
       std::print("mirage {}\n", MIRAGE_VERSION);
     }
@@ -169,7 +168,7 @@ int print_error(const Common& common, const plan::Error& error) {
   if (common.json) {
     const nlohmann::ordered_json json{
         {"error", {{"place", error.place()}, {"message", error.what()}, {"mend", error.mend()}}}};
-    std::print("{}\n", json.dump());
+    std::print("{}\n", plan::json_text(json));
     return 1;
   }
   std::print(stderr, "mirage: {}{}{}\n", error.place(), error.place().empty() ? "" : ": ", error.what());

@@ -61,7 +61,7 @@ int run_new(const Common& common, const NewOptions& options) {
   print_result(
       common,
       std::format("Created {0}. Next: cd {0} && mirage configure -t spt && mirage build && mirage run\n", options.name),
-      nlohmann::ordered_json{{"name", options.name}, {"files", files}}.dump());
+      nlohmann::ordered_json{{"name", options.name}, {"files", files}});
   return 0;
 }
 

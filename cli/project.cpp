@@ -6,14 +6,13 @@
 #include <sstream>
 #include <string_view>
 
-#include <nlohmann/json.hpp>
-
 #include <cli/project.hpp>
 #include <config/error.hpp>
 #include <config/evaluate.hpp>
 #include <config/generate/build_file.hpp>
 #include <config/generate/library.hpp>
 #include <config/generate/source.hpp>
+#include <config/json.hpp>
 
 namespace mirage::cli {
 
@@ -57,7 +56,7 @@ std::optional<Context> Project::remembered() const {
 
 void Project::remember(const Context& context) const {
   const Json json{{"target", context.target}, {"keys", context.settings}};
-  plan::write_if_changed(folder_ / "build/context.json", json.dump(2) + "\n");
+  plan::write_if_changed(folder_ / "build/context.json", plan::json_text(json, 2) + "\n");
 }
 
 plan::Plan Project::plan_for(const Context& context) {
@@ -83,7 +82,7 @@ std::string manifest_json(const plan::Plan& plan) {
         {{"name", instance.device_name}, {"type", instance.device == "net" ? "NET_BASIC" : "BLOCK_BASIC"}});
   }
   const Json json{{"type", "solo5.manifest"}, {"version", 1}, {"devices", devices}};
-  return json.dump(2) + "\n";
+  return plan::json_text(json, 2) + "\n";
 }
 
 std::string crunch_file(const plan::Plan& plan, const plan::Crunched& each, const char* suffix) {

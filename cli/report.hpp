@@ -2,8 +2,9 @@
 // What the command says while it works: to standard error, only on a terminal, never with --json or --quiet.
 #pragma once
 
-#include <string>
 #include <string_view>
+
+#include <nlohmann/json_fwd.hpp>
 
 #include <cli/command.hpp>
 
@@ -14,6 +15,6 @@ namespace mirage::cli {
 /// One line about what happens now.
 void progress(const Common& common, std::string_view line);
 /// The result: `text` for people, or `json` with --json.
-void print_result(const Common& common, std::string_view text, const std::string& json);
+void print_result(const Common& common, std::string_view text, const nlohmann::ordered_json& json);
 
 }  // namespace mirage::cli

@@ -3,13 +3,12 @@
 #include <format>
 #include <print>
 
-#include <nlohmann/json.hpp>
-
 #include <cli/command.hpp>
 #include <cli/project.hpp>
 #include <cli/report.hpp>
 #include <cli/runner.hpp>
 #include <config/error.hpp>
+#include <config/json.hpp>
 
 namespace mirage::cli {
 
@@ -79,7 +78,7 @@ int run_run(const Common& common, const RunOptions& options) {
                                   project.root().binary);
   if (options.dry_run) {
     if (common.json) {
-      std::print("{}\n", launch_json(launch).dump());
+      std::print("{}\n", plan::json_text(launch_json(launch)));
     } else {
       std::print("{}", launch_text(launch));
     }
@@ -95,7 +94,7 @@ int run_run(const Common& common, const RunOptions& options) {
   if (common.json) {
     auto json = launch_json(launch);
     json["status"] = status;
-    std::print("{}\n", json.dump());
+    std::print("{}\n", plan::json_text(json));
   }
   return status;
 }

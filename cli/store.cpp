@@ -76,7 +76,7 @@ int run_format(const Common& common, const StoreOptions& options) {
     if (file.geometry().sectors == 0) file.fail("the image is empty", "--size gives it room, for instance --size 64M.");
     format.format(file, options.force);
     print_result(common, std::format("Made a {} store in {}.\n", format.name(), options.image),
-                 Json{{"image", options.image}, {"type", format.name()}, {"bytes", file.geometry().bytes()}}.dump());
+                 Json{{"image", options.image}, {"type", format.name()}, {"bytes", file.geometry().bytes()}});
   } catch (const plan::Error&) {
     // A file that is no store would be in the way of the next attempt.
     DiskFile::undo(options.image, created);
@@ -119,7 +119,7 @@ int run_check(const Common& common, const StoreOptions& options) {
   json["remarks"] = report.remarks;
   for (const std::string& remark : report.remarks) text += std::format("\nnote: {}", remark);
   if (!report.problem.empty() && !common.json) throw plan::Error(options.image, report.problem);
-  print_result(common, std::format("{} is clean: {}.\n", options.image, text), json.dump());
+  print_result(common, std::format("{} is clean: {}.\n", options.image, text), json);
   return report.problem.empty() ? 0 : 1;
 }
 
@@ -168,7 +168,7 @@ int run_list(const Common& common, const StoreOptions& options) {
   } else {
     for (const StoreEntry& entry : store.image->list(options.key)) show(entry);
   }
-  print_result(common, text, json.dump(-1, ' ', false, Json::error_handler_t::replace));
+  print_result(common, text, json);
   return 0;
 }
 
@@ -184,7 +184,7 @@ int run_import(const Common& common, const StoreOptions& options) {
   for (const ImportFile& each : files) importer.add(each.key, InputFile{each.path});
   importer.flush();
   print_result(common, std::format("{} files, {} bytes.\n", importer.files, importer.total),
-               Json{{"files", importer.files}, {"bytes", importer.total}}.dump());
+               Json{{"files", importer.files}, {"bytes", importer.total}});
   return 0;
 }
 
@@ -224,7 +224,7 @@ int run_export(const Common& common, const StoreOptions& options) {
     total += entry.size;
   });
   print_result(common, std::format("{} files, {} bytes.\n", files, total),
-               Json{{"files", files}, {"bytes", total}, {"left_out", store.image->left_out()}}.dump());
+               Json{{"files", files}, {"bytes", total}, {"left_out", store.image->left_out()}});
   if (store.image->left_out() == 0) return 0;
   if (common.json) return 1;
   store.file.fail(std::format("{} members are not in {}: links, devices, sparse files, or names that are no keys",
@@ -252,7 +252,7 @@ int run_set(const Common& common, const StoreOptions& options) {
   Importer importer{*store.image};
   importer.add(options.key, is_input ? InputFile{STDIN_FILENO} : InputFile{options.file});
   importer.flush();
-  print_result(common, "", Json{{"key", options.key}, {"bytes", importer.total}}.dump());
+  print_result(common, "", Json{{"key", options.key}, {"bytes", importer.total}});
   return 0;
 }
 
@@ -263,7 +263,7 @@ int run_remove(const Common& common, const StoreOptions& options) {
                            "mirage store format --force makes an empty one.");
   Opened store{options, ImageFile::Mode::write};
   store.image->remove(options.key);
-  print_result(common, "", Json{{"key", options.key}}.dump());
+  print_result(common, "", Json{{"key", options.key}});
   return 0;
 }
 

@@ -10,11 +10,10 @@
 #include <sstream>
 #include <string_view>
 
-#include <nlohmann/json.hpp>
-
 #include <cli/command.hpp>
 #include <cli/project.hpp>
 #include <config/error.hpp>
+#include <config/json.hpp>
 #include <config/place.hpp>
 #include <config/process.hpp>
 
@@ -85,7 +84,7 @@ int run_symbolize(const Common& common, const std::string& file, const std::stri
     std::print("{}{}{}\n", line, place.empty() ? "" : "  ", place);
     std::fflush(stdout);  // `mirage run | mirage symbolize` is read while the image runs
   }
-  if (common.json) std::print("{}\n", resolved.dump());
+  if (common.json) std::print("{}\n", plan::json_text(resolved));
   return 0;
 }
 

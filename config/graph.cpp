@@ -6,6 +6,7 @@
 
 #include <config/error.hpp>
 #include <config/graph.hpp>
+#include <config/json.hpp>
 #include <config/value.hpp>
 
 namespace mirage::plan {
@@ -138,6 +139,9 @@ bool is_value_of(const Key& key, std::string_view text) {
 
 Graph read_graph(std::string_view text) {
   const Json json = Json::parse(text, nullptr, false);
+  if (json.is_discarded() && !is_utf8(text)) {
+    throw Error("config.cpp", "a text of the configuration is not UTF-8", "Save the file as UTF-8.");
+  }
   if (json.is_discarded()) {
     throw Error("config.cpp", "the configuration printed something of its own",
                 "configure() must not write to standard output.");

@@ -2,9 +2,8 @@
 #include <algorithm>
 #include <format>
 
-#include <nlohmann/json.hpp>
-
 #include <config/generate/description.hpp>
+#include <config/json.hpp>
 #include <config/text.hpp>
 #include <config/value.hpp>
 
@@ -90,7 +89,7 @@ std::string describe_json(const Plan& plan, const std::vector<std::string>& libr
   const OrderedJson all{
       {"name", plan.name}, {"target", plan.target->name}, {"image", "dist/" + plan.image()}, {"modules", modules},
       {"keys", keys},      {"libraries", libraries}};
-  return all.dump(2) + "\n";
+  return json_text(all, 2) + "\n";
 }
 
 std::string describe_dot(const Plan& plan) {
