@@ -60,11 +60,16 @@ class Ending {
     }
     sigprocmask(SIG_BLOCK, &signals, &before_);
     descriptor_ = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (descriptor_ >= 0) return;
+    // Without it nothing would tell of the end of a program that has closed its output.
+    const int error = errno;
+    sigprocmask(SIG_SETMASK, &before_, nullptr);
+    throw Error("", std::string("no descriptor for signals: ") + std::strerror(error));
   }
   Ending(const Ending&) = delete;
   Ending& operator=(const Ending&) = delete;
   ~Ending() {
-    if (descriptor_ >= 0) close(descriptor_);
+    close(descriptor_);
     sigprocmask(SIG_SETMASK, &before_, nullptr);
     if (taken_ != 0) (void)raise(taken_);
   }

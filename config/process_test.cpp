@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: ISC
 #include <csignal>
+#include <vector>
 
 #include <doctest/doctest.h>
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
+#include <config/error.hpp>
 #include <config/process.hpp>
 
 namespace mirage::plan {
@@ -26,6 +31,35 @@ TEST_CASE("a program that takes too long is ended with what it started") {
   CHECK(done.timed_out);
   CHECK(done.signal == SIGKILL);
   CHECK(done.output == "before\n");
+}
+
+/// As many descriptors as this are left, for as long as it lives.
+class FewDescriptors {
+ public:
+  explicit FewDescriptors(std::size_t left) {
+    getrlimit(RLIMIT_NOFILE, &before_);
+    rlimit few = before_;
+    few.rlim_cur = 64;
+    setrlimit(RLIMIT_NOFILE, &few);
+    for (int each = 0; (each = fcntl(0, F_DUPFD_CLOEXEC, 0)) >= 0;) taken_.push_back(each);
+    for (; left > 0; --left, taken_.pop_back()) close(taken_.back());
+  }
+  FewDescriptors(const FewDescriptors&) = delete;
+  FewDescriptors& operator=(const FewDescriptors&) = delete;
+  ~FewDescriptors() {
+    for (const int each : taken_) close(each);
+    setrlimit(RLIMIT_NOFILE, &before_);
+  }
+
+ private:
+  rlimit before_{};
+  std::vector<int> taken_;
+};
+
+TEST_CASE("without a descriptor for signals nothing is started: its end would not be seen") {
+  const FewDescriptors few(6);  // three pipes
+  CHECK_THROWS_WITH_AS((void)run_program({"sh", "-c", "exec >&- 2>&-; sleep 1"}, Output::capture),
+                       "no descriptor for signals: Too many open files", Error);
 }
 
 }  // namespace
