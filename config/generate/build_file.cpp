@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: ISC
 #include <format>
 
+#include <config/error.hpp>
 #include <config/generate/build_file.hpp>
+#include <config/process.hpp>
 #include <config/text.hpp>
+#include <config/value.hpp>
 
 namespace mirage::plan {
 
@@ -10,41 +13,60 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::string path(const fs::path& name) { return replaced(replaced(name.string(), "$", "$$"), " ", "$ "); }
-
-std::string object_of(const ImageBuild& build, const std::string& source) {
-  return std::format("{}/object/{}.o", build.folder, replaced(source, "/", "_"));
+std::string checked(const std::string& name) {
+  if (name.find_first_of("\r\n") == std::string::npos) return name;
+  throw Error("", std::format("the name {} has a line break, which a build file cannot have", cpp_string(name)),
+              "Rename it.");
 }
 
-std::string archive_of(const std::string& port, const fs::path& folder) {
-  return path(folder / std::format("lib/libport_{}.a", port));
+/// A name on a build line of ninja's. For '|' it has no escape: a variable holds it.
+std::string path(const fs::path& name) {
+  std::string out;
+  for (const char c : checked(name.string())) {
+    if (c == '$' || c == ' ' || c == ':') out += '$';
+    out += c == '|' ? std::string("${bar}") : std::string(1, c);
+  }
+  return out;
+}
+
+/// A word of a command, in a variable: as ninja, then the shell reads it.
+std::string word(const std::string& text) { return replaced(shell_line({checked(text)}), "$", "$$"); }
+
+std::string object_of(const ImageBuild& build, const std::string& source) {
+  return std::format("{}/object/{}.o", build.folder, replaced(checked(source), "/", "_"));
+}
+
+/// The static libraries, as names.
+std::vector<std::string> archives(const ImageBuild& build) {
+  std::vector<std::string> out;
+  for (const auto& name : build.libraries) out.push_back(build.libraries_folder / std::format("lib{}.a", name));
+  for (const auto& [name, folder] : build.ports) out.push_back(folder / std::format("lib/libport_{}.a", name));
+  return out;
 }
 
 /// Flags that both kinds of images have: the project's folders, and paths that are the same on every machine.
 std::string common_flags(const ImageBuild& build) {
-  std::string flags = std::format(
-      "-I. -I{}/include -Wall -Wextra -Werror=return-type -ffile-compilation-dir=/project -ffile-prefix-map={}=/mirage",
-      build.folder, path(build.root));
-  for (const auto& [name, folder] : build.ports) flags += std::format(" -isystem {}/include", path(folder));
+  std::string flags =
+      std::format("-I. -I{}/include -Wall -Wextra -Werror=return-type -ffile-compilation-dir=/project {}", build.folder,
+                  word(std::format("-ffile-prefix-map={}=/mirage", build.root.string())));
+  for (const auto& [name, folder] : build.ports) flags += " -isystem " + word(folder / "include");
   return flags;
 }
 
 std::string variables(const ImageBuild& build) {
   const Plan& plan = *build.plan;
   std::string libraries = "-Wl,--start-group";
-  for (const auto& name : build.libraries) {
-    libraries += " " + path(build.libraries_folder / std::format("lib{}.a", name));
-  }
-  for (const auto& [name, folder] : build.ports) libraries += " " + archive_of(name, folder);
+  for (const auto& archive : archives(build)) libraries += " " + word(archive);
   libraries += " -Wl,--end-group";
   if (plan.target->guest) {
-    const auto flags = path(build.flags_folder);
+    const auto flags = [&](const char* name) { return word("@" + (build.flags_folder / name).string()); };
     return std::format(
         "cxx = clang++-19\n"
-        "compile = @{0}/compile.rsp {1}\n"
-        "link = @{0}/link.rsp -Wl,-T,{2}\n"
-        "libraries = {3} @{0}/libraries.rsp\n",
-        flags, common_flags(build), path(build.root / plan.target->linker_script), libraries);
+        "compile = {} {}\n"
+        "link = {} {}\n"
+        "libraries = {} {}\n",
+        flags("compile.rsp"), common_flags(build), flags("link.rsp"),
+        word("-Wl,-T," + (build.root / plan.target->linker_script).string()), libraries, flags("libraries.rsp"));
   }
   const std::string_view sanitize = build.sanitize ? " -fsanitize=address,undefined" : "";
   return std::format(
@@ -52,7 +74,7 @@ std::string variables(const ImageBuild& build) {
       "compile = -std=c++23 -stdlib=libc++ -O2 -g{4} {0} {1} -I{2}\n"
       "link = -stdlib=libc++ -fuse-ld=lld -Wl,--gc-sections{4}\n"
       "libraries = {3}\n",
-      plan.exceptions ? "-fexceptions" : "-fno-exceptions -fno-rtti", common_flags(build), path(build.root), libraries,
+      plan.exceptions ? "-fexceptions" : "-fno-exceptions -fno-rtti", common_flags(build), word(build.root), libraries,
       sanitize);
 }
 
@@ -90,25 +112,27 @@ rule link_packed
 std::string packing_steps(const ImageBuild& build, const std::string& image, const std::string& debug,
                           const std::string& plain) {
   const Packing& packing = *build.plan->target->packing;
-  const std::string script = path(build.root / packing.linker_script);
+  const std::string script = build.root / packing.linker_script;
   const std::string symbols = plain + ".symbols";
   const std::string packed = plain + ".lz4";
   const std::string linked = plain + ".packed";
   std::string libraries;
+  std::string words;
   for (const auto& name : packing.libraries) {
-    libraries += " " + path(build.libraries_folder / std::format("lib{}.a", name));
+    const fs::path archive = build.libraries_folder / std::format("lib{}.a", name);
+    libraries += " " + path(archive);
+    words += " " + word(archive);
   }
   std::string out(packing_rules);
   out += "keep =";
   for (const auto& name : packing.symbols) out += " --keep-symbol=" + name;
   out += std::format(
-      "\nlink_packed = @{}/link.rsp -Wl,-z,noseparate-code -Wl,-T,{} -Wl,--just-symbols={} -Wl,--start-group{} "
-      "-Wl,--end-group\n",
-      path(build.flags_folder), script, path(symbols), libraries);
+      "\nlink_packed = {} -Wl,-z,noseparate-code {} -Wl,--just-symbols={} -Wl,--start-group{} -Wl,--end-group\n",
+      word("@" + (build.flags_folder / "link.rsp").string()), word("-Wl,-T," + script), word(symbols), words);
   out += std::format("build {}: symbols {}\n", path(symbols), path(debug));
   out += std::format("build {}: pack {}\n", path(packed), path(plain));
-  out +=
-      std::format("build {}: link_packed {} | {} {}{}\n", path(linked), path(packed), path(symbols), script, libraries);
+  out += std::format("build {}: link_packed {} | {} {}{}\n", path(linked), path(packed), path(symbols), path(script),
+                     libraries);
   out += std::format("build {}: strip {}\n", path(image), path(linked));
   return out;
 }
@@ -120,7 +144,7 @@ std::string generate_ninja(const ImageBuild& build) {
   std::string out =
       "# Generated by `mirage build`; changes are lost. Runs in the project's folder.\n"
       "ninja_required_version = 1.10\n";
-  out += std::format("builddir = {}\n", build.folder);
+  out += std::format("builddir = {}\nbar = |\n", build.folder);
   out += variables(build);
   out += rules;
   std::string objects;
@@ -138,8 +162,7 @@ std::string generate_ninja(const ImageBuild& build) {
   const auto image = "dist/" + plan.image();
   const std::string debug = image + ".debug";
   out += std::format("build {}: link{} |", path(debug), objects);
-  for (const auto& name : build.libraries) out += " " + path(build.libraries_folder / std::format("lib{}.a", name));
-  for (const auto& [name, folder] : build.ports) out += " " + archive_of(name, folder);
+  for (const auto& archive : archives(build)) out += " " + path(archive);
   if (plan.target->guest) out += " " + path(build.root / plan.target->linker_script);
   const std::string stripped = plan.packed() ? build.folder + "/" + plan.image() : image;
   out += std::format("\nbuild {}: strip {}\n", path(stripped), path(debug));

@@ -49,6 +49,15 @@ The Makefile runs the command that configured, not another of its name.
   hello.spt
   hello.spt.debug
 
+A source may have any name but one with a line break.
+
+  $ echo 'int odd() { return 1; }' >'o:d d$x|y.cpp' && mirage build -q && rm 'o:d d$x|y.cpp' && mirage run | head -1
+  info [hello] Good morning
+  $ touch "$(printf 'a\nb.cpp')" && mirage build; rm a*.cpp
+  mirage: the name "a\012b.cpp" has a line break, which a build file cannot have
+    -> Rename it.
+  $ mirage build -q
+
 A fault report's addresses get function and line, at once: the image may go on.
 
   $ rip=0x$(llvm-nm-19 dist/hello.spt.debug | awk '$3 == "main" { print $1 }')

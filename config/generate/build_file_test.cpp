@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: ISC
+#include <algorithm>
+
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <config/error.hpp>
+#include <config/generate/build_file.hpp>
+#include <config/place.hpp>
+#include <config/process.hpp>
+
+namespace mirage::plan {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// The commands that ninja makes of the build, which fails if it cannot read it.
+Finished commands_of(const ImageBuild& build) {
+  const fs::path folder = fs::temp_directory_path() / ("mirage-build-file-test-" + std::to_string(getpid()));
+  write_if_changed(folder / "build.ninja", generate_ninja(build));
+  auto done = run_program({"ninja", "-t", "commands"}, Output::capture, folder);
+  fs::remove_all(folder);
+  return done;
+}
+
+TEST_CASE("names of any characters but line breaks reach the compiler as they are") {
+  Target target;
+  target.guest = false;
+  Plan plan;
+  plan.name = "x";
+  plan.target = &target;
+  ImageBuild build{.plan = &plan,
+                   .root = "/a root's $HOME",
+                   .libraries_folder = "/cache: |$x",
+                   .flags_folder = {},
+                   .libraries = {"mirage_base"},
+                   .ports = {{"zlib", "/a port"}},
+                   .folder = "build/unix",
+                   .sources = {"o:d d$x|y.cpp", "build/unix/table.S"},
+                   .crunch_inputs = {"htdocs/a:b|c $d.html"}};
+  const auto done = commands_of(build);
+  CHECK(done.status == 0);
+  CHECK(done.errors.empty());
+  CHECK(done.output.contains(" -c 'o:d d$x|y.cpp' -o 'build/unix/object/o:d d$x|y.cpp.o'\n"));
+  CHECK(done.output.contains(" '-ffile-prefix-map=/a root'\\''s $HOME=/mirage' "));
+  CHECK(done.output.contains(" -isystem '/a port/include' "));
+  CHECK(done.output.contains(" '/cache: |$x/libmirage_base.a' '/a port/lib/libport_zlib.a' "));
+  build.sources.emplace_back("a\nb.cpp");
+  CHECK_THROWS_WITH_AS((void)generate_ninja(build),
+                       "the name \"a\\012b.cpp\" has a line break, which a build file cannot have", Error);
+  build.sources.pop_back();
+  build.crunch_inputs = {"htdocs/two\nlines"};
+  CHECK_THROWS_WITH_AS((void)generate_ninja(build),
+                       "the name \"htdocs/two\\012lines\" has a line break, which a build file cannot have", Error);
+}
+
+}  // namespace
+}  // namespace mirage::plan
