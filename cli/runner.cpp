@@ -77,23 +77,35 @@ void refuse(const Forward& forward, int error) {
               std::format("Choose another: -p {}:{}.", other, forward.guest));
 }
 
-/// The value that a key will have at run time: the last --NAME=VALUE of the guest's arguments, else the image's.
-std::string value_at_run_time(const plan::PlannedKey& planned, const Words& arguments) {
-  std::string value = planned.value.value_or("");
-  const std::string option = "--" + planned.key.name;
+/// The values that keys will have at run time: as the image reads its arguments (mirage/base/option.hpp), else its
+/// defaults.
+Names values_at_run_time(const plan::Plan& plan, const Words& arguments) {
+  Names values;
+  for (const auto& planned : plan.keys) values[planned.key.name] = planned.value.value_or("");
   for (std::size_t i = 0; i < arguments.size(); ++i) {
-    if (arguments[i].starts_with(option + "=")) value = arguments[i].substr(option.size() + 1);
-    if (arguments[i] == option && i + 1 < arguments.size()) value = arguments[i + 1];
+    const std::string& word = arguments[i];
+    const auto equals = word.find('=');
+    const auto* planned = word.starts_with("--") ? plan.find_key(word.substr(2, equals - 2)) : nullptr;
+    if (planned == nullptr) continue;
+    std::string& value = values[planned->key.name];
+    if (equals != std::string::npos) {
+      value = word.substr(equals + 1);
+    } else if (planned->key.type == "bool") {
+      value = "true";
+    } else if (i + 1 < arguments.size()) {
+      value = arguments[++i];
+    }
   }
-  return value;
+  return values;
 }
 
 std::vector<Forward> chosen_forwards(const plan::Plan& plan, const Words& arguments) {
   std::vector<Forward> forwards;
+  const auto values = values_at_run_time(plan, arguments);
   for (const auto& planned : plan.keys) {
     if (planned.key.type != "u16" || (planned.key.name != "port" && !planned.key.name.ends_with("-port"))) continue;
     Forward forward;
-    if (!parse_value(value_at_run_time(planned, arguments), forward.guest) || forward.guest == 0) continue;
+    if (!parse_value(values.at(planned.key.name), forward.guest) || forward.guest == 0) continue;
     forward.host = static_cast<std::uint16_t>(forward.guest < 1024 ? forward.guest + 8000 : forward.guest);
     const auto wanted = forward.host;
     while (refusal_of(forward) != 0 && forward.host < wanted + 100) ++forward.host;
@@ -150,6 +162,7 @@ class Launcher {
 
   Launch make() {
     check_cpus();
+    check_together();
     if (options_.memory != 0) check_use("--mem", "{memory}");
     if (!options_.accelerator.empty()) check_use("--accel", "{accelerator}");
     add_devices();
@@ -157,7 +170,7 @@ class Launcher {
                 {"count", std::to_string(options_.cpus)},
                 {"memory", std::to_string(memory())},
                 {"accelerator", accelerator()},
-                {"command_line", plan::shell_line(options_.arguments)}};
+                {"command_line", command_line()}};
     const bool alone = options_.cpus == 1;
     launch_.command.push_back(program(filled(alone ? run_.program : run_.cpus_program, names)));
     for (const auto& word : alone ? run_.arguments : run_.cpus_arguments) {
@@ -184,6 +197,29 @@ class Launcher {
     const auto* configured = plan_.find_key("cpus");
     if (configured == nullptr || configured->value != "many") {
       throw Error("", "the image is configured for one CPU", "Say mirage configure --cpus=many, then mirage build.");
+    }
+  }
+
+  /// The guest's arguments as one line. One that is too long would be cut, or be reported by the guest as something
+  /// else.
+  [[nodiscard]] std::string command_line() const {
+    auto line = plan::shell_line(options_.arguments);
+    if (run_.longest_command_line == 0 || line.size() <= run_.longest_command_line) return line;
+    throw Error("",
+                std::format("the command line of the image has {} bytes, and {} passes {}", line.size(), run_.program,
+                            run_.longest_command_line),
+                "Make a key's value the image's default: mirage configure --NAME=VALUE, then mirage build.");
+  }
+
+  /// As the plan refuses them for the image's defaults: each is good, and together they leave nothing.
+  void check_together() const {
+    const auto values = values_at_run_time(plan_, options_.arguments);
+    const auto is_on = [&](const std::string& name) { return values.contains(name) && values.at(name) == "true"; };
+    for (const auto& planned : plan_.keys) {
+      const std::string& name = planned.key.name;
+      const std::string& excludes = planned.key.excludes;
+      if (!is_on(name) || !is_on(excludes)) continue;
+      throw plan::UsageError("", std::format("--{} and --{} leave nothing", name, excludes), "Give one of them.");
     }
   }
 

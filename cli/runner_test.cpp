@@ -148,6 +148,52 @@ TEST_CASE("a key called port is forwarded to where the guest will listen") {
   CHECK(make_launch(plan, options, "i", "").forwards.front().guest == 8443);
 }
 
+TEST_CASE("flags that leave nothing together are refused before the image starts") {
+  const auto on = target();
+  auto plan = plan_with(on, {});
+  const auto add = [&](const char* name, const char* type, const char* excludes, const char* value) {
+    plan::PlannedKey planned;
+    planned.key.name = name;
+    planned.key.type = type;
+    planned.key.excludes = excludes;
+    planned.value = value;
+    plan.keys.push_back(planned);
+  };
+  add("name", "string", "", "x");
+  add("front-ipv4-only", "bool", "front-ipv6-only", "false");
+  add("front-ipv6-only", "bool", "", "false");
+  RunOptions options;
+  options.dry_run = true;
+  constexpr const char* refusal = "--front-ipv4-only and --front-ipv6-only leave nothing";
+  options.arguments = {"--front-ipv4-only", "--front-ipv6-only"};
+  CHECK_THROWS_WITH((void)make_launch(plan, options, "i", ""), refusal);
+  options.arguments = {"--front-ipv6-only=true", "--front-ipv4-only"};
+  CHECK_THROWS_WITH((void)make_launch(plan, options, "i", ""), refusal);
+  options.arguments = {"--front-ipv4-only", "--front-ipv6-only", "--front-ipv4-only=false"};
+  CHECK(!make_launch(plan, options, "i", "").command.empty());
+  options.arguments = {"--front-ipv4-only", "--name", "--front-ipv6-only"};
+  CHECK(!make_launch(plan, options, "i", "").command.empty());
+  plan.keys[2].value = "true";
+  options.arguments = {"--front-ipv4-only"};
+  CHECK_THROWS_WITH((void)make_launch(plan, options, "i", ""), refusal);
+}
+
+TEST_CASE("a command line that would not arrive whole is refused with its length and the limit") {
+  auto on = target();
+  on.run.arguments = {"{image}", "{command_line}"};
+  on.run.longest_command_line = 19;
+  const auto plan = plan_with(on, {});
+  RunOptions options;
+  options.dry_run = true;
+  options.arguments = {"--name=123456", "--b=2"};  // with the space between
+  CHECK(plan::shell_line(make_launch(plan, options, "i", "").command).ends_with("'--name=123456 --b=2'"));
+  options.arguments.back() += "3";
+  CHECK_THROWS_WITH((void)make_launch(plan, options, "i", ""),
+                    "the command line of the image has 20 bytes, and /bin/true passes 19");
+  on.run.longest_command_line = 0;
+  CHECK(!make_launch(plan, options, "i", "").command.empty());
+}
+
 TEST_CASE("exit status") {
   plan::Runner runner;
   runner.status = "exit";

@@ -125,6 +125,7 @@ Runner read_runner(const Json& json) {
           .forward = text(network, "forward"),
           .helper = field(network, "helper", false),
           .status = field(json, "status", std::string("exit")),
+          .longest_command_line = field(json, "longest_command_line", std::size_t{0}),
           .cpus_program = text(cpus, "program"),
           .cpus_arguments = texts(cpus, "arguments")};
 }

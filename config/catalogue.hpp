@@ -47,9 +47,10 @@ struct Runner {
   std::vector<std::string> interface_queues;        ///< those of an interface with several queues
   unsigned maximum_queues = 1;
   std::string interface_environment, user_environment, block_environment;
-  std::string forward;  ///< appended per forwarded port where the program forwards by itself
-  bool helper = false;  ///< user-mode networking through mirage-usernet on a descriptor
-  std::string status;   ///< "exit" or "isa-debug-exit"
+  std::string forward;                   ///< appended per forwarded port where the program forwards by itself
+  bool helper = false;                   ///< user-mode networking through mirage-usernet on a descriptor
+  std::string status;                    ///< "exit" or "isa-debug-exit"
+  std::size_t longest_command_line = 0;  ///< bytes of {command_line} that arrive whole; 0: any number
   /// The same on several CPUs; empty where an image has one.
   std::string cpus_program;
   std::vector<std::string> cpus_arguments;

@@ -30,7 +30,9 @@ std::vector<Key> standard_keys(const Graph& graph) {
 }
 
 Key with_group(Key key, const std::string& group) {
-  if (!group.empty()) key.name = group + "-" + key.name;
+  if (group.empty()) return key;
+  key.name = group + "-" + key.name;
+  if (!key.excludes.empty()) key.excludes = group + "-" + key.excludes;
   return key;
 }
 
@@ -257,13 +259,11 @@ class Planner {
   /// Values that are good by themselves and can never work: refused here, where the image would start and serve nobody.
   void check_together(const Module& module, const Vertex& vertex) const {
     for (const auto& key : module.keys) {
-      const std::string name = with_group(key, vertex.group).name;
+      const Key grouped = with_group(key, vertex.group);
+      const std::string& name = grouped.name;
       const std::string value = fixed(name);
-      if (!key.excludes.empty() && value == "true") {
-        const std::string other = vertex.group.empty() ? key.excludes : vertex.group + "-" + key.excludes;
-        if (fixed(other) == "true") {
-          throw UsageError("", std::format("--{} and --{} leave nothing", name, other), "Give one of them.");
-        }
+      if (!grouped.excludes.empty() && value == "true" && fixed(grouped.excludes) == "true") {
+        throw UsageError("", std::format("--{} and --{} leave nothing", name, grouped.excludes), "Give one of them.");
       }
       if (key.linked.empty() || value != key.linked) continue;
       const auto part = std::ranges::find(vertex.parameters, key.linked, &std::pair<std::string, Value>::first);

@@ -240,6 +240,20 @@ On several CPUs an image has an interface that they share, where the target has 
     -> Leave --cpus away.
   [1]
 
+What the image could only fail at is refused before it starts: flags that leave nothing, a line that QEMU would cut.
+
+  $ mirage configure -t virtio -q; long() { head -c $1 /dev/zero | tr '\0' x; }
+  $ mirage run --net service=tap0 --dry-run -- --ipv4-only --ipv6-only
+  mirage: --ipv4-only and --ipv6-only leave nothing
+    -> Give one of them.
+  [2]
+  $ mirage run --net service=tap0 --dry-run -- --name=$(long 4089)
+  mirage: the command line of the image has 4096 bytes, and qemu-system-x86_64 passes 4095
+    -> Make a key's value the image's default: mirage configure --NAME=VALUE, then mirage build.
+  [1]
+  $ mirage run --net service=tap0 --dry-run -- --name=$(long 4088) | grep -o 'x*$' | wc -c
+  4089
+
 A file that config.cpp includes counts as well.
 
   $ printf 'inline constexpr unsigned short standard_port = 81;\n' > common.hpp
