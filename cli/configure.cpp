@@ -67,6 +67,8 @@ void write_output(const std::string& file, const std::string& text) {
   if (file.empty() || file == "-") {
     std::print("{}", text);
   } else {
+    const auto folder = fs::absolute(file).parent_path();
+    if (!fs::is_directory(folder)) throw Error("", std::format("there is no folder {}", folder.string()));
     plan::write_if_changed(file, text);
   }
 }

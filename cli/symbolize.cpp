@@ -37,7 +37,8 @@ std::string call_before(const std::string& address) {
   return read.ec == std::errc{} ? std::format("{:#x}", value - 1) : address;
 }
 
-/// "function (file:line)", innermost inlined function first; empty when nothing is known about the address.
+/// "function (file:line)", innermost inlined function first; empty when nothing is known about the address. Throws
+/// Error when `image` cannot be read.
 std::string resolve(const std::string& image, const std::string& address) {
   const auto done =
       plan::run_program({"llvm-symbolizer-19", "--obj=" + image, "--output-style=JSON", "--relativenames", address},
@@ -45,7 +46,12 @@ std::string resolve(const std::string& image, const std::string& address) {
   if (done.status == 127)
     throw plan::Error("", "llvm-symbolizer-19 is not installed", "Install it: apt-get install llvm-19");
   const auto json = Json::parse(done.output, nullptr, false);
-  if (json.is_discarded() || json.empty() || !json[0].contains("Symbol")) return {};
+  // An object is what it says of the file, an array of the address.
+  if (json.is_object() && json.contains("Error")) {
+    throw plan::Error(image, json["Error"].value("Message", "cannot be read"),
+                      "--image names the image's .debug file.");
+  }
+  if (!json.is_array() || json.empty() || !json[0].contains("Symbol")) return {};
   std::string out;
   for (const auto& symbol : json[0]["Symbol"]) {
     const std::string function = symbol.value("FunctionName", "");
@@ -73,18 +79,25 @@ int run_symbolize(const Common& common, const std::string& file, const std::stri
   std::istream& lines = from_file ? whole : std::cin;
   Json resolved = Json::array();
   bool in_backtrace = false;
+  std::size_t addresses = 0;
   for (std::string line; std::getline(lines, line);) {
     const auto address = address_of(line);
     const bool is_frame = line.find(" at ") != std::string::npos;
     const auto place =
         address.empty() ? std::string() : resolve(symbols, in_backtrace && is_frame ? call_before(address) : address);
     in_backtrace = is_frame && !address.empty();
+    if (!address.empty()) ++addresses;
     if (!place.empty()) resolved.push_back({{"address", address}, {"place", place}});
     if (common.json) continue;
     std::print("{}{}{}\n", line, place.empty() ? "" : "  ", place);
     std::fflush(stdout);  // `mirage run | mirage symbolize` is read while the image runs
   }
   if (common.json) std::print("{}\n", plan::json_text(resolved));
+  if (addresses != 0 && resolved.empty()) {
+    std::print(stderr,
+               "mirage: {} names none of {} addresses: is it the .debug file of the image that wrote the log?\n",
+               symbols, addresses);
+  }
   return 0;
 }
 

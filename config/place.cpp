@@ -50,8 +50,9 @@ fs::path cache_folder() {
 
 bool write_if_changed(const fs::path& file, std::string_view content) {
   if (fs::is_regular_file(file) && read_text(file) == content) return false;
-  std::error_code ignored;
-  fs::create_directories(file.parent_path(), ignored);
+  std::error_code failure;
+  if (file.has_parent_path()) fs::create_directories(file.parent_path(), failure);
+  if (failure) throw Error("", std::format("cannot make {}: {}", file.parent_path().string(), failure.message()));
   std::ofstream out(file, std::ios::binary | std::ios::trunc);
   out.write(content.data(), static_cast<std::streamsize>(content.size()));
   out.close();
@@ -60,6 +61,9 @@ bool write_if_changed(const fs::path& file, std::string_view content) {
 }
 
 std::string read_text(const fs::path& file) {
+  // It can be opened, and has no bytes: it would pass for an empty file.
+  std::error_code unknown;
+  if (fs::is_directory(file, unknown)) throw Error("", std::format("cannot read {}: it is a folder", file.string()));
   std::ifstream in(file, std::ios::binary);
   if (!in) throw Error("", std::format("cannot read {}: {}", file.string(), std::strerror(errno)));
   return {std::istreambuf_iterator<char>(in), {}};

@@ -67,6 +67,16 @@ A fault report's addresses get function and line, at once: the image may go on.
   fault: rip=RIP  main (*build/spt/main.cpp:*) (glob)
    at 0x123456789012345678901
 
+No names: why.
+
+  $ printf ' at %s\n' $rip | mirage symbolize --image main.hpp
+  mirage: main.hpp: The file was not recognized as a valid object file
+    -> --image names the image's .debug file.
+  [1]
+  $ llvm-strip-19 -o stripped dist/hello.spt.debug && printf ' at 0x100000\n at 0x100100\n' | mirage symbolize --json --image stripped; rm stripped
+  mirage: stripped names none of 2 addresses: is it the .debug file of the image that wrote the log?
+  []
+
 The editor's view: commands of the compiler, with the project's and mirage's headers.
 
   $ grep -c '"file"' build/compile_commands.json

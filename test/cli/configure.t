@@ -331,6 +331,8 @@ Nor does it take anything where no project is, or none that was configured.
 What cannot be removed is named.
 
   $ plain() { if [ "$(id -u)" = 0 ]; then setpriv --bounding-set=-all --inh-caps=-all "$@"; else "$@"; fi; }
+  $ mirage configure -q && rm -r build/spt && chmod a-w build && plain mirage configure 2>&1 | sed "s|$PWD|PROJECT|"; chmod u+w build
+  mirage: cannot make PROJECT/build/spt: Permission denied
   $ mirage configure -q && chmod a-w build/spt && plain mirage clean
   mirage: build/spt/*: cannot be removed: Permission denied (glob)
   [1]
