@@ -16,11 +16,17 @@ using Json = nlohmann::ordered_json;
 
 namespace {
 
+/// What a link begins with where the guest's port is by custom a web server's; else the protocol alone.
+std::string scheme_of(const Forward& forward) {
+  if (forward.protocol != "tcp") return forward.protocol + " ";
+  if (forward.guest == 80 || forward.guest == 8000 || forward.guest == 8080) return "http://";
+  return forward.guest == 443 || forward.guest == 8443 ? "https://" : "tcp ";
+}
+
 std::string where_to_connect(const Forward& forward) {
   const std::string host =
       forward.address == "127.0.0.1" || forward.address == "0.0.0.0" ? "localhost" : forward.address;
-  if (forward.protocol == "udp") return std::format("udp {}:{} leads to port {}", host, forward.host, forward.guest);
-  return std::format("http://{}:{} leads to port {}", host, forward.host, forward.guest);
+  return std::format("{}{}:{} leads to port {}", scheme_of(forward), host, forward.host, forward.guest);
 }
 
 Json launch_json(const Launch& launch) {
@@ -71,11 +77,12 @@ int run_run(const Common& common, const RunOptions& options) {
   if (!fs::exists(image) && !options.dry_run) {
     throw plan::Error("", std::format("there is no dist/{}", plan.image()), "Build it: mirage build.");
   }
-  const auto launch = make_launch(plan, options,
-                                  fs::relative(image).lexically_normal().string().starts_with("..")
-                                      ? image.string()
-                                      : "./" + fs::relative(image).string(),
-                                  project.root().binary);
+  auto launch = make_launch(plan, options,
+                            fs::relative(image).lexically_normal().string().starts_with("..")
+                                ? image.string()
+                                : "./" + fs::relative(image).string(),
+                            project.root().binary);
+  launch.console_to_error = common.json;
   if (options.dry_run) {
     if (common.json) {
       std::print("{}\n", plan::json_text(launch_json(launch)));

@@ -29,6 +29,7 @@ struct Launch {
   plan::Words environment;  ///< NAME=VALUE, on top of ours
   plan::Words helper;       ///< mirage-usernet and its arguments; empty: none
   std::vector<Forward> forwards;
+  bool console_to_error = false;  ///< standard output is for the result
 };
 inline constexpr int network_descriptor = 3;
 /// Where the helper says that it is ready.

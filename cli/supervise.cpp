@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: ISC
 // The processes of `mirage run`. Children are told by the kernel when we die, so that killing any of them, or us,
 // leaves nothing behind: the helper ends when its socket closes, which it does when the tender ends.
+#include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <initializer_list>
+#include <span>
+#include <vector>
 
 #include <fcntl.h>
 #include <sys/prctl.h>
@@ -75,19 +78,18 @@ struct Given {
   int number;
 };
 
-/// Only async-signal-safe calls and exec behind fork.
-[[noreturn]] void become(char* const* words, std::initializer_list<Given> given, pid_t parent, const sigset_t& mask) {
+/// Between fork and exec; we have no other threads.
+[[noreturn]] void become(char* const* words, std::span<const Given> given, pid_t parent, const sigset_t& mask) {
   (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (getppid() != parent) _exit(1);
   for (const auto& each : given) (void)dup2(each.descriptor, each.number);
   (void)sigprocmask(SIG_SETMASK, &mask, nullptr);
   execv(words[0], words);
-  constexpr char message[] = "mirage: cannot execute the program\n";
-  (void)!write(2, message, sizeof message - 1);
+  (void)dprintf(STDERR_FILENO, "mirage: cannot execute %s: %s\n", words[0], std::strerror(errno));
   _exit(127);
 }
 
-pid_t start(const plan::Words& words, std::initializer_list<Given> given, const sigset_t& mask) {
+pid_t start(const plan::Words& words, std::span<const Given> given, const sigset_t& mask) {
   std::vector<char*> pointers;
   for (const auto& word : words) pointers.push_back(const_cast<char*>(word.c_str()));
   pointers.push_back(nullptr);
@@ -100,18 +102,19 @@ pid_t start(const plan::Words& words, std::initializer_list<Given> given, const 
 
 int status_of(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status); }
 
-/// Waits for `pid`, passing SIGTERM and SIGHUP on; SIGINT reaches the children from the terminal. When only the helper
-/// ends, the guest goes on without a network.
+/// Waits for `pid`, passing signals on. When only the helper ends, the guest says that its network is gone, and ends.
 int wait_for(pid_t pid, const sigset_t& signals) {
   while (true) {
     int status = 0;
     const pid_t ended = waitpid(pid, &status, WNOHANG);
     if (ended == pid) return status_of(status);
     if (ended < 0 && errno != EINTR) return 1;
-    const int signal = sigwaitinfo(&signals, nullptr);
+    siginfo_t info{};
+    const int signal = sigwaitinfo(&signals, &info);
     if (signal == SIGTERM || signal == SIGHUP) (void)kill(pid, signal);
-    // A SIGINT sent to us alone, not from the terminal, must end the guest as well.
-    if (signal == SIGINT && tcgetpgrp(0) != getpgrp()) (void)kill(pid, SIGINT);
+    // A terminal's, which the kernel sends, goes to its whole foreground group: the guest has it. A process's is for
+    // us.
+    if (signal == SIGINT && info.si_code != SI_KERNEL) (void)kill(pid, SIGINT);
   }
 }
 
@@ -129,7 +132,8 @@ void end_helper(pid_t helper) {
 pid_t start_helper(const plan::Words& words, Pair& wire, const sigset_t& mask) {
   Pair ready;
   open_pipe(ready);
-  const pid_t helper = start(words, {{wire.second, network_descriptor}, {ready.second, ready_descriptor}}, mask);
+  const std::array given{Given{wire.second, network_descriptor}, Given{ready.second, ready_descriptor}};
+  const pid_t helper = start(words, given, mask);
   wire.close_second();
   ready.close_second();
   char byte = 0;
@@ -154,15 +158,15 @@ int supervise(const Launch& launch) {
   for (const auto& each : launch.environment) putenv(const_cast<char*>(each.c_str()));
   Pair wire;
   pid_t helper = -1;
-  pid_t image = -1;
-  if (launch.helper.empty()) {
-    image = start(launch.command, {}, before);
-  } else {
+  std::vector<Given> given;
+  if (launch.console_to_error) given.push_back({STDERR_FILENO, STDOUT_FILENO});
+  if (!launch.helper.empty()) {
     open_wire(wire);
     helper = start_helper(launch.helper, wire, before);
-    image = start(launch.command, {{wire.first, network_descriptor}}, before);
-    wire.close_first();
+    given.push_back({wire.first, network_descriptor});
   }
+  const pid_t image = start(launch.command, given, before);
+  wire.close_first();
   const int status = wait_for(image, signals);
   if (helper > 0) end_helper(helper);
   return status;

@@ -22,12 +22,13 @@ The Makefile runs the command that configured, not another of its name.
   info [hello] Good morning
   info [hello] Good morning
   info [hello] Good morning
-  $ mirage run --json -q -- --greeting="Good 'quoted' evening" | sed 's/"command":.*"status"/"status"/'
-  info [hello] Good 'quoted' evening
-  info [hello] Good 'quoted' evening
-  info [hello] Good 'quoted' evening
-  info [hello] Good 'quoted' evening
+  $ mirage run --json -q -- --greeting="Good 'quoted' evening" 2>console | sed 's/"command":.*"status"/"status"/'
   {"status":0}
+  $ cat console; rm console
+  info [hello] Good 'quoted' evening
+  info [hello] Good 'quoted' evening
+  info [hello] Good 'quoted' evening
+  info [hello] Good 'quoted' evening
   $ mirage run -- --greeting
   hello: option --greeting needs a value: text
   [64]
@@ -96,6 +97,13 @@ A mistake in the application is the compiler's to explain.
   $ sed -i 's/log.info/log.inform/' main.hpp
   $ mirage build 2>&1 | grep -o "main.hpp:[0-9]*:[0-9]*: error: no member named 'inform' in 'mirage::Logger'"
   main.hpp:11:11: error: no member named 'inform' in 'mirage::Logger'
+
+An image that cannot be started says why.
+
+  $ mirage configure -t unix -q && rm -f dist/hello && touch dist/hello && mirage run -q
+  mirage: cannot execute ./dist/hello: Permission denied
+  [127]
+  $ mirage configure -t spt -q
 
 A module that does not meet its kind is named with its place.
 

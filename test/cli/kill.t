@@ -25,6 +25,33 @@ Politely.
   status 143
   left:
 
+From a terminal, by its key for that (the terminal's whole group gets SIGINT) or by a SIGINT for the command alone.
+
+  $ cat > terminal.py <<END
+  > import os, pty, re, signal, sys, time
+  > child, terminal = pty.fork()
+  > if child == 0:
+  >     signal.signal(signal.SIGINT, signal.SIG_DFL)
+  >     os.execvp("mirage", ["mirage", "run", "-p", sys.argv[2] + ":7"])
+  > text = b""
+  > while b"listening" not in text: text += os.read(terminal, 1000)
+  > print(re.search("mirage: (.*)\r", text.decode())[1].replace(sys.argv[2], "PORT"))
+  > if sys.argv[1] == "key": os.write(terminal, bytes([3]))
+  > else: os.kill(child, signal.SIGINT)
+  > for turn in range(200):
+  >     ended, status = os.waitpid(child, os.WNOHANG)
+  >     if ended: break
+  >     time.sleep(0.1)
+  > else: os.kill(child, signal.SIGKILL)
+  > print("status", os.waitstatus_to_exitcode(status) if ended else "none: it goes on")
+  > END
+  $ python3 terminal.py key $port
+  tcp localhost:PORT leads to port 7
+  status 130
+  $ python3 terminal.py kill $port
+  tcp localhost:PORT leads to port 7
+  status 130
+
 The helper: the unikernel says that its network is gone, and ends.
 
   $ start $port; kill -KILL $helper; wait $run; echo "status $?"; left; grep -o "network 'service' is gone" log

@@ -38,6 +38,10 @@ The example web site behind the user-mode network, without privileges, on each t
   404
   304
   virtio: nothing left
+  $ grep -c "^mirage: http://localhost:$port leads to port 80" spt.log unix.log virtio.log
+  spt.log:1
+  unix.log:1
+  virtio.log:1
   $ grep -c "serving on 10.0.0.2:80" spt.log unix.log virtio.log
   spt.log:1
   unix.log:1
