@@ -4,12 +4,10 @@
 #include <fstream>
 #include <sstream>
 
-#include <fcntl.h>
 #include <nlohmann/json.hpp>
-#include <sys/file.h>
-#include <unistd.h>
 
 #include <cli/builder.hpp>
+#include <cli/folder_lock.hpp>
 #include <cli/report.hpp>
 #include <config/error.hpp>
 #include <config/generate/build_file.hpp>
@@ -31,25 +29,17 @@ constexpr std::array needed{Needed{"clang++-19", "clang-19"}, Needed{"ld.lld-19"
                             Needed{"llvm-strip-19", "llvm-19"}, Needed{"cmake", "cmake"},
                             Needed{"ninja", "ninja-build"}};
 
-/// Only one process at a time builds in a folder of the cache. What we start has the descriptor, too: it keeps the lock
-/// for as long as it works there, also without us.
-class FolderLock {
- public:
-  explicit FolderLock(const fs::path& folder) {
-    fs::create_directories(folder);
-    descriptor_ = open((folder / "lock").c_str(), O_RDWR | O_CREAT, 0666);  // NOLINT(android-cloexec-open): see above
-    if (descriptor_ < 0 || flock(descriptor_, LOCK_EX) != 0) {
-      throw Error("", std::format("cannot lock {}", folder.string()),
-                  "Is the cache writable? MIRAGE_CACHE names another.");
-    }
+/// The folder of the cache, made when it is not there, for us alone.
+FolderLock lock_cache(const Common& common, const fs::path& folder) {
+  std::error_code failure;
+  fs::create_directories(folder, failure);
+  if (failure) {
+    throw Error("", std::format("cannot make {}: {}", folder.string(), failure.message()),
+                "Is the cache writable? MIRAGE_CACHE names another.");
   }
-  FolderLock(const FolderLock&) = delete;
-  FolderLock& operator=(const FolderLock&) = delete;
-  ~FolderLock() { close(descriptor_); }
-
- private:
-  int descriptor_ = -1;
-};
+  return FolderLock::of_file(folder / "lock",
+                             common.quiet ? "" : "waiting for another mirage that builds the same libraries");
+}
 
 std::string tail(const std::string& text, std::size_t limit) {
   return text.size() <= limit ? text : "...\n" + text.substr(text.size() - limit);
@@ -191,7 +181,7 @@ LibraryBuild build_libraries(const Common& common, const Project& project, const
                                                     variant_of(plan, options), identity);
   build.archives = target.guest ? build.folder : build.folder / "mirage";
   if (target.guest) build.flags = build.folder / "guest";
-  const FolderLock lock(build.folder);
+  const FolderLock lock = lock_cache(common, build.folder);
   configure_libraries(common, project, plan, options, build);
   Words words{"ninja", "-C", build.folder.string()};
   words.insert(words.end(), libraries.begin(), libraries.end());
@@ -231,7 +221,8 @@ std::string build_image(const Common& common, Project& project, const plan::Plan
 }
 
 int run_depend(const Common& common) {
-  Project project(common.config);
+  Project project(common, Project::Purpose::work);
+  project.lock();
   const auto plan = project.plan();
   refuse_missing(missing_packages(plan));
   std::vector<std::string> inputs;
@@ -248,7 +239,8 @@ int run_depend(const Common& common) {
 }
 
 int run_build(const Common& common, const BuildOptions& options) {
-  Project project(common.config);
+  Project project(common, Project::Purpose::work);
+  project.lock();
   const auto plan = project.plan();
   const auto image = build_image(common, project, plan, options);
   const auto size = fs::file_size(project.folder() / image);

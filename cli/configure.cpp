@@ -76,7 +76,8 @@ void write_output(const std::string& file, const std::string& text) {
 }  // namespace
 
 int run_configure(const Common& common, const ConfigureOptions& options) {
-  Project project(common.config);
+  Project project(common, Project::Purpose::work);
+  if (project.exists()) project.lock(true);
   Context context = default_context();
   if (!options.target.empty()) context.target = options.target;
   (void)project.catalogue().target(context.target);
@@ -94,16 +95,15 @@ int run_configure(const Common& common, const ConfigureOptions& options) {
 }
 
 std::string project_keys(const Common& common) {
-  Project project(common.config);
+  Project project(common, Project::Purpose::question);
   if (!project.exists()) return {};
   return plan::describe_keys(plan::all_keys(project.graph(), project.catalogue()));
 }
 
 int run_describe(const Common& common, const DescribeOptions& options) {
-  Project project(common.config);
+  Project project(common, Project::Purpose::question);
   const auto plan = project.plan(default_context());
-  std::vector<std::string> libraries;
-  if (fs::exists(project.folder() / Project::build_folder(plan) / "main.cpp")) libraries = project.libraries(plan);
+  const auto libraries = project.libraries(plan);
   const std::string text = options.dot   ? plan::describe_dot(plan)
                            : options.svg ? plan::describe_svg(plan)
                            : common.json ? plan::describe_json(plan, libraries)
@@ -136,11 +136,13 @@ std::vector<std::string> key_lines(const plan::Plan& plan) {
 }  // namespace
 
 int run_query(const Common& common, const std::string& what) {
-  Project project(common.config);
+  Project project(common, Project::Purpose::question);
   const auto plan = project.plan(default_context());
   const auto generated = [&] {
     std::vector<std::string> inputs;
-    return project.generate(plan, inputs);
+    std::vector<std::string> names;
+    for (const auto& [name, content] : project.generated(plan, inputs)) names.push_back(name);
+    return names;
   };
   const auto targets = [&] {
     std::vector<std::string> names;
@@ -156,7 +158,7 @@ int run_query(const Common& common, const std::string& what) {
   if (what == "keys") answer = key_lines(plan);
   if (what == "modules") answer = names_of(plan, false);
   if (what == "devices") answer = names_of(plan, true);
-  if (what == "libraries" && !generated().empty()) answer = project.libraries(plan);
+  if (what == "libraries") answer = project.libraries(plan);
   if (what == "files") answer = generated();
   if (what == "main") answer = {plan::generate_main(plan)};
   if (what == "makefile") answer = {plan::generate_makefile(plan, project.root().binary / "mirage")};
@@ -169,7 +171,7 @@ int run_query(const Common& common, const std::string& what) {
 }
 
 int run_clean(const Common& common) {
-  Project project(common.config);
+  Project project(common, Project::Purpose::work);
   const auto gone = project.clean();
   std::string text;
   for (const auto& name : gone) text += (text.empty() ? "" : ", ") + name;

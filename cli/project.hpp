@@ -5,8 +5,11 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include <cli/command.hpp>
+#include <cli/folder_lock.hpp>
 #include <config/catalogue.hpp>
 #include <config/place.hpp>
 #include <config/plan.hpp>
@@ -23,13 +26,18 @@ struct Context {
 
 class Project {
  public:
-  /// `config` is the path of config.cpp, "" for the one in the current folder.
-  explicit Project(const std::string& config);
+  /// A question leaves no trace in the project's folder, and waits for nobody who works there.
+  enum class Purpose : unsigned char { question, work };
+  Project(const Common& common, Purpose purpose);
 
   [[nodiscard]] const fs::path& folder() const noexcept { return folder_; }
   [[nodiscard]] const plan::Root& root() const noexcept { return root_; }
   [[nodiscard]] const plan::Catalogue& catalogue() const noexcept { return catalogue_; }
   [[nodiscard]] bool exists() const { return fs::exists(config_); }
+  /// Keeps others from working in the folder until unlock(); waits for those who do. Without `make`, only where
+  /// something was configured.
+  void lock(bool make = false);
+  void unlock() { lock_.reset(); }
   /// Compiles and runs config.cpp when first asked.
   [[nodiscard]] const plan::Graph& graph();
 
@@ -41,7 +49,11 @@ class Project {
 
   /// "build/spt"
   [[nodiscard]] static std::string build_folder(const plan::Plan& plan) { return "build/" + plan.target->name; }
-  /// Writes sources, manifest and Makefile; returns the names of what was written, from the project's folder.
+  /// Sources, manifest and, unless there is another, Makefile: names from the project's folder, with the texts. Adds to
+  /// `crunch_inputs`.
+  [[nodiscard]] std::vector<std::pair<std::string, std::string>> generated(
+      const plan::Plan& plan, std::vector<std::string>& crunch_inputs) const;
+  /// Writes them; returns the names.
   std::vector<std::string> generate(const plan::Plan& plan, std::vector<std::string>& crunch_inputs) const;
   /// Every source of the image: generated ones and the project's own *.cpp beside config.cpp.
   [[nodiscard]] std::vector<std::string> sources(const plan::Plan& plan) const;
@@ -52,6 +64,8 @@ class Project {
   [[nodiscard]] std::vector<std::string> clean();
 
  private:
+  [[nodiscard]] plan::Graph ask(std::string& said) const;
+  [[nodiscard]] std::vector<std::string> own_sources(const plan::Plan& plan) const;
   /// What `clean` removes, in this order.
   [[nodiscard]] std::vector<std::string> ours() const;
 
@@ -60,6 +74,9 @@ class Project {
   plan::Root root_;
   plan::Catalogue catalogue_;
   std::optional<plan::Graph> graph_;
+  Purpose purpose_;
+  bool quiet_;
+  std::optional<FolderLock> lock_;
 };
 
 /// The target of those who do not say one: works everywhere without privileges.

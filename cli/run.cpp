@@ -71,7 +71,9 @@ bool is_stale(const Project& project, const plan::Plan& plan, const fs::path& im
 }  // namespace
 
 int run_run(const Common& common, const RunOptions& options) {
-  Project project(common.config);
+  Project project(common, options.dry_run ? Project::Purpose::question : Project::Purpose::work);
+  // An image that is being built is waited for; one that runs keeps nobody from building.
+  if (!options.dry_run) project.lock();
   const auto plan = project.plan();
   const fs::path image = project.folder() / "dist" / plan.image();
   if (!fs::exists(image) && !options.dry_run) {
@@ -97,6 +99,7 @@ int run_run(const Common& common, const RunOptions& options) {
   if (!common.json && !common.quiet) {
     for (const auto& forward : launch.forwards) std::print(stderr, "mirage: {}\n", where_to_connect(forward));
   }
+  project.unlock();
   const int status = guest_status(plan.target->run, supervise(launch));
   if (common.json) {
     auto json = launch_json(launch);

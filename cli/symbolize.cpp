@@ -68,7 +68,7 @@ std::string resolve(const std::string& image, const std::string& address) {
 int run_symbolize(const Common& common, const std::string& file, const std::string& image) {
   std::string symbols = image;
   if (symbols.empty()) {
-    Project project(common.config);
+    Project project(common, Project::Purpose::question);
     symbols = project.folder() / "dist" / (project.plan().image() + ".debug");
   }
   if (!fs::exists(symbols))

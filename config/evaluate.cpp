@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: ISC
 #include <algorithm>
 #include <chrono>
+#include <cstring>
 #include <format>
 #include <regex>
+#include <utility>
 #include <vector>
 
 #include <config/error.hpp>
@@ -114,7 +116,8 @@ std::vector<fs::path> read_dependencies(const fs::path& rule) {
   std::string name;
   for (std::size_t i = text.find(": ") + 2; i < text.size(); ++i) {
     const bool escaped = text[i] == '\\' && i + 1 < text.size();
-    if (escaped && text[i + 1] == ' ') {
+    const bool doubled = text[i] == '$' && i + 1 < text.size() && text[i + 1] == '$';
+    if (doubled || (escaped && (text[i + 1] == ' ' || text[i + 1] == '#'))) {
       name += text[++i];
     } else if (text[i] != ' ' && text[i] != '\n' && !escaped) {
       name += text[i];
@@ -126,9 +129,9 @@ std::vector<fs::path> read_dependencies(const fs::path& rule) {
   return files;
 }
 
-/// Changes when any file of the list does, or goes.
-std::string state_of(const std::vector<fs::path>& files) {
-  std::string state;
+/// Changes when mirage's own files are others, or any file of the list is changed, or goes.
+std::string state_of(const fs::path& root, const std::vector<fs::path>& files) {
+  std::string state = root.string() + "\n";
   for (const auto& file : files) {
     state += file.string() + "=" + (fs::exists(file) ? fingerprint(read_text(file)) : "none") + "\n";
   }
@@ -141,6 +144,15 @@ bool refuses(const Finished& compiled) {
   const auto says = [&](std::string_view words) { return compiled.errors.contains(words); };
   return compiled.status != 0 && compiled.status != 127 &&
          (says("precompiled header") || says("AST file") || says("PCH file") || says("Stack dump"));
+}
+
+/// Where config.cpp is included says nothing to its reader.
+std::string without_ours(std::string_view output) {
+  std::string out;
+  for (const auto& line : lines_of(output)) {
+    if (!line.starts_with("In file included from ") || !line.contains("/program.cpp:")) out += line + "\n";
+  }
+  return out;
 }
 
 void compile(const fs::path& config, const fs::path& folder, const fs::path& root) {
@@ -168,12 +180,48 @@ void compile(const fs::path& config, const fs::path& folder, const fs::path& roo
     throw Error("", "clang++-19 is not installed", "apt-get install clang-19 lld-19 libc++-19-dev libc++abi-19-dev");
   }
   if (compiled.status != 0) throw_compile_error(compiled.errors, config.filename().string());
-  write_if_changed(folder / "state", state_of(read_dependencies(folder / "program.d")));
+  // Kept for as long as the program is: they may tell why it fails.
+  write_if_changed(folder / "warnings", without_ours(compiled.errors));
+  write_if_changed(folder / "state", state_of(root, read_dependencies(folder / "program.d")));
+}
+
+std::string warnings_in(const fs::path& folder) {
+  const fs::path file = folder / "warnings";
+  return fs::exists(file) ? read_text(file) : std::string();
+}
+
+/// The graph that the program prints, as text. What it fails with is told with the compiler's warnings.
+std::string run_configuration(const fs::path& config, const fs::path& folder, std::string& said) {
+  constexpr std::chrono::seconds limit(60);
+  auto printed = run_program({(folder / "program").string()}, Output::capture, config.parent_path(), limit);
+  const std::string file = config.filename().string();
+  if (printed.timed_out) {
+    throw Error(file, std::format("configure() did not end within {}", limit),
+                "It only says what the unikernel is made of: does it loop, or wait for something?");
+  }
+  if (printed.status != 0) {
+    std::string errors = printed.errors.substr(0, 1000) + warnings_in(folder).substr(0, 2000);
+    errors.erase(errors.find_last_not_of('\n') + 1);
+    throw Error(file,
+                printed.signal == 0 ? std::format("configure() ended with status {}", printed.status)
+                                    : std::format("configure() was ended by SIG{} ({})", sigabbrev_np(printed.signal),
+                                                  sigdescr_np(printed.signal)),
+                errors);
+  }
+  if (printed.output.empty()) throw Error(file, "configure() ended the program", "It returns a Unikernel.");
+  said += printed.errors;
+  return std::move(printed.output);
 }
 
 }  // namespace
 
-Graph evaluate(const fs::path& config, const fs::path& folder, const fs::path& root) {
+bool is_evaluated(const fs::path& config, const fs::path& folder, const fs::path& root) {
+  const auto before = read_dependencies(folder / "program.d");
+  return std::ranges::find(before, config) != before.end() && fs::exists(folder / "program") &&
+         fs::exists(folder / "state") && read_text(folder / "state") == state_of(root, before);
+}
+
+Graph evaluate(const fs::path& config, const fs::path& folder, const fs::path& root, std::string& said) {
   if (!fs::exists(config)) {
     const bool is_here = config.parent_path() == fs::current_path();
     throw Error("",
@@ -182,26 +230,13 @@ Graph evaluate(const fs::path& config, const fs::path& folder, const fs::path& r
                 "Change to a project's folder, or start one: mirage new NAME.");
   }
   // The program is compiled again only when config.cpp, what it includes, or the DSL changed.
-  const auto before = read_dependencies(folder / "program.d");
-  const bool fresh = std::ranges::find(before, config) != before.end() && fs::exists(folder / "program") &&
-                     fs::exists(folder / "state") && read_text(folder / "state") == state_of(before);
-  if (!fresh) {
+  if (!is_evaluated(config, folder, root)) {
     std::error_code ignored;
     fs::remove(folder / "state", ignored);
     compile(config, folder, root);
+    said += warnings_in(folder);
   }
-  constexpr std::chrono::seconds limit(60);
-  const auto printed = run_program({(folder / "program").string()}, Output::capture, config.parent_path(), limit);
-  if (printed.timed_out) {
-    throw Error(config.filename().string(), std::format("configure() did not end within {}", limit),
-                "It only says what the unikernel is made of: does it loop, or wait for something?");
-  }
-  if (printed.status != 0) {
-    std::string errors = printed.errors.substr(0, 1000);
-    errors.erase(errors.find_last_not_of('\n') + 1);
-    throw Error(config.filename().string(), std::format("configure() ended with status {}", printed.status), errors);
-  }
-  return read_graph(printed.output);
+  return read_graph(run_configuration(config, folder, said));
 }
 
 }  // namespace mirage::plan

@@ -36,12 +36,10 @@ std::string library_of(const fs::path& folder) {
   return replaced(name, "/", "_");
 }
 
-/// Headers below mirage/ that a file includes.
-std::vector<fs::path> includes_of(const fs::path& file) {
+/// Headers below mirage/ that a text includes.
+std::vector<fs::path> includes_of(std::string_view rest) {
   constexpr std::string_view mark = "#include <mirage/";
   std::vector<fs::path> found;
-  const std::string text = read_text(file);
-  std::string_view rest = text;
   while (true) {
     const auto at = rest.find(mark);
     if (at == std::string_view::npos) return found;
@@ -67,8 +65,8 @@ class Closure {
     }
   }
 
-  void add_file(const fs::path& file) {
-    for (const auto& header : includes_of(file)) {
+  void add_text(std::string_view text) {
+    for (const auto& header : includes_of(text)) {
       const auto library = library_of(header.parent_path());
       if (folders_.contains(library)) add_library(library);
     }
@@ -80,7 +78,7 @@ class Closure {
       throw Error("", std::format("there is no library '{}'", name), "Libraries are called after folders of mirage/.");
     }
     if (!seen_.insert(name).second) return;
-    for (const auto& file : folder->second.files) add_file(file);
+    for (const auto& file : folder->second.files) add_text(read_text(file));
   }
 
   [[nodiscard]] std::vector<std::string> libraries() const {
@@ -99,11 +97,11 @@ class Closure {
 
 }  // namespace
 
-std::vector<std::string> needed_libraries(const fs::path& root, const std::vector<fs::path>& files,
+std::vector<std::string> needed_libraries(const fs::path& root, const std::vector<std::string>& texts,
                                           const std::vector<std::string>& named, bool guest) {
   Closure closure(root, guest);
   for (const auto& name : named) closure.add_library(name);
-  for (const auto& file : files) closure.add_file(file);
+  for (const auto& text : texts) closure.add_text(text);
   return closure.libraries();
 }
 

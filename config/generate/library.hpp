@@ -9,10 +9,10 @@
 
 namespace mirage::plan {
 
-/// Names of static libraries in a stable order. `files` are the image's own sources and headers; `named` are libraries
-/// that no include reveals. Guest images never see host code. Throws Error for a name that does not exist.
+/// Names of static libraries in a stable order. `texts` are those of the image's own sources and headers; `named` are
+/// libraries that no include reveals. Guest images never see host code. Throws Error for a name that does not exist.
 [[nodiscard]] std::vector<std::string> needed_libraries(const std::filesystem::path& root,
-                                                        const std::vector<std::filesystem::path>& files,
+                                                        const std::vector<std::string>& texts,
                                                         const std::vector<std::string>& named, bool guest);
 
 }  // namespace mirage::plan

@@ -269,6 +269,35 @@ A file that config.cpp includes counts as well.
   [1]
   $ sed -i '/common.hpp/d; s/standard_port/80/' config.cpp
 
+Other files of mirage's own make another graph.
+
+  $ mkdir ../root && cp -r "$MIRAGE_SOURCE/mirage" "$MIRAGE_SOURCE/config" ../root && sed -i 's/"service"/"other"/' ../root/config/include/mirage/config/*.hpp
+  $ mirage query devices && MIRAGE_ROOT=$PWD/../root mirage query devices && mirage query devices
+  net service
+  net other
+  net service
+  $ MIRAGE_ROOT=$PWD/../root mirage configure -q && MIRAGE_ROOT=$PWD/../root mirage query devices && mirage query devices
+  net other
+  net service
+
+Questions leave no trace, whether something was configured or not.
+
+  $ state() { find . -printf '%p %s %T@\n' | sort; }
+  $ ask() { for topic in name target targets image keys modules devices libraries files main makefile; do mirage query $topic >/dev/null; done; mirage describe >/dev/null; mirage configure --help >/dev/null; mirage run --net service=tap0 --dry-run >/dev/null; }
+  $ mirage configure -q -t spt --port=8080; echo '// more' >>config.cpp; state >../before; ask; state | diff ../before - && mirage query libraries | head -2
+  mirage_async
+  mirage_base
+  $ mirage clean -q; state >../before; ask; state | diff ../before - && mirage query files
+  mirage: this project is not configured
+    -> Run: mirage configure -t TARGET [--KEY=VALUE ...].
+  build/spt/main.cpp
+  build/spt/include/mirage/keys.hpp
+  build/spt/manifest.json
+  build/spt/mirage_crunch_table.S
+  build/spt/mirage_crunch_table.cpp
+  Makefile
+  $ mirage configure -q
+
 What a choice of the keys includes is what is linked.
 
   $ mirage configure -t spt -q && mirage describe | grep -c mirage_http_compress
@@ -289,7 +318,7 @@ The precompiled configuration language of the cache is no obstacle when it is of
 Cleaning leaves what the user wrote.
 
   $ mirage clean
-  Removed build/config, build/hvt, build/spt, build/unix, Makefile, build/context.json, build.
+  Removed build/config, build/spt, Makefile, build/context.json, build.
   $ ls -A
   compressed.hpp
   config.cpp
@@ -327,6 +356,32 @@ Nor does it take anything where no project is, or none that was configured.
   dist/thing.debug
   dist/thing/precious
   $ rm -r dist
+
+What was remembered and does not fit is named, with what to do.
+
+  $ mirage configure -q --port=8080 && sed -i 's/"port"/port/' build/context.json && mirage build
+  mirage: build/context.json:4: is no JSON: damaged
+    -> Configure again: mirage configure -t TARGET [--KEY=VALUE ...].
+  [1]
+  $ echo '{"target": "spt", "keys": {"port": 80}}' >build/context.json; mirage build
+  mirage: build/context.json: holds no target, or no keys with texts as values: damaged
+    -> Configure again: mirage configure -t TARGET [--KEY=VALUE ...].
+  [1]
+  $ echo '{"target": "spt", "keys": {"gone": "80"}}' >build/context.json; mirage build
+  mirage: build/context.json: unknown key --gone
+    -> Configure again: mirage configure -t TARGET [--KEY=VALUE ...].
+  [1]
+  $ mirage configure -q && mirage clean -q
+
+What cannot be written says why.
+
+  $ mirage describe -o nowhere/graph.svg --svg 2>&1 | sed "s|$PWD|PROJECT|"
+  mirage: there is no folder PROJECT/nowhere
+  $ mirage describe -o /dev/full
+  mirage: cannot write /dev/full: No space left on device
+  [1]
+  $ mirage configure -q && rm build/spt/main.cpp && mkdir build/spt/main.cpp && mirage configure 2>&1 | sed "s|$PWD|PROJECT|"; rmdir build/spt/main.cpp
+  mirage: cannot write PROJECT/build/spt/main.cpp: Is a directory
 
 What cannot be removed is named.
 

@@ -191,3 +191,46 @@ A configuration that is none.
   mirage: config.cpp: use of undeclared identifier 'mirage'
     -> Does config.cpp begin with #include <mirage/config.hpp> and `using namespace mirage::config;`?
   [1]
+
+What the compiler warns of is shown, once; what configure() writes to standard error, each time.
+
+  $ cat > config.cpp <<END
+  > #include <mirage/config.hpp>
+  > using namespace mirage::config;
+  > [[deprecated("say more")]] std::string words() { return "Main"; }
+  > Unikernel configure() {
+  >   std::fputs("so be it\n", stderr);
+  >   return unikernel("warns", main_module(words(), "main.hpp", takes<>)());
+  > }
+  > END
+  $ mirage configure 2>&1 | sed 's/^[^ ]*config.cpp/config.cpp/'
+  config.cpp:6:41: warning: 'words' is deprecated: say more [-Wdeprecated-declarations]
+      6 |   return unikernel("warns", main_module(words(), "main.hpp", takes<>)());
+        |                                         ^
+  config.cpp:3:3: note: 'words' has been explicitly marked deprecated here
+      3 | [[deprecated("say more")]] std::string words() { return "Main"; }
+        |   ^
+  1 warning generated.
+  so be it
+  Configured warns for spt. Next: make depend && make, or: mirage build
+  $ mirage query name; mirage query name -q
+  so be it
+  warns
+  warns
+
+A configure() that does not end well: how, and what was written and warned of before.
+
+  $ sed -i 's/.*return unikernel.*/  *static_cast<volatile int*>(nullptr) = 1;/' config.cpp && mirage configure 2>&1 | sed 's/^[^ ]*config.cpp/config.cpp/; s/-> .*config.cpp/-> config.cpp/'
+  mirage: config.cpp: configure() was ended by SIGSEGV (Segmentation fault)
+    -> so be it
+  config.cpp:7:1: warning: non-void function does not return a value [-Wreturn-type]
+      7 | }
+        | ^
+  1 warning generated.
+  $ sed -i 's/  \*static_cast.*/  std::exit(3);/' config.cpp && mirage configure 2>&1 | head -2
+  mirage: config.cpp: configure() ended with status 3
+    -> so be it
+  $ sed -i 's/exit(3)/exit(0)/' config.cpp && mirage configure
+  mirage: config.cpp: configure() ended the program
+    -> It returns a Unikernel.
+  [1]
