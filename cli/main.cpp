@@ -36,18 +36,26 @@ struct CommandLine {
   std::function<int()> action;
 };
 
-CLI::App* add_command(CLI::App& app, CommandLine& line, const char* name, const char* text,
-                      std::function<int()> action) {
+CLI::App* add_plain_command(CLI::App& app, CommandLine& line, const char* name, const char* text,
+                            std::function<int()> action) {
   CLI::App* command = app.add_subcommand(name, text);
-  command->add_option("-f,--file", line.common.config, "configuration file (default: config.cpp here)");
   command->add_flag("--json", line.common.json, "result for programs, on standard output");
   command->add_flag("-q,--quiet", line.common.quiet, "say nothing but errors");
   command->callback([&line, action = std::move(action)] { line.action = action; });
   return command;
 }
 
+/// A command that works on a project.
+CLI::App* add_command(CLI::App& app, CommandLine& line, const char* name, const char* text,
+                      std::function<int()> action) {
+  CLI::App* command = add_plain_command(app, line, name, text, std::move(action));
+  command->add_option("-f,--file", line.common.config, "configuration file, or its folder (default: config.cpp here)");
+  return command;
+}
+
 void add_project_commands(CLI::App& app, CommandLine& line) {
-  auto* create = add_command(app, line, "new", "start a project", [&] { return run_new(line.common, line.create); });
+  auto* create =
+      add_plain_command(app, line, "new", "start a project", [&] { return run_new(line.common, line.create); });
   create->add_option("NAME", line.create.name, "folder to make; also the unikernel's name")->required();
   create->add_option("--template", line.create.layout, "hello, website or echo")->capture_default_str();
 
@@ -55,7 +63,8 @@ void add_project_commands(CLI::App& app, CommandLine& line) {
                                 [&] { return run_configure(line.common, line.configure); });
   configure->set_help_flag();
   configure->add_flag("-h,--help", line.configure.help, "print this help with the project's keys, and exit");
-  configure->add_option("-t,--target", line.configure.target, "unix, spt, hvt, virtio ... (default: spt)");
+  configure->add_option("-t,--target", line.configure.target,
+                        "unix, spt, hvt, virtio ... (default: $MIRAGE_TARGET, else spt)");
   configure->allow_extras();
   configure->footer("Keys of the project are given as --NAME=VALUE; they are the image's defaults.");
 
@@ -70,17 +79,21 @@ void add_project_commands(CLI::App& app, CommandLine& line) {
 void add_run_command(CLI::App& app, CommandLine& line) {
   auto* run = add_command(app, line, "run", "run the image; its own arguments stand after --",
                           [&] { return run_run(line.common, line.run); });
-  run->add_option("-p,--publish", line.run.forwards, "forward a port: [ADDRESS:]HOST:GUEST[/udp]")
+  run->get_option("--json")->description("result for programs, on standard output; the console goes to standard error");
+  run->footer("What stands after -- is the image's own command line: mirage run -- --help");
+  run->add_option("-p,--publish", line.run.forwards,
+                  "forward a port: [ADDRESS:]HOST:GUEST[/udp] (default: each key called port or NAME-port)")
       ->expected(1)
       ->take_all();
   run->add_option("--net", line.run.nets, "attach a network: NAME=INTERFACE[,queues=N] (default: user-mode network)")
       ->expected(1)
       ->take_all();
   run->add_option("--block", line.run.blocks, "attach a disk: NAME=FILE")->expected(1)->take_all();
-  run->add_option("--mem", line.run.memory, "memory of the guest in MiB")->check(CLI::Range(2U, 1U << 20));
+  run->add_option("--mem", line.run.memory, "memory of the guest in MiB (default: what config.cpp says)")
+      ->check(CLI::Range(2U, 1U << 20));
   run->add_option("--cpus", line.run.cpus, "CPUs that run the image, each with a stack of its own")
       ->check(CLI::Range(1U, 16U));
-  run->add_option("--accel", line.run.accelerator, "kvm or tcg, for targets under QEMU")
+  run->add_option("--accel", line.run.accelerator, "for targets under QEMU (default: kvm where it works)")
       ->check(CLI::IsMember({"kvm", "tcg"}));
   run->add_flag("--dry-run", line.run.dry_run, "print the command instead of running it");
 }
@@ -89,8 +102,9 @@ void add_information_commands(CLI::App& app, CommandLine& line) {
   auto* describe = add_command(app, line, "describe", "show modules, keys and libraries",
                                [&] { return run_describe(line.common, line.describe); });
   auto* dot = describe->add_flag("--dot", line.describe.dot, "the graph for graphviz");
-  describe->add_flag("--svg", line.describe.svg, "the graph as a picture")->excludes(dot);
-  describe->add_option("-o,--output", line.describe.output, "write to a file");
+  auto* svg = describe->add_flag("--svg", line.describe.svg, "the graph as a picture")->excludes(dot);
+  describe->get_option("--json")->excludes(dot)->excludes(svg);
+  describe->add_option("-o,--output", line.describe.output, "write to a file (default: standard output)");
 
   auto* query = add_command(app, line, "query", "answer one question about the project",
                             [&] { return run_query(line.common, line.query); });
@@ -101,7 +115,7 @@ void add_information_commands(CLI::App& app, CommandLine& line) {
   symbolize->add_option("LOG", line.log_file, "console output (default: standard input)");
   symbolize->add_option("--image", line.image, "the image's .debug file (default: the project's)");
 
-  add_command(app, line, "version", "print the version", [&line] {
+  add_plain_command(app, line, "version", "print the version", [&line] {
     if (line.common.json) {
       std::print("{}\n", plan::json_text(nlohmann::ordered_json{{"version", MIRAGE_VERSION}}));
     } else {
@@ -197,11 +211,20 @@ void rewrite_help(std::vector<std::string>& words) {
   words.emplace_back("--help");
 }
 
+/// "--file=x" and "-fx" are --file and -f.
+std::string option_name(const std::string& word) {
+  return word.starts_with("--") ? word.substr(0, word.find('=')) : word.substr(0, 2);
+}
+
 /// CLI11 only says that a command is required. Looks at the commands of `store`, too.
 void check_command(const CLI::App& app, std::span<const std::string> words) {
-  if (words.empty() || words.front().starts_with('-')) return;
   const auto commands = app.get_subcommands({});
-  if (commands.empty()) return;
+  if (words.empty() || commands.empty()) return;
+  if (words.front().starts_with('-')) {
+    if (app.get_option_no_throw(option_name(words.front())) != nullptr) return;
+    throw plan::UsageError("", std::format("there is no option '{}' in front of the command", words.front()),
+                           "Options stand behind it: mirage COMMAND --OPTION.");
+  }
   std::vector<Option> options;
   for (const auto* each : commands) {
     if (each->get_name() == words.front()) return check_command(*each, words.subspan(1));
@@ -224,8 +247,10 @@ std::string command_read(const CLI::App& app) {
 plan::UsageError usage_error_of(const CLI::App& app, const CLI::ParseError& problem) {
   std::string text = problem.what();
   if (text == "A subcommand is required") text = "a command is required";
-  constexpr std::string_view unexpected = "The following argument was not expected: ";
-  if (text.starts_with(unexpected)) text = std::format("unexpected argument '{}'", text.substr(unexpected.size()));
+  if (const auto left = app.remaining(true); dynamic_cast<const CLI::ExtrasError*>(&problem) != nullptr) {
+    text = left.size() == 1 ? "unexpected argument" : "unexpected arguments";
+    for (const auto& word : left) text += std::format(" '{}'", word);
+  }
   return {"", text, std::format("{} --help tells what it takes.", command_read(app))};
 }
 

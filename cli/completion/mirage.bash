@@ -3,7 +3,7 @@
 _mirage() {
   local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} command=${COMP_WORDS[1]}
   local commands='new configure depend build run describe query store clean symbolize version help'
-  local common='--help --file --json --quiet'
+  local plain='--help --json --quiet' common='--help --file --json --quiet'
   if [ "$COMP_CWORD" = 1 ]; then
     COMPREPLY=($(compgen -W "$commands --help --version" -- "$current"))
     return
@@ -17,7 +17,7 @@ _mirage() {
     -f | --file | -o | --output | --image) COMPREPLY=($(compgen -f -- "$current")); return ;;
   esac
   case $command in
-    new) COMPREPLY=($(compgen -W "--template $common" -- "$current")) ;;
+    new) COMPREPLY=($(compgen -W "--template $plain" -- "$current")) ;;
     configure)
       COMPREPLY=($(compgen -W "--target $common $(mirage query keys 2>/dev/null | sed 's/^\([^=]*\)=.*/--\1=/')" -- "$current"))
       [[ ${COMPREPLY[0]} == *= ]] && compopt -o nospace
@@ -30,11 +30,12 @@ _mirage() {
       if [ "$COMP_CWORD" = 2 ]; then
         COMPREPLY=($(compgen -W 'format check list import export cat set remove' -- "$current"))
       else
-        COMPREPLY=($(compgen -f -W "--type --layer --size --force --recursive --to --from $common" -- "$current"))
+        COMPREPLY=($(compgen -f -W "--type --layer --size --force --recursive --to --from $plain" -- "$current"))
       fi
       ;;
     symbolize) COMPREPLY=($(compgen -f -W "--image $common" -- "$current")) ;;
     help) COMPREPLY=($(compgen -W "$commands" -- "$current")) ;;
+    version) COMPREPLY=($(compgen -W "$plain" -- "$current")) ;;
     *) COMPREPLY=($(compgen -W "$common" -- "$current")) ;;
   esac
 }

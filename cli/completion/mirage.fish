@@ -3,7 +3,7 @@
 complete -c mirage -f
 set -l commands new configure depend build run describe query store clean symbolize version help
 complete -c mirage -n "not __fish_seen_subcommand_from $commands" -a "$commands" -l version -l help
-complete -c mirage -n "__fish_seen_subcommand_from $commands" -s f -l file -r -F -d 'configuration file'
+complete -c mirage -n "__fish_seen_subcommand_from $commands; and not __fish_seen_subcommand_from new store version help" -s f -l file -r -F -d 'configuration file'
 complete -c mirage -n "__fish_seen_subcommand_from $commands" -l json -d 'result for programs'
 complete -c mirage -n "__fish_seen_subcommand_from $commands" -s q -l quiet -d 'say nothing but errors'
 complete -c mirage -n "__fish_seen_subcommand_from new" -l template -x -a 'hello website echo'

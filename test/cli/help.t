@@ -33,9 +33,9 @@ The command, its version and its help.
 
   Options:
     -h,--help                   Print this help message and exit
-    -f,--file TEXT              configuration file (default: config.cpp here)
     --json                      result for programs, on standard output
     -q,--quiet                  say nothing but errors
+    -f,--file TEXT              configuration file, or its folder (default: config.cpp here)
 
   `mirage help COMMAND` tells more; the manual is mirage(1).
   $ mirage clean --help | head -1
@@ -76,6 +76,29 @@ Wrong usage ends with status 2.
   mirage: unexpected argument 'argument'
     -> mirage build --help tells what it takes.
   [2]
+  $ mirage build one 'two words' -x
+  mirage: unexpected arguments 'one' 'two words' '-x'
+    -> mirage build --help tells what it takes.
+  [2]
+  $ mirage version -f x
+  mirage: unexpected arguments '-f' 'x'
+    -> mirage version --help tells what it takes.
+  [2]
+  $ mirage --json version
+  {"error":{"place":"","message":"there is no option '--json' in front of the command","mend":"Options stand behind it: mirage COMMAND --OPTION."}}
+  [2]
+  $ mirage store -q check disk.img
+  mirage: there is no option '-q' in front of the command
+    -> Options stand behind it: mirage COMMAND --OPTION.
+  [2]
+  $ mirage describe --dot --json
+  {"error":{"place":"","message":"--json excludes --dot","mend":"mirage describe --help tells what it takes."}}
+  [2]
+  $ mirage run --help | grep -A1 -e --json -e '^What'
+    --json                      result for programs, on standard output; the console goes to standard error
+    -q,--quiet                  say nothing but errors
+  --
+  What stands after -- is the image's own command line: mirage run -- --help
   $ mirage query nonsense
   mirage: WHAT: nonsense not in {name,target,targets,image,keys,modules,devices,libraries,files,main,makefile}
     -> mirage query --help tells what it takes.
