@@ -60,3 +60,8 @@ Without a project, the commands say so.
   mirage: there is no forst/config.cpp
     -> -f names a project's config.cpp, or its folder.
   [1]
+
+Whatever its path is made of, what has not changed is not compiled again.
+
+  $ cp -r first 'a $b #c' && mirage configure -q -f 'a $b #c' && stat -c %y 'a $b #c/build/config/program' >before
+  $ mirage configure -q -f 'a $b #c' && stat -c %y 'a $b #c/build/config/program' | cmp - before
