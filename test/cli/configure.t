@@ -185,7 +185,7 @@ Keys: unknown ones, bad values, missing values.
   [2]
   $ mirage configure --ipv4=10.0.0.2
   mirage: bad value '10.0.0.2' for key --ipv4 (module stack)
-    -> Give an address with its network's length, such as 10.0.0.2/24.
+    -> Give addresses with their networks' lengths, such as 10.0.0.2/24,10.0.1.2/24.
   [2]
   $ mirage configure --net=host
   mirage: bad value 'host' for key --net (config.cpp:15)
