@@ -38,6 +38,12 @@ void update(Tcb& tcb, const Delivery& delivery) noexcept {
   l.end = delivery.end;
 }
 
+void age(Tcb& tcb, Time now) noexcept {
+  constexpr Duration oldest = 100s;  // less than half of the 268 s that two Stamps can be apart
+  const Stamp limit = Stamp::of(now - oldest);
+  if (limit - tcb.loss.sent > 0) tcb.loss.sent = limit;
+}
+
 void widen(Tcb& tcb) noexcept {
   LossVariables& l = tcb.loss;
   if (l.duplicate_seen && tcb.send.unacknowledged >= l.duplicate_round) l.duplicate_seen = false;

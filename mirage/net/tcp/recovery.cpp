@@ -349,6 +349,7 @@ void on_timeout(Tcb& tcb, bool first, Time now) noexcept {
   l.board.lose(l.board.base, l.board.end());
   if (const auto* model = congestion::model(tcb)) model->lost(tcb, l.board.lost - before, now);
   l.probing = l.waiting = false;
+  rack::age(tcb, now);
   tcb.deadlines.loss = never;
   tcb.send.retransmit_first = true;
   tcb.send.tail_probe = false;

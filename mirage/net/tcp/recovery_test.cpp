@@ -70,6 +70,25 @@ TEST_CASE("RACK: what was delivered before minutes of idleness is not newer than
   CHECK(t.tcb.loss.board.lost == 100);
 }
 
+TEST_CASE("RACK: what was delivered last does not look new when it is minutes old") {
+  Trace t = sending(3);
+  t.tcb.user_timeout = 600'000;
+  t.in(10, ack(1, {{101, 201}}));
+  const auto pass = [&](std::int64_t from, std::int64_t to) {
+    int departures = 0;
+    for (std::int64_t ms = from; ms < to; ms += 10) {
+      t.advance(ms);
+      while (next_departure(t.tcb, 100, Trace::at(ms))) ++departures;
+    }
+    return departures;
+  };
+  CHECK(pass(10, 300'000) > 10);  // time-outs
+  const std::uint32_t lost = t.tcb.loss.board.lost;
+  t.in(300'000, ack(1, {{101, 201}}));  // no news, beyond half of what a Stamp holds
+  CHECK(t.tcb.loss.board.lost == lost);
+  CHECK(pass(300'000, 301'000) == 0);
+}
+
 TEST_CASE("RACK: one segment beyond the hole waits for a quarter of the round trip, then the timer finds it lost") {
   Trace t = sending(3);
   t.in(10, ack(1, {{101, 201}})).silent(10);
