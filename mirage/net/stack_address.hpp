@@ -7,6 +7,7 @@
 #include <optional>
 #include <string_view>
 
+#include <mirage/net/ip/neighbour_discovery.hpp>
 #include <mirage/net/stack.hpp>
 
 namespace mirage::net {
