@@ -8,7 +8,6 @@
 #include <config/plan.hpp>
 #include <config/text.hpp>
 #include <config/value.hpp>
-#include <mirage/base/log.hpp>
 #include <mirage/base/option.hpp>
 
 namespace mirage::plan {
@@ -18,7 +17,7 @@ namespace {
 /// Keys that every unikernel has.
 std::vector<Key> standard_keys(const Graph& graph) {
   return {{"name", "string", graph.name, "name of this unikernel, in logs and to the network", false, "mirage"},
-          {"logs", "string", "info", "what to log: LEVEL or SOURCE:LEVEL, separated by commas", false, "mirage"},
+          {"logs", "levels", "info", "what to log", false, "mirage"},
           {"delay", "duration", "0s", "wait before starting", false, "mirage"},
           {"optimize",
            "string",
@@ -92,19 +91,10 @@ class Planner {
       if (key == keys.end()) {
         throw UsageError("", std::format("unknown key --{}", name), known_keys_hint(keys, name));
       }
-      if (is_value_of(*key, value) && (name != "logs" || are_levels(value))) continue;
+      if (is_value_of(*key, value)) continue;
       throw UsageError("", std::format("bad value '{}' for key --{} ({})", value, name, key->place),
-                       std::format("Give {}.", name == "logs" ? log_levels : expected_of(*key)));
+                       std::format("Give {}.", expected_of(*key)));
     }
-  }
-
-  static constexpr const char* log_levels =
-      "LEVEL or SOURCE:LEVEL, separated by commas; levels are quiet, error, warning, info, debug";
-  static bool are_levels(std::string_view value) {
-    struct Nowhere final : LogSink {
-      void write_line(std::string_view) noexcept override {}
-    } nowhere;
-    return Log(nowhere).configure(value);
   }
 
   [[nodiscard]] std::optional<std::string> value_of(const Key& key) const {

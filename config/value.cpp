@@ -4,6 +4,7 @@
 #include <utility>
 
 #include <config/value.hpp>
+#include <mirage/base/log.hpp>
 #include <mirage/base/option.hpp>
 
 namespace mirage::plan {
@@ -71,6 +72,13 @@ std::string any_prefix_list(std::string_view text) {
   return list("mirage::IpPrefix", text, read<PrefixList<IpPrefix>>(text).further, any_prefix);
 }
 
+bool are_levels(std::string_view text) {
+  struct Nowhere final : LogSink {
+    void write_line(std::string_view) noexcept override {}
+  } nowhere;
+  return Log(nowhere).configure(text);
+}
+
 constexpr std::array types{
     KeyType{"bool", "bool", "true or false", check<bool>, as_is},
     KeyType{"u8", "std::uint8_t", "a number from 0 to 255", check<std::uint8_t>, number},
@@ -82,6 +90,9 @@ constexpr std::array types{
     KeyType{"i32", "std::int32_t", "a number from -2147483648 to 2147483647", check<std::int32_t>, signed_number},
     KeyType{"i64", "std::int64_t", "a number of 64 bits, with sign", check<std::int64_t>, signed_number},
     KeyType{"string", "std::string_view", "text", check<std::string_view>, cpp_string},
+    KeyType{"levels", "std::string_view",
+            "LEVEL or SOURCE:LEVEL, separated by commas; levels are quiet, error, warning, info, debug", are_levels,
+            cpp_string},
     KeyType{"duration", "mirage::Duration", "a duration such as 500ms, 10s or 2m", check<Duration>, duration},
     KeyType{"ipv4", "mirage::Ipv4Address", "an IPv4 address such as 10.0.0.1", check<Ipv4Address>, address},
     KeyType{"ipv4_prefix", "mirage::Ipv4Prefix", "an address with its network's length, such as 10.0.0.2/24",

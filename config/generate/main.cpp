@@ -182,10 +182,8 @@ std::string entry(const Plan& plan) {
 }}
 )",
       plan.target->environment_type, cpp_string(plan.name),
-      cpp_string(plan.name +
-                 ": bad value for --logs: expected LEVEL or SOURCE:LEVEL, separated by commas; levels are quiet, "
-                 "error, warning, info, debug"),
-      cpp_string("error: " + plan.name + ": not enough memory for its modules"));
+      cpp_string(plan.name + ": bad value for --logs: expected " + std::string(find_key_type("levels")->expected)),
+      cpp_string("error: " + plan.name + ": not enough memory: give a larger --mem"));
 }
 
 }  // namespace

@@ -210,16 +210,16 @@ Result<void, StartError> BasicStack<count, dhcp_clients>::check() const noexcept
   if (congestion_ != tcp::unknown_algorithm) return {};
   if constexpr (count > 1) {
     return Failure{
-        StartError("net: TCP's congestion control is cubic, newreno or none; or bbr, where config.cpp links it")};
+        StartError("net: TCP's congestion control: cubic, newreno or none; or bbr, where config.cpp links it")};
   } else {
     return Failure{
-        StartError("net: TCP's congestion control is cubic, newreno or none; or bbr, with configure --tcp-bbr")};
+        StartError("net: TCP's congestion control: cubic, newreno or none; or bbr, with configure --tcp-bbr")};
   }
 }
 
 template <std::size_t count, DhcpClients dhcp_clients>
 Result<void, StartError> BasicStack<count, dhcp_clients>::prepare() noexcept {
-  if (!shard_.seed_random()) return Failure{StartError("net: no entropy source on this machine, which TCP needs")};
+  if (!shard_.seed_random()) return Failure{StartError("net: no entropy source, which TCP needs")};
   for (Part& part : parts_) {
     if (!part.link.start()) return Failure{StartError{StartError::no_memory}};
   }

@@ -27,7 +27,7 @@ TEST_CASE("an unknown congestion control is refused at start") {
   CHECK(tcp::algorithm_named("newreno") == tcp::Algorithm::newreno);
   test::Testbed bed{{.tcp = {.congestion = tcp::algorithm_named("reno")}}};
   bed.start();
-  CHECK(bed.start_error == "net: TCP's congestion control is cubic, newreno or none; or bbr, with configure --tcp-bbr");
+  CHECK(bed.start_error == "net: TCP's congestion control: cubic, newreno or none; or bbr, with configure --tcp-bbr");
 }
 
 TEST_CASE("a stack without DHCP clients refuses --dhcp, and works without") {

@@ -43,7 +43,7 @@ The Makefile runs the command that configured, not another of its name.
   hello: options
     --greeting=VALUE       what to say; text (default: Good morning)
     --name=VALUE           name of this unikernel, in logs and to the network; text (default: hello)
-    --logs=VALUE           what to log: LEVEL or SOURCE:LEVEL, separated by commas; text (default: info)
+    --logs=VALUE           what to log; LEVEL or SOURCE:LEVEL, separated by commas; levels are quiet, error, warning, info, debug (default: info)
     --delay=VALUE          wait before starting; a duration such as 500ms, 10s or 2m (default: 0s)
   [63]
   $ ls dist

@@ -98,10 +98,10 @@ What was configured is remembered.
             --ipv4                 10.0.0.2/24 (default)    own addresses and networks; not used with --dhcp
             --ipv4-gateway         10.0.0.1 (default)       default gateway; 0.0.0.0 for none
             --dhcp                 false (default)          ask the network for address and gateway
-            --ipv6                 ::/0 (default)           own IPv6 addresses and networks besides advertised ones; ::/0 for none
+            --ipv6                 ::/0 (default)           own IPv6 addresses besides advertised ones; ::/0 for none
             --ipv6-gateway         :: (default)             default gateway for IPv6; :: for those that are advertised
             --accept-router-advertisements true (default)           take IPv6 addresses and routes from routers
-            --ipv6-secret           (default)               text that keeps autoconfigured addresses the same from start to start
+            --ipv6-secret           (default)               keeps autoconfigured addresses the same from start to start
             --ipv4-only            false (default)          no IPv6
             --ipv6-only            false (default)          no IPv4
             --tcp-connections      0 (default)              TCP connections at most; 0: as memory allows
@@ -109,7 +109,7 @@ What was configured is remembered.
             --tcp-ecn              false (default)          ask for ECN when opening connections; peers that ask get it
             --tcp-fast-open        false (default)          TCP Fast Open: text with the first segment of a connection
             --name                 website (default)        name of this unikernel, in logs and to the network
-            --logs                 info (default)           what to log: LEVEL or SOURCE:LEVEL, separated by commas
+            --logs                 info (default)           what to log
             --delay                0s (default)             wait before starting
             --optimize             balanced (default)       what the image is made for; one for speed or size takes longer to link [configure only]
   Libraries mirage_async
@@ -147,10 +147,10 @@ The project's keys are part of the help.
     --ipv4=VALUE               own addresses and networks; not used with --dhcp; addresses with their networks' lengths, such as 10.0.0.2/24,10.0.1.2/24 (default: 10.0.0.2/24)
     --ipv4-gateway=VALUE       default gateway; 0.0.0.0 for none; an IPv4 address such as 10.0.0.1 (default: 10.0.0.1)
     --dhcp                     ask the network for address and gateway; true or false (default: false)
-    --ipv6=VALUE               own IPv6 addresses and networks besides advertised ones; ::/0 for none; addresses with their networks' lengths, such as 2001:db8::2/64 (default: ::/0)
+    --ipv6=VALUE               own IPv6 addresses besides advertised ones; ::/0 for none; addresses with their networks' lengths, such as 2001:db8::2/64 (default: ::/0)
     --ipv6-gateway=VALUE       default gateway for IPv6; :: for those that are advertised; an IP address such as 2001:db8::1 or 10.0.0.1 (default: ::)
     --accept-router-advertisements take IPv6 addresses and routes from routers; true or false (default: true)
-    --ipv6-secret=VALUE        text that keeps autoconfigured addresses the same from start to start; text (default: )
+    --ipv6-secret=VALUE        keeps autoconfigured addresses the same from start to start; text (default: )
     --ipv4-only                no IPv6; true or false (default: false)
     --ipv6-only                no IPv4; true or false (default: false)
     --tcp-connections=VALUE    TCP connections at most; 0: as memory allows; a number from 0 to 4294967295 (default: 0)
@@ -161,7 +161,7 @@ The project's keys are part of the help.
     --tree-allow-volatile      serve a disk that cannot flush: a crash may lose what was acknowledged; true or false (default: false)
     --tree-format-blank        make a store on a blank disk; true or false (default: false)
     --name=VALUE               name of this unikernel, in logs and to the network; text (default: website)
-    --logs=VALUE               what to log: LEVEL or SOURCE:LEVEL, separated by commas; text (default: info)
+    --logs=VALUE               what to log; LEVEL or SOURCE:LEVEL, separated by commas; levels are quiet, error, warning, info, debug (default: info)
     --delay=VALUE              wait before starting; a duration such as 500ms, 10s or 2m (default: 0s)
     --optimize=VALUE           what the image is made for; one for speed or size takes longer to link; balanced or speed or size (default: balanced) [configure only]
 

@@ -16,7 +16,7 @@ class Absent {
  public:
   /// Why start() fails.
   static constexpr std::string_view unavailable =
-      "routers here offer more by DHCPv6, which this image does not ask: configure --dhcp-clients=both";
+      "routers offer more by DHCPv6: configure --dhcp-clients=both";
 
   template <Udp U>
   Absent(Shard& /*shard*/, U& /*udp*/) noexcept {}
