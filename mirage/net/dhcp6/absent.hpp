@@ -15,8 +15,7 @@ namespace mirage::net::dhcp6 {
 class Absent {
  public:
   /// Why start() fails.
-  static constexpr std::string_view unavailable =
-      "routers offer more by DHCPv6: configure --dhcp-clients=both";
+  static constexpr std::string_view unavailable = "routers offer more by DHCPv6: configure --dhcp-clients=both";
 
   template <Udp U>
   Absent(Shard& /*shard*/, U& /*udp*/) noexcept {}

@@ -8,8 +8,8 @@ namespace mirage::net::tcp::rack {
 
 /// Section 6.2 steps 1 to 3: what was delivered tells the round trip, what is newest, and whether the path reorders.
 void update(Tcb& tcb, const Delivery& delivery) noexcept;
-/// To be called at each time-out, and so at least once a minute while anything is on its way: what was delivered last is
-/// kept from becoming so old that its Stamp looks new.
+/// To be called at each time-out, and so at least once a minute while anything is on its way: what was delivered last
+/// is kept from becoming so old that its Stamp looks new.
 void age(Tcb& tcb, Time now) noexcept;
 /// Section 6.2 step 4, when a DSACK came: the reordering window grows, once for each round trip.
 void widen(Tcb& tcb) noexcept;
