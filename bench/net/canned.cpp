@@ -17,6 +17,9 @@ using Flags = mirage::wire::TcpFlags;
 constexpr std::string_view answer =
     "HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nServer: canned\r\nContent-Type: text/plain\r\n"
     "Content-Length: 13\r\n\r\nHello, world!";
+constexpr std::string_view last_answer =
+    "HTTP/1.1 200 OK\r\nDate: Thu, 01 Jan 1970 00:00:00 GMT\r\nServer: canned\r\nContent-Type: text/plain\r\n"
+    "Connection: close\r\nContent-Length: 13\r\n\r\nHello, world!";
 constexpr std::uint16_t window = 0xffff;
 
 /// The answer's size, 0 for none. Any text is one request.
@@ -28,8 +31,13 @@ std::size_t answer_tcp(Frame frame, mirage::MutableBytes bytes) {
     return frame.write_tcp(1, in.sequence + 1, Flags::syn | Flags::ack, window, 0, segment_size);
   }
   if (in.length > 0) {
-    std::memcpy(bytes.data() + tcp_payload_at, answer.data(), answer.size());
-    return frame.write_tcp(in.acknowledgement, in.sequence + in.length, Flags::ack | Flags::psh, window, answer.size());
+    const std::string_view request = mirage::as_text(bytes.subspan(tcp_payload_at, in.length));
+    const bool last = request.contains("Connection: close");
+    const std::string_view text = last ? last_answer : answer;
+    const int flags = Flags::ack | Flags::psh | (last ? Flags::fin : 0);
+    std::memcpy(bytes.data() + tcp_payload_at, text.data(), text.size());
+    return frame.write_tcp(in.acknowledgement, in.sequence + in.length, static_cast<std::uint8_t>(flags), window,
+                           text.size());
   }
   if ((in.flags & Flags::fin) == 0) return 0;
   return frame.write_tcp(in.acknowledgement, in.sequence + 1, Flags::fin | Flags::ack, window, 0);

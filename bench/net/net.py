@@ -69,7 +69,8 @@ def http(table, subjects, seconds):
     table.row(names[4], ours, [nginx], l.wrk(64, seconds, script=HERE / "pipeline.lua"), 1e3, (">= 3",))
     table.row(names[5], ours, [nginx], l.wrk(64, seconds, port=81, path="/1k.bin"), 1e3, ("CPU <= 0.7",))
     table.row(names[6], ours, [nginx], l.wrk(64, seconds, port=81, path="/100k.bin"), 1e3, ("CPU <= 0.7",))
-    table.row(names[7], ours, [nginx], l.wrk(64, seconds, header="Connection: close"), 1e3, ("CPU <= 0.77",))
+    # What seven frames cost on a tap, without any state: nobody who is called for each frame comes below it.
+    table.row(names[7], ours, [nginx, ceiling], l.wrk(64, seconds, header="Connection: close"), 1e3, ("CPU <= 0.77", ""))
 
 
 def bulk(table, subjects, seconds):

@@ -298,9 +298,10 @@ class SliceList {
     count_ = std::exchange(other.count_, 0);  // what was moved from owns nothing: no destructor is missed
     bytes_ = std::exchange(other.bytes_, 0);
   }
-  alignas(Slice) std::byte storage_[capacity * sizeof(Slice)];  // NOLINT
-  std::uint32_t count_ = 0;
+  // In front of the slices: a list of one or two, as most are, is then one cache line.
   std::size_t bytes_ = 0;
+  std::uint32_t count_ = 0;
+  alignas(Slice) std::byte storage_[capacity * sizeof(Slice)];  // NOLINT
 };
 
 }  // namespace mirage

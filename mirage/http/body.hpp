@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include <mirage/async/task.hpp>
+#include <mirage/async/then.hpp>
 #include <mirage/base/buffer.hpp>
 #include <mirage/http/chunked.hpp>
 #include <mirage/http/field.hpp>
@@ -142,16 +143,20 @@ class FlowBody final : public Body {
     if (!welcome()) co_return Failure{ReadError::no_memory};
     if (!link_.output.empty() && co_await link_.flush() != Step::go_on) co_return Failure{ReadError::flow};
     link_.guard.set(link_.transfer_timeout, Phase::transfer);
-    auto received = co_await link_.flow.read();
+    co_return co_await then([this] { return link_.flow.read(); },
+                            [this](Result<SliceList, FlowError> received) { return fill(received); });
+  }
+
+  Result<void, ReadError> fill(Result<SliceList, FlowError>& received) noexcept {
     link_.guard.clear();
     if (received && received->empty() && framing_.until_close) {
       ended_ = true;
-      co_return Result<void, ReadError>{};
+      return {};
     }
-    if (!received || received->empty()) co_return Failure{ReadError::flow};
+    if (!received || received->empty()) return Failure{ReadError::flow};
     link_.input.append(std::move(*received));
     (void)link_.input.advance();
-    co_return Result<void, ReadError>{};
+    return {};
   }
 
   Link<F>& link_;

@@ -75,6 +75,7 @@ class FuzzFlow {
   void shutdown() noexcept {}
   void close() noexcept {}
   void set_no_delay(bool) noexcept {}
+  void set_diffserv(std::uint8_t) noexcept {}
   void set_keep_alive(Duration) noexcept {}
   void set_user_timeout(Duration) noexcept {}
   void abort() noexcept {

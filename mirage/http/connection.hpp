@@ -13,6 +13,7 @@
 #include <utility>
 
 #include <mirage/async/sleep.hpp>
+#include <mirage/async/then.hpp>
 #include <mirage/http/access.hpp>
 #include <mirage/http/body.hpp>
 #include <mirage/http/link.hpp>
@@ -82,11 +83,11 @@ class Connection {
   static constexpr unsigned burst = 32;
 
   Connection(F flow, H& handler, const ServerOptions& options, ServerCounters& counters, DateCache& date) noexcept
-      : link_(std::move(flow), options.maximum_head, options.maximum_body, options.transfer_timeout),
-        options_(options),
+      : options_(options),
         handler_(handler),
         counters_(counters),
-        date_(date) {}
+        date_(date),
+        link_(std::move(flow), options.maximum_head, options.maximum_body, options.transfer_timeout) {}
 
   [[nodiscard]] Shard& shard() noexcept { return link_.shard(); }
 
@@ -114,7 +115,8 @@ class Connection {
         step = refuse(503);
       } else if (step = co_await link_.flush(); step == Step::go_on) {
         link_.guard.set_until(deadline_, phase_);
-        step = fill(co_await link_.flow.read());
+        step = co_await then([this] { return link_.flow.read(); },
+                             [this](Result<SliceList, FlowError> received) { return fill(received); });
       }
     }
     co_return co_await end(step);
@@ -129,7 +131,7 @@ class Connection {
   }
 
   /// Takes more of a head; failed at the end of the stream or on an error.
-  Step fill(Result<SliceList, FlowError> received) noexcept {
+  Step fill(Result<SliceList, FlowError>& received) noexcept {
     link_.guard.clear();
     if (!received && !link_.guard.expired()) ++counters_.errors;
     if (!received || received->empty()) return Step::failed;
@@ -154,8 +156,9 @@ class Connection {
       link_.flow.shutdown();
       link_.guard.set(options_.linger_timeout, Phase::linger);
       while (true) {
-        const auto dropped = co_await link_.flow.read();
-        if (!dropped || dropped->empty()) break;
+        const bool dropped = co_await then([this] { return link_.flow.read(); },
+                                           [](const auto& received) { return received && !received->empty(); });
+        if (!dropped) break;
       }
     }
     link_.guard.clear();
@@ -342,13 +345,13 @@ class Connection {
     co_return delivery.framing == Delivery::Framing::length&& sent != limit ? incomplete : Step::go_on;
   }
 
-  Link<F> link_;
   const ServerOptions& options_;
   H& handler_;
   ServerCounters& counters_;
   DateCache& date_;
   Time deadline_{};
   Phase phase_ = Phase::idle;
+  Link<F> link_;
 };
 
 }  // namespace mirage::http

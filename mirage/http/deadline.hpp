@@ -67,12 +67,12 @@ class DeadlineGuard : private Timer {
     self.source_.cancel();
   }
   Shard& shard_;
-  CancelSource source_;
-  void (*act_)(void*) noexcept = nullptr;
-  void* context_ = nullptr;
   Time wanted_ = never;
   Phase phase_ = Phase::idle;
   bool expired_ = false;
+  CancelSource source_;
+  void (*act_)(void*) noexcept = nullptr;
+  void* context_ = nullptr;
 };
 
 }  // namespace mirage::http

@@ -7,6 +7,7 @@
 
 #include <mirage/async/scope.hpp>
 #include <mirage/async/sleep.hpp>
+#include <mirage/async/then.hpp>
 #include <mirage/http/body.hpp>
 #include <mirage/http/client_message.hpp>
 #include <mirage/http/link.hpp>
@@ -310,15 +311,19 @@ class ClientConnection final : public Exchange, public ListNode<> {
   Task<Result<void, ClientError>> read_more() {
     awaits_answer_ = true;
     link_.guard.set_until(answer_due_, Phase::head);
-    auto received = co_await link_.flow.read();
+    co_return co_await then([this] { return link_.flow.read(); },
+                            [this](Result<SliceList, FlowError> received) { return fill(received); });
+  }
+
+  Result<void, ClientError> fill(Result<SliceList, FlowError>& received) noexcept {
     awaits_answer_ = false;
     link_.guard.clear();
-    if (!received && received.error() == FlowError::cancelled) co_return failure(ClientError::cancelled);
-    if (!received && received.error() == FlowError::no_memory) co_return failure(ClientError::no_memory);
-    if (!received || received->empty()) co_return failure(ClientError::closed);
+    if (!received && received.error() == FlowError::cancelled) return failure(ClientError::cancelled);
+    if (!received && received.error() == FlowError::no_memory) return failure(ClientError::no_memory);
+    if (!received || received->empty()) return failure(ClientError::closed);
     heard_ = true;
     link_.input.append(std::move(*received));
-    co_return Result<void, ClientError>{};
+    return {};
   }
 
   ConnectionOwner<F, Origin>& owner_;

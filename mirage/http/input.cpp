@@ -6,7 +6,15 @@
 
 namespace mirage::http {
 
-void Input::append(SliceList received) noexcept { rest_ = std::move(received); }
+void Input::append(SliceList&& received) noexcept {
+  if (received.size() == 1 && text().empty() && rest_.empty()) {  // as nearly always: it need not wait in the list
+    gathered_ = MutableSlice{};
+    current_ = std::move(received[0]);
+    scanned_ = 0;
+  } else {
+    rest_ = std::move(received);
+  }
+}
 
 bool Input::advance() noexcept {
   if (!current_.empty()) return true;

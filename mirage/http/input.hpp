@@ -14,7 +14,7 @@ class Input {
  public:
   Input(BufferPool& pool, std::uint32_t maximum_head) noexcept : pool_(pool), maximum_head_(maximum_head) {}
   /// Queues what a read returned. Precondition: what was queued before has been looked at by find_head() or used up.
-  void append(SliceList received) noexcept;
+  void append(SliceList&& received) noexcept;
   /// The contiguous bytes at the front.
   [[nodiscard]] std::string_view text() const noexcept {
     return gathered_ ? as_text(gathered_.bytes()) : current_.text();
@@ -41,9 +41,9 @@ class Input {
   std::uint32_t maximum_head_;
   Slice current_;          // the front, unless a head is being gathered
   MutableSlice gathered_;  // the head so far; the rest of what was received is behind it
-  SliceList rest_;
   std::size_t scanned_ = 0;
   bool starved_ = false;
+  SliceList rest_;
 };
 
 }  // namespace mirage::http

@@ -37,8 +37,8 @@ class Output {
  private:
   void close_block() noexcept;
   BufferPool& pool_;
-  SliceList done_;  // one place always stays free for the open block
   MutableSlice open_;
+  SliceList done_;  // one place always stays free for the open block
 };
 
 }  // namespace mirage::http

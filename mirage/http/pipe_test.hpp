@@ -104,6 +104,7 @@ class PipeFlow {
   }
   // A transport's settings: a pipe has none of them to heed.
   void set_no_delay(bool on) noexcept { wire_->pipes[side_].no_delay = on; }
+  void set_diffserv(std::uint8_t) noexcept {}
   void set_keep_alive(Duration) noexcept {}
   void set_user_timeout(Duration) noexcept {}
   void abort() noexcept { wire_->break_off(); }

@@ -88,11 +88,13 @@ concept ObservableFlow = Flow<F> && requires(F& flow) {
 /// - set_keep_alive(idle): a peer that is silent for so long is probed; 0: off.
 /// - set_user_timeout(time): what is written and not acknowledged for so long ends the flow; 0: the transport's
 /// default.
+/// - set_diffserv(codepoint): of the packets that this side sends from now on (RFC 2474): 0, as it is at first, to 63.
 template <class F>
-concept TunableFlow = Flow<F> && requires(F& flow, bool on, Duration time) {
+concept TunableFlow = Flow<F> && requires(F& flow, bool on, Duration time, std::uint8_t codepoint) {
   { flow.set_no_delay(on) } noexcept;
   { flow.set_keep_alive(time) } noexcept;
   { flow.set_user_timeout(time) } noexcept;
+  { flow.set_diffserv(codepoint) } noexcept;
 };
 
 }  // namespace mirage

@@ -33,6 +33,7 @@ struct SentSegment {
   Endpoint to;
   std::vector<std::byte> payload;
   Offload offload;
+  std::uint8_t traffic_class = 0;
 };
 
 class BenchIp {
@@ -43,7 +44,7 @@ class BenchIp {
     const auto sum = wire::pseudo_header_sum(own, destination.v4());
     return Path{.source = own, .destination = destination, .mtu = 1500, .pseudo_header_sum = sum};
   }
-  Result<void, IpError> send(const Path& path, std::uint8_t, std::uint8_t, TransmitFrame frame) noexcept {
+  Result<void, IpError> send(const Path& path, std::uint8_t, std::uint8_t traffic_class, TransmitFrame frame) noexcept {
     if (full) return Failure{IpError::queue_full};
     const Bytes bytes = std::as_const(frame.header).bytes();
     const auto view = wire::TcpView::parse(bytes);
@@ -52,7 +53,8 @@ class BenchIp {
                         .options = view->options(),
                         .to = {.address = path.destination, .port = view->header().destination_port},
                         .payload = {bytes.begin() + static_cast<std::ptrdiff_t>(view->header_size()), bytes.end()},
-                        .offload = frame.offload};
+                        .offload = frame.offload,
+                        .traffic_class = traffic_class};
     for (const Slice& slice : frame.payload) {
       segment.payload.insert(segment.payload.end(), slice.bytes().begin(), slice.bytes().end());
     }

@@ -43,10 +43,10 @@ struct PathRest {
 /// What a connection needs while something happens on it.
 struct Work : ListNode<StoredTag>, ListNode<LentTag> {
   explicit Work(const Tcb& block) noexcept : tcb(block) {}
-  Tcb tcb;
   SendQueue sending;
   ReceiveQueue received;
   Connection* reader = nullptr;  ///< whose application has what is lent
+  Tcb tcb;
 };
 
 /// Memory of `Work`: a few are kept, so that a request on an idle connection seldom meets the allocator.
@@ -109,6 +109,7 @@ struct Connection : ListNode<DirtyTag>, ListNode<PlaceTag>, Timer {
   List<Waiter> writers;    ///< at most one: a WriteAwaiter
   Connection* next_in_bucket = nullptr;
   ListenEntry* listener = nullptr;  ///< until accepted; `PlaceTag` is then in its queue, in TIME-WAIT in that list
+  std::uint8_t traffic_class = 0;   ///< of what we send, without ECN
   bool waiting = false;             ///< in the listener's queue of established ones
   bool held = false;                ///< a Flow refers to it
   bool early = false;               ///< given to the application before the handshake was over, RFC 7413

@@ -220,6 +220,10 @@ void Flow::set_user_timeout(Duration timeout) noexcept {
   connection_->owner.touch(*connection_);
 }
 
+void Flow::set_diffserv(std::uint8_t codepoint) noexcept {
+  connection_->traffic_class = static_cast<std::uint8_t>(codepoint << 2);  // the lower two bits are ECN's
+}
+
 void Flow::mark_urgent() noexcept {
   if (!is_usable()) return;
   tcp::mark_urgent(connection_->tcb());

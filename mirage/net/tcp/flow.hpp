@@ -131,6 +131,10 @@ class Flow {
   /// section 3.9.1.8, RFC 5482); at least a second. 0: two minutes.
   void set_user_timeout(Duration timeout) noexcept;
 
+  /// The differentiated services codepoint (RFC 2474) of the segments from now on, 0 to 63; others are taken modulo 64
+  /// (RFC 9293 section 3.9.2: MUST-48, and SHLD-22 while the connection lives).
+  void set_diffserv(std::uint8_t codepoint) noexcept;
+
   /// Marks what has been written so far as urgent. RFC 9293 section 3.8.5 asks for it; new applications should not use
   /// it (RFC 6093).
   void mark_urgent() noexcept;

@@ -125,7 +125,8 @@ Tcp::Sent Tcp::send(Connection& connection, const Departure& departure) noexcept
   }
   write_header(departure, connection.local.port, connection.remote.port, connection.whole_path(),
                ip_.capabilities(connection.path.interface), frame);
-  const auto sent = ip_.send(connection.whole_path(), departure.markable ? ect_0 : 0, std::move(frame));
+  const auto traffic_class = static_cast<std::uint8_t>(connection.traffic_class | (departure.markable ? ect_0 : 0));
+  const auto sent = ip_.send(connection.whole_path(), traffic_class, std::move(frame));
   if (!sent && sent.error() == IpError::queue_full) {
     ++counters_.send_refused;
     return Sent::no_room;

@@ -47,8 +47,8 @@ class Ranges {
     return next;
   }
 
-  std::array<Range, capacity> items{};
   std::uint8_t count = 0;
+  std::array<Range, capacity> items{};
 
  private:
   /// Puts `range` in the place of items [first, last).

@@ -196,6 +196,7 @@ void Scoreboard::acknowledge(Sequence una, Delivery& out) noexcept {
     first = static_cast<std::uint8_t>((first + 1U) % capacity);
     --count;
   }
+  if (count == 0) first = 0;  // the next piece stands where the caches have it
   if (base >= una) return;
   if (count == 0) {  // sent before SND.NXT went back
     out.highest = una;

@@ -119,14 +119,14 @@ class Scoreboard {
   /// The first lost piece; empty when there is none.
   [[nodiscard]] Range first_lost() const noexcept;
 
-  std::array<Piece, capacity> pieces{};  ///< a ring
-  Sequence base;                         ///< SND.UNA
-  Stamp resent;                          ///< of the last retransmission
-  std::uint32_t sacked = 0;              ///< bytes
-  std::uint32_t lost = 0;                ///< bytes
-  std::uint32_t emulated = 0;            ///< bytes that duplicate acknowledgements of a peer without SACK stand for
+  Sequence base;               ///< SND.UNA
+  Stamp resent;                ///< of the last retransmission
+  std::uint32_t sacked = 0;    ///< bytes
+  std::uint32_t lost = 0;      ///< bytes
+  std::uint32_t emulated = 0;  ///< bytes that duplicate acknowledgements of a peer without SACK stand for
   std::uint8_t first = 0;
   std::uint8_t count = 0;
+  std::array<Piece, capacity> pieces{};  ///< a ring
 
  private:
   static constexpr std::size_t nowhere = capacity + 1;

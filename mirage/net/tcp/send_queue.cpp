@@ -36,8 +36,10 @@ std::uint32_t SendQueue::append(NodePool& nodes, BufferPool& buffers, Bytes byte
         return size_ == 0 ? buffers.allocate(wanted, 0) : buffers.allocate_sparing(wanted, 0);
       };
       MutableSlice block;
-      // Much text in large blocks: more small ones than a frame has pieces would be copied once more to leave.
-      if (bytes.size() - taken > large_capacity / 2) block = allocate(large_capacity);
+      // Much text in large blocks: more small ones than a frame has pieces would be copied once more to leave. Not
+      // where the pool would have to refuse one: small ones do as well.
+      const bool much = bytes.size() - taken > large_capacity / 2;
+      if (much && buffers.available() >= large_capacity + sizeof(BufferBlock)) block = allocate(large_capacity);
       if (!block) block = allocate(frame_capacity);
       if (!block) return taken;
       SliceNode* node = nodes.take({});

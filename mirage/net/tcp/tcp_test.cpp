@@ -164,6 +164,30 @@ TEST_CASE("closing a listener resets what was not accepted; an acceptor learns o
   CHECK(awaiter.await_resume().error() == FlowError::closed);
 }
 
+TEST_CASE("RFC 9293 3.9.2: the codepoint that the application wants, on all segments from then on, beside ECN's bits") {
+  Bench bench;
+  auto listener = bench.tcp.listen(7);
+  Flow flow = accept(bench, *listener);
+  flow.set_no_delay(true);
+  const std::uint32_t first = our_first(bench);
+  REQUIRE(write(flow, as_bytes("best effort")));
+  bench.step();
+  CHECK(bench.ip.sent.back().traffic_class == 0);
+  flow.set_diffserv(46);  // expedited forwarding, RFC 3246
+  REQUIRE(write(flow, as_bytes("in haste")));
+  bench.step();
+  CHECK(bench.ip.sent.back().traffic_class == 46 << 2);
+  bench.arrive({.sequence = 101, .acknowledgement = first + 19, .payload = as_bytes("heard")});
+  bench.advance(1s);
+  CHECK(bench.ip.sent.back().payload.empty());  // an acknowledgement
+  CHECK(bench.ip.sent.back().traffic_class == 46 << 2);
+  flow.set_diffserv(255);
+  REQUIRE(write(flow, as_bytes("no bits of ECN")));
+  bench.step();
+  CHECK(bench.ip.sent.back().traffic_class == 63 << 2);
+  flow.abort();
+}
+
 TEST_CASE("data that arrived before a reset is read first, then the error") {
   Bench bench;
   auto listener = bench.tcp.listen(7);

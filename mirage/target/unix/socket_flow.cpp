@@ -139,6 +139,13 @@ void set_option(const Socket& socket, int level, int name, int value) noexcept {
 
 void SocketFlow::set_no_delay(bool on) noexcept { set_option(*socket_, IPPROTO_TCP, TCP_NODELAY, on ? 1 : 0); }
 
+void SocketFlow::set_diffserv(std::uint8_t codepoint) noexcept {
+  const int value = static_cast<std::uint8_t>(codepoint << 2);
+  // Of an IPv6 socket that speaks IPv4 the former counts; the other one is refused, and that does no harm.
+  set_option(*socket_, IPPROTO_IP, IP_TOS, value);
+  set_option(*socket_, IPPROTO_IPV6, IPV6_TCLASS, value);
+}
+
 void SocketFlow::set_keep_alive(Duration idle) noexcept {
   const auto seconds = std::chrono::ceil<std::chrono::seconds>(std::clamp<Duration>(idle, 0s, 32767s)).count();
   if (seconds > 0) set_option(*socket_, IPPROTO_TCP, TCP_KEEPIDLE, static_cast<int>(seconds));

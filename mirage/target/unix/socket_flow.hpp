@@ -31,6 +31,7 @@ class SocketFlow {
   void close() noexcept;
   void abort() noexcept;
   void set_no_delay(bool on) noexcept;
+  void set_diffserv(std::uint8_t codepoint) noexcept;
   void set_keep_alive(Duration idle) noexcept;
   void set_user_timeout(Duration timeout) noexcept;
   [[nodiscard]] Endpoint peer() const noexcept { return peer_; }
