@@ -412,6 +412,30 @@ TEST_CASE("fat: loops, cross-links and chains that leave the volume") {
   }
 }
 
+TEST_CASE("fat: nothing is written over a directory whose cluster the table calls free") {
+  const auto refuses = [](std::vector<std::byte> image, std::string_view key) {
+    World world{image};
+    CHECK(world.error == "");
+    CHECK(world.set(key, std::string(400, 'v')) == "corrupt store");
+    CHECK(std::ranges::equal(world.block.content(), image));
+    CHECK(world.report().damaged());
+  };
+  SUBCASE("the root of FAT32") {
+    auto image = small_image(Type::fat32);
+    const std::size_t at = std::size_t{32} * 512 + std::size_t{2} * 4;
+    REQUIRE(load_little<std::uint32_t>(image, at) != 0);
+    store_little(MutableBytes{image}, at, std::uint32_t{0});
+    refuses(image, "new");
+  }
+  SUBCASE("a directory of FAT12") {
+    auto image = small_image(Type::fat12);
+    const std::size_t at = 512 + 3;  // of cluster 2, that of "dir"
+    REQUIRE((load_little<std::uint16_t>(image, at) & 0xfffU) != 0);
+    store_little(MutableBytes{image}, at, static_cast<std::uint16_t>(load_little<std::uint16_t>(image, at) & 0xf000U));
+    refuses(image, "dir/new");
+  }
+}
+
 TEST_CASE("fat: a directory that contains itself") {
   auto image = small_image(Type::fat12);
   // "SUB" in "dir" gets the cluster of "dir", which is the first.

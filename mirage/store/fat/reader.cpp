@@ -151,6 +151,13 @@ Task<Result<void, KvError>> FatReaderCore::scan(std::uint32_t directory, fat::Vi
   const std::uint32_t in_row = fixed ? layout.data_start - layout.root_start : layout.cluster_sectors;
   std::uint32_t sector = fixed ? layout.root_start : layout.sector_of(cluster);
   while (true) {
+    if (!fixed) {
+      const auto known = peek(cluster);
+      const auto own = known ? Result<std::uint32_t, KvError>{*known} : co_await table_entry(cluster);
+      if (!own) co_return Failure{own.error()};
+      // The table calls it free: what is written next would be put over it.
+      if (*own == 0) co_return Failure{KvError::corrupt};
+    }
     for (std::uint32_t i = 0; i < in_row; ++i, ++sector) {
       const auto slot = co_await load(sector);
       if (!slot) co_return Failure{slot.error()};
