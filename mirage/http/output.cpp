@@ -41,7 +41,6 @@ bool Output::append(const Slice& slice) noexcept {
 }
 
 SliceList Output::take() noexcept {
-  if (done_.empty()) return SliceList{std::exchange(open_, MutableSlice{}).freeze()};
   close_block();
   open_ = MutableSlice{};
   return std::move(done_);  // which leaves it empty

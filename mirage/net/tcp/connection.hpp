@@ -43,10 +43,10 @@ struct PathRest {
 /// What a connection needs while something happens on it.
 struct Work : ListNode<StoredTag>, ListNode<LentTag> {
   explicit Work(const Tcb& block) noexcept : tcb(block) {}
+  Tcb tcb;
   SendQueue sending;
   ReceiveQueue received;
   Connection* reader = nullptr;  ///< whose application has what is lent
-  Tcb tcb;
 };
 
 /// Memory of `Work`: a few are kept, so that a request on an idle connection seldom meets the allocator.

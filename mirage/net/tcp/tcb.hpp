@@ -118,6 +118,14 @@ enum class Phase : std::uint8_t {
 
 /// Congestion state; its algorithm is in congestion/.
 struct CongestionVariables {
+  std::uint32_t window = 0;        ///< cwnd, bytes
+  std::uint32_t threshold = 0;     ///< ssthresh, bytes
+  std::uint32_t acknowledged = 0;  ///< bytes acknowledged in congestion avoidance since the last increase
+  Sequence recover;                ///< SND.MAX when the repair began; when it is over, where the next may begin
+  Sequence limited;                ///< SND.NXT when the window held sending back last: what went before proves it
+  std::uint8_t duplicates = 0;     ///< duplicate acknowledgements in a row, of a peer without SACK
+  Phase phase = Phase::open;
+  Algorithm algorithm = Algorithm::cubic;
   CubicVariables cubic;
   HystartVariables hystart;
   // Proportional rate reduction, RFC 6937
@@ -125,23 +133,15 @@ struct CongestionVariables {
   std::uint32_t sent = 0;       ///< prr_out
   std::uint32_t flight = 0;     ///< RecoverFS
   // What a reduction took, until it is known to have been right
-  std::uint32_t threshold_before = 0;
-  std::uint32_t doubtful = 0;       ///< retransmitted bytes that the peer has not reported as duplicates
-  Sequence doubtful_end;            ///< acknowledging beyond this means that no such report is coming any more
   std::uint32_t window_before = 0;  ///< 0: nothing to give back
-  // What every acknowledgement looks at
-  std::uint32_t acknowledged = 0;  ///< bytes acknowledged in congestion avoidance since the last increase
-  std::uint32_t threshold = 0;     ///< ssthresh, bytes
-  Sequence recover;                ///< SND.MAX when the repair began; when it is over, where the next may begin
-  std::uint32_t window = 0;        ///< cwnd, bytes
-  Sequence limited;                ///< SND.NXT when the window held sending back last: what went before proves it
-  std::uint8_t duplicates = 0;     ///< duplicate acknowledgements in a row, of a peer without SACK
-  Phase phase = Phase::open;
-  Algorithm algorithm = Algorithm::cubic;
+  std::uint32_t threshold_before = 0;
+  std::uint32_t doubtful = 0;  ///< retransmitted bytes that the peer has not reported as duplicates
+  Sequence doubtful_end;       ///< acknowledging beyond this means that no such report is coming any more
 };
 
 /// Loss detection: RACK-TLP (RFC 8985) and F-RTO (RFC 5682). Times in microseconds.
 struct LossVariables {
+  Scoreboard board;
   Stamp sent;                    ///< RACK.xmit_ts
   Sequence end;                  ///< RACK.end_seq
   std::uint32_t round_trip = 0;  ///< RACK.rtt
@@ -157,7 +157,6 @@ struct LossVariables {
   bool probe_again = false;      ///< TLP.is_retrans
   Sequence probe_end;            ///< TLP.end_seq
   std::uint8_t doubt = 0;        ///< F-RTO: the step of RFC 5682 section 2.1 that comes next; 0: none
-  Scoreboard board;
 };
 
 /// Round-trip time and retransmission time-out, RFC 6298.
@@ -223,35 +222,33 @@ struct FastOpen {
     option,    ///< our SYN or SYN,ACK carries the option
     accepted,  ///< the text of the peer's SYN has been taken, and ours need not wait for the handshake
   };
+  FastOpenCookie cookie;
   Use use = Use::none;
   std::uint16_t early = 0;  ///< bytes of text that our SYN may carry
-  FastOpenCookie cookie;
 };
 
-/// In an order that serves the caches: an exchange of short messages without loss touches what stands from the end of
-/// `congestion` to the front of the scoreboard, and the front of `receive`.
 struct Tcb {
   static constexpr std::uint16_t version = 7;
   /// Not inlined: it is long.
   [[gnu::noinline]] constexpr Tcb() noexcept {}
   Endpoint local;
   Endpoint remote;
-  CongestionVariables congestion;
   State state = State::closed;
   bool passive = false;         ///< came from a listener
   Duration keep_alive_idle{0};  ///< 0: off
   std::uint8_t keep_alive_count = 0;
   std::uint32_t user_timeout = 0;  ///< milliseconds without progress; 0: constant::user_timeout
   SendVariables send;
-  Deadlines deadlines;
-  Timestamps timestamps;
-  RoundTrip round_trip;
-  PacingVariables pacing;
-  SizeSearch search;
+  ReceiveVariables receive;
+  CongestionVariables congestion;
+  LossVariables loss;
   Ecn ecn;
   FastOpen fast_open;
-  LossVariables loss;
-  ReceiveVariables receive;
+  PacingVariables pacing;
+  SizeSearch search;
+  RoundTrip round_trip;
+  Timestamps timestamps;
+  Deadlines deadlines;
   BbrVariables bbr;  ///< last: pack.cpp keeps it apart
 
   /// Sequence numbers sent and not acknowledged, RFC 5681 FlightSize.
