@@ -6,6 +6,7 @@
 
 #include <new>
 
+#include <mirage/async/sleep.hpp>
 #include <mirage/http/backend.hpp>
 #include <mirage/http/client_pool.hpp>
 
