@@ -4,6 +4,7 @@
 #include <vector>
 
 #include <doctest/doctest.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -29,6 +30,24 @@ Port free_port() {
   REQUIRE(::getsockname(socket, address.get(), &address.size) == 0);
   ::close(socket);
   return posix::to_endpoint(address).port;
+}
+
+/// Of the connected socket of this process that has the port.
+int traffic_class_of(Port port) {
+  for (int descriptor = 3; descriptor < 1024; ++descriptor) {
+    posix::SocketAddress address = posix::to_socket(AF_INET, {loopback, 0, 0});
+    address.size = sizeof address.storage;
+    if (::getsockname(descriptor, address.get(), &address.size) != 0) continue;
+    if (posix::to_endpoint(address).port != port) continue;
+    int value = -1;
+    socklen_t size = sizeof value;
+    return ::getsockopt(descriptor, IPPROTO_IP, IP_TOS, &value, &size) == 0 ? value : -1;
+  }
+  return -1;
+}
+
+Task<Result<posix::SocketFlow, FlowError>> connect_to(posix::SocketTcp& tcp, Endpoint server) {
+  co_return co_await tcp.connect(server);
 }
 
 struct Fixture {
@@ -111,6 +130,16 @@ TEST_CASE_FIXTURE(Fixture, "unix sockets: a conforming stack") {
 
 TEST_CASE_FIXTURE(Fixture, "unix sockets: two hundred connections at once") {
   CHECK(run(shard, ask_many(stack, free_port(), 200)) == 200);
+}
+
+TEST_CASE_FIXTURE(Fixture, "unix sockets: the codepoint that a flow wants is its socket's (RFC 2474)") {
+  auto listener = stack.tcp().listen(0);
+  REQUIRE(listener);
+  auto flow = run(shard, connect_to(stack.tcp(), {loopback, listener->port(), 0}));
+  REQUIRE((flow && *flow));
+  CHECK(traffic_class_of((*flow)->local().port) == 0);
+  (*flow)->set_diffserv(46);
+  CHECK(traffic_class_of((*flow)->local().port) == 46 << 2);
 }
 
 TEST_CASE_FIXTURE(Fixture, "unix sockets: a wait for a connection can be cancelled") {
