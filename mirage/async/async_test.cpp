@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: ISC
+#include <array>
 #include <vector>
 
 #include <doctest/doctest.h>
@@ -6,6 +7,7 @@
 #include <mirage/async/channel.hpp>
 #include <mirage/async/scope.hpp>
 #include <mirage/async/sleep.hpp>
+#include <mirage/async/then.hpp>
 #include <mirage/base/result.hpp>
 
 using namespace mirage;
@@ -244,6 +246,77 @@ TEST_CASE("awaiting a task without a frame yields the type's no_memory") {
   CHECK(run(shard, body(shard, taken, refused)) == 0);
   CHECK(refused);
   for (void* frame : taken) FramePool::free(frame);
+}
+
+TEST_CASE("then() hands what is awaited to a function, whether it waits or not") {
+  VirtualEnvironment environment;
+  Shard shard{environment};
+  auto body = [](Shard& s) -> Task<int> {
+    const int task = co_await then([&] { return add(s, 1, 2); }, [](int sum) { return sum * 10; });
+    Channel<int, 1> channel;
+    int four = 4;
+    CHECK(channel.try_send(four));
+    auto receive = [&] { return channel.receive(); };
+    const int there = co_await then(receive, [](std::optional<int> got) { return got.value_or(-1); });
+    channel.close();
+    const int closed = co_await then(receive, [](std::optional<int> got) { return got.value_or(-1); });
+    const bool slept =
+        co_await then([] { return sleep(5ms); }, [](WaitStatus status) { return status == WaitStatus::done; });
+    co_return task + there + (closed == -1 && slept ? 100 : 0);
+  };
+  CHECK(run(shard, body(shard)) == 134);
+  CHECK(environment.now >= Time{} + 5ms);
+  CHECK(shard.frames().statistics().frames == 0);
+}
+
+TEST_CASE("a cancelled task's then() hears of it") {
+  VirtualEnvironment environment;
+  Shard shard{environment};
+  auto waiter = [](Shard&, bool& cancelled) -> Task<void> {
+    cancelled =
+        co_await then([] { return sleep(60s); }, [](WaitStatus status) { return status == WaitStatus::cancelled; });
+  };
+  auto body = [&](Shard& s, bool& cancelled) -> Task<int> {
+    Scope scope{s};
+    CHECK(scope.spawn(waiter(s, cancelled)));
+    co_await sleep(1ms);
+    scope.cancel();
+    co_await scope.join();
+    co_return 0;
+  };
+  bool cancelled = false;
+  CHECK(run(shard, body(shard, cancelled)) == 0);
+  CHECK(cancelled);
+  CHECK(environment.now < Time{} + 1s);
+}
+
+namespace {
+
+struct Large {
+  std::array<std::byte, 2048> bytes{};
+};
+struct GiveLarge {
+  [[nodiscard]] static bool await_ready() noexcept { return true; }
+  static void await_suspend(std::coroutine_handle<>) noexcept {}
+  static Large await_resume() noexcept { return {}; }
+};
+
+}  // namespace
+
+TEST_CASE("what then() hands on has no place in the coroutine's frame") {
+  VirtualEnvironment environment;
+  Shard shard{environment};
+  auto body = [](Shard& s) -> Task<int> {
+    std::size_t total = 0;
+    for (int i = 0; i < 2; ++i) {
+      total += co_await then([] { return GiveLarge{}; }, [](const Large& large) { return large.bytes.size(); });
+      co_await sleep(1ms);
+    }
+    CHECK(total == 2 * sizeof(Large));
+    CHECK(s.frames().statistics().bytes_in_use < sizeof(Large));
+    co_return 0;
+  };
+  CHECK(run(shard, body(shard)) == 0);
 }
 
 TEST_CASE("no memory for a frame is a value") {

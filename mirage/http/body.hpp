@@ -5,7 +5,6 @@
 #include <cstring>
 
 #include <mirage/async/task.hpp>
-#include <mirage/async/then.hpp>
 #include <mirage/base/buffer.hpp>
 #include <mirage/http/chunked.hpp>
 #include <mirage/http/field.hpp>
@@ -143,8 +142,7 @@ class FlowBody final : public Body {
     if (!welcome()) co_return Failure{ReadError::no_memory};
     if (!link_.output.empty() && co_await link_.flush() != Step::go_on) co_return Failure{ReadError::flow};
     link_.guard.set(link_.transfer_timeout, Phase::transfer);
-    co_return co_await then([this] { return link_.flow.read(); },
-                            [this](Result<SliceList, FlowError> received) { return fill(received); });
+    co_return co_await link_.read([this](Result<SliceList, FlowError> received) { return fill(received); });
   }
 
   Result<void, ReadError> fill(Result<SliceList, FlowError>& received) noexcept {

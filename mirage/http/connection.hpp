@@ -13,7 +13,6 @@
 #include <utility>
 
 #include <mirage/async/sleep.hpp>
-#include <mirage/async/then.hpp>
 #include <mirage/http/access.hpp>
 #include <mirage/http/body.hpp>
 #include <mirage/http/link.hpp>
@@ -115,8 +114,7 @@ class Connection {
         step = refuse(503);
       } else if (step = co_await link_.flush(); step == Step::go_on) {
         link_.guard.set_until(deadline_, phase_);
-        step = co_await then([this] { return link_.flow.read(); },
-                             [this](Result<SliceList, FlowError> received) { return fill(received); });
+        step = co_await link_.read([this](Result<SliceList, FlowError> received) { return fill(received); });
       }
     }
     co_return co_await end(step);
@@ -156,8 +154,7 @@ class Connection {
       link_.flow.shutdown();
       link_.guard.set(options_.linger_timeout, Phase::linger);
       while (true) {
-        const bool dropped = co_await then([this] { return link_.flow.read(); },
-                                           [](const auto& received) { return received && !received->empty(); });
+        const bool dropped = co_await link_.read([](const auto& received) { return received && !received->empty(); });
         if (!dropped) break;
       }
     }

@@ -7,7 +7,6 @@
 
 #include <mirage/async/scope.hpp>
 #include <mirage/async/sleep.hpp>
-#include <mirage/async/then.hpp>
 #include <mirage/http/body.hpp>
 #include <mirage/http/client_message.hpp>
 #include <mirage/http/link.hpp>
@@ -311,8 +310,7 @@ class ClientConnection final : public Exchange, public ListNode<> {
   Task<Result<void, ClientError>> read_more() {
     awaits_answer_ = true;
     link_.guard.set_until(answer_due_, Phase::head);
-    co_return co_await then([this] { return link_.flow.read(); },
-                            [this](Result<SliceList, FlowError> received) { return fill(received); });
+    co_return co_await link_.read([this](Result<SliceList, FlowError> received) { return fill(received); });
   }
 
   Result<void, ClientError> fill(Result<SliceList, FlowError>& received) noexcept {

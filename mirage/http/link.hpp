@@ -3,6 +3,7 @@
 #pragma once
 
 #include <mirage/async/quick.hpp>
+#include <mirage/async/then.hpp>
 #include <mirage/base/time.hpp>
 #include <mirage/http/deadline.hpp>
 #include <mirage/http/input.hpp>
@@ -37,6 +38,12 @@ struct Link {
         output(flow.shard().buffers()) {}
 
   [[nodiscard]] Shard& shard() noexcept { return flow.shard(); }
+
+  /// More bytes of the flow, given to `use` at once; what that returns goes to the coroutine.
+  template <class Use>
+  [[nodiscard]] auto read(Use use) noexcept {
+    return then([this] { return flow.read(); }, std::move(use));
+  }
 
   /// Writes what was collected; go_on or failed. What the flow takes at once needs no task.
   Quick<Step> flush() {
