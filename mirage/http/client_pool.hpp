@@ -82,7 +82,7 @@ class ClientPool final : public ConnectionOwner<typename D::Flow, typename D::Or
     } else {
       drop(connection);
     }
-    vacancy_.notify_one();
+    wake_one();
   }
 
  private:
@@ -90,6 +90,14 @@ class ClientPool final : public ConnectionOwner<typename D::Flow, typename D::Or
   struct Opening : ListNode<> {
     explicit Opening(const Origin& to) noexcept : origin(to) {}
     const Origin& origin;
+  };
+
+  /// Who waits for a connection to `origin`, or a place for one.
+  struct Waiting : ListNode<> {
+    explicit Waiting(const Origin& to) noexcept : origin(to) {}
+    const Origin& origin;
+    WaitQueue turn;
+    bool called = false;
   };
 
   Failure<ClientError> fail(ClientError error) noexcept {
@@ -105,7 +113,7 @@ class ClientPool final : public ConnectionOwner<typename D::Flow, typename D::Or
     --connections_;
     ++tunnels_;
     ++counters_.tunnels;
-    vacancy_.notify_one();
+    wake_one();
     return true;
   }
 
@@ -123,7 +131,7 @@ class ClientPool final : public ConnectionOwner<typename D::Flow, typename D::Or
       const Time due = after(oldest->idle_since(), keep);
       if (self.shard_.now() < due) return self.arm(self.shard_.timers(), due);
       self.drop(*oldest);
-      self.vacancy_.notify_one();
+      self.wake_one();
     }
   }
 
@@ -149,9 +157,32 @@ class ClientPool final : public ConnectionOwner<typename D::Flow, typename D::Or
     return count;
   }
 
+  /// Calls the first of those that wait whom a connection or a place is there for.
+  void wake_one() noexcept {
+    const Origin* in_vain = nullptr;
+    for (Waiting* each = waiters_.front(); each != nullptr; each = waiters_.next(*each)) {
+      if (each->called || (in_vain != nullptr && *in_vain == each->origin)) continue;
+      if (find_idle(each->origin) != nullptr || has_place(each->origin)) {
+        each->called = true;
+        each->turn.notify_all();
+        return;
+      }
+      in_vain = &each->origin;
+    }
+  }
+
+  [[nodiscard]] std::size_t count_of(const Origin& origin) noexcept {
+    return count_in(idle_, origin) + count_in(busy_, origin) + count_in(opening_, origin);
+  }
+  /// Whether make_place() would make one, if no connection to `origin` is idle.
+  [[nodiscard]] bool has_place(const Origin& origin) noexcept {
+    return count_of(origin) < options_.maximum_per_origin &&
+           (connections_ < options_.maximum_connections || !idle_.empty());
+  }
+
   /// Makes a place for another connection to `origin`, at the cost of an idle one if need be.
   bool make_place(const Origin& origin) noexcept {
-    if (count_in(idle_, origin) + count_in(busy_, origin) + count_in(opening_, origin) >= options_.maximum_per_origin) {
+    if (count_of(origin) >= options_.maximum_per_origin) {
       C* idle = find_idle(origin);
       if (idle == nullptr) return false;
       drop(*idle);
@@ -164,6 +195,7 @@ class ClientPool final : public ConnectionOwner<typename D::Flow, typename D::Or
 
   Task<Result<C*, ClientError>> acquire(const Origin& origin, bool fresh) {
     const Time deadline = after(shard_.now(), options_.waiting_timeout);
+    bool last = false;  // look once more: it may have been called when its time was over
     while (true) {
       while (C* idle = fresh ? nullptr : find_idle(origin)) {
         if (idle->spoke_unasked()) {
@@ -176,17 +208,23 @@ class ClientPool final : public ConnectionOwner<typename D::Flow, typename D::Or
         co_return idle;
       }
       if (make_place(origin)) co_return co_await open(origin);
-      if (waiting_ >= options_.maximum_waiting) co_return Failure{ClientError::busy};
+      if (last || waiting_ >= options_.maximum_waiting) co_return Failure{ClientError::busy};
+      Waiting self{origin};
+      waiters_.push_back(self);
       ++waiting_;
-      const auto waited = co_await within(deadline - shard_.now(), wait_for_place());
+      const auto waited = co_await within(deadline - shard_.now(), wait_for_place(self));
       --waiting_;
-      if (!waited) co_return Failure{ClientError::busy};
-      if (!*waited) co_return Failure{waited->error()};
+      self.unlink();
+      if (waited && !*waited) {
+        if (self.called) wake_one();  // it goes without what it was called for
+        co_return Failure{waited->error()};
+      }
+      last = !waited;
     }
   }
 
-  Task<Result<void, ClientError>> wait_for_place() {
-    if (co_await vacancy_.wait() == WaitStatus::cancelled) co_return Failure{ClientError::cancelled};
+  Task<Result<void, ClientError>> wait_for_place(Waiting& self) {
+    if (co_await self.turn.wait() == WaitStatus::cancelled) co_return Failure{ClientError::cancelled};
     co_return Result<void, ClientError>{};
   }
 
@@ -200,7 +238,7 @@ class ClientPool final : public ConnectionOwner<typename D::Flow, typename D::Or
       ++counters_.opened;
     } else {
       --connections_;
-      vacancy_.notify_one();
+      wake_one();
     }
     co_return connection;
   }
@@ -224,7 +262,7 @@ class ClientPool final : public ConnectionOwner<typename D::Flow, typename D::Or
   std::size_t connections_ = 0;
   std::size_t tunnels_ = 0;
   std::uint32_t waiting_ = 0;
-  WaitQueue vacancy_;
+  List<Waiting> waiters_;
 };
 
 }  // namespace mirage::http

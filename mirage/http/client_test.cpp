@@ -208,6 +208,43 @@ TEST_CASE("connections are bounded per origin; who comes late waits, not for eve
   CHECK(world.tcp.connects == 2);
 }
 
+TEST_CASE("a connection that becomes free wakes who can use it, not who came first") {
+  World world{{.maximum_per_origin = 1, .waiting_timeout = 5s}};
+  TestServer second{world.shard, world.tcp, world.app};
+  with(world, [&second](World& w) -> Task<void> {
+    Scope scope{w.shard};
+    auto serve = [](TestServer& server) -> Task<void> { (void)co_await server.serve(2); };
+    REQUIRE(scope.spawn(serve(second)));
+    co_await sleep(1ms);
+    auto a = co_await w.client.fetch("http://h:1/");
+    auto b = std::make_unique<Result<ClientResponse, ClientError>>(co_await w.client.fetch("http://h:2/"));
+    REQUIRE((a && *b));
+    auto ask = [](World& of, std::string_view url, ClientError& error, Time& done) -> Task<void> {
+      const auto answer = co_await of.client.fetch(url);
+      error = answer ? ClientError::bad_url : answer.error();
+      done = of.shard.now();
+    };
+    std::array<ClientError, 3> errors{};
+    std::array<Time, 3> done{};
+    REQUIRE(scope.spawn(ask(w, "http://h:1/", errors[0], done[0])));
+    REQUIRE(scope.spawn(ask(w, "http://h:2/", errors[1], done[1])));
+    REQUIRE(scope.spawn(ask(w, "http://h:2/", errors[2], done[2])));
+    co_await sleep(1s);
+    std::string text;
+    CHECK(co_await collect(w.shard, (*b)->body(), text));
+    const Time freed = w.shard.now();
+    b.reset();
+    co_await sleep(10s);
+    CHECK(errors[0] == ClientError::busy);
+    for (const std::size_t i : {1U, 2U}) {
+      CHECK(errors[i] == ClientError::bad_url);
+      CHECK(done[i] - freed < 1s);
+    }
+    scope.cancel();
+    co_await scope.join();
+  });
+}
+
 namespace {
 
 /// Changes to "shout" when asked for it, and keeps the connection.
@@ -346,6 +383,71 @@ TEST_CASE("a body that is refused is not sent any further, RFC 9112 section 9.5"
     if (response) co_await response->end();
     CHECK(w.tcp.wires[0]->pipes[0].total < 200'000);
   });
+  CHECK(world.client.pool().connections() == 0);
+}
+
+namespace {
+
+/// Takes a request's head, refuses what follows it, and says why a second later; never reads any further.
+Task<void> refuse_early(PipeTcp& tcp) {
+  auto listener = tcp.listen(2, {});
+  std::vector<PipeFlow> flows;
+  while (true) {
+    auto flow = co_await listener->accept();
+    if (!flow) co_return;
+    flows.push_back(*std::move(flow));
+    (void)co_await flows.back().read();
+    (void)co_await flows.back().write(SliceList{Slice::from_static("HTTP/1.1 413 C\r\nContent-Length: 9\r\n\r\n")});
+    (void)co_await sleep(1s);
+    (void)co_await flows.back().write(SliceList{Slice::from_static("too large")});
+  }
+}
+
+}  // namespace
+
+TEST_CASE("the answer that refuses a body is read to its end, RFC 9112 section 9.5") {
+  World world;
+  with(world, [](World& w) -> Task<void> {
+    Scope scope{w.shard};
+    REQUIRE(scope.spawn(refuse_early(w.tcp)));
+    co_await sleep(1ms);
+    for (const bool wait : {false, true}) {
+      ClientRequest request;
+      request.method = "PUT";
+      request.source = std::make_unique<Uploaded>(w.shard, 10'000'000);
+      request.expect_continue = wait;
+      auto response = co_await w.client.fetch("http://h:2/", std::move(request));
+      REQUIRE(response);
+      CHECK(response->status() == 413);
+      std::string text;
+      CHECK(co_await collect(w.shard, response->body(), text));
+      CHECK(text == "too large");
+      co_await response->end();
+    }
+    CHECK(w.tcp.wires[0]->pipes[0].total < 200'000);
+    scope.cancel();
+    co_await scope.join();
+  });
+  CHECK(world.client.pool().connections() == 0);
+}
+
+TEST_CASE("a change of protocol in the middle of a request's body is none") {
+  World world;
+  std::vector<PipeFlow> flows;
+  with(world, [&flows](World& w) -> Task<void> {
+    Scope scope{w.shard};
+    REQUIRE(scope.spawn(shout(w.tcp, flows)));
+    co_await sleep(1ms);
+    ClientRequest request;
+    request.method = "PUT";
+    request.upgrade = "shout";
+    request.source = std::make_unique<Uploaded>(w.shard, 10'000'000);
+    const auto answer = co_await w.client.fetch("http://h:2/", std::move(request));
+    CHECK(answer.error_or(ClientError::busy) == ClientError::malformed);
+    scope.cancel();
+    co_await scope.join();
+  });
+  CHECK(world.client.pool().tunnels() == 0);
   CHECK(world.client.pool().connections() == 0);
 }
 

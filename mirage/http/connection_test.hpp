@@ -35,7 +35,8 @@ struct Script {
   bool silent_at_end = false;
   bool aborted = false;
   Duration took{};
-  Duration pause{};  // before each read
+  Duration pause{};         // before each read
+  std::size_t at_once = 1;  // pieces that one read brings, if they are there
   std::size_t largest_write = 0;
   std::size_t unread_at_shutdown = 0;
   std::size_t unread_at_close = 0;
@@ -54,9 +55,12 @@ class ScriptedFlow {
     if (script_->pause > Duration{0} && co_await sleep(script_->pause) == WaitStatus::cancelled) {
       co_return Failure{FlowError::cancelled};
     }
-    const Slice slice = shard_->buffers().copy(as_bytes(script_->input.front()));
-    script_->input.pop_front();
-    co_return SliceList{slice};
+    SliceList list;
+    for (std::size_t i = 0; i < script_->at_once && !script_->input.empty(); ++i) {
+      REQUIRE(list.push_back(shard_->buffers().copy(as_bytes(script_->input.front()))));
+      script_->input.pop_front();
+    }
+    co_return list;
   }
   Ready<Result<void, FlowError>> write(SliceList slices) {
     if (slices.byte_count() > script_->largest_write) script_->largest_write = slices.byte_count();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
-// The deadline of a connection: one lazily re-armed timer that cancels the waits of the task that serves it.
+// The deadlines of a connection: one lazily re-armed timer that cancels the waits of the task that serves it. Reading
+// and writing have one each: a body may still be read, by another task, while the answer goes out.
 #pragma once
 
 #include <mirage/async/task.hpp>
@@ -45,29 +46,38 @@ class DeadlineGuard : private Timer {
   Enter enter() noexcept { return Enter{*this}; }
 
   void set_until(Time deadline, Phase phase) noexcept {
-    wanted_ = deadline;
     phase_ = phase;
-    // Later deadlines do not touch the wheel: the timer re-arms itself when it fires too early.
-    if (!armed() || wanted_ < Timer::deadline()) arm(shard_.timers(), wanted_);
+    set_one(reading_, deadline);
   }
   void set(Duration duration, Phase phase) noexcept { set_until(after(shard_.now(), duration), phase); }
-  /// No deadline: the handler is at work.
-  void clear() noexcept { wanted_ = never; }
+  /// No deadline for reading: the handler is at work.
+  void clear() noexcept { reading_ = never; }
+  /// The peer has to take what is written within this time. In Phase::transfer.
+  void set_writing(Duration duration) noexcept { set_one(writing_, after(shard_.now(), duration)); }
+  void clear_writing() noexcept { writing_ = never; }
   [[nodiscard]] bool expired() const noexcept { return expired_; }
-  /// Of the last deadline that was set.
+  /// What ran out; else of the last deadline for reading.
   [[nodiscard]] Phase phase() const noexcept { return phase_; }
 
  private:
   static void expire(Timer& timer) noexcept {
     auto& self = static_cast<DeadlineGuard&>(timer);
-    if (self.wanted_ == never) return;
-    if (self.shard_.now() < self.wanted_) return self.arm(self.shard_.timers(), self.wanted_);
+    const Time due = self.writing_ < self.reading_ ? self.writing_ : self.reading_;
+    if (due == never) return;
+    if (self.shard_.now() < due) return self.arm(self.shard_.timers(), due);
+    if (due == self.writing_) self.phase_ = Phase::transfer;
     self.expired_ = true;
     if (self.act_ != nullptr) self.act_(self.context_);
     self.source_.cancel();
   }
+  /// Later deadlines do not touch the wheel: the timer re-arms itself when it fires too early.
+  void set_one(Time& which, Time deadline) noexcept {
+    which = deadline;
+    if (!armed() || deadline < Timer::deadline()) arm(shard_.timers(), deadline);
+  }
   Shard& shard_;
-  Time wanted_ = never;
+  Time reading_ = never;
+  Time writing_ = never;
   Phase phase_ = Phase::idle;
   bool expired_ = false;
   CancelSource source_;

@@ -141,11 +141,8 @@ class ClientConnection final : public Exchange, public ListNode<> {
         link_(std::move(flow), options.maximum_head, options.maximum_body, options.transfer_timeout),
         upload_(link_.shard().buffers()),
         sending_(link_.shard()),
-        tunnel_(link_),
-        upload_guard_(link_.shard()) {
-    const auto give_up = [](void* self) noexcept { static_cast<ClientConnection*>(self)->link_.flow.abort(); };
-    link_.guard.on_expiry(this, give_up);
-    upload_guard_.on_expiry(this, give_up);
+        tunnel_(link_) {
+    link_.guard.on_expiry(this, [](void* self) noexcept { static_cast<ClientConnection*>(self)->link_.flow.abort(); });
   }
   [[nodiscard]] Shard& shard() noexcept { return link_.shard(); }
   [[nodiscard]] const Origin& origin() const noexcept { return origin_; }
@@ -156,7 +153,7 @@ class ClientConnection final : public Exchange, public ListNode<> {
   Task<Result<void, ClientError>> run(ClientRequest& request, std::string_view target, std::string_view authority) {
     body_.reset();
     reusable_ = false;
-    heard_ = source_failed_ = false;
+    heard_ = source_failed_ = abandoned_ = false;
     ++exchanges_;
     method_is_head_ = request.method == "HEAD";
     asked_upgrade_ = request.upgrade;
@@ -164,8 +161,13 @@ class ClientConnection final : public Exchange, public ListNode<> {
     if (co_await link_.flush() != Step::go_on) co_return failure(ClientError::closed);
     if (!start_sending(request)) co_return Failure{ClientError::no_memory};
     const auto received = co_await receive_head();
-    if (!received || response_head.status >= 400) {  // RFC 9112 section 9.5: the body is not wanted any more
+    if (!received) {
       co_await stop().join();
+    } else if (response_head.status >= 400 && sending_.running() != 0) {
+      // RFC 9112 section 9.5: the body is not wanted any more; why, the answer says, which may still be coming.
+      abandoned_ = true;
+      sending_.cancel();
+      co_await sending_.join();
     } else {
       go_ahead_.give();
     }
@@ -210,12 +212,12 @@ class ClientConnection final : public Exchange, public ListNode<> {
 
  private:
   [[nodiscard]] bool complete() const noexcept {
-    return reusable_ && sent_ && sending_.running() == 0 && body_ && !body_->unread() && !link_.guard.expired() &&
-           !upload_guard_.expired();
+    return reusable_ && sent_ && !abandoned_ && sending_.running() == 0 && body_ && !body_->unread() &&
+           !link_.guard.expired();
   }
   [[nodiscard]] Failure<ClientError> failure(ClientError error) const noexcept {
     if (source_failed_) return Failure{ClientError::body};
-    return Failure{link_.guard.expired() || upload_guard_.expired() ? ClientError::timed_out : error};
+    return Failure{link_.guard.expired() ? ClientError::timed_out : error};
   }
 
   // Sending
@@ -235,15 +237,16 @@ class ClientConnection final : public Exchange, public ListNode<> {
     }
     const Step step = self.source_ ? co_await self.send_source() : co_await self.write(std::move(self.rest_));
     self.sent_ = step == Step::go_on;
-    // Half a request must not be taken for a whole one, and nothing can follow it.
-    if (!self.sent_) self.link_.flow.abort();
+    // Half a request must not be taken for a whole one, and nothing can follow it. Who has refused it takes it for
+    // none.
+    if (!self.sent_ && !self.abandoned_) self.link_.flow.abort();
   }
 
   Task<Step> write(SliceList slices) {
     while (!slices.empty()) {
-      upload_guard_.set(options_.transfer_timeout, Phase::transfer);
+      link_.guard.set_writing(options_.transfer_timeout);
       const auto written = co_await link_.flow.write(slices.take_prefix(Link<F>::piece));
-      upload_guard_.clear();
+      link_.guard.clear_writing();
       if (!written) co_return Step::failed;
       // A server answers when it has got the whole: that may take long.
       answer_due_ = after(shard().now(), options_.head_timeout);
@@ -289,8 +292,8 @@ class ClientConnection final : public Exchange, public ListNode<> {
       if (!parse_response_head(head_memory_.text(), method_is_head_ ? "HEAD" : "GET", response_head)) {
         co_return Failure{ClientError::malformed};
       }
-      // RFC 9110 section 7.8: only to a protocol that was asked for.
-      if (response_head.status == 101 && !list_contains(asked_upgrade_, response_head.upgrade)) {
+      // RFC 9110 section 7.8: only to a protocol that was asked for, and behind the whole request.
+      if (response_head.status == 101 && (!sent_ || !list_contains(asked_upgrade_, response_head.upgrade))) {
         co_return Failure{ClientError::malformed};
       }
       // RFC 9110 section 15.2: interim answers, any number of them within the time.
@@ -337,7 +340,6 @@ class ClientConnection final : public Exchange, public ListNode<> {
   std::optional<std::uint64_t> limit_;
   Scope sending_;
   FlowTunnel<F> tunnel_;
-  DeadlineGuard upload_guard_;
   GoAhead go_ahead_;
   Time idle_since_{};
   Time answer_due_{};
@@ -347,6 +349,7 @@ class ClientConnection final : public Exchange, public ListNode<> {
   bool heard_ = false;
   bool awaits_answer_ = false;
   bool source_failed_ = false;
+  bool abandoned_ = false;  // the rest of the request's body is not wanted
   bool is_tunnel_ = false;
   bool method_is_head_ = false;
 };

@@ -50,16 +50,16 @@ struct Link {
     [[clang::uninitialized]] SliceList pending = output.take();
     if constexpr (requires { flow.write_now(pending); }) flow.write_now(pending);
     if (!pending.empty()) return drain(std::move(pending));
-    guard.clear();
     return Step::go_on;
   }
 
   Task<Step> drain(SliceList pending) {
     while (!pending.empty()) {
-      guard.set(transfer_timeout, Phase::transfer);
-      if (!co_await flow.write(pending.take_prefix(piece))) co_return Step::failed;
+      guard.set_writing(transfer_timeout);
+      const auto written = co_await flow.write(pending.take_prefix(piece));
+      guard.clear_writing();
+      if (!written) co_return Step::failed;
     }
-    guard.clear();
     co_return Step::go_on;
   }
 

@@ -86,7 +86,7 @@ std::string_view origin_target(const Request& request, BufferPool& pool, Slice& 
 }
 
 bool copy_end_to_end(HeaderBlock& to, std::span<const Header> from, BufferPool& pool) noexcept {
-  std::size_t size = 768;  // room for what a proxy adds
+  std::size_t size = 1024;  // room for what a proxy adds
   for (const Header& header : from) size += header.name.size() + header.value.size() + 4;
   if (!to.enlarge(pool, size)) return false;
   const auto named = [from](std::string_view name) {
@@ -103,13 +103,44 @@ bool copy_end_to_end(HeaderBlock& to, std::span<const Header> from, BufferPool& 
   return true;
 }
 
-bool add_forwarded(HeaderBlock& to, const Request& request) noexcept {
-  Text<320> chain;
-  if (const auto before = request.header("x-forwarded-for")) {
-    format_to(chain.writer(), "{}, ", before->substr(0, 256));
-    to.remove("x-forwarded-for");
+namespace {
+
+constexpr std::size_t longest_chain = 512;
+
+/// What is said of who forwarded a request, "A, B, ": its lines are one list (RFC 9110 section 5.3). Of what is too
+/// long the end is kept, whole items of it: the last ones are those that a proxy in front of this one has added, which
+/// may be trusted.
+std::string_view forwarded_before(std::array<char, longest_chain>& memory, const Request& request) noexcept {
+  std::size_t begin = memory.size();
+  const auto fields = request.headers();
+  for (std::size_t i = fields.size(); i-- > 0;) {
+    if (!equals_ignoring_case(fields[i].name, "x-forwarded-for")) continue;
+    std::string_view value = fields[i].value;
+    const std::size_t room = begin < 2 ? 0 : begin - 2;
+    const bool is_cut = value.size() > room;
+    if (is_cut) {
+      value.remove_prefix(value.size() - room);
+      const auto comma = value.find(',');
+      value = comma == std::string_view::npos ? std::string_view{} : trim(value.substr(comma + 1));
+    }
+    if (!value.empty()) {
+      begin -= value.size() + 2;
+      std::ranges::copy(value, memory.begin() + static_cast<std::ptrdiff_t>(begin));
+      std::ranges::copy(std::string_view{", "}, memory.begin() + static_cast<std::ptrdiff_t>(begin + value.size()));
+    }
+    if (is_cut) break;
   }
+  return std::string_view{memory.data(), memory.size()}.substr(begin);
+}
+
+}  // namespace
+
+bool add_forwarded(HeaderBlock& to, const Request& request) noexcept {
+  std::array<char, longest_chain> memory;
+  Text<longest_chain + 64> chain;
+  chain.writer().append(forwarded_before(memory, request));
   append_value(chain.writer(), request.peer.address);
+  to.remove("x-forwarded-for");
   to.remove("x-forwarded-host");
   to.remove("x-forwarded-proto");
   return to.add("X-Forwarded-For", chain.view()) &&
@@ -211,7 +242,9 @@ bool relay(Shard& shard, const Request& request, ClientResponse& response, Backe
     ours.omit_body = length.has_value();
     ours.announced_length = parse_unsigned<std::uint64_t>(length.value_or("")).value_or(0);
   }
-  ours.source_length_known = !head.framing.chunked && !head.framing.until_close;
+  // What HEAD would have got has a length that nobody has said, if there is none.
+  const bool silent = request.method == Method::head && !ours.omit_body;
+  ours.source_length_known = !head.framing.chunked && !head.framing.until_close && !silent;
   ours.source_length = head.framing.content_length;
   ours.source.reset(new (std::nothrow) RelayedBody(shard, std::move(response), backend));
   return ours.source != nullptr;

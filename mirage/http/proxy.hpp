@@ -183,7 +183,8 @@ class Proxy {
 
   [[nodiscard]] bool prepare(const Request& request, Body& body, ClientRequest& forward) noexcept {
     forward.method = request.method_text;
-    forward.upgrade = choose_upgrade(request.upgrade, options_.upgrades);
+    // With a body the protocol would change somewhere within it: RFC 9110 section 7.8 lets a server ignore such a wish.
+    if (!request.framing.has_body()) forward.upgrade = choose_upgrade(request.upgrade, options_.upgrades);
     forward.expect_continue = request.expects_continue;
     if (request.framing.has_body()) {
       forward.source.reset(new (std::nothrow) ForwardedBody(shard(), body, options_.uploads));

@@ -325,16 +325,15 @@ TEST_CASE("an upgrade to h2c is not passed on, nor what belongs to it") {
 
 namespace {
 
-/// Changes to a protocol that it chooses itself.
+/// A backend that answers its first request with what it was told to, whatever that asks, and keeps the connection.
 struct Stubborn {
   Shard& shard() { return shard_; }
   Task<void> serve(PipeTcp& tcp) {
     auto listener = tcp.listen(1, {});
     auto flow = co_await listener->accept();
     if (!flow) co_return;
-    (void)co_await flow->read();
-    (void)co_await flow->write(SliceList{
-        Slice::from_static("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")});
+    if (const auto asked = co_await flow->read()) request += (*asked)[0].text();
+    (void)co_await flow->write(SliceList{Slice::from_static(answer)});
     while (true) {
       const auto got = co_await flow->read();
       if (!got || got->empty()) break;
@@ -342,21 +341,16 @@ struct Stubborn {
     }
   }
   Shard& shard_;
-  std::string seen;
+  std::string_view answer;
+  std::string request{};
+  std::string seen{};
 };
 
-}  // namespace
-
-TEST_CASE("a backend that changes to a protocol that it was not asked for gets no tunnel, RFC 9110 section 7.8") {
-  ProxyWorld world{"0.0.0.1:1"};
-  Script script;
-  script.input = {"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h2c, websocket\r\n\r\n",
-                  "PRI * HTTP/2.0\r\n"};
-  script.pause = 100ms;
-  Stubborn backend{world.shard_, {}};
+std::string through(ProxyWorld& world, Stubborn& backend, Script& script) {
   auto body = [](ProxyWorld& w, Stubborn& to, Script& s) -> Task<int> {
     Scope scope{w.shard_};
     REQUIRE(scope.spawn(to.serve(w.tcp)));
+    co_await sleep(1ms);
     ServerCounters counters;
     DateCache date;
     Connection<ScriptedFlow, Proxy<PipeTcp>> connection{ScriptedFlow{w.shard_, s}, w.proxy, w.front_options, counters,
@@ -367,8 +361,95 @@ TEST_CASE("a backend that changes to a protocol that it was not asked for gets n
     co_return 0;
   };
   CHECK(run(world.shard_, body(world, backend, script)) == 0);
-  CHECK(script.output.starts_with("HTTP/1.1 502 "));
+  return script.output;
+}
+
+}  // namespace
+
+TEST_CASE("a backend that changes to a protocol that it was not asked for gets no tunnel, RFC 9110 section 7.8") {
+  ProxyWorld world{"0.0.0.1:1"};
+  Script script;
+  script.input = {"GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h2c, websocket\r\n\r\n",
+                  "PRI * HTTP/2.0\r\n"};
+  script.pause = 100ms;
+  Stubborn backend{world.shard_, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"};
+  CHECK(through(world, backend, script).starts_with("HTTP/1.1 502 "));
   CHECK(backend.seen.empty());
+}
+
+TEST_CASE("a request with a body changes no protocol, and a backend that says so in the middle of it gets no tunnel") {
+  ProxyWorld world{"0.0.0.1:1"};
+  Script script;
+  script.input = {
+      "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nContent-Length: 2\r\n\r\nA"};
+  script.silent_at_end = true;
+  Stubborn backend{world.shard_,
+                   "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"};
+  CHECK(through(world, backend, script).starts_with("HTTP/1.1 502 "));
+  CHECK(count(backend.request, "Upgrade") == 0);
+  CHECK(world.backends.all()[0].active == 0);
+}
+
+TEST_CASE("HEAD has the length that the backend says, or none, RFC 9110 section 8.6") {
+  for (const std::string_view field : {"Transfer-Encoding: chunked\r\n", "", "Content-Length: 7\r\n"}) {
+    CAPTURE(field);
+    ProxyWorld world{"0.0.0.1:1"};
+    Script script;
+    script.input = {"HEAD / HTTP/1.1\r\nHost: h\r\n\r\n"};
+    const std::string answer = "HTTP/1.1 200 OK\r\n" + std::string{field} + "\r\n";
+    Stubborn backend{world.shard_, answer};
+    const std::string got = through(world, backend, script);
+    CAPTURE(got);
+    CHECK(got.starts_with("HTTP/1.1 200 "));
+    CHECK(got.ends_with("\r\n\r\n"));
+    CHECK(count(got, "Content-Length") == count(field, "Content-Length"));
+    CHECK(count(got, "Content-Length: 7\r\n") == count(field, "Content-Length"));
+  }
+}
+
+TEST_CASE("who forwarded a request is kept from all lines, and of a long list its end, RFC 9110 section 5.3") {
+  ProxyWorld world{"0.0.0.1:1"};
+  Script script;
+  script.input.emplace_back(
+      "GET / HTTP/1.1\r\nHost: f\r\nX-Forwarded-For: 10.0.0.1\r\nX-Forwarded-For: 203.0.113.9\r\n\r\n");
+  script.input.emplace_back("GET / HTTP/1.1\r\nHost: f\r\nX-Forwarded-For: 203.0.113.8\r\nX-Forwarded-For: " +
+                            std::string(600, '1') + ", 203.0.113.9\r\n\r\n");
+  script.input.emplace_back("GET / HTTP/1.1\r\nHost: f\r\nX-Forwarded-For: " + std::string(600, '1') + "\r\n\r\n");
+  const std::string answer = through(world, script);
+  CHECK(count(answer, "X-Forwarded-For: 10.0.0.1, 203.0.113.9, ::\n") == 1);
+  CHECK(count(answer, "X-Forwarded-For: 203.0.113.9, ::\n") == 1);
+  CHECK(count(answer, "X-Forwarded-For: ::\n") == 1);
+}
+
+TEST_CASE("who takes nothing of an answer is given up, also while its request's body is waited for") {
+  ProxyWorld world{"0.0.0.1:3"};
+  struct Large {
+    Response operator()(const Request&, Body&) {
+      static const std::string text(200'000, 'l');
+      return Response::text(200, text);
+    }
+  } large;
+  Server<PipeTcp, Large> backend{world.shard_, world.tcp, large};
+  Server<PipeTcp, Proxy<PipeTcp>> front{world.shard_, world.tcp, world.proxy};
+  auto body = [](ProxyWorld& w, Server<PipeTcp, Large>& to, Server<PipeTcp, Proxy<PipeTcp>>& by) -> Task<int> {
+    Scope scope{w.shard_};
+    auto serve = [](auto& server, Port port) -> Task<void> { (void)co_await server.serve(port); };
+    REQUIRE(scope.spawn(serve(to, 3)));
+    REQUIRE(scope.spawn(serve(by, 4)));
+    co_await sleep(1ms);
+    auto client = co_await w.tcp.connect(Endpoint{{}, 4});
+    REQUIRE(client);
+    (void)co_await client->write(
+        SliceList{Slice::from_static("GET / HTTP/1.1\r\nHost: f\r\nContent-Length: 2\r\n\r\nA")});
+    co_await sleep(50s);  // the patience with the body has ended
+    CHECK(w.backends.all()[0].active == 1);
+    co_await sleep(15s);
+    CHECK(w.backends.all()[0].active == 0);
+    scope.cancel();
+    co_await scope.join();
+    co_return 0;
+  };
+  CHECK(run(world.shard_, body(world, backend, front)) == 0);
 }
 
 TEST_CASE("an upgrade becomes a tunnel, for as long as something goes through it") {

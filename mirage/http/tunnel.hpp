@@ -51,9 +51,9 @@ class FlowTunnel final : public Tunnel {
   /// otherwise keep the writer, and what it holds, for as long as it likes. Then the connection is over.
   Task<Result<void, FlowError>> write(SliceList slices) noexcept override {
     while (!slices.empty()) {
-      link_.guard.set(link_.transfer_timeout, Phase::transfer);
+      link_.guard.set_writing(link_.transfer_timeout);
       const auto written = co_await link_.flow.write(slices.take_prefix(Link<F>::piece));
-      link_.guard.clear();
+      link_.guard.clear_writing();
       if (!written) co_return Failure{link_.guard.expired() ? FlowError::timed_out : written.error()};
     }
     co_return Result<void, FlowError>{};

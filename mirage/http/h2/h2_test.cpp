@@ -37,6 +37,7 @@ struct App {
     seen.push_back(std::string{request.method_text} + " " + std::string{request.path} + " " +
                    std::string{to_string(request.version)} + " " + std::string{request.authority});
     cookie = request.header("cookie").value_or("");
+    had_body = request.framing.has_body();
     if (request.path == "/slow") (void)co_await sleep(1000s);
     Response response = Response::text(200, "hello\n");
     (void)response.headers.add("X-Upper-Case", "Yes");
@@ -59,6 +60,7 @@ struct App {
   std::vector<std::string> seen;
   std::string cookie;
   std::size_t pulled = 0;
+  bool had_body = false;
 };
 
 using TestServer = h2::Server<PipeTcp, App>;
@@ -70,7 +72,7 @@ struct World {
   Shard shard_{environment};
   Shard& shard = shard_;
   PipeTcp tcp{shard};
-  App app{shard, {}, {}, 0};
+  App app{shard, {}, {}};
   TestServer server;
   [[nodiscard]] const h2::Counters& counters() const { return server.counters().h2; }
 };
@@ -229,6 +231,21 @@ TEST_CASE("a body comes in as it is read, with trailers both ways, RFC 9113 sect
     CHECK(peer.uploads[id].size() == 0);
     CHECK(peer.answers[id].fields["digest"] == "d");
     CHECK(peer.answers[id].ended);
+    co_return 0;
+  });
+}
+
+TEST_CASE("a handler knows whether there is a body, also when all of it came with the head") {
+  World world;
+  with(world, [](World& w, Peer& peer) -> Task<int> {
+    const std::string body = "short";
+    for (const std::string* each : {&body, static_cast<const std::string*>(nullptr)}) {
+      w.app.had_body = each == nullptr;
+      const auto id = peer.ask({{":method", "POST"}, {":scheme", "http"}, {":path", "/"}, {":authority", "a"}}, each);
+      co_await peer.settle();
+      CHECK(peer.answers[id].body == "hello\n");
+      CHECK(w.app.had_body == (each != nullptr));
+    }
     co_return 0;
   });
 }

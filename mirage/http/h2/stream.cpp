@@ -20,7 +20,7 @@ std::uint16_t Stream::parse(Request& request) noexcept {
   request.keep_alive = true;
   expects_continue_ = request.expects_continue && !received_;
   // RFC 9113 section 8.1.1: the length is optional, the end of the stream is the end of the content.
-  request.framing.chunked = !received_ && !request.header("content-length");
+  request.framing.chunked = (!received_ || unread_ != 0) && !request.header("content-length");
   return request.framing.content_length > session_.options().maximum_body ? 413 : 0;
 }
 

@@ -68,30 +68,23 @@ Session::Done Session::check_header() noexcept {
 }
 
 Task<Session::Done> Session::next_header() noexcept {
+  std::array<std::byte, FrameHeader::maximum_size> memory;
+  std::size_t kept = 0;  // of the header, from reads that ended within it
   while (true) {
-    std::array<std::byte, FrameHeader::maximum_size> memory;
-    const std::size_t there = copy_front(memory, in_);
+    const std::size_t there = kept + copy_front(MutableBytes{memory}.subspan(kept), in_);
     const auto header = parse_frame_header(Bytes{memory}.first(there));
     if (!header) co_return Failure{Error::protocol};
     if (*header) {
       header_ = **header;
-      in_.remove_prefix(header_.size());
+      in_.remove_prefix(header_.size() - kept);
       left_ = header_.length;
       offset_ = 0;
       in_frame_ = true;
       co_return check_header();
     }
-    const SliceList before = std::exchange(in_, SliceList{});
+    kept = there;
+    in_ = SliceList{};
     if (const auto more = co_await fill(); !more) co_return more;
-    // At most 13 bytes: copied together with what follows only when the list would not hold both.
-    if (before.empty()) continue;
-    const Slice front = shard().buffers().copy(Bytes{memory}.first(there));
-    if (front.empty()) co_return Failure{Error::no_memory};
-    SliceList joined{front};
-    for (const Slice& slice : in_) {
-      if (!joined.push_back(slice)) co_return Failure{Error::no_memory};
-    }
-    in_ = std::move(joined);
   }
 }
 
@@ -171,21 +164,15 @@ Task<Result<Message, Error>> Session::receive() noexcept {
 }
 
 Task<Session::Done> Session::control() noexcept {
-  while (in_.byte_count() < left_) {
-    ControlPayload kept;
-    const std::size_t there = copy_front(kept, in_);
-    if (const auto more = co_await fill(); !more) co_return more;
-    if (there == 0) continue;
-    SliceList joined{shard().buffers().copy(Bytes{kept}.first(there))};
-    for (const Slice& slice : in_) {
-      if (joined.empty() || !joined.push_back(slice)) co_return Failure{Error::no_memory};
-    }
-    in_ = std::move(joined);
-  }
   ControlPayload memory;
   const MutableBytes payload = MutableBytes{memory}.first(static_cast<std::size_t>(left_));
-  copy_front(payload, in_);
-  in_.remove_prefix(payload.size());
+  for (std::size_t kept = 0;;) {
+    const std::size_t count = copy_front(payload.subspan(kept), in_);
+    in_.remove_prefix(count);
+    kept += count;
+    if (kept == payload.size()) break;
+    if (const auto more = co_await fill(); !more) co_return more;
+  }
   if (header_.mask) apply_mask(payload, payload, *header_.mask, 0);
   in_frame_ = false;
   left_ = 0;

@@ -75,12 +75,14 @@ const std::string request =
     "GET /chat HTTP/1.1\r\nHost: server.example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: http://example.com\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
-/// What the server sends behind the handshake, for frames that arrive in pieces of `piece` bytes.
-std::string talk(const std::string& frames, std::size_t piece = 100'000, bool parts = false, Options options = {}) {
+/// What the server sends behind the handshake, for frames that arrive in pieces of `piece` bytes, `at_once` a read.
+std::string talk(const std::string& frames, std::size_t piece = 100'000, bool parts = false, Options options = {},
+                 std::size_t at_once = 1) {
   EchoApp app;
   app.parts = parts;
   app.options = options;
   Script script;
+  script.at_once = at_once;
   const std::string bytes = request + frames;
   for (std::size_t at = 0; at < bytes.size(); at += piece) script.input.push_back(bytes.substr(at, piece));
   const std::string answer = converse(app, script);
@@ -160,6 +162,19 @@ TEST_CASE("1: messages of all sizes come back, however their bytes arrive") {
       CHECK(talk(frame(fin | text_op, message), piece) == plain(fin | text_op, message));
       CHECK(talk(frame(fin | binary_op, message), piece) == plain(fin | binary_op, message));
     }
+  }
+}
+
+TEST_CASE("a frame's header and a ping may end in the middle of a read, and the next one be as full as reads get") {
+  std::string frames, answers;
+  for (int i = 0; i < 400; ++i) {
+    const std::string message = std::to_string(i) + std::string(60, 'm');
+    frames += frame(fin | text_op, message) + frame(fin | ping_op, message);
+    answers += plain(fin | text_op, message) + plain(fin | pong_op, message);
+  }
+  for (const std::size_t piece : {2U, 3U, 5U, 7U, 31U, 67U}) {
+    CAPTURE(piece);
+    CHECK((talk(frames, piece, false, {}, SliceList::capacity) == answers));
   }
 }
 
