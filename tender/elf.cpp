@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: ISC
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 #include <optional>
 
@@ -273,7 +272,7 @@ Result<> load_image(int descriptor, const Image& image, const GuestMemory& memor
                 " (give more --mem)");
   }
   for (const Segment& segment : image.segments()) {
-    const auto target = memory.window(GuestAddress{segment.address}, segment.file_size);
+    const auto target = memory.window(GuestAddress{segment.address}, segment.file_size, Access::write);
     if (!target) {
       return fail("segment at ", Hex{segment.address}, " is outside guest memory");
     }
@@ -288,14 +287,10 @@ Result<> load_image(int descriptor, const Image& image, const GuestMemory& memor
 }
 
 Result<> protect_host(void* context, const Segment& segment) {
-  const auto* memory = static_cast<const GuestMemory*>(context);
-  const auto window = memory->window(GuestAddress{segment.start}, segment.end - segment.start);
   const int protection =
       (segment.read ? PROT_READ : 0) | (segment.write ? PROT_WRITE : 0) | (segment.execute ? PROT_EXEC : 0);
-  if (!window || ::mprotect(window->data(), window->size(), protection) != 0) {
-    return fail("cannot protect segment at ", Hex{segment.start}, ": ", Errno{errno});
-  }
-  return {};
+  return static_cast<GuestMemory*>(context)->protect(GuestAddress{segment.start}, segment.end - segment.start,
+                                                     protection);
 }
 
 }  // namespace mirage::tender

@@ -31,7 +31,7 @@ struct Segment {
 
 /// What an image says about itself, checked as far as it can be without knowing the size of guest memory.
 struct Image {
-  static constexpr std::size_t segment_limit = 32;
+  static constexpr std::size_t segment_limit = GuestMemory::range_limit;
 
   std::uint64_t entry = 0;
   std::uint64_t end = 0;  // page-aligned, first address behind the last segment
@@ -54,7 +54,7 @@ using Protect = Result<> (*)(void* context, const Segment& segment);
 /// Refuses an image that does not fit.
 Result<> load_image(int descriptor, const Image& image, const GuestMemory& memory, Protect protect, void* context);
 
-/// A `Protect` by mprotect(2) of the host's mapping; `context` is the GuestMemory.
+/// A `Protect` of the host's mapping; `context` is the GuestMemory, which remembers it.
 Result<> protect_host(void* context, const Segment& segment);
 
 }  // namespace mirage::tender

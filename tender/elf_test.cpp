@@ -74,6 +74,29 @@ TEST_CASE("a valid image is loaded") {
   CHECK(!loaded->segments[3].read);
 }
 
+TEST_CASE("what the loader protects stays closed to the tender, too") {
+  const ImageFile bytes = test::valid_image();
+  const File file = test::file_of(std::as_bytes(std::span{&bytes, 1}));
+  const auto image = read_image(file.get(), AbiTarget::spt, 2);
+  auto memory = map_guest_memory(0, memory_end, false);
+  REQUIRE(image);
+  REQUIRE(memory);
+  REQUIRE(load_image(file.get(), *image, *memory, protect_host, &*memory));
+  const auto opens = [&](std::uint64_t address, Access access) {
+    return memory->window(GuestAddress{address}, 16, access).has_value();
+  };
+  CHECK(opens(0x100000, Access::read));
+  CHECK(!opens(0x100000, Access::write));
+  CHECK(opens(0x102000, Access::read));
+  CHECK(!opens(0x102ff8, Access::write));
+  CHECK(opens(0x103000, Access::read_write));
+  CHECK(!opens(0x104ff8, Access::read));
+  CHECK(!opens(0x105000, Access::read));
+  CHECK(!opens(0x105000, Access::write));
+  CHECK(opens(0x106000, Access::read_write));
+  ::munmap(memory->host(), memory_end);
+}
+
 TEST_CASE("file headers") {
   CHECK_REFUSED(image.header.e_ident[0] = 0, "not an ELF file");
   CHECK_REFUSED(image.header.e_ident[EI_CLASS] = ELFCLASS32, "64-bit");

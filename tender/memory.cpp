@@ -20,6 +20,19 @@ constexpr std::uint64_t small_page_area = std::uint64_t{8} << 20;
 
 }  // namespace
 
+Result<> GuestMemory::protect(GuestAddress address, std::uint64_t length, int protection) {
+  const auto start = static_cast<std::uint64_t>(address);
+  const auto pages = window(address, length, Access::none);
+  if (!pages || range_count_ == range_limit) {
+    return fail("cannot protect memory at ", Hex{start});
+  }
+  if (::mprotect(pages->data(), pages->size(), protection) != 0) {
+    return fail("cannot protect memory at ", Hex{start}, ": ", Errno{errno});
+  }
+  range_storage_[range_count_++] = {start, start + length, protection};
+  return {};
+}
+
 Result<GuestMemory> map_guest_memory(std::uint64_t start, std::uint64_t end, bool fixed) {
   const std::uint64_t size = end - start;
   // The address is a number here, not yet an object.

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: ISC
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
 #include <type_traits>
+
+#include <sys/mman.h>
 
 #include <tender/error.hpp>
 
@@ -35,19 +39,51 @@ constexpr std::optional<std::uint64_t> page_up(std::uint64_t address) {
   return sum ? std::optional{page_down(*sum)} : std::nullopt;
 }
 
+/// What is to be done with guest memory, as mprotect(2) names it.
+enum class Access : std::uint8_t {
+  none = PROT_NONE,
+  read = PROT_READ,
+  write = PROT_WRITE,
+  read_write = PROT_READ | PROT_WRITE
+};
+
 /// Guest memory as a host mapping, and the one gate through which a guest's addresses become host memory.
-/// Guest addresses [start, end) lie at `host`; does not own the mapping.
+/// Guest addresses [start, end) lie at `host`; does not own the mapping. It may be read and written but where
+/// `protect` took that: there the tender would fault as the guest does, so the gate is closed.
 class GuestMemory {
  public:
+  /// Ranges that can be protected.
+  static constexpr std::size_t range_limit = 32;
+
   GuestMemory(std::byte* host, std::uint64_t start, std::uint64_t end) : host_{host}, start_{start}, end_{end} {}
 
-  /// Host memory of `length` bytes from `address`; nothing when any byte is outside (also when the sum wraps).
-  [[nodiscard]] std::optional<std::span<std::byte>> window(GuestAddress address, std::uint64_t length) const {
+  /// Host memory of `length` bytes from `address`; nothing when any byte is outside (also when the sum wraps) or does
+  /// not allow `access`.
+  [[nodiscard]] std::optional<std::span<std::byte>> window(GuestAddress address, std::uint64_t length,
+                                                           Access access) const {
     const auto first = static_cast<std::uint64_t>(address);
     if (first < start_ || first > end_ || length > end_ - first) {
       return std::nullopt;
     }
+    for (const Range& range : ranges()) {
+      if (std::max(first, range.start) < std::min(first + length, range.end) && !allows(range.protection, access)) {
+        return std::nullopt;
+      }
+    }
     return std::span{host_ + (first - start_), length};
+  }
+
+  /// mprotect(2) of whole pages, once for each.
+  Result<> protect(GuestAddress address, std::uint64_t length, int protection);
+  /// What mprotect(2) was told of the page.
+  [[nodiscard]] int protection(GuestAddress address) const {
+    const auto wanted = static_cast<std::uint64_t>(address);
+    for (const Range& range : ranges()) {
+      if (wanted >= range.start && wanted < range.end) {
+        return range.protection;
+      }
+    }
+    return PROT_READ | PROT_WRITE;
   }
 
   [[nodiscard]] std::uint64_t start() const { return start_; }
@@ -56,9 +92,19 @@ class GuestMemory {
   [[nodiscard]] std::byte* host() const { return host_; }
 
  private:
+  struct Range {
+    std::uint64_t start;
+    std::uint64_t end;
+    int protection;
+  };
+  static constexpr bool allows(int protection, Access access) { return (static_cast<int>(access) & ~protection) == 0; }
+  [[nodiscard]] std::span<const Range> ranges() const { return {range_storage_.data(), range_count_}; }
+
   std::byte* host_;
   std::uint64_t start_;
   std::uint64_t end_;
+  std::array<Range, range_limit> range_storage_{};
+  std::size_t range_count_ = 0;
 };
 
 /// Maps guest memory, untouched until used, never executable and not part of core dumps. With `fixed` (spt) it lies

@@ -180,6 +180,31 @@ TEST_CASE("hvt block queue: memory and tables outside of the guest end it") {
   }
 }
 
+TEST_CASE("hvt block queue: memory and tables that the tender cannot read or write end the guest") {
+  constexpr std::uint64_t read_only = 0x8000;
+  constexpr std::uint64_t inaccessible = 0xc000;
+  Machine machine;
+  if (!machine.available) return;
+  REQUIRE(machine.memory.protect(tender::GuestAddress{read_only}, tender::page_size, PROT_READ));
+  REQUIRE(machine.memory.protect(tender::GuestAddress{inaccessible}, tender::page_size, PROT_NONE));
+  const auto ends = [&](std::uint64_t data, std::uint32_t write, std::uint64_t requests, std::uint64_t completions) {
+    BlockQueueCall call{requests, completions, 1, 1, 0, 0, 0, 0};
+    return !machine.call(call, {{0, 2, 0, data, 512, write, 0}});
+  };
+  CHECK_FALSE(ends(data_address, 0, requests_address, completions_address));
+  CHECK_FALSE(ends(read_only, 1, requests_address, completions_address));
+  CHECK_FALSE(ends(data_address, 0, read_only, completions_address));
+  CHECK(ends(read_only, 0, requests_address, completions_address));
+  CHECK(ends(data_address, 0, requests_address, read_only));
+  for (const std::uint64_t closed : {inaccessible, inaccessible - 8}) {
+    CHECK(ends(closed, 0, requests_address, completions_address));
+    CHECK(ends(closed, 1, requests_address, completions_address));
+    CHECK(ends(data_address, 0, closed, completions_address));
+    CHECK(ends(data_address, 0, requests_address, closed));
+  }
+  ::mprotect(machine.bytes.data(), memory_size, PROT_READ | PROT_WRITE);
+}
+
 TEST_CASE("hvt block queue: at most 64, completions that are not taken included; numbers beyond are refused") {
   Machine machine;
   if (!machine.available) return;

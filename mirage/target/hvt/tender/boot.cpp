@@ -12,6 +12,7 @@ namespace mirage::target::hvt {
 
 namespace {
 
+using mirage::tender::Access;
 using mirage::tender::fail;
 using mirage::tender::GuestMemory;
 using mirage::tender::Result;
@@ -21,7 +22,7 @@ constexpr std::uint64_t grantable =
 
 /// Copies `bytes` to `address` and moves it behind them.
 void append(const GuestMemory& memory, std::uint64_t& address, std::span<const std::byte> bytes) {
-  if (const auto target = memory.window(mirage::tender::GuestAddress{address}, bytes.size())) {
+  if (const auto target = memory.window(mirage::tender::GuestAddress{address}, bytes.size(), Access::write)) {
     std::memcpy(target->data(), bytes.data(), bytes.size());
   }
   address += bytes.size();
@@ -86,7 +87,7 @@ Result<> write_boot_info(const GuestMemory& memory, const mirage::tender::Image&
   std::uint64_t address = boot_info_address;
   append(memory, address, std::as_bytes(std::span{&boot, 1}).first(size));
   append(memory, address, manifest.bytes());
-  const auto line = memory.window(mirage::tender::GuestAddress{address}, solo5::command_line_size);
+  const auto line = memory.window(mirage::tender::GuestAddress{address}, solo5::command_line_size, Access::write);
   return mirage::tender::join_arguments(options.arguments, *line);
 }
 

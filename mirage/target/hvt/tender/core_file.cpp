@@ -100,12 +100,6 @@ Result<> put(int file, std::span<const std::byte> bytes, std::uint64_t offset) {
   return {};
 }
 
-bool readable(const mirage::tender::Image& image, std::uint64_t address) {
-  return std::ranges::none_of(image.segments(), [&](const mirage::tender::Segment& segment) {
-    return address >= segment.start && address < segment.end && !segment.read && !segment.execute;
-  });
-}
-
 }  // namespace
 
 CoreRegisters core_registers(const kvm_regs& general, const kvm_sregs& system,
@@ -198,18 +192,18 @@ Result<> CoreFile::link() {
   return {};
 }
 
-Result<> CoreFile::dump(const CoreRegisters& registers, const GuestMemory& memory, const mirage::tender::Image& image) {
+Result<> CoreFile::dump(const CoreRegisters& registers, const GuestMemory& memory) {
   static constexpr std::array<std::byte, page_size> zero{};
   const Head head = make_head(registers, memory.end());
   if (const auto done = put(file_.get(), std::as_bytes(std::span{&head, 1}), 0); !done) {
     return done;
   }
   for (std::uint64_t address = 0; address < memory.end(); address += page_size) {
-    const std::byte* const page = memory.host() + address;
-    if (!readable(image, address) || std::memcmp(page, zero.data(), page_size) == 0) {
+    const auto page = memory.window(mirage::tender::GuestAddress{address}, page_size, mirage::tender::Access::read);
+    if (!page || std::memcmp(page->data(), zero.data(), page_size) == 0) {
       continue;
     }
-    if (const auto done = put(file_.get(), {page, page_size}, memory_offset + address); !done) {
+    if (const auto done = put(file_.get(), *page, memory_offset + address); !done) {
       return done;
     }
   }

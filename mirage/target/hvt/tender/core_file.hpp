@@ -8,7 +8,6 @@
 #include <linux/kvm.h>
 
 #include <mirage/target/hvt/abi.hpp>
-#include <tender/elf.hpp>
 #include <tender/error.hpp>
 #include <tender/file.hpp>
 #include <tender/memory.hpp>
@@ -32,9 +31,8 @@ class CoreFile {
   static mirage::tender::Result<CoreFile> in(const char* directory);
   /// Makes the file, without a name yet; with the privileges that the tender keeps.
   mirage::tender::Result<> create();
-  /// Writes registers and all memory that is not zero, and gives the file its name.
-  mirage::tender::Result<> dump(const CoreRegisters& registers, const mirage::tender::GuestMemory& memory,
-                                const mirage::tender::Image& image);
+  /// Writes registers and all memory that can be read and is not zero, and gives the file its name.
+  mirage::tender::Result<> dump(const CoreRegisters& registers, const mirage::tender::GuestMemory& memory);
 
   [[nodiscard]] const char* name() const { return name_.data(); }
   [[nodiscard]] int directory() const { return directory_.get(); }

@@ -26,7 +26,6 @@ using mirage::tender::fail;
 using mirage::tender::File;
 using mirage::tender::page_size;
 using mirage::tender::Result;
-using mirage::tender::Segment;
 
 constexpr std::byte breakpoint_instruction{0xcc};
 constexpr std::size_t hardware_limit = 4;
@@ -39,10 +38,6 @@ extern "C" void interrupt_guest(int) {
   if (immediate_exit != nullptr) {
     *immediate_exit = 1;
   }
-}
-
-int protection(const Segment& segment) {
-  return (segment.read || segment.execute ? PROT_READ : 0) | (segment.write ? PROT_WRITE : 0);
 }
 
 /// DR7's length field.
@@ -231,16 +226,12 @@ bool Debugger::move(std::uint64_t address, std::span<std::byte> bytes, bool to_g
 
 /// Within one page. Where the tender has no right of its own to the page, it takes it for a moment.
 bool Debugger::move_page(std::uint64_t physical, std::span<std::byte> bytes, bool to_guest) {
-  const auto window = memory_.window(mirage::tender::GuestAddress{physical}, bytes.size());
+  const mirage::tender::GuestAddress address{physical};
+  const auto window = memory_.window(address, bytes.size(), mirage::tender::Access::none);
   if (!window) {
     return false;
   }
-  int allowed = PROT_READ | PROT_WRITE;
-  for (const Segment& segment : image_.segments()) {
-    if (physical >= segment.start && physical < segment.end) {
-      allowed = protection(segment);
-    }
-  }
+  const int allowed = memory_.protection(address);
   const int needed = to_guest ? PROT_READ | PROT_WRITE : PROT_READ;
   std::byte* const page = memory_.host() + mirage::tender::page_down(physical);
   const bool change = (allowed & needed) != needed;

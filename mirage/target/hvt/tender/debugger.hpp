@@ -8,7 +8,6 @@
 
 #include <mirage/target/hvt/tender/gdb_session.hpp>
 #include <mirage/target/hvt/tender/machine.hpp>
-#include <tender/elf.hpp>
 #include <tender/error.hpp>
 #include <tender/file.hpp>
 #include <tender/memory.hpp>
@@ -22,9 +21,8 @@ mirage::tender::Result<mirage::tender::File> accept_debugger(std::uint16_t port,
 class Debugger final : public gdb::Debuggee, public gdb::Connection {
  public:
   /// The referenced objects outlive this one; `connection` is a socket.
-  Debugger(Machine& machine, const mirage::tender::GuestMemory& memory, const mirage::tender::Image& image,
-           int connection)
-      : machine_{machine}, memory_{memory}, image_{image}, connection_{connection}, session_{*this, *this} {}
+  Debugger(Machine& machine, const mirage::tender::GuestMemory& memory, int connection)
+      : machine_{machine}, memory_{memory}, connection_{connection}, session_{*this, *this} {}
   Debugger(const Debugger&) = delete;
   Debugger& operator=(const Debugger&) = delete;
 
@@ -74,7 +72,6 @@ class Debugger final : public gdb::Debuggee, public gdb::Connection {
 
   Machine& machine_;
   const mirage::tender::GuestMemory& memory_;
-  const mirage::tender::Image& image_;
   int connection_;
   gdb::Session session_;
   std::array<Breakpoint, 64> breakpoints_{};

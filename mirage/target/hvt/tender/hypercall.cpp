@@ -37,10 +37,11 @@ const AttachedDevice* Hypercalls::device(std::uint64_t handle, bool net) const {
   return nullptr;
 }
 
-TenderResult<Hypercalls::Window> Hypercalls::window(std::uint64_t address, std::uint64_t length) const {
-  const auto memory = memory_.window(GuestAddress{address}, length);
+TenderResult<Hypercalls::Window> Hypercalls::window(std::uint64_t address, std::uint64_t length, Access access) const {
+  const auto memory = memory_.window(GuestAddress{address}, length, access);
   if (!memory) {
-    return fail("the guest passed memory that is not its own: ", length, " bytes at ", Hex{address});
+    return fail("the guest passed memory that is not its own to ", access == Access::read ? "read" : "write", ": ",
+                length, " bytes at ", Hex{address});
   }
   return *memory;
 }
@@ -114,7 +115,7 @@ Hypercalls::Result Hypercalls::puts(Address address) {
   if (!call) {
     return std::unexpected{call.error()};
   }
-  auto text = window(call->data, call->length);
+  auto text = window(call->data, call->length, Access::read);
   if (!text) {
     return std::unexpected{text.error()};
   }
@@ -169,7 +170,7 @@ Hypercalls::Result Hypercalls::net_write(Address address) {
       call.result = invalid;
       return {};
     }
-    const auto frame = window(call.data, call.length);
+    const auto frame = window(call.data, call.length, Access::read);
     if (!frame) {
       return std::unexpected{frame.error()};
     }
@@ -185,7 +186,7 @@ Hypercalls::Result Hypercalls::net_read(Address address) {
       call.result = invalid;
       return {};
     }
-    const auto buffer = window(call.data, call.length);
+    const auto buffer = window(call.data, call.length, Access::write);
     if (!buffer) {
       return std::unexpected{buffer.error()};
     }
@@ -208,8 +209,8 @@ struct Hypercalls::Pieces {
 };
 
 /// Precondition: call.count <= vector_limit.
-TenderResult<Hypercalls::Pieces> Hypercalls::load_vectors(const NetVectorCall& call) const {
-  const auto table = window(call.vectors, call.count * sizeof(Vector));
+TenderResult<Hypercalls::Pieces> Hypercalls::load_vectors(const NetVectorCall& call, Access access) const {
+  const auto table = window(call.vectors, call.count * sizeof(Vector), Access::read);
   if (!table) {
     return std::unexpected{table.error()};
   }
@@ -217,7 +218,7 @@ TenderResult<Hypercalls::Pieces> Hypercalls::load_vectors(const NetVectorCall& c
   for (std::uint64_t i = 0; i < call.count; ++i) {
     Vector vector;
     std::memcpy(&vector, table->data() + i * sizeof(vector), sizeof(vector));
-    const auto memory = window(vector.data, vector.length);
+    const auto memory = window(vector.data, vector.length, access);
     if (!memory) {
       return std::unexpected{memory.error()};
     }
@@ -238,7 +239,7 @@ Hypercalls::Result Hypercalls::net_vector(Address address, bool write) {
     if (net == nullptr || call.count > vector_limit) {
       return {};
     }
-    const auto pieces = load_vectors(call);
+    const auto pieces = load_vectors(call, data_access(write));
     if (!pieces) {
       return std::unexpected{pieces.error()};
     }
@@ -268,7 +269,7 @@ Hypercalls::Result Hypercalls::entropy(Address address) {
       call.result = invalid;
       return {};
     }
-    const auto memory = window(call.data, call.length);
+    const auto memory = window(call.data, call.length, Access::write);
     if (!memory) {
       return std::unexpected{memory.error()};
     }
@@ -286,11 +287,11 @@ TenderResult<std::optional<Halt>> Hypercalls::halt(Address address) {
   Halt halt;
   halt.status = call->status & 0xff;
   if (call->cookie != 0) {
-    if (const auto room = window(call->cookie, halt_cookie_size); !room) {
-      return std::unexpected{room.error()};
+    const auto cookie = window(call->cookie, halt_cookie_size, Access::read);
+    if (!cookie) {
+      return std::unexpected{cookie.error()};
     }
-    const auto cookie = load<HaltCookie>(GuestAddress{call->cookie});
-    halt.cookie = *cookie;
+    std::memcpy(&halt.cookie.emplace(), cookie->data(), sizeof(HaltCookie));
   }
   return halt;
 }

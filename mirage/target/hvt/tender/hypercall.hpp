@@ -28,7 +28,8 @@ struct Halt {
 };
 
 /// Serves the guest's hypercalls. Every address, length, offset and handle comes from the guest: addresses become
-/// memory only through GuestMemory::window, structures are copied in before they are looked at.
+/// memory only through GuestMemory::window, which knows what the tender itself may read or write; structures are copied
+/// in before they are looked at.
 class Hypercalls {
  public:
   /// The referenced objects outlive this one. `granted`: solo5::Capability bits. `queue`: nullptr when it is not
@@ -42,6 +43,7 @@ class Hypercalls {
   mirage::tender::Result<std::optional<Halt>> call(unsigned number, mirage::tender::GuestAddress address);
 
  private:
+  using Access = mirage::tender::Access;
   using Address = mirage::tender::GuestAddress;
   using Result = mirage::tender::Result<>;
   using Window = std::span<std::byte>;
@@ -57,7 +59,7 @@ class Hypercalls {
   [[nodiscard]] mirage::tender::Result<std::int32_t> received(ssize_t result,
                                                               const mirage::tender::AttachedDevice& net) const;
   struct Pieces;
-  mirage::tender::Result<Pieces> load_vectors(const NetVectorCall& call) const;
+  mirage::tender::Result<Pieces> load_vectors(const NetVectorCall& call, Access access) const;
   Result flush(Address address);
   Result discard(Address address);
   Result block_queue(Address address);
@@ -66,12 +68,12 @@ class Hypercalls {
   mirage::tender::Result<std::optional<Halt>> halt(Address address);
 
   [[nodiscard]] const mirage::tender::AttachedDevice* device(std::uint64_t handle, bool net) const;
-  [[nodiscard]] mirage::tender::Result<Window> window(std::uint64_t address, std::uint64_t length) const;
+  [[nodiscard]] mirage::tender::Result<Window> window(std::uint64_t address, std::uint64_t length, Access access) const;
+  /// What a device that is written or read does with the guest's memory.
+  static constexpr Access data_access(bool write) { return write ? Access::read : Access::write; }
   template <class Call>
   [[nodiscard]] mirage::tender::Result<Call> load(Address address) const;
-  template <class Call>
-  void store(Address address, const Call& call) const;
-  /// load, `serve(call) -> Result`, store.
+  /// load, `serve(call) -> Result`, store. Nothing is served when the answer could not be stored.
   template <class Call, class Serve>
   Result with(Address address, Serve serve);
 
@@ -84,7 +86,7 @@ class Hypercalls {
 
 template <class Call>
 TenderResult<Call> Hypercalls::load(Address address) const {
-  const auto memory = window(static_cast<std::uint64_t>(address), sizeof(Call));
+  const auto memory = window(static_cast<std::uint64_t>(address), sizeof(Call), Access::read);
   if (!memory) {
     return std::unexpected{memory.error()};
   }
@@ -93,22 +95,17 @@ TenderResult<Call> Hypercalls::load(Address address) const {
   return call;
 }
 
-template <class Call>
-void Hypercalls::store(Address address, const Call& call) const {
-  if (const auto memory = memory_.window(address, sizeof(Call))) {
-    std::memcpy(memory->data(), &call, sizeof(call));
-  }
-}
-
 template <class Call, class Serve>
 Hypercalls::Result Hypercalls::with(Address address, Serve serve) {
-  auto call = load<Call>(address);
-  if (!call) {
-    return std::unexpected{call.error()};
+  const auto memory = window(static_cast<std::uint64_t>(address), sizeof(Call), Access::read_write);
+  if (!memory) {
+    return std::unexpected{memory.error()};
   }
-  const Result served = serve(*call);
+  Call call;
+  std::memcpy(&call, memory->data(), sizeof(call));
+  const Result served = serve(call);
   if (served) {
-    store(address, *call);
+    std::memcpy(memory->data(), &call, sizeof(call));
   }
   return served;
 }

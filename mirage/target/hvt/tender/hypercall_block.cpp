@@ -30,7 +30,7 @@ Hypercalls::Result Hypercalls::block(Address address, bool write) {
       call.result = invalid;
       return {};
     }
-    const auto memory = window(call.data, call.length);
+    const auto memory = window(call.data, call.length, data_access(write));
     if (!memory) {
       return std::unexpected{memory.error()};
     }
@@ -68,7 +68,7 @@ Hypercalls::Result Hypercalls::discard(Address address) {
   });
 }
 
-/// Of the queue: what is no request on its device is answered, memory outside of the guest ends it.
+/// Of the queue: what is no request on its device is answered, memory that is not the guest's ends it.
 Hypercalls::Result Hypercalls::start(const BlockRequest& request) {
   const AttachedDevice* const disk = device(request.handle, false);
   if (disk == nullptr || !queued(*disk) || request.write > 1 || (request.write == 1 && disk->read_only) ||
@@ -77,7 +77,7 @@ Hypercalls::Result Hypercalls::start(const BlockRequest& request) {
     queue_->refuse(request.token);
     return {};
   }
-  const auto memory = window(request.data, request.length);
+  const auto memory = window(request.data, request.length, data_access(request.write == 1));
   if (!memory) {
     return std::unexpected{memory.error()};
   }
@@ -100,8 +100,8 @@ Hypercalls::Result Hypercalls::block_queue(Address address) {
     if (call.request_count > block_queue_depth || call.completion_count > block_queue_depth) {
       return {};
     }
-    const auto requests = window(call.requests, call.request_count * sizeof(BlockRequest));
-    const auto completions = window(call.completions, call.completion_count * sizeof(BlockCompletion));
+    const auto requests = window(call.requests, call.request_count * sizeof(BlockRequest), Access::read);
+    const auto completions = window(call.completions, call.completion_count * sizeof(BlockCompletion), Access::write);
     if (!requests || !completions) {
       return std::unexpected{(requests ? completions : requests).error()};
     }

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: ISC
-// Whatever a guest puts into its calls: nothing outside its memory, its frames and its disk is touched. The sanitizers
-// see the first; the disk's size and a page behind the memory are looked at after each run.
+// Whatever a guest puts into its calls: nothing outside its memory, its frames and its disk is touched, nor what of its
+// memory is read-only or without access, as text and guards are. The sanitizers see that; the disk's size is looked at
+// after each run.
 #include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <optional>
 
 #include <fcntl.h>
 #include <sched.h>
@@ -21,6 +23,9 @@ namespace tender = mirage::tender;
 namespace {
 
 constexpr std::size_t memory_size = 16 * 4096;
+constexpr std::size_t protected_start = 7 * tender::page_size;  // a read-only page
+constexpr std::size_t guard_start = 8 * tender::page_size;      // one without access
+constexpr std::size_t protected_end = 9 * tender::page_size;
 constexpr std::size_t disk_size = 8192;
 constexpr std::size_t call_size = 48;  // number, address, structure
 
@@ -37,6 +42,9 @@ struct World {
         static_cast<std::byte*>(::mmap(nullptr, memory_size + 2 * 4096, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
     require(mapping != MAP_FAILED && ::mprotect(mapping + 4096, memory_size, PROT_READ | PROT_WRITE) == 0);
     host = mapping + 4096;
+    memory.emplace(host, 0, memory_size);
+    require(memory->protect(tender::GuestAddress{protected_start}, tender::page_size, PROT_READ).has_value());
+    require(memory->protect(tender::GuestAddress{guard_start}, tender::page_size, PROT_NONE).has_value());
     require(::socketpair(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0, sockets) == 0);
     disk = ::memfd_create("disk", 0);
     require(::ftruncate(disk, disk_size) == 0);
@@ -55,7 +63,12 @@ struct World {
     require(waits.add(sockets[0], 1).has_value());
     has_queue = queue.open(devices);
   }
+  void clear() {
+    std::memset(host, 0, protected_start);
+    std::memset(host + protected_end, 0, memory_size - protected_end);
+  }
   std::byte* host = nullptr;
+  std::optional<tender::GuestMemory> memory;
   int sockets[2] = {-1, -1};
   int disk = -1;
   std::array<tender::AttachedDevice, 2> devices{};
@@ -64,7 +77,7 @@ struct World {
   hvt::WaitSet waits = std::move(*hvt::WaitSet::create());
 };
 
-/// One call: its structure goes to the address when that lies in memory.
+/// One call: its structure goes to the address when that lies in memory that the guest may write.
 bool make_call(World& world, hvt::Hypercalls& calls, const std::uint8_t* data) {
   unsigned number = data[0] % 80;
   std::uint32_t address = 0;
@@ -72,10 +85,14 @@ bool make_call(World& world, hvt::Hypercalls& calls, const std::uint8_t* data) {
   if (data[1] % 4 != 0) {
     address %= memory_size;
   }
-  const std::size_t room = address < memory_size ? memory_size - address : 0;
-  std::memcpy(world.host + std::min<std::size_t>(address, memory_size), data + 8, std::min(room, call_size - 8));
-  if (number == static_cast<unsigned>(hvt::Hypercall::poll) && room >= sizeof(std::uint64_t)) {
-    std::memset(world.host + address, 0, sizeof(std::uint64_t));  // no waiting
+  const std::size_t room = address < protected_start                           ? protected_start - address
+                           : address >= protected_end && address < memory_size ? memory_size - address
+                                                                               : 0;
+  if (room > 0) {
+    std::memcpy(world.host + address, data + 8, std::min(room, call_size - 8));
+  }
+  if (number == static_cast<unsigned>(hvt::Hypercall::poll) && room > 0) {
+    std::memset(world.host + address, 0, std::min(room, sizeof(std::uint64_t)));  // no waiting
   }
   const auto done = calls.call(number, tender::GuestAddress{address});
   return done.has_value() && !done->has_value();
@@ -85,11 +102,10 @@ bool make_call(World& world, hvt::Hypercalls& calls, const std::uint8_t* data) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static World world;
-  const tender::GuestMemory memory{world.host, 0, memory_size};
   const std::uint64_t granted = size % 2 == 0 ? ~std::uint64_t{0} : 0;
   hvt::BlockQueue* const queue = granted != 0 && world.has_queue ? &world.queue : nullptr;
-  hvt::Hypercalls calls{memory, world.devices, world.waits, granted, queue};
-  std::memset(world.host, 0, memory_size);
+  hvt::Hypercalls calls{*world.memory, world.devices, world.waits, granted, queue};
+  world.clear();
   for (std::size_t at = 0; at + call_size <= size && make_call(world, calls, data + at); at += call_size) {
     std::array<char, 4096> frame;  // the other side: echoes
     const ssize_t length = ::read(world.sockets[1], frame.data(), frame.size());

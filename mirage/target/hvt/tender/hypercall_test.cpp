@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: ISC
 #include <array>
 #include <cstring>
+#include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <tuple>
-#include <vector>
 
 #include <doctest/doctest.h>
 #include <fcntl.h>
@@ -25,7 +26,13 @@ namespace {
 constexpr std::uint64_t memory_size = 1 << 20;
 constexpr std::uint64_t call_address = 0x1000;
 constexpr std::uint64_t data_address = 0x2000;
+constexpr std::uint64_t read_only = 0x8000;     // a page
+constexpr std::uint64_t inaccessible = 0xc000;  // another
 constexpr std::uint64_t top = ~std::uint64_t{0};
+
+struct alignas(tender::page_size) Pages {
+  std::array<std::byte, memory_size> bytes{};
+};
 
 /// A guest's memory and one device of each kind, without a machine around them.
 class Fixture {
@@ -51,6 +58,13 @@ class Fixture {
     for (const int socket : sockets) {
       ::close(socket);
     }
+    ::mprotect(bytes.data(), bytes.size(), PROT_READ | PROT_WRITE);
+  }
+
+  /// As the loader does with text and guards.
+  void protect() {
+    REQUIRE(memory.protect(GuestAddress{read_only}, tender::page_size, PROT_READ));
+    REQUIRE(memory.protect(GuestAddress{inaccessible}, tender::page_size, PROT_NONE));
   }
 
   /// Puts the structure into guest memory, calls, reads it back.
@@ -73,7 +87,8 @@ class Fixture {
     std::memcpy(bytes.data() + address, text.data(), text.size());
   }
 
-  std::vector<std::byte> bytes = std::vector<std::byte>(memory_size);
+  std::unique_ptr<Pages> pages = std::make_unique<Pages>();
+  std::span<std::byte> bytes{pages->bytes};
   tender::GuestMemory memory{bytes.data(), 0, memory_size};
   std::array<tender::AttachedDevice, 2> devices{};
   std::array<int, 2> sockets{};
@@ -97,6 +112,58 @@ TEST_CASE("hvt calls: structures outside of memory end the guest") {
   }
   CHECK(fixture.call(Hypercall::wall_time, time, memory_size - 8));
   CHECK(time.nanoseconds > 1'700'000'000'000'000'000);
+}
+
+TEST_CASE("hvt calls: structures in memory that the tender cannot read or write end the guest") {
+  Fixture fixture;
+  fixture.protect();
+  const auto ends = [&](Hypercall number, std::uint64_t address) {
+    return !fixture.calls.call(static_cast<unsigned>(number), GuestAddress{address}).has_value();
+  };
+  constexpr std::uint64_t page_end = read_only + tender::page_size;
+  for (const auto number : {Hypercall::wall_time, Hypercall::poll, Hypercall::block_write, Hypercall::block_read,
+                            Hypercall::net_write, Hypercall::net_read, Hypercall::block_flush, Hypercall::entropy,
+                            Hypercall::net_write_vector, Hypercall::net_read_vector, Hypercall::block_discard}) {
+    CAPTURE(static_cast<unsigned>(number));
+    for (const std::uint64_t address : {read_only, read_only - 4, page_end - 4, inaccessible, inaccessible - 4}) {
+      CAPTURE(address);
+      CHECK(ends(number, address));
+    }
+  }
+  // These are only read; a halt is the guest's own end, no refusal.
+  for (const auto number : {Hypercall::puts, Hypercall::halt}) {
+    CHECK_FALSE(ends(number, read_only));
+    CHECK(ends(number, inaccessible));
+    CHECK(ends(number, inaccessible - 4));
+  }
+}
+
+TEST_CASE("hvt calls: data that the tender cannot read or write end the guest") {
+  Fixture fixture;
+  fixture.protect();
+  for (const std::uint64_t data : {read_only, inaccessible - 8, inaccessible}) {
+    CAPTURE(data);
+    const bool reads = data == read_only;  // the tender's reads: what a device is to write
+    hvt::PutsCall puts{data, reads ? 0U : 16U};
+    CHECK(fixture.call(Hypercall::puts, puts) == reads);
+    hvt::NetCall net{1, data, 60, 0, 0};
+    CHECK_FALSE(fixture.call(Hypercall::net_read, net));
+    CHECK(fixture.call(Hypercall::net_write, net) == reads);
+    hvt::BlockCall block{2, 0, data, 512, 0, 0};
+    CHECK_FALSE(fixture.call(Hypercall::block_read, block));
+    CHECK(fixture.call(Hypercall::block_write, block) == reads);
+    hvt::EntropyCall entropy{data, 16, 0, 0};
+    CHECK_FALSE(fixture.call(Hypercall::entropy, entropy));
+    const hvt::Vector piece{data, 16};
+    std::memcpy(fixture.bytes.data() + data_address, &piece, sizeof(piece));
+    hvt::NetVectorCall pieces{1, data_address, 1, 0, 0, 0};
+    CHECK_FALSE(fixture.call(Hypercall::net_read_vector, pieces));
+    CHECK(fixture.call(Hypercall::net_write_vector, pieces) == reads);
+    pieces.vectors = data;  // the table itself: a zeroed piece
+    CHECK(fixture.call(Hypercall::net_write_vector, pieces) == reads);
+    hvt::HaltCall halt{data, 0, 0};
+    CHECK(fixture.call(Hypercall::halt, halt) == reads);
+  }
 }
 
 TEST_CASE("hvt calls: unknown numbers end the guest") {

@@ -114,7 +114,7 @@ Result<> open_tools(const tender::Options& options, const DebugOptions& debug, G
     return std::unexpected{connection.error()};
   }
   tools.connection = std::move(*connection);
-  tools.debugger.emplace(*guest.machine, *guest.memory, guest.image, tools.connection.get());
+  tools.debugger.emplace(*guest.machine, *guest.memory, tools.connection.get());
   return tools.debugger->enable_interrupts();
 }
 

@@ -98,8 +98,7 @@ void Server::dump(const std::optional<HaltCookie>& cookie) {
   mirage::tender::Line note;
   if (!guest_.machine->get(general) || !guest_.machine->get(system)) {
     note << "cannot read the guest's registers for the core file";
-  } else if (const auto done = core_->dump(core_registers(general, system, cookie), *guest_.memory, guest_.image);
-             !done) {
+  } else if (const auto done = core_->dump(core_registers(general, system, cookie), *guest_.memory); !done) {
     note << done.error().text();
   } else {
     note << "dumped the guest to " << core_->name();

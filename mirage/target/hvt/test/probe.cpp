@@ -4,7 +4,8 @@
 #include "image.hpp"
 
 extern "C" {
-extern std::byte _end[];  // NOLINT: the linker's name
+extern std::byte _end[];                // NOLINT: the linker's name
+extern std::byte mirage_stack_begin[];  // NOLINT: of the linker script; the guard ends there
 }
 
 namespace probe {
@@ -176,6 +177,27 @@ int cookie_outside(const hvt::BootInfo& boot) {
   call(hvt::Hypercall::halt, halt);
   return not_stopped;
 }
+// Memory of the guest that the tender's mapping protects: there it must not fault itself.
+/// For the image `guarded` only: the others' guard is one by their page tables alone.
+std::uint64_t guard() { return address(mirage_stack_begin) - page; }
+int structure_in_constant(const hvt::BootInfo&) {
+  call_at(hvt::Hypercall::wall_time, address(&constant) & ~std::uint64_t{7});
+  return not_stopped;
+}
+int structure_in_text(const hvt::BootInfo&) {
+  call_at(hvt::Hypercall::poll, address(reinterpret_cast<const void*>(&text)));
+  return not_stopped;
+}
+int structure_in_guard(const hvt::BootInfo&) {
+  call_at(hvt::Hypercall::puts, guard());
+  return not_stopped;
+}
+int text_in_guard(const hvt::BootInfo&) { return put(guard(), 16); }
+int cookie_in_guard(const hvt::BootInfo&) {
+  hvt::HaltCall halt{guard(), 0, 0};
+  call(hvt::Hypercall::halt, halt);
+  return not_stopped;
+}
 
 // --- what only our tender has ---
 
@@ -255,6 +277,11 @@ constexpr Named deeds[] = {{"hello", hello},
                            {"structure_beyond", structure_beyond},
                            {"structure_outside", structure_outside},
                            {"cookie_outside", cookie_outside},
+                           {"structure_in_constant", structure_in_constant},
+                           {"structure_in_text", structure_in_text},
+                           {"structure_in_guard", structure_in_guard},
+                           {"text_in_guard", text_in_guard},
+                           {"cookie_in_guard", cookie_in_guard},
                            {"flush_not_granted", flush_not_granted},
                            {"entropy_not_granted", entropy_not_granted},
                            {"vectors_not_granted", vectors_not_granted},

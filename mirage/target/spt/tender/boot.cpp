@@ -113,7 +113,8 @@ Result<> write_boot_info(const tender::GuestMemory& memory, const tender::Image&
   const std::size_t head = grant.extended ? sizeof(ExtendedBootInfo) : sizeof(BootInfo);
   const std::uint64_t manifest_address = boot_info_address + head;
   const std::uint64_t command_line_address = manifest_address + manifest.size();
-  const auto area = memory.window(GuestAddress{boot_info_address}, head + manifest.size() + solo5::command_line_size);
+  const auto area = memory.window(GuestAddress{boot_info_address}, head + manifest.size() + solo5::command_line_size,
+                                  tender::Access::write);
   if (!area) {
     return fail("no room for the boot info");
   }

@@ -28,6 +28,12 @@ stopped() {
   [ -z "$ours" ] || [ "$(echo "$output" | wc -l)" = 1 ] || { failures=$((failures + 1)); echo "FAILED $name: $output"; }
 }
 
+# An image whose guard has a byte in the file: the tender maps it without access. (p_filesz of the fourth program header.)
+guarded() {
+  cp base.hvt guarded.hvt
+  printf '\001' | dd of=guarded.hvt bs=1 seek=$((64 + 3 * 56 + 32)) conv=notrunc 2>/dev/null
+}
+
 basics() {
   expect hello 0 '^hello$' base hello
   expect status 42 '' base status
@@ -55,6 +61,10 @@ isolation() {
     cookie_outside; do
     stopped $deed "$pointer" base $deed
   done
+  if [ -n "$ours" ]; then
+    for deed in structure_in_constant structure_in_text; do stopped $deed "$pointer" base $deed; done
+    for deed in structure_in_guard text_in_guard cookie_in_guard; do stopped $deed "$pointer" guarded $deed; done
+  fi
   for deed in flush_not_granted entropy_not_granted vectors_not_granted; do stopped $deed "$call" base $deed; done
 }
 
@@ -69,7 +79,7 @@ block() {
   if [ -n "$ours" ]; then
     expect block_flush 0 '' block-extended block_flush --block:storage=/tmp/disk
     expect block_as_network 0 '' block block_as_network --block:storage=/tmp/disk
-    expect block_into_text 0 '' block block_into_text --block:storage=/tmp/disk
+    stopped block_into_text "$pointer" block block_into_text --block:storage=/tmp/disk
     stopped 'queue, not asked for' "$call" block queue_beyond --block:storage=/tmp/disk
     stopped 'queue, through the page cache' "$call" block-extended queue_beyond --block:storage=/tmp/disk
     queue
@@ -82,7 +92,7 @@ queue() {
   insmod /module/null_blk.ko nr_devices=1 gb=1 bs=512 memory_backed=1 queue_mode=2 irqmode=2 completion_nsec=100000000
   slow='--block:storage=/dev/nullb0 --block-direct:storage=on'
   for deed in queue queue_ranges; do expect $deed 0 '' block-extended $deed $slow; done
-  for deed in queue_beyond queue_table_beyond; do stopped $deed "$pointer" block-extended $deed $slow; done
+  for deed in queue_beyond queue_table_beyond queue_into_text queue_table_in_text; do stopped $deed "$pointer" block-extended $deed $slow; done
 }
 
 # ping NAME IMAGE: the guest answers ten pings over a fresh tap
@@ -209,11 +219,14 @@ core_dump() {
   rm -f /tmp/cores/*
   expect 'core dump of a fault in the tender' 1 'dumped the guest' base write_text --dumpcore=/tmp/cores
   rm -f /tmp/cores/*
+  expect 'core dump of a call that is refused' 1 'dumped the guest' guarded structure_in_guard --dumpcore=/tmp/cores
+  rm -f /tmp/cores/*
   expect 'no core dump' 0 hello base hello --dumpcore=/tmp/cores
   [ -z "$(ls /tmp/cores)" ] || { failures=$((failures + 1)); echo "FAILED a core file without need"; }
   stopped 'no directory for cores' . base hello --dumpcore=/nonexistent
 }
 
+guarded
 basics
 isolation
 [ -z "$ours" ] || { core_dump; debugger; }
