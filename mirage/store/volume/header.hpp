@@ -33,7 +33,7 @@ void emit(const Header& header, MutableBytes out) noexcept;
 /// Where things are on a device; nothing when it is too small (four chunks).
 struct Layout {
   std::uint64_t slot = 4096;  ///< bytes of each of the two headers, at the start of the device
-  std::uint64_t chunks = 0;   ///< behind them
+  std::uint64_t chunks = 0;   ///< behind them: those of the device, once a header is known the volume's
   std::uint32_t sector = 512;
 
   /// Position of a file's byte: the data grows from the front, the journal from the back, chunk by chunk.

@@ -42,6 +42,8 @@ Task<Result<void, StartError>> Volume<B>::start() {
       co_return Failure{StartError{"the volume's headers are damaged, or do not fit the disk: left as it is"}};
   }
   header_ = found.header;
+  layout_.chunks =
+      header_.chunks;  // the disk may have grown: the journal is at the end of what the volume was made for
   slot_ = found.slot;
   for (std::size_t i = 0; i < parts_.size(); ++i) parts_[i].size_ = parts_[i].durable_ = header_.sizes[i];
   co_return co_await settle();

@@ -378,3 +378,36 @@ TEST_CASE("a power cut leaves the sizes of one sync or the next, and what was sy
     CHECK(tried > 100);
   }
 }
+
+TEST_CASE("a volume on a disk that has grown has its journal where it was, and its size") {
+  Machine machine;
+  std::vector<std::byte> image;
+  const std::vector<std::byte> bytes(3000, std::byte{6});
+  {
+    Disk disk{machine.shard, sectors};
+    store::Volume volume{machine.shard, disk, true};
+    REQUIRE(start(machine, volume) == "");
+    REQUIRE(run_quick(machine.shard, volume.journal().write_at(0, bytes))->has_value());
+    REQUIRE(run(machine.shard, volume.journal().sync())->has_value());
+    image.assign(disk.content().begin(), disk.content().end());
+  }
+  image.resize(image.size() + 3 * store::volume::chunk_size);
+  Disk disk{machine.shard, image};
+  for (unsigned starts = 0; starts < 2; ++starts) {
+    store::Volume volume{machine.shard, disk};
+    REQUIRE(start(machine, volume) == "");
+    REQUIRE(volume.journal().size() == bytes.size());
+    std::vector<std::byte> back(bytes.size());
+    REQUIRE(run_quick(machine.shard, volume.journal().read_at(0, back))->has_value());
+    CHECK(back == bytes);
+    CHECK(volume.data().has_room(11 * store::volume::chunk_size));
+    CHECK_FALSE(volume.data().has_room(11 * store::volume::chunk_size + 1));
+    REQUIRE(run_quick(machine.shard, volume.journal().write_at(0, bytes))->has_value());
+    REQUIRE(run(machine.shard, volume.journal().sync())->has_value());
+  }
+  // A format is for the disk as it is.
+  store::Volume anew{machine.shard, disk};
+  REQUIRE(start(machine, anew) == "");
+  REQUIRE(run(machine.shard, anew.format())->has_value());
+  CHECK(anew.data().has_room(15 * store::volume::chunk_size));
+}
