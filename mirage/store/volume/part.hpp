@@ -327,8 +327,9 @@ Task<Result<void, FileError>> Volume<B>::Part::sync() {
   const std::uint64_t before = durable_;
   durable_ = size_;
   const auto done = co_await volume_.commit();
-  // The header on its way says either: what may still be on the device stays reserved.
-  if (!done) durable_ = std::max(before, size_);
+  // The header on its way says either: what may still be on the device stays reserved. Not so where nothing can be
+  // flushed: there the header that was written is all that there will be, and the older size must not come back.
+  if (!done && done.error() != FileError::unsupported) durable_ = std::max(before, size_);
   co_return done;
 }
 

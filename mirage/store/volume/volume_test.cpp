@@ -411,3 +411,23 @@ TEST_CASE("a volume on a disk that has grown has its journal where it was, and i
   REQUIRE(run(machine.shard, anew.format())->has_value());
   CHECK(anew.data().has_room(15 * store::volume::chunk_size));
 }
+
+TEST_CASE("without a flush a file stays as short as it was synced, whatever is synced afterwards") {
+  Machine machine;
+  device::Ramdisk memory{machine.shard, sectors};
+  REQUIRE(run(machine.shard, memory.start())->has_value());
+  store::Volume volume{machine.shard, memory, true, true};
+  REQUIRE(start(machine, volume) == "");
+  const std::vector<std::byte> bytes(3000, std::byte{6});
+  const auto sync = [&](auto& part) {
+    CHECK(run(machine.shard, part.sync()) == Result<void, FileError>{Failure{FileError::unsupported}});
+  };
+  REQUIRE(run_quick(machine.shard, volume.journal().write_at(0, bytes))->has_value());
+  sync(volume.journal());
+  REQUIRE(run(machine.shard, volume.journal().truncate(0))->has_value());
+  sync(volume.journal());
+  sync(volume.data());
+  store::Volume again{machine.shard, memory, false, true};
+  REQUIRE(start(machine, again) == "");
+  CHECK(again.journal().size() == 0);
+}
