@@ -14,6 +14,14 @@ FileError Volume<B>::failed(BlockError error) noexcept {
   return error == BlockError::no_memory ? FileError::no_memory : FileError::io;
 }
 
+/// A lack of memory to ask for something is none of the device's failures: what was to be written is dirty still, or is
+/// a header that is written again, and what was to be flushed is so by the next flush.
+template <Block B>
+FileError Volume<B>::write_failed(BlockError error) noexcept {
+  broken_ = broken_ || error != BlockError::no_memory;
+  return failed(error);
+}
+
 template <Block B>
 std::optional<Result<void, FileError>> Volume<B>::read_at_once(std::uint64_t sector, MutableBytes in) {
   const auto done = at_once(block_.read(sector, in));
@@ -31,8 +39,7 @@ std::optional<Result<void, FileError>> Volume<B>::write_at_once(std::uint64_t se
   ++counters_.writes;
   unflushed_ = true;
   if (*done) return Result<void, FileError>{};
-  broken_ = true;
-  return Failure{failed(done->error())};
+  return Failure{write_failed(done->error())};
 }
 
 template <Block B>
@@ -57,8 +64,7 @@ Task<Result<void, FileError>> Volume<B>::write(std::uint64_t sector, Bytes out, 
     done = co_await block_.write(sector, out);
   }
   if (done) co_return Result<void, FileError>{};
-  broken_ = true;
-  co_return Failure{failed(done.error())};
+  co_return Failure{write_failed(done.error())};
 }
 
 template <Block B>
@@ -68,7 +74,9 @@ Task<Result<void, FileError>> Volume<B>::write_header(const volume::Header& head
   std::ranges::fill(memory, std::byte{});
   volume::emit(header, memory);
   ++counters_.headers;
+  unsure_ = true;
   MIRAGE_CO_CHECK(co_await write(other * layout_.slot / layout_.sector, memory, true));
+  unsure_ = false;
   slot_ = other;
   header_ = header;
   co_return Result<void, FileError>{};
@@ -77,11 +85,11 @@ Task<Result<void, FileError>> Volume<B>::write_header(const volume::Header& head
 /// One flush makes data and header durable: a header that arrives without its data is what sync() promises nothing
 /// about, and the other header is not touched meanwhile. None is needed where the device has FUA and one write was all.
 template <Block B>
-Task<Result<void, FileError>> Volume<B>::commit() {
-  if (header_.sizes[0] != parts_[0].durable_ || header_.sizes[1] != parts_[1].durable_) {
+Task<Result<void, FileError>> Volume<B>::commit(std::array<std::uint64_t, 2> sizes) {
+  if (unsure_ || header_.sizes != sizes) {
     auto next = header_;
     ++next.generation;
-    next.sizes = {parts_[0].durable_, parts_[1].durable_};
+    next.sizes = sizes;
     MIRAGE_CO_CHECK(co_await write_header(next));
   }
   if (broken_) co_return Failure{FileError::io};
@@ -91,8 +99,7 @@ Task<Result<void, FileError>> Volume<B>::commit() {
   const auto flushed = co_await block_.flush();
   unflushed_ = !flushed;
   if (flushed) co_return Result<void, FileError>{};
-  broken_ = true;
-  co_return Failure{failed(flushed.error())};
+  co_return Failure{write_failed(flushed.error())};
 }
 
 /// Space that the other file has, or had at its last sync(), is not given away: a power cut may bring it back.
@@ -323,13 +330,14 @@ template <Block B>
 Task<Result<void, FileError>> Volume<B>::Part::sync() {
   MIRAGE_CO_TRY([[maybe_unused]] const Turn turn, co_await volume_.turn());
   if (volume_.block_.geometry().read_only) co_return Result<void, FileError>{};
-  MIRAGE_CO_CHECK(co_await write_back(size_ == durable_));
-  const std::uint64_t before = durable_;
-  durable_ = size_;
-  const auto done = co_await volume_.commit();
-  // The header on its way says either: what may still be on the device stays reserved. Not so where nothing can be
-  // flushed: there the header that was written is all that there will be, and the older size must not come back.
-  if (!done && done.error() != FileError::unsupported) durable_ = std::max(before, size_);
+  auto sizes = volume_.header_.sizes;  // the other file's is not this sync's to change
+  sizes[index_] = size_;
+  MIRAGE_CO_CHECK(co_await write_back(!volume_.unsure_ && volume_.header_.sizes == sizes));
+  const auto done = co_await volume_.commit(sizes);
+  // A header on its way may say either: what may still be on the device stays reserved. Not so where nothing can be
+  // flushed: there the header that was written is all that there will be.
+  const bool is_done = done || done.error() == FileError::unsupported;
+  durable_ = is_done ? size_ : std::max(durable_, size_);
   co_return done;
 }
 

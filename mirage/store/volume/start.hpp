@@ -42,8 +42,7 @@ Task<Result<void, StartError>> Volume<B>::start() {
       co_return Failure{StartError{"the volume's headers are damaged, or do not fit the disk: left as it is"}};
   }
   header_ = found.header;
-  layout_.chunks =
-      header_.chunks;  // the disk may have grown: the journal is at the end of what the volume was made for
+  layout_.chunks = header_.chunks;  // the disk may have grown: the journal is where the volume ends, not the disk
   slot_ = found.slot;
   for (std::size_t i = 0; i < parts_.size(); ++i) parts_[i].size_ = parts_[i].durable_ = header_.sizes[i];
   co_return co_await settle();
@@ -89,7 +88,7 @@ Task<Result<void, StartError>> Volume<B>::format() {
     part.size_ = part.durable_ = 0;
     part.window_.move_to(volume::Window::nowhere);
   }
-  const auto done = co_await commit();
+  const auto done = co_await commit({});
   if (!done && done.error() != FileError::unsupported) {
     co_return Failure{StartError{"the volume's header cannot be written: {}", done.error()}};
   }

@@ -83,7 +83,7 @@ class Volume {
     Volume& volume_;
     unsigned index_;
     std::uint64_t size_ = 0;
-    std::uint64_t durable_ = 0;  ///< as the header on the device says
+    std::uint64_t durable_ = 0;  ///< the most that a header on the device may say
     volume::Window window_;
   };
 
@@ -141,10 +141,11 @@ class Volume {
   Task<Result<void, FileError>> write(std::uint64_t sector, Bytes out, bool last);
   Task<Result<void, FileError>> write_header(const volume::Header& header);
   Task<Result<void, StartError>> settle();
-  Task<Result<void, FileError>> commit();
+  Task<Result<void, FileError>> commit(std::array<std::uint64_t, 2> sizes);
   [[nodiscard]] Result<void, StartError> set_up() noexcept;
   Task<Result<void, StartError>> start_blank();
   [[nodiscard]] FileError failed(BlockError error) noexcept;
+  [[nodiscard]] FileError write_failed(BlockError error) noexcept;
 
   Shard& shard_;
   B& block_;
@@ -152,6 +153,7 @@ class Volume {
   bool allow_volatile_;
   bool busy_ = false;
   bool broken_ = false;    ///< a write or a flush has failed
+  bool unsure_ = false;    ///< a header may be on the device that is newer than header_: it is written again
   bool unflushed_ = true;  ///< something was written that a flush must make durable, perhaps before the start
   WaitQueue turns_;
   volume::Layout layout_;

@@ -431,3 +431,86 @@ TEST_CASE("without a flush a file stays as short as it was synced, whatever is s
   REQUIRE(start(machine, again) == "");
   CHECK(again.journal().size() == 0);
 }
+
+namespace {
+
+/// A disk that there is no memory to ask for something: counted from when it is armed.
+struct Refusing : Disk {
+  using PowerCut::PowerCut;
+  std::uint64_t refused = never_fails;
+  bool done_all_the_same = false;  ///< as a layer may, that runs out of memory behind the write
+  [[nodiscard]] bool refuses() noexcept { return refused != never_fails && refused-- == 0; }
+  Task<BlockResult> write(std::uint64_t sector, Bytes bytes) {
+    const bool is_refused = refuses();
+    if (is_refused && !done_all_the_same) co_return Failure{BlockError::no_memory};
+    const auto written = co_await PowerCut::write(sector, bytes);
+    co_return is_refused ? BlockResult{Failure{BlockError::no_memory}} : written;
+  }
+  Task<BlockResult> flush() {
+    if (refuses()) co_return Failure{BlockError::no_memory};
+    co_return co_await PowerCut::flush();
+  }
+};
+
+}  // namespace
+
+TEST_CASE("after a passing lack of memory a volume goes on, with what was synced") {
+  for (const bool done : {false, true}) {
+    for (std::uint64_t refused = 0; refused < 3; ++refused) {  // data, header, flush
+      Machine machine;
+      Refusing disk{machine.shard, sectors};
+      const std::vector<std::byte> bytes(3000, std::byte{6});
+      {
+        store::Volume volume{machine.shard, disk, true};
+        REQUIRE(start(machine, volume) == "");
+        REQUIRE(run_quick(machine.shard, volume.data().write_at(0, bytes))->has_value());
+        REQUIRE(run(machine.shard, volume.data().sync())->has_value());
+        // Shorter, and what remains is changed.
+        disk.refused = refused;
+        disk.done_all_the_same = done;
+        REQUIRE(run(machine.shard, volume.data().truncate(1000))->has_value());
+        REQUIRE(run_quick(machine.shard, volume.data().write_at(0, Bytes{bytes}.first(1)))->has_value());
+        CHECK(run(machine.shard, volume.data().sync()) == Result<void, FileError>{Failure{FileError::no_memory}});
+        // As long as before: the header that may have arrived says something else.
+        REQUIRE(run_quick(machine.shard, volume.data().write_at(0, bytes))->has_value());
+        CHECK(run(machine.shard, volume.data().sync())->has_value());
+      }
+      store::Volume again{machine.shard, disk};
+      REQUIRE(start(machine, again) == "");
+      REQUIRE(again.data().size() == bytes.size());
+      std::vector<std::byte> back(bytes.size());
+      REQUIRE(run_quick(machine.shard, again.data().read_at(0, back))->has_value());
+      CHECK(back == bytes);
+    }
+  }
+}
+
+TEST_CASE("a write at once that there is no memory for is tried again") {
+  Machine machine;
+  Disk disk{machine.shard, sectors};
+  struct AtOnce {
+    Disk& disk;
+    bool refuses = false;
+    [[nodiscard]] const BlockGeometry& geometry() const noexcept { return disk.geometry(); }
+    [[nodiscard]] Shard& shard() noexcept { return disk.shard(); }
+    auto read(std::uint64_t sector, MutableBytes bytes) { return disk.read(sector, bytes); }
+    Ready<BlockResult> write(std::uint64_t sector, Bytes bytes) {
+      if (std::exchange(refuses, false)) return Ready<BlockResult>{BlockResult{Failure{BlockError::no_memory}}};
+      return Ready<BlockResult>{*run(disk.shard(), disk.write(sector, bytes))};
+    }
+    auto flush() { return disk.flush(); }
+  } quick{disk};
+  store::Volume volume{machine.shard, quick, true};
+  REQUIRE(start(machine, volume) == "");
+  const std::vector<std::byte> bytes(store::volume::chunk_size, std::byte{5});
+  REQUIRE(run_quick(machine.shard, volume.data().write_at(0, bytes))->has_value());
+  quick.refuses = true;
+  auto first = volume.data().write_at(bytes.size(), bytes);  // sends the other chunk away
+  REQUIRE(first.is_ready());
+  CHECK(first.take() == Result<void, FileError>{Failure{FileError::no_memory}});
+  CHECK(run_quick(machine.shard, volume.data().write_at(bytes.size(), bytes))->has_value());
+  CHECK(run(machine.shard, volume.data().sync())->has_value());
+  std::vector<std::byte> back(bytes.size());
+  REQUIRE(run_quick(machine.shard, volume.data().read_at(0, back))->has_value());
+  CHECK(back == bytes);
+}
