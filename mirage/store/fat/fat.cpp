@@ -30,9 +30,7 @@ namespace {
 
 Task<FatCore::Done> FatCore::settle(Done done) {
   if (failed_ || (!done && !is_refusal(done.error()))) {
-    cache.drop_changes();
-    forget_positions();
-    hint.free.reset();  // what was dropped was counted
+    forget_changes();
     co_return done;
   }
   if (counted_ && has_info) {
@@ -41,8 +39,16 @@ Task<FatCore::Done> FatCore::settle(Done done) {
   counted_ = false;
   // The operation itself is durable: what is left is clusters to be freed.
   const auto written = co_await write_changes();
-  if (!written) cache.drop_changes();
+  if (!written) forget_changes();
   co_return done;
+}
+
+/// The disk is right about what memory has beyond it. Clusters may be lost.
+void FatCore::forget_changes() noexcept {
+  cache.drop_changes();
+  forget_positions();
+  hint.free.reset();  // what was dropped was counted
+  counted_ = true;
 }
 
 Task<FatCore::Done> FatCore::set(std::string_view key, Bytes value) {

@@ -16,7 +16,8 @@
 // A volume whose FAT12 table was made by others may have the last cluster of a chain in an entry that crosses a unit:
 // extending that chain is not one write. We allocate no such cluster.
 //
-// A write or flush that failed poisons the store: it changes nothing any more.
+// A write or flush that failed poisons the store: it changes nothing any more. One that there was no memory to ask for
+// ends its operation only, and leaves what a power cut would; but what was synced is what a later sync() says.
 #pragma once
 
 #include <mirage/store/fat/reader.hpp>
@@ -60,6 +61,7 @@ class FatCore : public FatReaderCore {
   Task<Result<fat::Place, KvError>> walk_to_value(std::string_view key);
   /// Ends an operation: what is left to write is written, or forgotten after an error.
   Task<Done> settle(Done done);
+  void forget_changes() noexcept;
   [[nodiscard]] static bool is_protected(const fat::Found& found) noexcept {
     return (found.entry.attributes & fat::attribute::read_only) != 0;
   }
@@ -115,6 +117,7 @@ class FatCore : public FatReaderCore {
   Task<Result<std::size_t, KvError>> write_run(std::uint64_t where, Bytes bytes, bool fresh);
   Task<Done> write_zeros(std::uint32_t cluster);
   Task<Done> write_disk(std::uint64_t sector_of_disk, Bytes bytes);
+  [[nodiscard]] Done note(Done done) noexcept;
   /// Every changed sector to the disk, in no order.
   Task<Done> write_changes();
   Task<Done> write_slot(Slot& slot);

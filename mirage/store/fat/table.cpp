@@ -167,8 +167,14 @@ Task<FatCore::Done> FatCore::write_zeros(std::uint32_t cluster) {
 Task<FatCore::Done> FatCore::write_disk(std::uint64_t sector_of_disk, Bytes bytes) {
   const auto written = co_await disk.write(sector_of_disk, bytes);
   if (written) co_return Done{};
-  failed_ = true;
-  co_return Failure{as_kv_error(written.error())};
+  co_return note(Failure{as_kv_error(written.error())});
+}
+
+/// A lack of memory to ask for something is none of the disk's failures. What it leaves on the disk is what a power cut
+/// at that place leaves, and settle() forgets what memory has beyond that: so an operation may end anywhere.
+FatCore::Done FatCore::note(Done done) noexcept {
+  failed_ = failed_ || (!done && done.error() != KvError::no_memory);
+  return done;
 }
 
 Task<FatCore::Done> FatCore::write_slot(Slot& slot) {
@@ -186,20 +192,16 @@ Task<FatCore::Done> FatCore::write_changes() {
   for (Slot& slot : cache.slots()) {
     if (!slot.dirty) continue;
     const auto done = co_await write_slot(slot);
-    if (!done) {
-      failed_ = true;
-      co_return done;
-    }
+    if (!done) co_return done;
     cache.clean(slot);
   }
   co_return Done{};
 }
 
 Task<FatCore::Done> FatCore::commit() {
-  auto done = co_await write_changes();
-  if (done) done = co_await flush(disk);
-  if (!done) failed_ = true;
-  co_return done;
+  const auto done = co_await write_changes();
+  if (!done) co_return done;
+  co_return note(co_await flush(disk));
 }
 
 }  // namespace mirage::store
