@@ -195,6 +195,52 @@ TEST_CASE("partition: every flipped bit of a GPT is seen, and the other copy ser
   }
 }
 
+namespace {
+
+/// A disk of which sectors cannot be read.
+struct Scratched {
+  device::Ramdisk& below;
+  std::vector<std::uint64_t> bad;
+  BlockError error = BlockError::io;
+  [[nodiscard]] Shard& shard() noexcept { return below.shard(); }
+  [[nodiscard]] const BlockGeometry& geometry() const noexcept { return below.geometry(); }
+  Ready<BlockResult> read(std::uint64_t sector, MutableBytes bytes) {
+    for (const std::uint64_t each : bad) {
+      if (each >= sector && each < sector + bytes.size() / 512) return Ready<BlockResult>{Failure{error}};
+    }
+    return below.read(sector, bytes);
+  }
+  auto write(std::uint64_t sector, Bytes bytes) { return below.write(sector, bytes); }
+  auto flush() { return below.flush(); }
+};
+
+}  // namespace
+
+TEST_CASE("partition: a GPT that cannot be read is as good as a damaged one") {
+  Rig rig;
+  Gpt{}.write(rig);
+  const auto find = [&](std::vector<std::uint64_t> bad, BlockError error = BlockError::io) {
+    Scratched disk{rig.disk, std::move(bad), error};
+    device::Partition partition{rig.shard, disk, "data"};
+    const auto started = run(rig.shard, partition.start());
+    return *started ? "sectors " + std::to_string(partition.geometry().sectors) : std::string{started->error().text()};
+  };
+  const std::string unreadable = "partition 'data': the partition table cannot be read";
+  for (const std::uint64_t sector : {1U, 2U, 33U}) {
+    CHECK(find({sector}) == "sectors 1000");
+    CHECK(find({sector, sectors - 1}) == unreadable);
+    CHECK(find({sector}, BlockError::no_memory) == "partition 'data': out of memory");
+  }
+  CHECK(find({sectors - 1}) == "sectors 1000");
+  CHECK(find({0}) == unreadable);
+  // The disk's trouble, not what is wrong with the other copy.
+  rig.flip(sectors - 1, 0);
+  CHECK(find({1}) == unreadable);
+  rig.flip(sectors - 1, 0);
+  rig.flip(1, 0);
+  CHECK(find({sectors - 1}) == unreadable);
+}
+
 TEST_CASE("partition: a GPT whose checksums are right and whose content is not") {
   const std::string damaged = "partition 'data': the partition table is damaged";
   const auto with = [](auto change) {

@@ -58,8 +58,9 @@ struct Reader {
   [[nodiscard]] Shard& shard() const noexcept { return source.shard(); }
   [[nodiscard]] MutableBytes bytes() const noexcept { return {memory.get(), source.geometry().sector_size}; }
   Task<Result<void, PartitionError>> read(std::uint64_t sector) {
-    if (!co_await source.read(sector, bytes())) co_return Failure{PartitionError::io};
-    co_return Result<void, PartitionError>{};
+    const auto done = co_await source.read(sector, bytes());
+    if (done) co_return Result<void, PartitionError>{};
+    co_return Failure{done.error() == BlockError::no_memory ? PartitionError::no_memory : PartitionError::io};
   }
 };
 
@@ -263,10 +264,16 @@ Task<Result<Extent, PartitionError>> find_partition(SectorSource& source, std::s
   const bool gpt = std::ranges::any_of(*entries, [](const MbrEntry& entry) { return entry.type == type_protective; });
   if (!gpt) co_return co_await find_mbr(reader, *entries, which);
   const Found first = co_await find_gpt(reader, 1, which);
-  if (first || first.error() != PartitionError::damaged) co_return first;
+  const bool is_unreadable = !first && first.error() == PartitionError::io;
+  if (first || (!is_unreadable && first.error() != PartitionError::damaged)) co_return first;
   const Found second = co_await find_gpt(reader, geometry.sectors - 1, which);
-  if (second) source.shard().logger("partition").warning("the first partition table is damaged: using the second");
-  co_return second;
+  if (second) {
+    source.shard()
+        .logger("partition")
+        .warning("the first partition table {}: using the second", is_unreadable ? "cannot be read" : "is damaged");
+  }
+  // That the second is damaged too may mean that there is none, as on a disk that has grown: what the first has counts.
+  co_return !second && second.error() == PartitionError::damaged ? first : second;
 }
 
 }  // namespace mirage::device
