@@ -59,6 +59,7 @@ bool Index::compact() noexcept {
       std::unique_ptr<Names>* last = &names_;
       while (*last) last = &(*last)->next;
       *last = std::move(old);
+      has_waste_ = true;
       return false;
     }
     entry.name = name;
@@ -75,8 +76,12 @@ Index::Outcome Index::make_room(std::string_view key) noexcept {
 
 Index::Outcome Index::reserve(std::string_view key) noexcept {
   if (find(key) != nullptr) return Outcome::added;
-  const Outcome room = make_room(key);
-  return room == Outcome::added ? append(key) : room;
+  // The name that waits is of a member that could not be written: this one takes its place.
+  has_waste_ = std::exchange(waits_, false) || has_waste_;
+  Outcome outcome = make_room(key);
+  if (outcome == Outcome::added) outcome = append(key);
+  waits_ = outcome == Outcome::added;
+  return outcome;
 }
 
 Index::Outcome Index::append(std::string_view key) noexcept {
@@ -154,6 +159,7 @@ void Index::insert(std::string_view key, const Member& member) noexcept {
   std::copy_backward(entries_.get() + at, entries_.get() + count_, entries_.get() + count_ + 1);
   sorted_ = ++count_;
   entries_[at] = entry;
+  waits_ = false;
 }
 
 const Index::Entry* Index::find(std::string_view key) const noexcept {

@@ -74,7 +74,8 @@ class Index {
   std::size_t capacity_ = 0;
   std::unique_ptr<Names> names_;
   std::size_t name_bytes_ = 0;
-  bool has_waste_ = false;  ///< names of what was replaced
+  bool has_waste_ = false;  ///< names of what was replaced, or could not be written
+  bool waits_ = false;      ///< a name behind the last entry, for insert()
 };
 
 }  // namespace mirage::store::tar

@@ -369,6 +369,23 @@ TEST_CASE("tar: without memory for the last flush the member is there, and nothi
   }
 }
 
+TEST_CASE("tar: names of what was not written do not count") {
+  store::tar::Index index;
+  const auto deep = [](std::size_t i) { return std::string(249, 'd') + std::to_string(1'000'000 + i); };
+  REQUIRE(index.add(deep(0), {}) == store::tar::Index::Outcome::added);
+  index.finish();
+  const std::size_t fit = store::tar::Index::maximum_name_bytes / deep(0).size();
+  for (std::size_t i = 1; i < 2 * fit + 5; ++i) {
+    REQUIRE(index.reserve(deep(i)) == store::tar::Index::Outcome::added);  // and the write fails
+  }
+  const std::string last = deep(2 * fit + 4);
+  index.insert(last, {});
+  CHECK(index.size() == 2);
+  CHECK(index.find(last) != nullptr);
+  CHECK(index.find(deep(0)) != nullptr);
+  CHECK(index.find(deep(1)) == nullptr);
+}
+
 TEST_CASE("tar: every bit of a small archive turned") {
   const Image image = sample();
   for (std::size_t bit = 0; bit < image.size() * 8; bit += 41) {
