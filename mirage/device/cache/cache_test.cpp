@@ -219,6 +219,48 @@ Task<bool> many_workers(Shard& shard, Cache<PowerCut>& disk, std::uint32_t seed)
 
 }  // namespace
 
+namespace {
+
+/// A disk with one sector that cannot be read.
+struct Scratched {
+  device::Ramdisk& below;
+  std::uint64_t bad = 0;
+  [[nodiscard]] Shard& shard() noexcept { return below.shard(); }
+  [[nodiscard]] const BlockGeometry& geometry() const noexcept { return below.geometry(); }
+  Ready<BlockResult> read(std::uint64_t sector, MutableBytes bytes) {
+    if (bad >= sector && bad < sector + bytes.size() / 512) return Ready<BlockResult>{Failure{BlockError::io}};
+    return below.read(sector, bytes);
+  }
+  auto write(std::uint64_t sector, Bytes bytes) { return below.write(sector, bytes); }
+  auto flush() { return below.flush(); }
+};
+
+}  // namespace
+
+TEST_CASE("cache: a sector that cannot be read hides none of its neighbours") {
+  World world;
+  device::Ramdisk memory{world.shard, 2'048};
+  REQUIRE(run(world.shard, memory.start())->has_value());
+  for (std::uint64_t i = 0; i < 256; ++i) {
+    REQUIRE(memory.write(i, std::vector(512, static_cast<std::byte>(i))).await_resume());
+  }
+  for (const std::size_t count : {1U, 2U, 3U}) {
+    Scratched scratched{memory, 100};
+    Cache disk{world.shard, scratched, 0};
+    REQUIRE(run(world.shard, disk.start())->has_value());
+    for (std::uint64_t i = 0; i + count <= 256; i += count) {  // in sequence: it reads ahead
+      std::vector<std::byte> bytes(count * 512);
+      const bool covers = i <= 100 && 100 < i + count;
+      REQUIRE(run(world.shard, disk.read(i, bytes))->has_value() == !covers);
+      if (!covers) CHECK(bytes[count * 512 - 1] == static_cast<std::byte>(i + count - 1));
+    }
+    // What was written over is readable again.
+    scratched.bad = ~std::uint64_t{0};
+    std::vector<std::byte> bytes(512);
+    CHECK(run(world.shard, disk.read(100, bytes))->has_value());
+  }
+}
+
 TEST_CASE("cache: many at once, each finds what it wrote, in little memory") {
   Rig rig;
   CHECK(run(rig.world.shard, many_workers(rig.world.shard, rig.disk, 1)) == true);

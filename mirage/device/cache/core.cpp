@@ -113,18 +113,22 @@ Task<BlockResult> Core::fetch(std::uint64_t sector, MutableBytes bytes) {
   const std::size_t size = static_cast<std::size_t>(to - from) * geometry_.sector_size;
   MutableSlice buffer;
   if (size <= large) buffer = shard().buffers().allocate_sparing(static_cast<std::uint32_t>(size), 0);
-  ++counters_.disk_reads;
-  if (!buffer) {
-    MIRAGE_CO_CHECK(co_await disk_.read(sector, bytes));
-    if (bytes.size() < large) keep(sector, bytes, ticket);
-    co_return BlockResult{};
+  if (buffer) {
+    const MutableBytes all = buffer.grow_back(static_cast<std::uint32_t>(size));
+    ++counters_.disk_reads;
+    const BlockResult done = co_await disk_.read(from, all);
+    if (done) {
+      counters_.ahead += (to - from) - (end - sector);
+      std::ranges::copy(all.subspan(static_cast<std::size_t>(sector - from) * geometry_.sector_size, bytes.size()),
+                        bytes.begin());
+      keep(from, all, ticket);
+    }
+    // What cannot be read may be a sector that nobody has asked for: then that is no matter.
+    if (done || size == bytes.size()) co_return done;
   }
-  const MutableBytes all = buffer.grow_back(static_cast<std::uint32_t>(size));
-  MIRAGE_CO_CHECK(co_await disk_.read(from, all));
-  counters_.ahead += (to - from) - (end - sector);
-  std::ranges::copy(all.subspan(static_cast<std::size_t>(sector - from) * geometry_.sector_size, bytes.size()),
-                    bytes.begin());
-  keep(from, all, ticket);
+  ++counters_.disk_reads;
+  MIRAGE_CO_CHECK(co_await disk_.read(sector, bytes));
+  if (bytes.size() < large) keep(sector, bytes, ticket);
   co_return BlockResult{};
 }
 
