@@ -209,22 +209,29 @@ BlockDevice::Error BlockDevice::start(Transport& transport) noexcept {
   return Error::none;
 }
 
-bool BlockDevice::read_identifier(Identifier& identifier) noexcept {
-  constexpr unsigned polls = 20'000'000;  // some seconds at most
+BlockDevice::Answer BlockDevice::read_identifier(Environment& environment, Identifier& identifier) noexcept {
+  identifier = identifier_ = {};
   Queue& queue = queues_[0];
-  if (first_free_ == no_slot || queue.in_flight() != 0) return false;
-  Slot& slot = slots_[first_free_];
+  if (first_free_ == no_slot || queue.in_flight() != 0) return Answer::none;
+  const std::uint16_t index = first_free_;
+  Slot& slot = slots_[index];
   write_header(slot.header, request_identifier, 0);
   slot.status = status_unwritten;
-  identifier = {};
-  const std::array segments{readable(slot.header), writable(std::as_writable_bytes(std::span(identifier))),
+  const std::array segments{readable(slot.header), writable(std::as_writable_bytes(std::span(identifier_))),
                             writable({&slot.status, 1})};
-  if (!queue.add(segments, first_free_)) return false;
+  if (!queue.add(segments, index)) return Answer::none;
+  first_free_ = std::exchange(slot.next_free, no_slot);
   queue.publish();
-  for (unsigned i = 0; i < polls; ++i) {
-    if (queue.take()) return slot.status == status_ok;
-  }
-  return false;
+  const Time deadline = environment.monotonic() + patience;
+  do {
+    if (!queue.take()) continue;
+    slot.next_free = std::exchange(first_free_, index);
+    if (slot.status != status_ok) return Answer::none;
+    identifier = identifier_;
+    return Answer::given;
+  } while (!queue.broken() && environment.monotonic() < deadline);
+  stop();
+  return Answer::silent;
 }
 
 std::size_t BlockDevice::limit_of(const BlockOperation& operation) const noexcept {

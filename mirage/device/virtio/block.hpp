@@ -84,6 +84,8 @@ class BlockDevice final : public Poller {
   enum class Error : std::uint8_t { none, refused, no_queue, no_memory, bad_geometry };
   /// What virtio calls the serial number: at most 20 bytes, NUL-padded.
   using Identifier = std::array<char, 20>;
+  enum class Answer : std::uint8_t { given, none, silent };
+  static constexpr Duration patience{5s};
 
   BlockDevice() noexcept = default;
   BlockDevice(const BlockDevice&) = delete;
@@ -93,8 +95,9 @@ class BlockDevice final : public Poller {
 
   /// Negotiates and starts the device; the transport must outlive this object. The caller adds the poller to the shard.
   [[nodiscard]] Error start(Transport& transport) noexcept;
-  /// Reads the device's identifier, spinning; only before the first operation. False when it does not answer.
-  [[nodiscard]] bool read_identifier(Identifier& identifier) noexcept;
+  /// Reads the device's identifier, spinning; only before the first operation. None: it knows of no identifiers. A
+  /// device that is silent for as long as our patience is stopped.
+  [[nodiscard]] Answer read_identifier(Environment& environment, Identifier& identifier) noexcept;
   /// Gives the device back: reset, all memory released.
   void stop() noexcept;
 
@@ -171,6 +174,7 @@ class BlockDevice final : public Poller {
   std::size_t piece_limit_ = 0;    ///< pieces of one
   std::size_t discard_limit_ = 0;  ///< bytes of one discard
   std::size_t zeroes_limit_ = 0;
+  Identifier identifier_{};  ///< written by the device, which may answer when nobody waits any more
   std::unique_ptr<Slot[]> slots_;
   std::uint16_t first_free_ = no_slot;
   List<BlockOperation> waiting_;

@@ -53,6 +53,7 @@ class Block final : public Wakeable {
   std::string_view name_;
   Attachment attachment_;
   mirage::virtio::BlockDevice device_;
+  bool silent_ = false;  ///< a device did not say what it is called
 };
 
 }  // namespace mirage::target::virtio

@@ -19,9 +19,12 @@ bool Block::find(bool by_identifier) noexcept {
        number = attachment_.open(DeviceType::block, *number + 1)) {
     if (device_.start(attachment_.transport()) == Device::Error::none) {
       Device::Identifier identifier{};
-      const bool named = device_.read_identifier(identifier) && !text_of(identifier).empty();
+      const auto answer = device_.read_identifier(shard_.environment(), identifier);
+      const bool named = answer == Device::Answer::given && !text_of(identifier).empty();
+      const bool nameless = !named && answer != Device::Answer::silent;
+      silent_ = silent_ || answer == Device::Answer::silent;
       // Identifiers are cut at 20 bytes.
-      if (by_identifier ? named && text_of(identifier) == name_.substr(0, identifier.size()) : !named) return true;
+      if (by_identifier ? named && text_of(identifier) == name_.substr(0, identifier.size()) : nameless) return true;
     }
     device_.stop();
   }
@@ -29,7 +32,12 @@ bool Block::find(bool by_identifier) noexcept {
 }
 
 Result<void, StartError> Block::attach() noexcept {
-  if (!find(true) && !find(false)) {
+  const bool is_named = find(true);
+  if (!is_named && silent_) {
+    // It may be the one that is looked for: another one must not serve in its place.
+    return Failure{StartError{"no block device '{}', and one does not answer when it is asked for its serial", name_}};
+  }
+  if (!is_named && !find(false)) {
     return Failure{StartError{"no block device '{}' (QEMU: -device virtio-blk-pci,serial={},drive=...)", name_, name_}};
   }
   if (!add_wakeable(*this)) return Failure{StartError{"too many devices"}};
