@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <map>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -300,5 +301,121 @@ TEST_CASE("fat: a flush that fails ends all changes and damages nothing") {
     Examiner examiner{shard, image};
     const Instant next{.events = 0, .values = {{"kept", "other"}, {"dir/new", "new"}}};
     CHECK(examiner.examine({{"kept", "value"}}, next) == "");
+  }
+}
+
+namespace {
+
+/// Now and then there is no memory to ask it for a write or a flush.
+struct Forgetful : device::PowerCut {
+  using PowerCut::PowerCut;
+  std::mt19937 random{11};
+  bool is_armed = false;
+  unsigned refusals = 0;
+  bool refuses() {
+    if (!is_armed || random() % 12 != 0) return false;
+    ++refusals;
+    return true;
+  }
+  Task<BlockResult> write(std::uint64_t sector, Bytes bytes) {
+    if (refuses()) co_return Failure{BlockError::no_memory};
+    co_return co_await PowerCut::write(sector, bytes);
+  }
+  Task<BlockResult> flush() {
+    if (refuses()) co_return Failure{BlockError::no_memory};
+    co_return co_await PowerCut::flush();
+  }
+};
+
+/// What a power cut may leave of each key; "" is nothing.
+using Possible = std::map<std::string, std::set<std::string>>;
+
+template <class Store>
+std::string value_of(Shard& shard, Store& store, const std::string& key) {
+  const auto got = run(shard, store.get(key, 0, 1 << 20));
+  std::string all;
+  if (!*got) return all;
+  for (const Slice& slice : **got) all += slice.text();
+  return all;
+}
+
+/// One operation; `before` says what may be there while it runs, the result after it.
+Possible forgetful_step(Shard& shard, store::Fat<Forgetful>& fat, std::mt19937& random, Possible& before, int number) {
+  const auto any = [&random] {
+    return (random() % 3 != 0 ? "d/a name that is long " : "T") + std::to_string(random() % 5);
+  };
+  const std::string key = any();
+  const std::string target = any();
+  const std::string old = value_of(shard, fat, key);
+  const std::size_t kind = old.empty() || key == target ? 0 : random() % 3;
+  std::string text;
+  while (text.size() < 1 + random() % 1'500) text += std::to_string(number) + ";";
+  const auto done = kind == 0   ? run(shard, fat.set(key, as_bytes(text)))
+                    : kind == 1 ? run(shard, fat.remove(key))
+                                : run(shard, fat.rename(key, target));
+  const std::string& changed = kind == 2 ? target : key;
+  const std::string& becomes = kind == 0 ? text : kind == 1 ? std::string{} : old;
+  for (const std::string& each : {key, target}) before[each].insert(before[each].empty() ? "" : *before[each].begin());
+  Possible after = before;
+  before[changed].insert(becomes);
+  if (kind == 2) before[key].insert("");
+  if (!*done) {
+    REQUIRE((*done).error() == KvError::no_memory);
+    return before;
+  }
+  after[changed] = {becomes};
+  if (kind == 2) after[key] = {""};
+  return after;
+}
+
+}  // namespace
+
+TEST_CASE("fat: after operations that there was no memory for, power cuts damage nothing and lose nothing") {
+  for (const auto type : {store::fat::Type::fat12, store::fat::Type::fat32}) {
+    check::VirtualEnvironment environment;
+    Shard shard{environment};
+    REQUIRE(shard.log().configure("quiet"));
+    Forgetful disk{shard, 2'048};
+    {
+      store::DiskOf<device::PowerCut> blank{shard, disk};
+      REQUIRE(run(shard, store::fat::format(blank, {.type = type}))->has_value());
+    }
+    std::vector<std::pair<std::size_t, Possible>> steps;  // events after it, what may be there until then
+    {
+      store::Fat<Forgetful> fat{shard, disk, false};
+      REQUIRE(run(shard, fat.start())->has_value());
+      steps.emplace_back(disk.events(), Possible{});
+      disk.is_armed = true;
+      std::mt19937 random{5};
+      Possible possible;
+      for (int i = 0; i < 250; ++i) {
+        Possible during = possible;
+        possible = forgetful_step(shard, fat, random, during, i);
+        steps.emplace_back(disk.events(), std::move(during));
+      }
+      steps.emplace_back(~std::size_t{0}, possible);
+    }
+    CHECK(disk.refusals > 50);
+    device::CutExplorer explorer{shard, disk, 1, 6};
+    std::mt19937 random{9};
+    std::size_t images = 0;
+    std::size_t now = 0;
+    while (explorer.advance()) {
+      while (steps[now].first <= explorer.event()) ++now;
+      if (now == 0 || random() % 8 != 0) continue;
+      for (std::size_t variant = 0; variant < explorer.variants(); ++variant, ++images) {
+        device::CutImage& image = explorer.image(variant);
+        if (!explorer.is_new()) continue;
+        store::FatCheck<device::CutImage> check{shard, image};
+        REQUIRE(run(shard, check.start())->has_value());
+        const auto report = run(shard, check.check());
+        REQUIRE((*report && !(*report)->damaged()));
+        for (const auto& [key, values] : steps[now].second) {
+          const std::string is = value_of(shard, check, key);
+          if (!values.contains(is)) FAIL("event ", explorer.event(), " of operation ", now, ": ", key, " has ", is);
+        }
+      }
+    }
+    CHECK(images > 500);
   }
 }
