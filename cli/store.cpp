@@ -9,6 +9,7 @@
 #include <iterator>
 #include <map>
 #include <print>
+#include <set>
 
 #include <nlohmann/json.hpp>
 #include <unistd.h>
@@ -17,6 +18,7 @@
 #include <cli/report.hpp>
 #include <cli/store_image.hpp>
 #include <cli/store_input.hpp>
+#include <mirage/module/block_blank.hpp>
 
 namespace mirage::cli {
 
@@ -64,6 +66,18 @@ std::uint64_t parse_size(const std::string& text) {
   return is_plain ? size : size << (10 * (power + 1));
 }
 
+/// So that nothing finds what the image held, by what it begins with or has at its end. What formats know their images
+/// by goes first, from the shortest to the longest and durably each time: whenever that is cut off, it is the old store
+/// still, or none.
+void make_blank(ImageFile& file) {
+  std::set<std::size_t> heads;
+  for (const StoreFormat* each : store_formats()) heads.insert(each->head_size());
+  for (const std::size_t size : heads) file.clear(0, size);
+  const std::uint64_t bytes = file.geometry().bytes();
+  file.clear(0, blank_reach);
+  file.clear(bytes - std::min(bytes, blank_reach), blank_reach);
+}
+
 int run_format(const Common& common, const StoreOptions& options) {
   const StoreFormat& format = options.type.empty() ? *store_formats().front() : format_named(options.type);
   const auto layers = parse_layers(options.layers);
@@ -74,7 +88,13 @@ int run_format(const Common& common, const StoreOptions& options) {
       throw plan::Error(options.image, "is not there", "--size makes the file, for instance --size 64M.");
     ImageFile file{options.image, ImageFile::Mode::write, layers, true};
     if (file.geometry().sectors == 0) file.fail("the image is empty", "--size gives it room, for instance --size 64M.");
-    format.format(file, options.force);
+    if (options.force) {
+      // What cannot be made there leaves what is there.
+      ImageFile rehearsal{options.image, file.geometry()};
+      format.format(rehearsal);
+      make_blank(file);
+    }
+    format.format(file);
     print_result(common, std::format("Made a {} store in {}.\n", format.name(), options.image),
                  Json{{"image", options.image}, {"type", format.name()}, {"bytes", file.geometry().bytes()}});
   } catch (const plan::Error&) {

@@ -88,11 +88,11 @@ class FatFormat final : public StoreFormat {
   [[nodiscard]] std::string_view name() const override { return "fat"; }
   [[nodiscard]] std::string_view description() const override { return "FAT12, FAT16 or FAT32, for exchange"; }
   [[nodiscard]] bool recognises(Bytes head) const override {
-    constexpr std::uint32_t any_disk = 512;
     return head.size() >= any_disk && store::fat::Layout::parse(head, any_disk, ~std::uint64_t{0}).has_value();
   }
-  void format(ImageFile& file, bool force) const override {
-    if (!force && !file.is_blank()) file.fail("the image is not blank", "--force makes a new volume in its place.");
+  [[nodiscard]] std::size_t head_size() const override { return any_disk; }
+  void format(ImageFile& file) const override {
+    if (!file.is_blank()) file.fail("the image is not blank", "--force makes a new volume in its place.");
     store::fat::FormatOptions options;
     if (!file.shard().environment().entropy(std::as_writable_bytes(std::span{&options.id, 1})))
       file.fail("no entropy for the volume's id");
@@ -104,6 +104,9 @@ class FatFormat final : public StoreFormat {
     if (file.geometry().read_only) return std::make_unique<FatImage<store::FatReader<ImageFile>>>(file);
     return std::make_unique<FatImage<store::Fat<ImageFile>>>(file, false);
   }
+
+ private:
+  static constexpr std::uint32_t any_disk = 512;
 };
 
 }  // namespace

@@ -73,6 +73,9 @@ ImageFile::ImageFile(std::string path, Mode mode, std::span<const LayerChoice> l
   }
 }
 
+ImageFile::ImageFile(std::string path, const BlockGeometry& geometry)
+    : path_(std::move(path)), top_(blank_layer(shard_, geometry)) {}
+
 std::string ImageFile::head(std::size_t count) {
   constexpr std::size_t step = 4096;
   std::string bytes(static_cast<std::size_t>(std::min<std::uint64_t>(count, geometry().bytes())), '\0');
@@ -89,6 +92,18 @@ bool ImageFile::is_blank() {
   const auto blank = await(mirage::is_blank(shard_, top_->port()));
   if (!blank) fail(to_string(blank.error()));
   return *blank;
+}
+
+void ImageFile::clear(std::uint64_t from, std::uint64_t count) {
+  constexpr std::uint64_t step = 128;
+  const std::uint64_t size = geometry().sector_size;
+  const std::uint64_t end = std::min(geometry().sectors, (from + count + size - 1) / size);
+  const std::vector<std::byte> zeros(step * size);
+  for (std::uint64_t at = from / size; at < end; at += step) {
+    const BlockResult done = await(write(at, Bytes{zeros}.first(std::min(step, end - at) * size)));
+    if (!done) fail(to_string(done.error()));
+  }
+  if (const BlockResult done = await(flush()); !done) fail(to_string(done.error()));
 }
 
 StoreDamage ImageFile::read_all() {

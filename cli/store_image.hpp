@@ -54,6 +54,8 @@ class ImageFile {
   using Mode = DiskFile::Mode;
   /// `layers`: from the file to the store. `create`: those that are made of blank disks are. Throws plan::Error.
   ImageFile(std::string path, Mode mode, std::span<const LayerChoice> layers = {}, bool create = false);
+  /// In its place a blank disk that is as large and forgets what is written: what can be made on it can be made there.
+  ImageFile(std::string path, const BlockGeometry& geometry);
 
   [[nodiscard]] Shard& shard() noexcept { return shard_; }
   [[nodiscard]] const std::string& path() const noexcept { return path_; }
@@ -68,6 +70,8 @@ class ImageFile {
   [[nodiscard]] std::string head(std::size_t count);
   /// Whether a store may be made on it unasked. Throws plan::Error.
   [[nodiscard]] bool is_blank();
+  /// Durably, whole sectors from these bytes on: no further than its end. Throws plan::Error.
+  void clear(std::uint64_t from, std::uint64_t count);
   /// Reads every sector: with a layer that has checksums or tags that says what is damaged.
   [[nodiscard]] StoreDamage read_all();
   /// Whether a layer finds damage.
@@ -167,8 +171,10 @@ class StoreFormat {
   [[nodiscard]] virtual std::string_view description() const = 0;
   /// Whether an image that begins like this (up to 64 KiB) is one of these, intact or not.
   [[nodiscard]] virtual bool recognises(Bytes head) const = 0;
-  /// Makes an empty store of the whole file. Throws when the file is not blank, unless `force`.
-  virtual void format(ImageFile& file, bool force) const = 0;
+  /// The bytes at the beginning that recognises() looks at.
+  [[nodiscard]] virtual std::size_t head_size() const = 0;
+  /// Makes an empty store of the whole file. Throws when the file is not blank.
+  virtual void format(ImageFile& file) const = 0;
   [[nodiscard]] virtual std::unique_ptr<StoreImage> open(ImageFile& file) const = 0;
 };
 

@@ -82,16 +82,36 @@ class KeyDisk {
   BlockGeometry geometry_{.sectors = 1, .read_only = true};
 };
 
-class FileLayer final : public Layer {
+class BlankDisk {
  public:
-  FileLayer(Shard& shard, const std::string& path, DiskFile::Mode mode) : file_(path, mode), port_(shard, file_) {}
+  explicit BlankDisk(const BlockGeometry& geometry) noexcept : geometry_(geometry) {}
+  [[nodiscard]] const BlockGeometry& geometry() const noexcept { return geometry_; }
+  DiskFile::Outcome read(std::uint64_t sector, MutableBytes bytes) noexcept {
+    std::ranges::fill(bytes, std::byte{});
+    return DiskFile::Outcome{check_range(geometry_, sector, bytes.size())};
+  }
+  DiskFile::Outcome write(std::uint64_t sector, Bytes bytes) noexcept {
+    return DiskFile::Outcome{check_range(geometry_, sector, bytes.size())};
+  }
+  DiskFile::Outcome flush() noexcept { return DiskFile::Outcome{BlockResult{}}; }
+
+ private:
+  BlockGeometry geometry_;
+};
+
+/// One with nothing below it.
+template <class Disk>
+class BottomLayer final : public Layer {
+ public:
+  template <class... A>
+  explicit BottomLayer(Shard& shard, const A&... arguments) : disk_(arguments...), port_(shard, disk_) {}
   [[nodiscard]] BlockPort& port() noexcept override { return port_; }
   Task<Result<void, StartError>> start() override { return started(port_.shard()); }
 
  private:
   static Task<Result<void, StartError>> started(Shard&) { co_return Result<void, StartError>{}; }
-  DiskFile file_;
-  BlockPortOf<DiskFile> port_;
+  Disk disk_;
+  BlockPortOf<Disk> port_;
 };
 
 /// `Argument` is what the device refers to: made first, gone last.
@@ -135,7 +155,11 @@ std::vector<LayerChoice> parse_layers(const std::vector<std::string>& texts) {
 }
 
 std::unique_ptr<Layer> bottom_layer(Shard& shard, const std::string& path, DiskFile::Mode mode) {
-  return std::make_unique<FileLayer>(shard, path, mode);
+  return std::make_unique<BottomLayer<DiskFile>>(shard, path, mode);
+}
+
+std::unique_ptr<Layer> blank_layer(Shard& shard, const BlockGeometry& geometry) {
+  return std::make_unique<BottomLayer<BlankDisk>>(shard, geometry);
 }
 
 std::unique_ptr<Layer> make_layer(Shard& shard, std::unique_ptr<Layer> below, const LayerChoice& choice, bool create) {

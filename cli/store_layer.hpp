@@ -48,6 +48,8 @@ class Layer {
 
 /// The file itself. Throws plan::Error.
 [[nodiscard]] std::unique_ptr<Layer> bottom_layer(Shard& shard, const std::string& path, DiskFile::Mode mode);
+/// Zeros, whatever is written.
+[[nodiscard]] std::unique_ptr<Layer> blank_layer(Shard& shard, const BlockGeometry& geometry);
 /// `create`: a blank disk becomes one of these in start(). Throws plan::Error when the key cannot be read.
 [[nodiscard]] std::unique_ptr<Layer> make_layer(Shard& shard, std::unique_ptr<Layer> below, const LayerChoice& choice,
                                                 bool create);

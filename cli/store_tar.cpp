@@ -57,15 +57,10 @@ class TarFormat final : public StoreFormat {
     return head.size() >= block_size && !is_zero(head.first(block_size)) &&
            Header::parse(head.first(block_size)).has_value();
   }
+  [[nodiscard]] std::size_t head_size() const override { return store::tar::block_size; }
   /// An empty archive is two blocks of zeros; what is behind them does not count.
-  void format(ImageFile& file, bool force) const override {
-    if (file.is_blank()) return;
-    if (!force) file.fail("the image is not blank", "--force makes an empty archive in its place.");
-    const std::vector<std::byte> zeros(std::size_t{2} * file.geometry().sector_size);
-    const auto write = [](ImageFile& image, Bytes bytes) -> Task<Result<void, BlockError>> {
-      co_return co_await image.write(0, bytes);
-    };
-    if (const auto written = file.await(write(file, zeros)); !written) file.fail(to_string(written.error()));
+  void format(ImageFile& file) const override {
+    if (!file.is_blank()) file.fail("the image is not blank", "--force makes an empty archive in its place.");
   }
   [[nodiscard]] std::unique_ptr<StoreImage> open(ImageFile& file) const override {
     if (file.geometry().read_only) return std::make_unique<TarImage<store::Tar<ImageFile>>>(file);

@@ -59,12 +59,13 @@ class TreeFormat final : public StoreFormat {
     }
     return false;
   }
-  void format(ImageFile& file, bool force) const override {
+  [[nodiscard]] std::size_t head_size() const override { return store::tree::first_page * store::tree::page_size; }
+  void format(ImageFile& file) const override {
     store::tree::Id id;
     if (!file.shard().environment().entropy(std::as_writable_bytes(std::span{&id, 1})))
       file.fail("no entropy for the store's id");
     Tree tree{file.shard(), file};
-    const auto formatted = file.await(tree.store().format(id, force));
+    const auto formatted = file.await(tree.store().format(id, false));
     if (formatted) return;
     const bool is_taken = formatted.error().text().contains("not blank");
     file.fail(without_prefix(formatted.error().text(), "tree: "),

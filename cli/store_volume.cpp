@@ -100,14 +100,14 @@ class VolumeFormat final : public StoreFormat {
   [[nodiscard]] std::string_view description() const override { return "an SQLite database on a raw disk"; }
   [[nodiscard]] bool recognises(Bytes head) const override {
     using namespace store::volume;
-    constexpr Layout any_disk{.chunks = ~std::uint64_t{0}};
     if (head.size() < 2 * any_disk.slot) return false;
     const Finding found =
         judge(head.first(any_disk.slot), head.subspan(any_disk.slot, any_disk.slot), any_disk).finding;
     return found == Finding::good || found == Finding::damaged;
   }
-  void format(ImageFile& file, bool force) const override {
-    if (!force && !file.is_blank()) file.fail("the image is not blank", "--force makes a new volume in its place.");
+  [[nodiscard]] std::size_t head_size() const override { return 2 * any_disk.slot; }
+  void format(ImageFile& file) const override {
+    if (!file.is_blank()) file.fail("the image is not blank", "--force makes a new volume in its place.");
     Volume volume{file.shard(), file};
     const auto made = file.await(volume.format());
     if (!made) file.fail(made.error().text());
@@ -115,6 +115,9 @@ class VolumeFormat final : public StoreFormat {
   [[nodiscard]] std::unique_ptr<StoreImage> open(ImageFile& file) const override {
     return std::make_unique<VolumeImage>(file);
   }
+
+ private:
+  static constexpr store::volume::Layout any_disk{.chunks = ~std::uint64_t{0}};
 };
 
 }  // namespace

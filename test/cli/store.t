@@ -216,6 +216,29 @@ A value that finds no room leaves the one that was there, and nothing else. Of a
   [1]
   $ mirage store cat old.tar old | cmp - old
 
+A store that is made in another's place leaves nothing of that, wherever it had its headers: who is not told the type finds the new
+one, and a layer that was there, with its second header at the end, is none any more. What cannot be made leaves what is there.
+
+  $ for old in tree fat tar volume; do for new in tree fat tar volume; do
+  >   mirage store format -q --type $old --size 2M place.img; printf old | mirage store set --type $old place.img data
+  >   mirage store format -q --force --type $new place.img; printf anew | mirage store set --type $new place.img data
+  >   mirage store list place.img | grep data; mirage store check place.img | grep -o 'is clean'
+  >   printf again | mirage store set place.img data; mirage store cat --type $new place.img data; echo; rm place.img
+  > done; done 2>&1 | sort | uniq -c
+       16            4  data
+       16 again
+       16 is clean
+  $ for new in tree fat volume; do mirage store format -q --layer checksum --size 2M place.img
+  >   mirage store format -q --force --type $new place.img; mirage store check --layer checksum place.img; rm place.img
+  > done 2>&1 | sort | uniq -c
+        3 mirage: place.img: checksum: the disk holds something else: left as it is
+  $ mirage store format -q --type tar --size 32K place.img; echo old | mirage store set --type tar place.img data
+  $ for new in tree volume; do mirage store format --force --type $new place.img; mirage store cat place.img data; done; rm place.img
+  mirage: place.img: the device has 32768 bytes, a store needs 65536
+  old
+  mirage: place.img: the disk is too small for a volume: 32768 bytes
+  old
+
 What others have on a disk is seen wherever it is: ISO 9660 at 32 KiB, Btrfs at 64 KiB, GPT's second table at the end.
 
   $ for place in 32769 65600 4193792 3700000; do truncate -s 4M other.img; printf CD001 | dd of=other.img bs=1 seek=$place conv=notrunc status=none
