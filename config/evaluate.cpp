@@ -108,7 +108,7 @@ void throw_compile_error(std::string_view output, std::string_view file_name) {
 
 namespace {
 
-/// The files that the compiler read, from its make rule: "program: a.cpp \\\n  b.hpp".
+/// The files that the compiler read, from its make rule: "program: a.cpp \\\n  b.hpp". In order.
 std::vector<fs::path> read_dependencies(const fs::path& rule) {
   std::vector<fs::path> files;
   if (!fs::exists(rule)) return files;
@@ -126,6 +126,7 @@ std::vector<fs::path> read_dependencies(const fs::path& rule) {
       name.clear();
     }
   }
+  std::ranges::sort(files);
   return files;
 }
 
@@ -155,10 +156,17 @@ std::string without_ours(std::string_view output) {
   return out;
 }
 
+/// What a compilation that begins now would read; nothing when a file is missing, which the compiler will say.
+std::string state_to_compile(const fs::path& folder, const fs::path& root) {
+  const fs::path rule = folder / "program.d";
+  std::error_code ignored;
+  fs::remove(rule, ignored);
+  Words words = config_compiler(root);
+  words.insert(words.end(), {"-MM", "-MF", rule.string(), (folder / "program.cpp").string()});
+  return run_program(words, Output::capture).status == 0 ? state_of(root, read_dependencies(rule)) : std::string();
+}
+
 void compile(const fs::path& config, const fs::path& folder, const fs::path& root) {
-  write_if_changed(folder / "program.cpp",
-                   std::format("#include \"{}\"\nint main() {{ return mirage::config::detail::emit(configure()); }}\n",
-                               config.string()));
   const auto program = folder / "program";
   // The compiler would not miss the include of one that has none.
   const bool includes = read_text(config).contains("#include <mirage/config.hpp>");
@@ -182,7 +190,24 @@ void compile(const fs::path& config, const fs::path& folder, const fs::path& roo
   if (compiled.status != 0) throw_compile_error(compiled.errors, config.filename().string());
   // Kept for as long as the program is: they may tell why it fails.
   write_if_changed(folder / "warnings", without_ours(compiled.errors));
-  write_if_changed(folder / "state", state_of(root, read_dependencies(folder / "program.d")));
+}
+
+/// Remembers the program as up to date when nothing was saved while it was compiled: of what the compiler read a while
+/// ago the contents are known only if they were the same before and after. Who saves all the time is compiled for anew.
+void compile_settled(const fs::path& config, const fs::path& folder, const fs::path& root) {
+  constexpr int tries = 3;
+  std::error_code ignored;
+  fs::remove(folder / "state", ignored);
+  write_if_changed(folder / "program.cpp",
+                   std::format("#include \"{}\"\nint main() {{ return mirage::config::detail::emit(configure()); }}\n",
+                               config.string()));
+  for (int i = 0; i < tries; ++i) {
+    const std::string before = state_to_compile(folder, root);
+    compile(config, folder, root);
+    if (state_of(root, read_dependencies(folder / "program.d")) != before) continue;
+    write_if_changed(folder / "state", before);
+    return;
+  }
 }
 
 std::string warnings_in(const fs::path& folder) {
@@ -231,9 +256,7 @@ Graph evaluate(const fs::path& config, const fs::path& folder, const fs::path& r
   }
   // The program is compiled again only when config.cpp, what it includes, or the DSL changed.
   if (!is_evaluated(config, folder, root)) {
-    std::error_code ignored;
-    fs::remove(folder / "state", ignored);
-    compile(config, folder, root);
+    compile_settled(config, folder, root);
     said += warnings_in(folder);
   }
   return read_graph(run_configuration(config, folder, said));

@@ -357,6 +357,33 @@ Nor does it take anything where no project is, or none that was configured.
   dist/thing/precious
   $ rm -r dist
 
+A config.cpp that is saved while it is compiled is compiled again, and what is saved all the time is not taken for up to date.
+
+  $ mkdir ../saved ../saved/bin && cd ../saved && mirage new hello -q && sed 's/"greeting", "[^"]*"/"greeting", "0"/' hello/config.cpp >config.cpp && grep -c '"0"' config.cpp
+  1
+  $ cat >bin/clang++-19 <<'END'
+  > #!/bin/sh
+  > PATH=${PATH#*:}; clang++-19 "$@" || exit
+  > case "$*" in *"-o "*/config/program\ *)
+  >   count=$(($(cat compiled) + 1)); echo $count >compiled
+  >   [ $count -gt $(cat saves) ] || sed "s/\"0\"/\"$count\"/" config.cpp >hello/config.cpp;;
+  > esac
+  > END
+  $ chmod +x bin/clang++-19; asked() { { cat config.cpp; echo "// $1"; } >hello/config.cpp; echo 0 >compiled; echo $1 >saves; for i in 1 2; do PATH=$PWD/bin:$PATH MIRAGE_CACHE=$PWD/cache mirage query -f hello keys | grep greeting; done; echo compiled $(cat compiled) times; }
+  $ asked 0
+  greeting=0
+  greeting=0
+  compiled 1 times
+  $ asked 1
+  greeting=1
+  greeting=1
+  compiled 2 times
+  $ asked 5
+  greeting=2
+  greeting=5
+  compiled 6 times
+  $ cd ../website
+
 What was remembered and does not fit is named, with what to do.
 
   $ mirage configure -q --port=8080 && sed -i 's/"port"/port/' build/context.json && mirage build
