@@ -212,12 +212,16 @@ std::vector<std::string> Project::own_sources(const plan::Plan& plan) const {
   std::vector<std::string> own = plan.sources;
   for (const auto& entry : fs::directory_iterator(folder_)) {
     const auto name = entry.path().filename().string();
-    if (!name.ends_with(".cpp") || name.ends_with("_test.cpp") || entry.path() == config_) continue;
+    if (is_hidden(entry.path()) || !name.ends_with(".cpp") || name.ends_with("_test.cpp") || entry.path() == config_)
+      continue;
     if (std::ranges::find(own, name) == own.end()) own.push_back(name);
   }
   std::ranges::sort(own);
   for (const auto& name : own) {
-    if (!fs::exists(folder_ / name)) throw Error("config.cpp", std::format("there is no source file '{}'", name));
+    std::error_code none;  // as for one that is not there
+    if (fs::exists(folder_ / name, none)) continue;
+    if (fs::is_symlink(folder_ / name)) throw Error(name, "is a link that leads nowhere");
+    throw Error("config.cpp", std::format("there is no source file '{}'", name));
   }
   return own;
 }

@@ -24,6 +24,9 @@ struct Context {
   plan::Settings settings;
 };
 
+/// Of an editor or version control, not of the project: Emacs' locks are links that lead nowhere.
+[[nodiscard]] inline bool is_hidden(const fs::path& file) { return file.filename().string().starts_with('.'); }
+
 class Project {
  public:
   /// A question leaves no trace in the project's folder, and waits for nobody who works there.

@@ -8,6 +8,7 @@
 #include <cli/report.hpp>
 #include <cli/runner.hpp>
 #include <config/error.hpp>
+#include <config/generate/source.hpp>
 #include <config/json.hpp>
 
 namespace mirage::cli {
@@ -55,14 +56,20 @@ namespace {
 /// Whether something that the image was made from has changed since it was built.
 bool is_stale(const Project& project, const plan::Plan& plan, const fs::path& image) {
   const auto built = fs::last_write_time(image);
+  const auto is_newer = [&](const fs::path& file) {
+    std::error_code gone;  // a link that leads nowhere, too: building says so
+    const auto written = fs::last_write_time(file, gone);
+    return !gone && written > built;
+  };
   for (const auto& entry : fs::directory_iterator(project.folder())) {
     const auto suffix = entry.path().extension();
-    if ((suffix == ".cpp" || suffix == ".hpp") && entry.last_write_time() > built) return true;
+    if (is_hidden(entry.path()) || (suffix != ".cpp" && suffix != ".hpp")) continue;
+    if (is_newer(entry.path())) return true;
   }
   for (const auto& each : plan.crunched) {
-    std::error_code gone;
-    for (const auto& entry : fs::recursive_directory_iterator(project.folder() / each.directory, gone)) {
-      if (entry.is_regular_file() && entry.last_write_time() > built) return true;
+    const fs::path folder = project.folder() / each.directory;
+    for (const auto& name : plan::crunched_files(folder)) {
+      if (is_newer(folder / name)) return true;
     }
   }
   return fs::last_write_time(project.folder() / "build/context.json") > built;

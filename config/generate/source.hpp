@@ -22,6 +22,8 @@ struct CrunchSource {
   std::string table;
   std::vector<std::string> inputs;  ///< from the project's folder
 };
+/// What of a folder, and of those in it, is linked in: not what is hidden.
+[[nodiscard]] std::vector<std::string> crunched_files(const std::filesystem::path& folder);
 /// Throws Error when the directory is missing or holds a file that cannot be read.
 [[nodiscard]] CrunchSource generate_crunch(const Crunched& crunched, const std::filesystem::path& project);
 

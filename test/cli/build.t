@@ -59,6 +59,19 @@ A source may have any name but one with a line break.
     -> Rename it.
   $ mirage build -q
 
+What is hidden is an editor's, Emacs' locks for instance; another link that leads nowhere is a source that is missing.
+
+  $ ln -s me@host.1:2 '.#main.cpp' && ln -s me@host.1:2 '.#main.hpp' && echo broken >.saved.cpp && mirage build -q && mirage run
+  info [hello] Good morning
+  info [hello] Good morning
+  info [hello] Good morning
+  info [hello] Good morning
+  $ ln -s nowhere more.cpp; mirage build
+  mirage: more.cpp: is a link that leads nowhere
+  [1]
+  $ mirage run | head -1; rm more.cpp '.#main.cpp' '.#main.hpp' .saved.cpp
+  info [hello] Good morning
+
 A fault report's addresses get function and line, at once: the image may go on.
 
   $ rip=0x$(llvm-nm-19 dist/hello.spt.debug | awk '$3 == "main" { print $1 }')

@@ -5,7 +5,7 @@ Who works in a project's folder has it alone; the others wait, and say so.
   $ until_it() { for try in $(seq 1000); do "$@" && return; sleep 0.05; done; echo "never: $*"; }
   $ held() { ! flock -n build true; }
   $ touch busy; mirage configure -q --greeting=first & until_it held
-  $ mirage configure --greeting=second >second 2>&1 & until_it grep -q . second; sed "s|$PWD|PROJECT|" second; grep greeting build/context.json
+  $ mirage configure --greeting=second >second 2>&1 & until_it grep -qs . second; sed "s|$PWD|PROJECT|" second; grep greeting build/context.json
   mirage: waiting for another mirage that works in PROJECT/build
   [1]
   $ rm busy; wait; tail -1 second; grep greeting build/context.json
@@ -23,7 +23,7 @@ A question does not wait, and what is asked with -q waits without a word.
 The one that was waited for has cleaned: there is nothing to build.
 
   $ touch holds; flock build sh -c 'while [ -e holds ]; do sleep 0.05; done; rm -r build' & until_it held
-  $ mirage build >build.log 2>&1 & until_it grep -q . build.log; rm holds; wait; tail -2 build.log; ls build
+  $ mirage build >build.log 2>&1 & until_it grep -qs . build.log; rm holds; wait; tail -2 build.log; ls build
   mirage: this project is not configured
     -> Run: mirage configure -t TARGET [--KEY=VALUE ...].
   ls: cannot access 'build': No such file or directory

@@ -42,9 +42,16 @@ A directory that does not exist.
     -> Paths are taken from the project's folder.
   [1]
 
+A link in a directory that leads nowhere, or to itself; hidden ones are an editor's.
+
+  $ sed -i 's/crunch("pages")/crunch("htdocs")/' config.cpp && ln -s nowhere 'htdocs/.#index.html' && mirage configure -q
+  $ for to in nowhere more.html; do ln -sf $to htdocs/more.html; mirage configure 2>&1 | sed "s|$PWD/||"; done; rm htdocs/more.html htdocs/.#*
+  mirage: config.cpp:8: cannot read htdocs/more.html
+  mirage: config.cpp:8: cannot read htdocs/more.html
+
 A header that does not exist.
 
-  $ sed -i 's/crunch("pages")/crunch("htdocs")/; s/main\.hpp/mian.hpp/' config.cpp
+  $ sed -i 's/main\.hpp/mian.hpp/' config.cpp
   $ mirage configure
   mirage: config.cpp:7: there is no file 'mian.hpp'
     -> Headers and sources are looked for in the project's folder.
