@@ -99,6 +99,19 @@ Names values_at_run_time(const plan::Plan& plan, const Words& arguments) {
   return values;
 }
 
+/// Moves the host's end to a port that nobody has, and none of `others`: the next one within 100, else it stays.
+void find_free(Forward& forward, const std::vector<Forward>& others) {
+  const std::uint16_t wanted = forward.host;
+  const auto is_free = [&] {
+    return std::ranges::find(others, forward.host, &Forward::host) == others.end() && refusal_of(forward) == 0;
+  };
+  for (int turn = 0; turn < 100; ++turn) {
+    if (is_free()) return;
+    forward.host = static_cast<std::uint16_t>(forward.host == 65535 ? 1024 : forward.host + 1);
+  }
+  forward.host = wanted;
+}
+
 std::vector<Forward> chosen_forwards(const plan::Plan& plan, const Words& arguments) {
   std::vector<Forward> forwards;
   const auto values = values_at_run_time(plan, arguments);
@@ -106,9 +119,9 @@ std::vector<Forward> chosen_forwards(const plan::Plan& plan, const Words& argume
     if (planned.key.type != "u16" || (planned.key.name != "port" && !planned.key.name.ends_with("-port"))) continue;
     Forward forward;
     if (!parse_value(values.at(planned.key.name), forward.guest) || forward.guest == 0) continue;
+    if (std::ranges::find(forwards, forward.guest, &Forward::guest) != forwards.end()) continue;
     forward.host = static_cast<std::uint16_t>(forward.guest < 1024 ? forward.guest + 8000 : forward.guest);
-    const auto wanted = forward.host;
-    while (refusal_of(forward) != 0 && forward.host < wanted + 100) ++forward.host;
+    find_free(forward, forwards);
     forwards.push_back(forward);
   }
   return forwards;
@@ -390,7 +403,9 @@ Launch make_launch(const plan::Plan& plan, const RunOptions& options, const std:
   return Launcher(plan, options, image, binary).make();
 }
 
-int guest_status(const plan::Runner& runner, int status) {
+int guest_status(const plan::Runner& runner, const Ended& ended) {
+  const int status = ended.status;
+  if (!ended.is_exit) return status;
   // QEMU's debug-exit device ends it with (value << 1) | 1; the guest writes its status, with 127 for all above. It
   // does not write 0, but powers off: a status of 1 is an error of QEMU's own.
   if (runner.status == "isa-debug-exit" && status == 1) return 1;

@@ -40,10 +40,16 @@ inline constexpr int ready_descriptor = 4;
 [[nodiscard]] Launch make_launch(const plan::Plan& plan, const RunOptions& options, const std::string& image,
                                  const std::string& binary);
 
-/// The guest's exit status from that of the program that ran it.
-[[nodiscard]] int guest_status(const plan::Runner& runner, int status);
+/// How the program that ran the guest ended.
+struct Ended {
+  int status = 0;       ///< as shells have it: 128 and the signal that killed it, 127 when it could not be executed
+  bool is_exit = true;  ///< its own status
+};
+
+/// The guest's exit status from that.
+[[nodiscard]] int guest_status(const plan::Runner& runner, const Ended& ended);
 
 /// Starts the helper and the command, passes signals on, waits for both. No process outlives it, even if it is killed.
-[[nodiscard]] int supervise(const Launch& launch);
+[[nodiscard]] Ended supervise(const Launch& launch);
 
 }  // namespace mirage::cli

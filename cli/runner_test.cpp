@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: ISC
+#include <arpa/inet.h>
 #include <doctest/doctest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cli/runner.hpp>
 #include <config/error.hpp>
@@ -148,6 +152,40 @@ TEST_CASE("a key called port is forwarded to where the guest will listen") {
   CHECK(make_launch(plan, options, "i", "").forwards.front().guest == 8443);
 }
 
+TEST_CASE("forwards that are chosen have a port of the host each") {
+  const auto on = target();
+  auto plan = plan_with(on, {{"net", "service"}});
+  for (const auto& [name, value] : {std::pair{"port", "80"}, {"admin-port", "8080"}, {"more-port", "8080"}}) {
+    plan::PlannedKey planned;
+    planned.key.name = name;
+    planned.key.type = "u16";
+    planned.value = value;
+    plan.keys.push_back(planned);
+  }
+  RunOptions options;
+  options.dry_run = true;
+  const auto forwards = make_launch(plan, options, "i", "").forwards;
+  CHECK(forwards.size() == 2);  // what leads to a port of the guest once need not twice
+  CHECK(forwards.front().guest == 80);
+  REQUIRE(forwards[1].guest == 8080);
+  CHECK(forwards[1].host > forwards[0].host);
+  // Behind the last port come the first that anybody may have.
+  plan.keys.resize(2);
+  plan.keys[0].value = "65535";
+  plan.keys[1].value = "64535";
+  const int descriptor = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(65535);
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  (void)bind(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof address);
+  (void)listen(descriptor, 1);
+  const auto last = make_launch(plan, options, "i", "").forwards;
+  close(descriptor);
+  CHECK(last[0].host >= 1024);
+  CHECK(last[0].host < 65535);
+}
+
 TEST_CASE("flags that leave nothing together are refused before the image starts") {
   const auto on = target();
   auto plan = plan_with(on, {});
@@ -197,12 +235,32 @@ TEST_CASE("a command line that would not arrive whole is refused with its length
 TEST_CASE("exit status") {
   plan::Runner runner;
   runner.status = "exit";
-  CHECK(guest_status(runner, 3) == 3);
+  CHECK(guest_status(runner, {.status = 3}) == 3);
   runner.status = "isa-debug-exit";
-  CHECK(guest_status(runner, 0) == 0);
-  CHECK(guest_status(runner, 1) == 1);  // QEMU could not start: a guest that ends well powers off
-  CHECK(guest_status(runner, 2 * 64 + 1) == 64);
-  CHECK(guest_status(runner, 255) == 255);
+  CHECK(guest_status(runner, {.status = 0}) == 0);
+  CHECK(guest_status(runner, {.status = 1}) == 1);  // QEMU could not start: a guest that ends well powers off
+  CHECK(guest_status(runner, {.status = 2 * 64 + 1}) == 64);
+  CHECK(guest_status(runner, {.status = 255}) == 255);
+  CHECK(guest_status(runner, {.status = 2 * 63 + 1}) == 63);
+}
+
+TEST_CASE("a status that is not the program's own is not the guest's") {
+  plan::Runner runner;
+  const auto status = [&](plan::Words command) {
+    Launch launch;
+    launch.command = std::move(command);
+    const Ended ended = supervise(launch);
+    for (const char* mapped : {"exit", "isa-debug-exit"}) {
+      runner.status = mapped;
+      if (guest_status(runner, ended) != ended.status) return -1;
+    }
+    return ended.status;
+  };
+  CHECK(status({"/bin/sh", "-c", "exit 4"}) == 4);
+  CHECK(status({"/bin/sh", "-c", "kill -KILL $$"}) == 137);
+  CHECK(status({"/bin/sh", "-c", "kill -SEGV $$"}) == 139);
+  CHECK(status({"/nowhere/program"}) == 127);
+  CHECK(status({"/bin/sh", "-c", "exit 127"}) == -1);
 }
 
 }  // namespace

@@ -79,36 +79,58 @@ struct Given {
 };
 
 /// Between fork and exec; we have no other threads.
-[[noreturn]] void become(char* const* words, std::span<const Given> given, pid_t parent, const sigset_t& mask) {
+[[noreturn]] void become(char* const* words, std::span<const Given> given, pid_t parent, const sigset_t& mask,
+                         int refusal) {
   (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (getppid() != parent) _exit(1);
   for (const auto& each : given) (void)dup2(each.descriptor, each.number);
   (void)sigprocmask(SIG_SETMASK, &mask, nullptr);
   execv(words[0], words);
   (void)dprintf(STDERR_FILENO, "mirage: cannot execute %s: %s\n", words[0], std::strerror(errno));
+  (void)!write(refusal, "", 1);
   _exit(127);
 }
 
-pid_t start(const plan::Words& words, std::span<const Given> given, const sigset_t& mask) {
+/// A byte from the other end of a pipe; false when that was closed without one.
+bool read_byte(int descriptor) {
+  char byte = 0;
+  ssize_t count = 0;
+  do count = read(descriptor, &byte, 1);
+  while (count < 0 && errno == EINTR);
+  return count == 1;
+}
+
+struct Started {
+  pid_t process;
+  bool executes;  ///< else it ends with 127
+};
+
+Started start(const plan::Words& words, std::span<const Given> given, const sigset_t& mask) {
+  Pair refusal;  // closed by what is executed
+  open_pipe(refusal);
   std::vector<char*> pointers;
   for (const auto& word : words) pointers.push_back(const_cast<char*>(word.c_str()));
   pointers.push_back(nullptr);
   const pid_t parent = getpid();
   const pid_t child = fork();
   if (child < 0) throw Error("", std::string("cannot start a process: ") + std::strerror(errno));
-  if (child == 0) become(pointers.data(), given, parent, mask);
-  return child;
+  if (child == 0) become(pointers.data(), given, parent, mask, refusal.second);
+  refusal.close_second();
+  return {child, !read_byte(refusal.first)};
 }
 
-int status_of(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status); }
+Ended ended_with(int status) {
+  if (WIFEXITED(status)) return {.status = WEXITSTATUS(status)};
+  return {.status = 128 + WTERMSIG(status), .is_exit = false};
+}
 
 /// Waits for `pid`, passing signals on. When only the helper ends, the guest says that its network is gone, and ends.
-int wait_for(pid_t pid, const sigset_t& signals) {
+Ended wait_for(pid_t pid, const sigset_t& signals) {
   while (true) {
     int status = 0;
     const pid_t ended = waitpid(pid, &status, WNOHANG);
-    if (ended == pid) return status_of(status);
-    if (ended < 0 && errno != EINTR) return 1;
+    if (ended == pid) return ended_with(status);
+    if (ended < 0 && errno != EINTR) return {.status = 1, .is_exit = false};
     siginfo_t info{};
     const int signal = sigwaitinfo(&signals, &info);
     if (signal == SIGTERM || signal == SIGHUP) (void)kill(pid, signal);
@@ -133,23 +155,17 @@ pid_t start_helper(const plan::Words& words, Pair& wire, const sigset_t& mask) {
   Pair ready;
   open_pipe(ready);
   const std::array given{Given{wire.second, network_descriptor}, Given{ready.second, ready_descriptor}};
-  const pid_t helper = start(words, given, mask);
+  const pid_t helper = start(words, given, mask).process;
   wire.close_second();
   ready.close_second();
-  char byte = 0;
-  while (true) {
-    const ssize_t count = read(ready.first, &byte, 1);
-    if (count == 1) return helper;
-    if (count < 0 && errno == EINTR) continue;
-    break;
-  }
+  if (read_byte(ready.first)) return helper;
   (void)waitpid(helper, nullptr, 0);
   throw Error("", "the user-mode network did not start", "Its own message stands above.");
 }
 
 }  // namespace
 
-int supervise(const Launch& launch) {
+Ended supervise(const Launch& launch) {
   sigset_t signals;
   sigset_t before;
   sigemptyset(&signals);
@@ -165,11 +181,12 @@ int supervise(const Launch& launch) {
     helper = start_helper(launch.helper, wire, before);
     given.push_back({wire.first, network_descriptor});
   }
-  const pid_t image = start(launch.command, given, before);
+  const Started image = start(launch.command, given, before);
   wire.close_first();
-  const int status = wait_for(image, signals);
+  Ended ended = wait_for(image.process, signals);
+  ended.is_exit = ended.is_exit && image.executes;
   if (helper > 0) end_helper(helper);
-  return status;
+  return ended;
 }
 
 }  // namespace mirage::cli
