@@ -27,9 +27,27 @@ using plan::Error;
 using plan::Words;
 using Names = std::map<std::string, std::string>;
 
-std::string filled(std::string text, const Names& names) {
-  for (const auto& [name, value] : names) text = plan::replaced(text, "{" + name + "}", value);
-  return text;
+/// In one go: braces in a value (a file's name) are its own.
+std::string filled(std::string_view text, const Names& names) {
+  std::string out;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t open = std::min(text.find('{', at), text.size());
+    out += text.substr(at, open - at);
+    if (open == text.size()) break;
+    const std::size_t close = text.find('}', open);
+    const auto found =
+        close == text.npos ? names.end() : names.find(std::string{text.substr(open + 1, close - open - 1)});
+    out += found == names.end() ? "{" : found->second;
+    at = found == names.end() ? open + 1 : close + 1;
+  }
+  return out;
+}
+
+/// A file's name within a list of options as QEMU reads it: a comma is doubled, and what has a colon before any slash
+/// would be a protocol and its address.
+std::string as_listed(const std::string& file) {
+  const std::string_view first = std::string_view{file}.substr(0, file.find('/'));
+  return plan::replaced((first.contains(':') ? "./" : "") + file, ",", ",,");
 }
 
 void append_filled(Words& out, const Words& words, const Names& names) {
@@ -357,7 +375,7 @@ class Launcher {
     if (std::filesystem::is_directory(file)) {
       throw Error("", std::format("{} for disk '{}' is a folder", file, name), "A disk is a file or a block device.");
     }
-    const Names names{{"name", name}, {"file", given->second}};
+    const Names names{{"name", name}, {"file", file}, {"listed_file", as_listed(file)}};
     append_filled(device_words_, run_.block, names);
     if (!run_.block_environment.empty()) launch_.environment.push_back(filled(run_.block_environment, names));
   }

@@ -1,4 +1,7 @@
 // SPDX-License-Identifier: ISC
+#include <filesystem>
+#include <fstream>
+
 #include <arpa/inet.h>
 #include <doctest/doctest.h>
 #include <netinet/in.h>
@@ -59,6 +62,29 @@ TEST_CASE("words of the command") {
         "/bin/true --mem=32 -netdev user,id=service,hostfwd=tcp:127.0.0.1:8080-:80,hostfwd=udp:127.0.0.1:9-:9 "
         "--block:disk=/dev/null image ''\\''--hello=a b'\\'''");
   CHECK(launch.helper.empty());
+}
+
+TEST_CASE("a disk's file may have any name") {
+  auto on = target();
+  on.run.block = {"file={listed_file},id={name}", "{file}", "{other}{"};
+  const auto plan = plan_with(on, {{"block", "disk"}});
+  const std::string folder = "runner_test_disks";
+  std::filesystem::create_directory(folder);
+  RunOptions options;
+  options.dry_run = true;
+  const auto words = [&](const std::string& file) {
+    std::ofstream{file};
+    options.blocks = {"disk=" + file};
+    auto command = make_launch(plan, options, "i", "").command;
+    std::filesystem::remove(file);
+    return plan::Words{command.begin() + 2, command.begin() + 5};
+  };
+  CHECK(words(folder + "/a,b,,c") ==
+        plan::Words{"file=" + folder + "/a,,b,,,,c,id=disk", folder + "/a,b,,c", "{other}{"});
+  CHECK(words("a:b,c.img") == plan::Words{"file=./a:b,,c.img,id=disk", "a:b,c.img", "{other}{"});
+  CHECK(words(folder + "/a:b")[0] == "file=" + folder + "/a:b,id=disk");
+  CHECK(words(folder + "/{name}{file}")[0] == "file=" + folder + "/{name}{file},id=disk");
+  std::filesystem::remove(folder);
 }
 
 TEST_CASE("an option that the target's command says nothing of is refused") {

@@ -254,6 +254,12 @@ What the image could only fail at is refused before it starts: flags that leave 
   $ mirage run --net service=tap0 --dry-run -- --name=$(long 4088) | grep -o 'x*$' | wc -c
   4089
 
+QEMU gets a disk's file whatever its name is: a comma would end it, and what is before a colon would be a protocol.
+
+  $ mkdir ../disks && cd ../disks && printf '#include <mirage/config.hpp>\nusing namespace mirage::config;\nUnikernel configure() { return unikernel("disks", main_module("Main", "main.hpp", takes<Block>)(block("disk"))); }\n' >config.cpp
+  $ : >main.hpp && mirage configure -t virtio -q && truncate -s 1M nbd:x,y.img && mirage run --dry-run --block disk=nbd:x,y.img | grep -o -e '-drive [^ ]*' && cd ../website
+  -drive file=./nbd:x,,y.img,if=none,format=raw,id=disk
+
 A file that config.cpp includes counts as well.
 
   $ printf 'inline constexpr unsigned short standard_port = 81;\n' > common.hpp
