@@ -192,6 +192,45 @@ int run_list(const Common& common, const StoreOptions& options) {
   return 0;
 }
 
+/// Beside the result, on standard error.
+void warn(const Common& common, const StoreOptions& options, std::string_view text) {
+  if (!common.quiet) std::print(stderr, "mirage: {}: {}\n", options.image, text);
+}
+
+/// Who reads such a value would have half a transaction without a word.
+void warn_of_journal(const Common& common, const StoreOptions& options, StoreImage& image, const std::string& key) {
+  if (!has_hot_journal(image, key)) return;
+  warn(common, options,
+       std::format("'{}' is in the middle of a transaction, which the next start of the image rolls back\n"
+                   "  -> So does SQLite, with 'journal' beside the database FILE as FILE-journal.",
+                   shown(key)));
+}
+
+/// What became of the journals of databases that are replaced.
+class ReplacedJournals {
+ public:
+  void look_at(StoreImage& image, const std::string& key) {
+    if (has_hot_journal(image, key)) keys_.push_back(key);
+  }
+  void report(const Common& common, const StoreOptions& options, StoreImage& image) const {
+    for (const std::string& key : keys_) {
+      const std::string journal = shown(journal_of(key));
+      if (!has_hot_journal(image, key)) {
+        warn(common, options,
+             std::format("'{}' had an unfinished transaction of the old database and was emptied", journal));
+      } else {
+        warn(common, options,
+             std::format("'{}' has an unfinished transaction of the old database: the next start would roll it back\n"
+                         "  -> mirage store remove {} {}",
+                         journal, options.image, journal));
+      }
+    }
+  }
+
+ private:
+  std::vector<std::string> keys_;
+};
+
 int run_import(const Common& common, const StoreOptions& options) {
   if (!fs::is_directory(options.folder)) throw plan::Error(options.folder, "is no folder");
   if (!valid_key(options.key))
@@ -200,9 +239,17 @@ int run_import(const Common& common, const StoreOptions& options) {
   const std::vector<ImportFile> files = files_of(options.folder, options.key);
   Opened store{options, ImageFile::Mode::write};
   check_names(*store.image, files);
+  ReplacedJournals journals;
+  for (const ImportFile& each : files) {
+    const std::string journal = journal_of(each.key);
+    // One that comes with its database is the new one's.
+    const bool comes_along = !journal.empty() && std::ranges::contains(files, journal, &ImportFile::key);
+    if (!comes_along) journals.look_at(*store.image, each.key);
+  }
   Importer importer{*store.image};
   for (const ImportFile& each : files) importer.add(each.key, InputFile{each.path});
   importer.flush();
+  journals.report(common, options, *store.image);
   print_result(common, std::format("{} files, {} bytes.\n", importer.files, importer.total),
                Json{{"files", importer.files}, {"bytes", importer.total}});
   return 0;
@@ -240,6 +287,7 @@ int run_export(const Common& common, const StoreOptions& options) {
     std::ofstream to{path, std::ios::binary};
     if (!to) throw plan::Error(path.string(), "cannot be made");
     copy_value(*store.image, entry, to, path.string());
+    warn_of_journal(common, options, *store.image, entry.key);
     ++files;
     total += entry.size;
   });
@@ -251,13 +299,14 @@ int run_export(const Common& common, const StoreOptions& options) {
                               store.image->left_out(), options.folder));
 }
 
-int run_cat(const Common&, const StoreOptions& options) {
+int run_cat(const Common& common, const StoreOptions& options) {
   Opened store{options, ImageFile::Mode::read};
   const StoreEntry entry = store.image->find(options.key);
   if (entry.kind != KvKind::value)
     store.file.fail(
         std::format("'{}' {}", options.key, entry.kind == KvKind::absent ? "is not there" : "is a directory"));
   copy_value(*store.image, entry, std::cout, "standard output");
+  warn_of_journal(common, options, *store.image, options.key);
   return 0;
 }
 
@@ -269,9 +318,12 @@ int run_set(const Common& common, const StoreOptions& options) {
     throw plan::Error(options.file, "is a folder", "mirage store import copies folders.");
   if (options.key.empty()) throw plan::UsageError("", "'' is the whole store, and no value", "Name a key.");
   Opened store{options, ImageFile::Mode::write};
+  ReplacedJournals journals;
+  journals.look_at(*store.image, options.key);
   Importer importer{*store.image};
   importer.add(options.key, is_input ? InputFile{STDIN_FILENO} : InputFile{options.file});
   importer.flush();
+  journals.report(common, options, *store.image);
   print_result(common, "", Json{{"key", options.key}, {"bytes", importer.total}});
   return 0;
 }

@@ -48,6 +48,21 @@ std::string shown(std::string_view name) {
   return is_plain ? std::string{name} : '"' + text + '"';
 }
 
+std::string journal_of(std::string_view key) {
+  constexpr std::string_view name{"data"};
+  if (key != name && !key.ends_with("/data")) return {};
+  return std::string{key.substr(0, key.size() - name.size())} + "journal";
+}
+
+bool has_hot_journal(StoreImage& image, std::string_view key) {
+  // sqlite.org/fileformat2.html, "The Rollback Journal": a transaction that is over leaves zeros there (PERSIST).
+  constexpr std::string_view magic{"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"};
+  const std::string journal = journal_of(key);
+  if (journal.empty()) return false;
+  const StoreEntry found = image.find(journal);
+  return found.kind == KvKind::value && found.size > magic.size() && image.read(journal, 0).starts_with(magic);
+}
+
 Time HostEnvironment::monotonic() noexcept {
   return Time{std::chrono::duration_cast<Duration>(std::chrono::steady_clock::now().time_since_epoch())};
 }

@@ -161,6 +161,12 @@ class StoreImage {
   virtual void remove(const std::string& key) = 0;
 };
 
+/// The key of the journal of a database of SQLite's, `journal` beside `data`; empty: the key is not called so.
+[[nodiscard]] std::string journal_of(std::string_view key);
+/// Whether the value is such a database in the middle of a transaction: its journal has what SQLite rolls back at the
+/// next start.
+[[nodiscard]] bool has_hot_journal(StoreImage& image, std::string_view key);
+
 class StoreFormat {
  public:
   StoreFormat() = default;

@@ -24,6 +24,8 @@ class VolumeImage final : public StoreImage {
     StoreReport report;
     report.figures = {{"bytes of data", volume_.data().size()}, {"bytes of journal", volume_.journal().size()}};
     report.remarks.emplace_back("a volume has checksums of its headers only");
+    if (has_hot_journal(*this, "data"))
+      report.remarks.emplace_back("a transaction of the database is unfinished: the next start rolls it back");
     return report;
   }
   StoreEntry find(const std::string& key) override {
@@ -43,10 +45,14 @@ class VolumeImage final : public StoreImage {
   }
   void write(std::span<const StoreValue> values) override {
     for (const StoreValue& each : values) (void)need_part(each.key);  // before anything is written
-    for (const StoreValue& each : values) {
-      make_room(each.key, each.bytes.size());
-      need(each.key, file_.await(need_part(each.key).write_at(0, as_bytes(each.bytes))));
-      sync();
+    // The database first: it would take the journal along that is set with it.
+    for (const std::string_view key : {"data", "journal"}) {
+      for (const StoreValue& each : values) {
+        if (each.key != key) continue;
+        make_room(each.key, each.bytes.size());
+        need(each.key, file_.await(need_part(each.key).write_at(0, as_bytes(each.bytes))));
+        settle(each.key);
+      }
     }
   }
   void write_large(const std::string& key, StoreSource& source) override {
@@ -58,8 +64,8 @@ class VolumeImage final : public StoreImage {
       need(key, file_.await(part.write_at(at, as_bytes(piece))));
       at += piece.size();
     }
-    sync();
-    if (at != size) file_.fail(std::format("'{}': what it was read from has changed meanwhile", key));
+    if (at != size) file_.fail(std::format("'{}': what it was read from has changed meanwhile: it is empty now", key));
+    settle(key);
   }
   void remove(const std::string& key) override {
     (void)need_part(key);
@@ -76,14 +82,38 @@ class VolumeImage final : public StoreImage {
     if (part == nullptr) file_.fail(std::format("'{}': a volume has 'data' and 'journal' only", key));
     return *part;
   }
-  /// It is overwritten in place: that it fits is known before the old bytes go.
+  /// It is overwritten in place: that it fits is known before the old bytes go, and that it is empty is durable. A
+  /// database takes its journal along, which SQLite would roll back into the new one; not before it, for then the
+  /// database would be left as a transaction had it that is not over. (The journal of an empty one SQLite deletes.)
   void make_room(const std::string& key, std::uint64_t size) {
     Volume::Part& part = need_part(key);
-    if (!part.has_room(size)) file_.fail(std::format("'{}': {}", key, to_string(FileError::no_space)));
-    need(key, file_.await(part.truncate(0)));
+    const bool is_data = &part == &volume_.data();
+    const auto layout = store::volume::layout_of(file_.geometry());
+    const bool fits = is_data ? layout && store::volume::chunks_for(size) <= layout->chunks : part.has_room(size);
+    if (!fits) file_.fail(std::format("'{}': {}", key, to_string(FileError::no_space)));
+    empty(key);
+    if (is_data) empty("journal");
   }
-  void sync() {
-    for (Volume::Part* part : {&volume_.data(), &volume_.journal()}) need("sizes", file_.await(part->sync()));
+  void empty(const std::string& key) {
+    need(key, file_.await(need_part(key).truncate(0)));
+    need(key, file_.await(need_part(key).sync()));
+  }
+  /// The bytes are durable before the size says that they are there: a power cut leaves all of them, or none. (sync()
+  /// alone has both in one flush.)
+  void settle(const std::string& key) {
+    using store::volume::chunk_size;
+    Volume::Part& part = need_part(key);
+    const std::uint64_t size = part.size();
+    // The last chunk is written when another takes its place in memory: the first, or one behind the end.
+    std::byte byte{};
+    if (size > chunk_size) {
+      need(key, file_.await(part.read_at(0, {&byte, 1})));
+    } else if (size > 0 && part.has_room(chunk_size + 1)) {
+      need(key, file_.await(part.write_at(chunk_size, {&byte, 1})));
+      need(key, file_.await(part.truncate(size)));
+    }
+    if (const BlockResult flushed = file_.await(file_.flush()); !flushed) file_.fail(to_string(flushed.error()));
+    need(key, file_.await(part.sync()));
   }
   template <class T>
   T need(const std::string& key, Result<T, FileError> result) {

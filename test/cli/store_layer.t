@@ -134,6 +134,62 @@ A volume has two values.
   mirage: notes.img: 'data': no space left
   [1]
 
+A database that is replaced takes its journal along: SQLite would roll that back into the new one. Half a transaction is not read
+without a word.
+
+  $ cat > half.py <<'END'
+  > import shutil, sqlite3
+  > database = sqlite3.connect("old.db", isolation_level=None)
+  > for text in "PRAGMA journal_mode=PERSIST", "PRAGMA cache_size=5", "CREATE TABLE t(x)": database.execute(text)
+  > database.executemany("INSERT INTO t VALUES (?)", [["old" * 1000]] * 100)
+  > database.execute("BEGIN"); database.execute("UPDATE t SET x = replace(x, 'old', 'new')")
+  > shutil.copy("old.db", "half.db"); shutil.copy("old.db-journal", "half.db-journal")
+  > END
+  $ python3 half.py && sqlite3 new.db "CREATE TABLE n(y); INSERT INTO n VALUES ('fresh')"
+  $ mirage store format -q --type volume --size 16M base.img && mirage store set base.img data half.db && mirage store set base.img journal half.db-journal
+  $ mirage store check base.img | tail -1
+  note: a transaction of the database is unfinished: the next start rolls it back.
+  $ mirage store cat base.img data >out.db
+  mirage: base.img: 'data' is in the middle of a transaction, which the next start of the image rolls back
+    -> So does SQLite, with 'journal' beside the database FILE as FILE-journal.
+  $ mirage store cat base.img journal >out.db-journal && sqlite3 out.db "SELECT count(*), min(substr(x, 1, 3)), max(substr(x, 1, 3)) FROM t"
+  100|old|old
+  $ cp base.img killed.img && mirage store set base.img data new.db
+  mirage: base.img: 'journal' had an unfinished transaction of the old database and was emptied
+  $ mirage store list base.img && mirage store cat base.img data | cmp - new.db && mirage store check base.img | tail -1
+          8192  data
+             0  journal
+  note: a volume has checksums of its headers only.
+  $ mkdir pair && cp half.db pair/data && cp half.db-journal pair/journal && mirage store import base.img pair && mirage store export base.img pair.out && diff -r pair pair.out
+  2 files, \d+ bytes. (re)
+  mirage: base.img: 'data' is in the middle of a transaction, which the next start of the image rolls back
+    -> So does SQLite, with 'journal' beside the database FILE as FILE-journal.
+  2 files, \d+ bytes. (re)
+
+Whoever is killed while he replaces it leaves an empty one, and no journal: none that is mixed.
+
+  $ head -c 8M /dev/zero | tr '\0' x >large; bash -c 'ulimit -f 4096; mirage store set killed.img data large; echo killed' 2>/dev/null; mirage store list killed.img
+  killed
+             0  data
+             0  journal
+
+Of every size what is set is there, and the whole disk is the data's when the journal is empty.
+
+  $ for size in 1 65535 65536 65537 131072 16711680; do head -c $size large > part; [ $size -le 8388608 ] || cat large large | head -c $size > part
+  >   mirage store set killed.img data part; mirage store cat killed.img data | cmp - part; mirage store set killed.img data < part; mirage store cat killed.img data | cmp - part; done
+
+In other stores the journal is a value like any other: it is left, and that is said.
+
+  $ for type in tree fat; do mirage store format -q --force --type $type --size 4M pair.img; mirage store import -q --to notes pair.img pair; mirage store set pair.img notes/data new.db; mirage store list pair.img notes; done
+  mirage: pair.img: 'notes/journal' has an unfinished transaction of the old database: the next start would roll it back
+    -> mirage store remove pair.img notes/journal
+          8192  notes/data
+   +\d+  notes/journal (re)
+  mirage: pair.img: 'notes/journal' has an unfinished transaction of the old database: the next start would roll it back
+    -> mirage store remove pair.img notes/journal
+          8192  notes/data
+   +\d+  notes/journal (re)
+
 Wrong usage has status 2.
 
   $ mirage store check --layer lvm secret.img
