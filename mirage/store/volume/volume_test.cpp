@@ -485,6 +485,30 @@ TEST_CASE("after a passing lack of memory a volume goes on, with what was synced
   }
 }
 
+TEST_CASE("space is not given away by a sync that there was no memory for, nor is its size taken back by the other's") {
+  for (std::uint64_t refused = 0; refused < 2; ++refused) {  // header, flush
+    Machine machine;
+    Refusing disk{machine.shard, sectors};
+    store::Volume volume{machine.shard, disk, true};
+    REQUIRE(start(machine, volume) == "");
+    auto& journal = volume.journal();
+    REQUIRE(run(machine.shard, journal.truncate(6 * store::volume::chunk_size))->has_value());
+    REQUIRE(run(machine.shard, journal.sync())->has_value());
+    REQUIRE(run(machine.shard, journal.truncate(0))->has_value());
+    disk.refused = refused;
+    CHECK(run(machine.shard, journal.sync()) == Result<void, FileError>{Failure{FileError::no_memory}});
+    CHECK(volume.data().has_room(6 * store::volume::chunk_size));
+    CHECK_FALSE(volume.data().has_room(6 * store::volume::chunk_size + 1));
+    REQUIRE(run(machine.shard, volume.data().truncate(1))->has_value());
+    REQUIRE(run(machine.shard, volume.data().sync())->has_value());
+    store::Volume again{machine.shard, disk};
+    REQUIRE(start(machine, again) == "");
+    CHECK(again.journal().size() == (refused == 0 ? 6 * store::volume::chunk_size : 0));
+    REQUIRE(run(machine.shard, journal.sync())->has_value());
+    CHECK(volume.data().has_room(12 * store::volume::chunk_size));
+  }
+}
+
 TEST_CASE("a write at once that there is no memory for is tried again") {
   Machine machine;
   Disk disk{machine.shard, sectors};
