@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: ISC
 #include <algorithm>
-#include <functional>
 #include <string>
 
 #include <doctest/doctest.h>
 
 #include <mirage/async/scope.hpp>
 #include <mirage/async/task.hpp>
-#include <mirage/device/virtio/block.hpp>
+#include <mirage/device/virtio/block_rig_test.hpp>
 #include <mirage/device/virtio/console.hpp>
 #include <mirage/device/virtio/entropy.hpp>
 #include <mirage/device/virtio/fake_device_test.hpp>
@@ -17,91 +16,7 @@ using namespace mirage;
 using namespace mirage::virtio;
 using virtio::test::FakeChain;
 using virtio::test::FakeDevice;
-
-namespace {
-
-class StillEnvironment final : public Environment {
- public:
-  Time monotonic() noexcept override { return Time{}; }
-  WallTime wall() noexcept override { return WallTime{}; }
-  bool entropy(MutableBytes) noexcept override { return false; }
-  void wait(Time) noexcept override {}
-  void write_console(std::string_view) noexcept override {}
-};
-
-struct Rig {
-  explicit Rig(std::uint64_t features = 0) {
-    device.offered = Feature::version_1 | features;
-    store_little<std::uint64_t>(device.configuration, 0, 1000);  // sectors
-    shard.add_poller(block);
-  }
-  BlockDevice::Error start() { return block.start(device); }
-
-  /// Serves what is there from `disk`, in device order or backwards; answers `status`.
-  void serve(std::uint8_t status = 0, bool backwards = false, std::uint16_t queue = 0) {
-    std::vector<FakeChain> chains;
-    FakeChain chain;
-    while (device.pop(queue, chain)) chains.push_back(chain);
-    if (backwards) std::ranges::reverse(chains);
-    for (FakeChain& request : chains) answer(request, status, queue);
-  }
-  void answer(FakeChain& request, std::uint8_t answer_status, std::uint16_t queue = 0) {
-    const std::span<std::byte> header = request.readable.at(0);
-    REQUIRE(header.size() == 16);
-    const auto type = load_little<std::uint32_t>(header, 0);
-    const auto at = load_little<std::uint64_t>(header, 8) * 512;
-    types.push_back(type);
-    std::uint32_t written = 1;
-    if (type == 0) {
-      for (std::size_t i = 0; i + 1 < request.writable.size(); ++i) {
-        const auto part = request.writable[i];
-        REQUIRE(at + written - 1 + part.size() <= disk.size());
-        std::memcpy(part.data(), disk.data() + at + written - 1, part.size());
-        written += static_cast<std::uint32_t>(part.size());
-      }
-    } else if (type == 1) {
-      std::size_t done = 0;
-      for (std::size_t i = 1; i < request.readable.size(); ++i) {
-        const auto part = request.readable[i];
-        REQUIRE(at + done + part.size() <= disk.size());
-        std::memcpy(disk.data() + at + done, part.data(), part.size());
-        done += part.size();
-      }
-    } else if (type == 11 || type == 13) {
-      REQUIRE(request.readable.size() == 2);
-      REQUIRE(request.readable[1].size() == 16);
-      const auto first = load_little<std::uint64_t>(request.readable[1], 0) * 512;
-      const std::size_t size = load_little<std::uint32_t>(request.readable[1], 8) * std::size_t{512};
-      REQUIRE(first + size <= disk.size());
-      std::fill_n(disk.begin() + static_cast<std::ptrdiff_t>(first), size, std::byte{0});
-    }
-    segments.push_back(request.readable.size() + request.writable.size());
-    request.writable.back()[0] = std::byte{answer_status};
-    device.push(queue, request.head, short_reads ? 1 : written);
-  }
-  void turns(unsigned count = 3) {
-    for (unsigned i = 0; i < count; ++i) (void)shard.turn();
-  }
-
-  StillEnvironment environment;
-  FakeDevice device;
-  std::vector<std::byte> disk = std::vector<std::byte>(512'000);
-  std::vector<std::uint32_t> types;
-  std::vector<std::size_t> segments;
-  bool short_reads = false;
-  Shard shard{environment};
-  BlockDevice block;
-  Scope scope{shard};
-};
-
-using Outcome = std::optional<Result<void, BlockError>>;
-
-Task<void> transfer(Rig& rig, Shard&, bool write, std::uint64_t sector, MutableBytes bytes, Outcome& outcome) {
-  outcome = write ? co_await rig.block.write(sector, bytes) : co_await rig.block.read(sector, bytes);
-}
-Task<void> flush(Rig& rig, Shard&, Outcome& outcome) { outcome = co_await rig.block.flush_writes(); }
-
-}  // namespace
+using namespace virtio::test::block;
 
 TEST_CASE("block: geometry, checked") {
   SUBCASE("plain") {
@@ -133,104 +48,6 @@ TEST_CASE("block: geometry, checked") {
     store_little<std::uint32_t>(segments.device.configuration, 8, 511);
     CHECK(segments.start() == BlockDevice::Error::bad_geometry);
   }
-}
-
-namespace {
-
-/// Time passes by looking at it; what the device does then.
-class TickingEnvironment final : public Environment {
- public:
-  Time monotonic() noexcept override {
-    now += 1ms;
-    if (on_tick) on_tick(now);
-    return now;
-  }
-  WallTime wall() noexcept override { return WallTime{}; }
-  bool entropy(MutableBytes) noexcept override { return false; }
-  void wait(Time) noexcept override {}
-  void write_console(std::string_view) noexcept override {}
-  Time now{};
-  std::function<void(Time)> on_tick;
-};
-
-void answer_identifier(FakeDevice& device, const FakeChain& request, std::string_view name, std::uint8_t status) {
-  REQUIRE(request.writable.size() == 2);
-  REQUIRE(request.writable[0].size() == 20);
-  std::ranges::copy(as_bytes(name), request.writable[0].begin());
-  request.writable[1][0] = std::byte{status};
-  device.push(0, request.head, 21);
-}
-
-/// More at once than the device has slots.
-void check_that_it_works(Rig& rig) {
-  std::array<std::byte, 512> bytes{};
-  std::vector<Outcome> outcomes(100);
-  for (Outcome& outcome : outcomes) REQUIRE(rig.scope.spawn(transfer(rig, rig.shard, false, 1, bytes, outcome)));
-  for (unsigned i = 0; i < 3; ++i) {
-    rig.turns();
-    rig.serve();
-  }
-  rig.turns();
-  for (const Outcome& outcome : outcomes) CHECK((outcome && outcome->has_value()));
-}
-
-}  // namespace
-
-TEST_CASE("block: an identifier is waited for as long as patience lasts") {
-  using Answer = BlockDevice::Answer;
-  BlockDevice::Identifier identifier{};
-  Rig rig;
-  TickingEnvironment environment;
-  REQUIRE(rig.start() == BlockDevice::Error::none);
-  for (const std::uint8_t status : {std::uint8_t{0}, std::uint8_t{1}, std::uint8_t{2}}) {
-    environment.on_tick = [&, asked = environment.now](Time now) {
-      FakeChain request;
-      if (now - asked < 4s || !rig.device.pop(0, request)) return;
-      answer_identifier(rig.device, request, "data", status);
-    };
-    CHECK(rig.block.read_identifier(environment, identifier) == (status == 0 ? Answer::given : Answer::none));
-    CHECK(std::string_view{identifier.data()} == (status == 0 ? "data" : ""));
-  }
-  check_that_it_works(rig);
-}
-
-TEST_CASE("block: a device that does not say what it is called is stopped, and writes nowhere afterwards") {
-  using Answer = BlockDevice::Answer;
-  BlockDevice::Identifier identifier{};
-  Rig rig;
-  TickingEnvironment environment;
-  REQUIRE(rig.start() == BlockDevice::Error::none);
-  const unsigned resets = rig.device.resets;
-  SUBCASE("silent") {
-    const Time asked = environment.now;
-    CHECK(rig.block.read_identifier(environment, identifier) == Answer::silent);
-    CHECK(environment.now - asked >= BlockDevice::patience);
-    CHECK(environment.now - asked < 2 * BlockDevice::patience);
-  }
-  SUBCASE("it takes no notice of the reset") {
-    FakeChain late;
-    environment.on_tick = [&](Time) { (void)rig.device.pop(0, late); };
-    CHECK(rig.block.read_identifier(environment, identifier) == Answer::silent);
-    REQUIRE(late.writable.size() == 2);
-    std::ranges::copy(as_bytes("late"), late.writable[0].begin());
-    late.writable[1][0] = std::byte{0};
-  }
-  SUBCASE("nonsense") {
-    rig.device.on_notify = [&](std::uint16_t queue) { rig.device.set_used_index(queue, 77); };
-    CHECK(rig.block.read_identifier(environment, identifier) == Answer::silent);
-    CHECK(environment.now < Time{} + 1s);
-    rig.device.on_notify = nullptr;
-  }
-  CHECK(rig.device.resets == resets + 1);
-  CHECK(identifier == BlockDevice::Identifier{});
-  std::array<std::byte, 512> bytes{};
-  Outcome outcome;
-  REQUIRE(rig.scope.spawn(transfer(rig, rig.shard, false, 1, bytes, outcome)));
-  rig.turns();
-  REQUIRE(outcome);
-  CHECK_FALSE(*outcome);
-  REQUIRE(rig.start() == BlockDevice::Error::none);
-  check_that_it_works(rig);
 }
 
 TEST_CASE("block: writes, reads and flushes") {
