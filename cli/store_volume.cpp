@@ -88,8 +88,7 @@ class VolumeImage final : public StoreImage {
   void make_room(const std::string& key, std::uint64_t size) {
     Volume::Part& part = need_part(key);
     const bool is_data = &part == &volume_.data();
-    const auto layout = store::volume::layout_of(file_.geometry());
-    const bool fits = is_data ? layout && store::volume::chunks_for(size) <= layout->chunks : part.has_room(size);
+    const bool fits = is_data ? store::volume::chunks_for(size) <= volume_.chunks() : part.has_room(size);
     if (!fits) file_.fail(std::format("'{}': {}", key, to_string(FileError::no_space)));
     empty(key);
     if (is_data) empty("journal");

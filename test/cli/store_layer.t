@@ -166,6 +166,13 @@ without a word.
     -> So does SQLite, with 'journal' beside the database FILE as FILE-journal.
   2 files, \d+ bytes. (re)
 
+A volume keeps the size that it was made with, on whatever disk: what does not fit leaves what is there.
+
+  $ truncate -s 32M base.img && head -c 20M /dev/zero > part && mirage store set base.img data part
+  mirage: base.img: 'data': no space left
+  [1]
+  $ mirage store cat -q base.img data | cmp - half.db && mirage store cat base.img journal | cmp - half.db-journal
+
 Whoever is killed while he replaces it leaves an empty one, and no journal: none that is mixed.
 
   $ head -c 8M /dev/zero | tr '\0' x >large; bash -c 'ulimit -f 4096; mirage store set killed.img data large; echo killed' 2>/dev/null; mirage store list killed.img

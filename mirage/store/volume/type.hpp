@@ -89,6 +89,8 @@ class Volume {
 
   [[nodiscard]] Part& data() noexcept { return parts_[0]; }
   [[nodiscard]] Part& journal() noexcept { return parts_[1]; }
+  /// Of both together, once it has been started: as it was made, however large the disk is now.
+  [[nodiscard]] std::uint64_t chunks() const noexcept { return header_.chunks; }
 
   struct Counters {
     std::uint64_t reads = 0;  ///< requests to the device
