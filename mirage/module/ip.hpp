@@ -59,7 +59,7 @@ struct IpPacket {
   Slice original;
 };
 
-enum class IpError : std::uint8_t { no_route, no_memory, queue_full, too_long };
+enum class IpError : std::uint8_t { no_route, no_memory, queue_full, too_long, unresolved };
 
 [[nodiscard]] constexpr std::string_view to_string(IpError error) noexcept {
   switch (error) {
@@ -71,6 +71,8 @@ enum class IpError : std::uint8_t { no_route, no_memory, queue_full, too_long };
       return "queue full";
     case IpError::too_long:
       return "packet too long";
+    case IpError::unresolved:
+      return "too much waits for link addresses";
   }
   return "?";
 }

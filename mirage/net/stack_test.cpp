@@ -286,3 +286,40 @@ TEST_CASE("an overloaded device: the queue is bounded and the excess counted") {
   bed.turns(1);
   CHECK(bed.stack.link().counters().drop_queue_full == 84);
 }
+
+namespace {
+
+Packet tcp_segment(const Peer& from, Port port, std::uint8_t flags, std::uint32_t sequence, std::uint32_t acknowledgement) {
+  Packet segment(wire::tcp_header_size);
+  wire::TcpHeader header{.source_port = port,
+                         .destination_port = 80,
+                         .sequence = sequence,
+                         .acknowledgement = acknowledgement,
+                         .flags = flags,
+                         .window = 60000};
+  header.emit(segment, 0);
+  const auto pseudo = wire::pseudo_header_complete(wire::pseudo_header_sum(from.ip, own_ip), ip_protocol::tcp, 20);
+  store_big(MutableBytes(segment), wire::tcp_offset::checksum, wire::checksum_of(segment, pseudo));
+  return from.ipv4(ip_protocol::tcp, segment);
+}
+
+}  // namespace
+
+TEST_CASE("TCP: neighbours that do not answer hold up nobody else") {
+  Testbed bed;
+  bed.start();
+  bed.meet(peer);
+  auto listener = bed.stack.tcp().listen(80, {.backlog = 256});
+  REQUIRE(listener.has_value());
+  // SYNs from stations of our network that do not exist: as many as may wait for an address, and one more.
+  for (std::uint8_t station = 100; station < 109; ++station) {
+    const Peer nobody{.ip = Ipv4Address::of(10, 0, 0, station)};
+    for (Port port = 1000; port < 1008; ++port) bed.arrive(tcp_segment(nobody, port, wire::TcpFlags::syn, 1, 0));
+  }
+  bed.net.sent.clear();
+  bed.arrive(tcp_segment(peer, 5000, wire::TcpFlags::syn, 100, 0));
+  bed.run(500ms);
+  std::size_t answers = 0;
+  for (const Sent& sent : bed.net.sent) answers += parse(sent).ip.destination == peer.ip ? 1 : 0;
+  CHECK(answers > 0);
+}

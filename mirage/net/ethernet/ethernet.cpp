@@ -94,7 +94,7 @@ Result<void, LinkError> Ethernet::send(const IpAddress& next_hop, TransmitFrame&
   Neighbour* neighbour = resolve(next_hop);
   if (neighbour == nullptr) {
     ++counters_.arp_table_full;
-    return Failure{LinkError::queue_full};
+    return Failure{LinkError::unresolved};
   }
   neighbour->used = shard_.now();
   if (neighbour->is_usable()) return transmit(neighbour->mac, type_of(next_hop), std::move(frame));
@@ -106,7 +106,7 @@ Result<void, LinkError> Ethernet::send(const IpAddress& next_hop, TransmitFrame&
 Result<void, LinkError> Ethernet::wait(Neighbour& neighbour, TransmitFrame&& frame) noexcept {
   if (cache_.enqueue(neighbour, std::move(frame), counters_.drop_pending_full)) return {};
   ++counters_.drop_pending_full;
-  return Failure{LinkError::queue_full};
+  return Failure{LinkError::unresolved};
 }
 
 Result<void, LinkError> Ethernet::send_broadcast(TransmitFrame&& frame) noexcept {

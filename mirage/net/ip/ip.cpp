@@ -220,7 +220,8 @@ Result<void, IpError> Ip::to_link(const Path& path, TransmitFrame&& frame) noexc
     if (route == nullptr) return fail(IpError::no_route);
     sent = link.send(route->gateway.is_unspecified() ? path.destination : route->gateway, std::move(frame));
   }
-  if (!sent) return fail(sent.error() == LinkError::unreachable ? IpError::no_route : IpError::queue_full);
+  if (!sent && sent.error() == LinkError::unreachable) return fail(IpError::no_route);
+  if (!sent) return fail(sent.error() == LinkError::unresolved ? IpError::unresolved : IpError::queue_full);
   ++counters_.sent;
   return {};
 }
@@ -274,6 +275,7 @@ Failure<IpError> Ip::fail(IpError error) noexcept {
       ++counters_.drop_too_long;
       break;
     case IpError::queue_full:
+    case IpError::unresolved:
       ++counters_.drop_link;
       break;
   }

@@ -16,6 +16,9 @@ Actions on_segment(Tcb& tcb, const Segment& segment, Time now) noexcept {
   }
   // The third check, security and precedence, has no modern counterpart.
   if (detail::check_sequence(a) && detail::check_reset(a) && detail::check_syn(a) && detail::check_acknowledgement(a)) {
+    // Not before: who guesses a place in the window, but not the acknowledgement (RFC 5961 section 5), must not set the
+    // peer's clock forward.
+    note_timestamp(tcb.timestamps, a.segment, now);
     detail::take_urgent(a);
     detail::take_mark(a);
     detail::take_text(a);
@@ -92,10 +95,7 @@ bool check_sequence(Arrival& a) noexcept {
     return repeated_syn(a);
   }
   if (!check_timestamp(a)) return false;
-  if (acceptable(tcb, segment)) {
-    note_timestamp(tcb.timestamps, segment, a.now);
-    return true;
-  }
+  if (acceptable(tcb, segment)) return true;
   if (segment.has(Flags::rst)) return drop(a, Drop::out_of_window);
   if (tcb.state == State::time_wait && segment.has(Flags::fin)) start_time_wait(tcb, a.now);
   // Text or a FIN is a retransmission whose acknowledgement got lost: always answered. An empty segment might be an

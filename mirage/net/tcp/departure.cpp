@@ -222,6 +222,11 @@ Departure send_text(Tcb& tcb, std::uint32_t length, bool fin, Time now) noexcept
     if (tcb.loss.board.empty()) {  // what was delivered minutes ago would seem to have been sent later, modulo 2^29
       tcb.loss.sent = sent;
       tcb.loss.end = s.next;
+      // The timer that runs, if one does, is that of window probes: RFC 6298 (5.1) for this text.
+      if (synchronised(tcb.state)) {
+        if (!s.probe) tcb.round_trip.backoff = 0;
+        tcb.deadlines.retransmit = now + retransmission_timeout(tcb.round_trip);
+      }
     }
     s.next += length + (fin ? 1 : 0);
     tcb.loss.board.extend(s.next, sent, grain(tcb), known);

@@ -145,6 +145,22 @@ TEST_CASE("beyond the bound idle connections are packed, longest idle first, and
   }
 }
 
+TEST_CASE("ICMP errors about nothing that is on its way do not unpack for good") {
+  Ten ten;
+  for (Port port = 4000; port < 4010; ++port) {
+    std::array<std::byte, 8> quoted{};
+    store_big(MutableBytes(quoted), 0, std::uint16_t{7});
+    store_big(MutableBytes(quoted), 2, port);
+    const TransportError error{.kind = TransportError::Kind::soft,
+                               .local = test::BenchIp::own,
+                               .remote = Ipv4Address::of(10, 0, 0, 1),
+                               .transport_header = quoted};
+    CHECK_FALSE(ten.bench.tcp.on_error(error));
+  }
+  for (int i = 0; i < 100; ++i) ten.bench.advance(1s);
+  CHECK(ten.bench.tcp.working() == 2);
+}
+
 TEST_CASE("readable() completes when a read would not wait") {
   Bench bench;
   auto listener = bench.tcp.listen(7);

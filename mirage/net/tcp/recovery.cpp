@@ -68,6 +68,9 @@ void advance(Tcb& tcb, const Segment& segment, News& news) noexcept {
   if (s.urgent <= acknowledgement) s.urgent_pending = false;
   if (tcb.ecn.reduced && acknowledgement > tcb.ecn.round) tcb.ecn.reduced = false;
   tcb.congestion.duplicates = 0;
+  if (tcb.congestion.phase == Phase::open && acknowledgement > tcb.congestion.recover) {
+    tcb.congestion.recover = acknowledgement - 1;  // stays close behind: no wrap-around
+  }
   on_acknowledged(tcb.round_trip, acknowledgement, news.now, tcb.deadlines.last_sent, echo);
   tcb.deadlines.stalled_since = never;
   // RFC 6298 (5.2) and (5.3)

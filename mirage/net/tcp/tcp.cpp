@@ -108,6 +108,7 @@ void Tcp::arrive(Connection& connection, const Incoming& incoming, IpPacket& pac
   payload.remove_prefix(incoming.header_size);
   if (!make_room(connection, incoming.segment, payload)) {
     ++counters_.receive_memory;
+    touch(connection);  // it may have been unpacked for this: it may rest again
     return;
   }
   if (incoming.segment.marked && connection.tcb().ecn.on) ++counters_.congestion_marks;
@@ -347,7 +348,7 @@ Connection* Tcp::find_for_error(const TransportError& error) noexcept {
                         .port = load_big<std::uint16_t>(error.transport_header, 2),
                         .zone = zone_of(error.remote, error.interface)};
   Connection* connection = table_.find(local, remote);
-  if (connection == nullptr || !unpack(*connection)) return nullptr;
+  if (connection == nullptr || connection->is_packed()) return nullptr;  // packed: nothing is on its way
   const Sequence sequence{load_big<std::uint32_t>(error.transport_header, 4)};
   const SendVariables& s = connection->tcb().send;
   return s.unacknowledged <= sequence && sequence < s.maximum ? connection : nullptr;

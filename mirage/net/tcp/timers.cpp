@@ -63,6 +63,10 @@ void retransmission_expired(Tcb& tcb, Time now, Actions& out) noexcept {
 
 /// RFC 9293 section 3.8.4.
 void keep_alive_expired(Tcb& tcb, Time now, Actions& out) noexcept {
+  if (tcb.send.unacknowledged < tcb.send.maximum) {  // MUST-26: the retransmission timer asks already
+    tcb.deadlines.keep_alive = now + tcb.keep_alive_idle;
+    return;
+  }
   if (tcb.keep_alive_count >= constant::keep_alive_probes) return give_up(tcb, now, out);
   ++tcb.keep_alive_count;
   tcb.send.keep_alive_probe = true;

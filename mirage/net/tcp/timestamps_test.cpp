@@ -56,6 +56,15 @@ TEST_CASE("timestamps are offered, agreed, and then in every segment, resets inc
   CHECK(reset->options.timestamp == 1040);
 }
 
+TEST_CASE("who guesses the place but not the acknowledgement does not set the peer's clock forward") {
+  Trace t = established();
+  t.in(10, {.sequence = 1, .acknowledgement = 500'000, .length = 100, .options = stamped(7000 + 0x40000000)});
+  CHECK(t.actions.drop == Drop::bad_acknowledgement);
+  t.in(20, {.sequence = 1, .acknowledgement = 1, .length = 100, .options = stamped(7020, 1000)});
+  CHECK(t.actions.drop == Drop::none);
+  CHECK(t.received == 100);
+}
+
 TEST_CASE("a peer that does not offer timestamps gets none, and may leave them out") {
   Trace t = Trace::established();
   t.write(10).out(1, {.sequence = 1, .acknowledgement = 1, .length = 10});

@@ -467,3 +467,43 @@ TEST_CASE(
     CHECK(t.tcb.send.segment_size == 516);  // it came in small ones
   }
 }
+
+TEST_CASE("when the window opens, what goes then has its own time-out, not what is left of the probe's (RFC 6298 5.1)") {
+  Trace t = Trace::established();
+  t.in(0, {.sequence = 1, .acknowledgement = 1, .window = 0}).write(500).silent(0);
+  const auto probe = std::chrono::duration_cast<std::chrono::milliseconds>(next_deadline(t.tcb) - Trace::at(0)).count();
+  t.in(probe - 1, {.sequence = 1, .acknowledgement = 1, .window = 10000});
+  for (std::uint32_t i = 0; i < 5; ++i) {
+    t.out(probe - 1, {.sequence = 1 + 100 * i, .acknowledgement = 1, .length = 100});
+  }
+  t.silent(probe + 1);  // sent two milliseconds ago
+  CHECK(t.tcb.congestion.phase == Phase::open);
+}
+
+TEST_CASE("a peer without SACK: three duplicates mean a loss also after 2 GiB without any") {
+  Trace t = Trace::established();
+  t.tcb.send.window_shift = 14;
+  t.in(0, {.sequence = 1, .acknowledgement = 1});
+  std::uint32_t begin = 1;
+  const std::uint32_t much = 100'000'000;
+  for (int i = 0; i < 22; ++i, begin += much) {  // 2.2 GB, in few and large ones
+    t.tcb.congestion.window = t.maximum_payload = much;
+    t.write(much).out(0, {.sequence = begin, .acknowledgement = 1, .length = much});
+    t.in(0, {.sequence = 1, .acknowledgement = begin + much});
+  }
+  t.maximum_payload = segment_size;
+  t.write(1000);
+  for (std::uint32_t i = 0; i < 10; ++i) {
+    t.out(0, {.sequence = begin + 100 * i, .acknowledgement = 1, .length = 100});
+  }
+  for (int i = 0; i < 3; ++i) t.in(5, {.sequence = 1, .acknowledgement = begin});
+  t.out(5, {.sequence = begin, .acknowledgement = 1, .length = 100});
+}
+
+TEST_CASE("keep-alive: no probe while something is outstanding (RFC 9293 MUST-26)") {
+  Trace t = Trace::established();
+  t.tcb.keep_alive_idle = 100ms;
+  t.tcb.deadlines.keep_alive = Trace::at(100);
+  t.write(100).out(0, {.sequence = 1, .acknowledgement = 1, .length = 100});
+  t.silent(150);
+}

@@ -253,6 +253,7 @@ Result<void, UdpError> Udp::send_run(std::span<Datagram> run, const Path& path) 
     case IpError::too_long:
       return Failure{UdpError::too_long};
     case IpError::queue_full:
+    case IpError::unresolved:
       break;
   }
   return Failure{UdpError::queue_full};
