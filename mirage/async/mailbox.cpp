@@ -68,7 +68,8 @@ bool MailboxSender::publish() noexcept {
 /// Bytes of complete messages. Whoever finds none has stored its own position before it looked.
 std::uint32_t MailboxReceiver::used() noexcept {
   const std::uint32_t found = ring_->tail.load(std::memory_order_acquire) - head_;
-  if (found != 0 || returned_ == head_) return found;
+  if (found != 0 || settled_) return found;
+  settled_ = true;
   returned_ = head_;
   ring_->head.store(head_, std::memory_order_seq_cst);
   return ring_->tail.load(std::memory_order_seq_cst) - head_;
@@ -85,6 +86,7 @@ std::optional<std::uint32_t> MailboxReceiver::next() noexcept {
   head_ += available;
   head_ -= head_ % 8;  // where the size of a message may stand
   size_ = 0;
+  settled_ = false;
   returned_ = head_;
   ring_->head.store(head_, std::memory_order_seq_cst);
   return std::nullopt;
@@ -99,7 +101,9 @@ void MailboxReceiver::copy(std::uint32_t from, MutableBytes out) const noexcept 
 
 void MailboxReceiver::drop() noexcept {
   head_ += occupied(size_);
-  // The sender of a crowded ring need not wait until it is empty.
+  settled_ = false;
+  // The sender of a crowded ring need not wait until it is empty. That is no reason not to store the position once more
+  // before looking for the last time: this store may still be on its way when the tail is loaded behind it.
   if (head_ - returned_ < capacity / 4) return;
   returned_ = head_;
   ring_->head.store(head_, std::memory_order_release);

@@ -61,6 +61,7 @@ class MailboxReceiver {
   MailboxRing* ring_ = nullptr;
   std::uint32_t head_ = 0;
   std::uint32_t returned_ = 0;
+  bool settled_ = true;     ///< head_ was stored, sequentially consistent, before the tail was loaded for the last time
   std::uint32_t size_ = 0;  ///< of the message at head_, as next() read it once
   std::uint64_t corrupted_ = 0;
 };
