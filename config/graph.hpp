@@ -85,13 +85,13 @@ struct Graph {
 /// Throws Error.
 [[nodiscard]] Graph read_graph(std::string_view json);
 
-/// True when the condition holds. `value_of(name)` gives a key's value as text.
-template <class ValueOf>
-[[nodiscard]] bool holds(const Condition& condition, std::string_view target, const ValueOf& value_of) {
-  const auto part = [&](const Condition& each) { return holds(each, target, value_of); };
+/// True when the condition holds. `has_value(name, value)`: whether a key has the value that is given as text.
+template <class HasValue>
+[[nodiscard]] bool holds(const Condition& condition, std::string_view target, const HasValue& has_value) {
+  const auto part = [&](const Condition& each) { return holds(each, target, has_value); };
   switch (condition.form) {
     case Condition::Form::equals:
-      return value_of(condition.key) == condition.value;
+      return has_value(condition.key, condition.value);
     case Condition::Form::target:
       return condition.value == target;
     case Condition::Form::negation:

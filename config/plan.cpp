@@ -117,8 +117,8 @@ class Planner {
   std::size_t decide(std::size_t index) const {
     while (graph_.vertices.at(index).form == Vertex::Form::choice) {
       for (const auto& branch : graph_.vertices[index].branches) {
-        if (branch.condition &&
-            !holds(*branch.condition, target_.name, [this](const auto& key) { return fixed(key); })) {
+        if (branch.condition && !holds(*branch.condition, target_.name,
+                                       [this](const auto& key, const auto& value) { return has_value(key, value); })) {
           continue;
         }
         index = branch.vertex;
@@ -126,6 +126,15 @@ class Planner {
       }
     }
     return index;
+  }
+
+  /// Whether a key that decides a choice has a value: 10s may be written 10000ms, and 8 as 08.
+  [[nodiscard]] bool has_value(const std::string& name, const std::string& value) const {
+    const auto* key = plan_.find_key(name);
+    if (key == nullptr || !key->value) return value.empty();
+    if (*key->value == value) return true;
+    const KeyType& type = *find_key_type(key->key.type);
+    return type.check(value) && type.literal(value) == type.literal(*key->value);
   }
 
   /// The value of a key that decides a choice.

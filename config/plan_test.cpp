@@ -192,6 +192,25 @@ TEST_CASE("values of keys") {
   CHECK(error_of(website(dsl::crunch("x")), "spt", {{"part", "1"}}) == "unknown key --part");
 }
 
+TEST_CASE("a number is decimal for the image, too, whatever zeros are in front of it") {
+  const auto app = dsl::main_module("Main", "main.hpp", dsl::takes<>,
+                                    {dsl::key<std::uint16_t>("port", 80, "port"), dsl::key<int>("level", 0, "level")});
+  const auto keys = generate_keys(plan_of(dsl::unikernel("x", app()), "spt", {{"port", "0100"}, {"level", "-0089"}}));
+  CHECK(keys.contains("port = 100U;"));
+  CHECK(keys.contains("level = -89;"));
+}
+
+TEST_CASE("a value that decides a choice may be written in any of its forms") {
+  const auto patience = dsl::configure_key<std::chrono::seconds>("patience", std::chrono::seconds(1), "patience");
+  const auto number = dsl::configure_key<std::uint16_t>("number", 1, "number");
+  const auto disk =
+      dsl::match_<dsl::Block>(patience, {{std::chrono::seconds(10), dsl::ramdisk(64, "patient")}},
+                              dsl::if_(dsl::is(number, 8), dsl::ramdisk(64, "eight"), dsl::ramdisk(64, "no")));
+  const auto unikernel = dsl::unikernel("x", dsl::main_module("Main", "main.hpp", dsl::takes<dsl::Block>)(disk));
+  CHECK(plan_of(unikernel, "spt", {{"patience", "10s"}}).instances[0].title == "ramdisk 'patient'");
+  CHECK(plan_of(unikernel, "spt", {{"number", "08"}}).instances[0].title == "ramdisk 'eight'");
+}
+
 TEST_CASE("a required key is required at run time, one that decides a choice when configuring") {
   const auto who = dsl::required_key<std::string>("who", "whom to greet");
   const auto app = dsl::main_module("Main", "main.hpp", dsl::takes<>, {who});

@@ -37,10 +37,12 @@ bool check_list(std::string_view text) {
 }
 
 std::string as_is(std::string_view text) { return std::string(text); }
-std::string number(std::string_view text) { return std::string(text) + "U"; }
+// By value: zeros in front, which an image reads as decimal, would make an octal literal.
+std::string number(std::string_view text) { return std::format("{}U", read<std::uint64_t>(text)); }
 std::string signed_number(std::string_view text) {
+  const auto value = read<std::int64_t>(text);
   // The lowest value is not a literal in C++: it would be minus a number that does not fit.
-  return text == "-9223372036854775808" ? "INT64_MIN" : std::string(text);
+  return value == INT64_MIN ? "INT64_MIN" : std::to_string(value);
 }
 std::string duration(std::string_view text) {
   return std::format("mirage::Duration{{{}}}", read<Duration>(text).count());
