@@ -200,6 +200,34 @@ TEST_CASE("within() keeps what was complete when the time ran out") {
   CHECK(late.sent);
 }
 
+TEST_CASE("within() keeps what was complete although a shorter time within it had run out before") {
+  VirtualEnvironment environment;
+  Shard shard{environment};
+  Channel<int, 1> channel;
+  struct Late final : Poller {
+    Late(Shard& s, Channel<int, 1>& c) : shard(s), channel(c) {}
+    bool poll() noexcept override {
+      int value = 42;
+      if (!sent && shard.now() >= Time{10ms}) sent = channel.try_send(value);
+      return false;
+    }
+    Shard& shard;
+    Channel<int, 1>& channel;
+    bool sent = false;
+  } late{shard, channel};
+  shard.add_poller(late);
+  auto work = [](Shard& s, Channel<int, 1>& c) -> Task<int> {
+    CHECK_FALSE(co_await within(1ms, sleeper(s, 1h)));
+    co_return (co_await c.receive()).value_or(-1);
+  };
+  auto body = [](Shard& s, Channel<int, 1>& c, auto& make) -> Task<int> {
+    const auto value = co_await within(10ms, make(s, c));
+    co_return value.value_or(-2);
+  };
+  CHECK(run(shard, body(shard, channel, work)) == 42);
+  CHECK(late.sent);
+}
+
 TEST_CASE("within() times out when a scope below it was cut short") {
   VirtualEnvironment environment;
   Shard shard{environment};

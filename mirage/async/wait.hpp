@@ -55,7 +55,8 @@ class CancelSource : public ListNode<SourceTag> {
   friend class WaitBase;
   void observe() noexcept {
     observed_ = true;
-    if (linked()) parent_->observe();  // a parent that has gone has unlinked this
+    // What ended by this source alone is nothing that the parent cut short. A parent that has gone has unlinked this.
+    if (linked() && parent_->cancelled_) parent_->observe();
   }
   bool cancelled_ = false;
   bool observed_ = false;
