@@ -129,19 +129,24 @@ void append_record(MutableSlice& out, const DnsView& view, const Kept& kept, std
   store_big(out.bytes(), length_at, static_cast<std::uint16_t>(out.size() - length_at - 2));
 }
 
-/// RFC 2308 5: for as long as the zone's SOA record says; not at all without one.
-Answer negative(const DnsView& view, ResolveError error) noexcept {
+/// RFC 2308 5: for as long as the zone's SOA record says; not at all without one. No longer than the aliases hold that
+/// lead there.
+Answer negative(const DnsView& view, ResolveError error, const Chain& chain) noexcept {
   const auto soa = find(view.authorities(), dns_type::soa);
   if (!soa) return Answer::failure(error);
-  return Answer::failure(error, std::min({seconds(soa->ttl), seconds(view.soa_minimum(*soa)), maximum_negative}));
+  return Answer::failure(error,
+                         std::min({seconds(soa->ttl), seconds(view.soa_minimum(*soa)), maximum_negative, chain.ttl}));
 }
 
 }  // namespace
 
 Answer interpret(const DnsView& view, const DnsQuestion& question, BufferPool& pool) noexcept {
-  if (view.code() == wire::dns_code::no_such_name) return negative(view, ResolveError::not_found);
-  if (view.code() != wire::dns_code::no_error) return Answer::failure(ResolveError::failed, failure_ttl);
+  const std::uint16_t code = view.code();
+  if (code != wire::dns_code::no_such_name && code != wire::dns_code::no_error) {
+    return Answer::failure(ResolveError::failed, failure_ttl);
+  }
   const Chain chain = follow(view, question.name);
+  if (code == wire::dns_code::no_such_name) return negative(view, ResolveError::not_found, chain);
   if (chain.links > maximum_aliases) return Answer::failure(ResolveError::failed, failure_ttl);
   const KeptList kept = collect(view, chain.end, question.type);
   Answer answer;
@@ -162,7 +167,7 @@ Answer interpret(const DnsView& view, const DnsQuestion& question, BufferPool& p
   }
   // RFC 2308 2.2: name servers without an SOA are a referral, which is no answer to a stub resolver.
   if (!zone_speaks && find(view.authorities(), dns_type::ns)) return Answer::failure(ResolveError::failed, failure_ttl);
-  return negative(view, ResolveError::no_data);
+  return negative(view, ResolveError::no_data, chain);
 }
 
 }  // namespace mirage::dns

@@ -127,15 +127,22 @@ Task<Answer> Resolver::ask(DnsQuestion question) {
     Pending* same = find_pending(question);
     if (same == nullptr) break;
     ++counters_.joined;
+    Joined joined;
+    same->joined.push_back(joined);
     if (co_await same->waiting.wait() == WaitStatus::cancelled) co_return Answer::failure(ResolveError::cancelled);
+    if (joined.answer) co_return *std::move(joined.answer);
   }
   if (pending_count_ == maximum_pending) {
     ++counters_.refused;
     co_return Answer::no_memory();
   }
-  const Pending pending{*this, question};
+  Pending pending{*this, question};
+  const ServerList servers = asked_last_;
   Answer answer = co_await ask_servers(question);
-  counters_.cache_evicted += cache_.insert(question, answer, shard_.now());
+  // Servers of a network that is gone: what they said is for who asked then.
+  heed_network();
+  if (servers == asked_last_) counters_.cache_evicted += cache_.insert(question, answer, shard_.now());
+  pending.tell(answer);
   co_return answer;
 }
 

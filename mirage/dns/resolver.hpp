@@ -59,6 +59,10 @@ class Resolver {
   }
 
  private:
+  /// A lookup that waits for another's answer.
+  struct Joined : ListNode<> {
+    std::optional<Answer> answer;
+  };
   /// A question that is being asked: others who want to know the same wait for it, so that nobody gets several guesses
   /// at one answer (RFC 5452 5).
   struct Pending : ListNode<> {
@@ -70,9 +74,16 @@ class Resolver {
       --owner.pending_count_;
       waiting.notify_all();
     }
+    /// The answer is theirs as well, also one that is not kept (RFC 1035 3.2.1): they asked before it came.
+    void tell(const Answer& answer) noexcept {
+      const bool own = answer.error == ResolveError::cancelled || answer.error == ResolveError::no_memory;
+      if (answer.kind == Answer::Kind::failure && own) return;
+      while (Joined* each = joined.pop_front()) each->answer = answer;
+    }
     Resolver& owner;
     const wire::DnsQuestion& question;
     WaitQueue waiting;
+    List<Joined> joined;
   };
 
   [[nodiscard]] std::string_view search_domain(std::size_t index) const noexcept;

@@ -73,6 +73,26 @@ TEST_CASE("an answer with a time to live of 0 is used once (RFC 1035 3.2.1)") {
   CHECK(server.log.size() == 2);
 }
 
+TEST_CASE("who waits for an answer that is not kept has it, too: one question, not one after the other") {
+  Testbed bed;
+  Server& server = bed.serve([](const Asked& asked) { return Messages{Reply(asked.head).a(asked.name, 7, 0).bytes}; });
+  std::vector<Result<Records, ResolveError>> results(20, Failure{ResolveError::failed});
+  auto all = [](Testbed& b, auto& found) -> Task<int> {
+    Scope scope{b.shard};
+    for (auto& each : found) (void)scope.spawn(check::detail::look_up(b.shard, b.resolver, "7.example", each));
+    co_await scope.join();
+    co_return 0;
+  };
+  (void)run(bed.shard, all(bed, results));
+  for (const auto& each : results) {
+    REQUIRE(each);
+    CHECK(each->address(0) == number(7));
+  }
+  CHECK(server.log.size() == 1);
+  CHECK(bed.lookup("7.example"));  // RFC 1035 3.2.1: not for whoever comes later
+  CHECK(server.log.size() == 2);
+}
+
 TEST_CASE("negative answers are kept for as long as the SOA record says (RFC 2308 5)") {
   Testbed bed;
   Server& server = bed.serve([](const Asked& asked) { return Messages{Reply(asked.head, 3).soa(600, 30).bytes}; });
@@ -154,6 +174,23 @@ TEST_CASE("an alias to nothing is no_data when the zone says so, not_found when 
   });
   is_error(bed.lookup("a.example"), ResolveError::no_data);
   is_error(bed.lookup("b.example"), ResolveError::not_found);
+}
+
+TEST_CASE("an alias to nothing is kept no longer than the alias (RFC 2181 5.2, RFC 2308 5)") {
+  Testbed bed;
+  unsigned code = 0;
+  SUBCASE("no_data") { code = 0; }
+  SUBCASE("not_found") { code = 3; }
+  bool pointed_elsewhere = false;
+  bed.serve([&](const Asked& asked) {
+    if (pointed_elsewhere)
+      return Messages{Reply(asked.head).cname(asked.name, "d.example", 30).a("d.example", 4).bytes};
+    return Messages{Reply(asked.head, code).cname(asked.name, "c.example", 30).soa(3600, 3600).bytes};
+  });
+  is_error(bed.lookup("a.example"), code == 0 ? ResolveError::no_data : ResolveError::not_found);
+  pointed_elsewhere = true;
+  bed.pass(31s);
+  CHECK(bed.lookup("a.example"));
 }
 
 TEST_CASE("a truncated reply is asked for again by TCP, and not used (RFC 2181 9)") {
@@ -491,6 +528,27 @@ TEST_CASE("servers that the network tells; with new ones the cache is empty") {
   bed.learning.names.add_server(Ipv4Address::of(10, 0, 0, 9));
   CHECK(bed.lookup("7"));
   CHECK(server.log.size() == 2);
+}
+
+TEST_CASE("what a server says after the network has named others is not kept") {
+  Testbed bed{ResolverOptions{}};
+  bed.learning.names.add_server(Ipv4Address::of(10, 0, 0, 1));
+  Server& server = bed.serve(numbers);
+  auto slow = [](Testbed& b) -> Task<int> {
+    Result<Records, ResolveError> first = Failure{ResolveError::failed};
+    Scope scope{b.shard};
+    (void)scope.spawn(check::detail::look_up(b.shard, b.resolver, "7.example", first));
+    co_await yield();
+    b.learning.names.add_server(Ipv4Address::of(10, 0, 0, 9));
+    Result<Records, ResolveError> other = Failure{ResolveError::failed};
+    (void)scope.spawn(check::detail::look_up(b.shard, b.resolver, "8.example", other));
+    co_await scope.join();
+    co_return first ? 1 : 0;
+  };
+  CHECK(run(bed.shard, slow(bed)) == 1);
+  const std::size_t before = server.log.size();
+  CHECK(bed.lookup("7.example"));
+  CHECK(server.log.size() == before + 1);
 }
 
 TEST_CASE("a server that cannot be reached") {
