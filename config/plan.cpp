@@ -214,7 +214,9 @@ class Planner {
     for (const auto& argument : vertex.arguments) instance.arguments.push_back(expression(argument));
     instance.variable = unique(identifier(snake_case(vertex.type)));
     plan_.libraries.insert(plan_.libraries.end(), vertex.libraries.begin(), vertex.libraries.end());
-    plan_.sources.insert(plan_.sources.end(), vertex.sources.begin(), vertex.sources.end());
+    for (const auto& name : vertex.sources) {
+      if (!std::ranges::contains(plan_.sources, name)) plan_.sources.push_back(name);
+    }
   }
 
   void fill_library(const Vertex& vertex, Instance& instance) {

@@ -103,6 +103,14 @@ TEST_CASE("a capture is a network interface, and a job writes it") {
   CHECK(plan.instances.back().type == "mirage::device::Recorder<CaptureType, VolumeType>");
 }
 
+TEST_CASE("two of a module of the project's own have its source once") {
+  const auto slow =
+      dsl::module<dsl::Block>({.type = "Slow", .header = "slow.hpp", .sources = {"slow.cpp"}}, dsl::takes<dsl::Block>);
+  const auto app = dsl::main_module("Main", "main.hpp", dsl::takes<dsl::Block, dsl::Block>);
+  const auto plan = plan_of(dsl::unikernel("x", app(slow(dsl::ramdisk(64, "a")), slow(dsl::ramdisk(64, "b")))));
+  CHECK(plan.sources == std::vector<std::string>{"slow.cpp"});
+}
+
 TEST_CASE("layers of disks have keys of their own") {
   const auto app = dsl::main_module("Main", "main.hpp", dsl::takes<dsl::Block>);
   const auto plan = plan_of(dsl::unikernel("x", app(dsl::cache(dsl::checksum(dsl::block("data"))))));
