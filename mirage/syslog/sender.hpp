@@ -115,6 +115,16 @@ class Sender {
   /// Writes until the connection ends; false when cancelled.
   Task<bool> feed(typename S::Tcp::Flow& flow, std::span<char> memory) {
     while (co_await wait_for_message()) {
+      // A connection that ended while there was nothing to say would take the messages with it. What the server says is
+      // dropped, so that its end is seen.
+      if constexpr (ObservableFlow<typename S::Tcp::Flow>) {
+        if (flow.readable_now()) {
+          const auto said = co_await flow.read();
+          if (!said) co_return said.error() != FlowError::cancelled;
+          if (said->empty()) co_return true;
+          continue;
+        }
+      }
       const Batch taken = take_batch(sink_.queue(), memory);
       const auto written = co_await flow.write(as_bytes({memory.data(), taken.bytes}));
       if (written) {

@@ -80,7 +80,8 @@ struct Receiver final : DatagramHandler {
 };
 
 /// Accepts connections one after the other and collects what comes; ends each after `limit` bytes.
-Task<void> accept_all(Bed& bed, std::string& text, std::size_t limit) {
+enum class Ending { reset, close };
+Task<void> accept_all(Bed& bed, std::string& text, std::size_t limit, Ending ending = Ending::reset) {
   auto listener = bed.right.tcp().listen(514, {});
   while (listener) {
     auto flow = co_await listener->accept();
@@ -91,7 +92,7 @@ Task<void> accept_all(Bed& bed, std::string& text, std::size_t limit) {
       for (const Slice& slice : *bytes) text += slice.text();
       got += bytes->byte_count();
     }
-    flow->abort();
+    ending == Ending::reset ? flow->abort() : flow->close();
   }
 }
 
@@ -227,6 +228,23 @@ TEST_CASE("by TCP: connects again, with growing pauses, and says nothing twice")
   CHECK(text.ends_with("three"));
   CHECK(bed.sink.counters().connections >= 2);
   CHECK(text.find(" one", text.find(" one") + 1) == std::string::npos);
+}
+
+TEST_CASE("by TCP: what is logged after the connection has ended goes over the next one") {
+  Bed bed{"tcp://10.0.0.1"};
+  std::string text;
+  Ending ending{};
+  SUBCASE("closed") { ending = Ending::close; }
+  SUBCASE("reset") { ending = Ending::reset; }
+  REQUIRE(bed.scope.spawn(accept_all(bed, text, 60, ending)));
+  Logger(bed.log, "a").info("one");
+  bed.pass(1min);
+  CHECK(text.ends_with(" one"));
+  Logger(bed.log, "a").info("two");
+  bed.pass(1min);
+  CHECK(text.ends_with(" two"));
+  CHECK(bed.sink.counters().sent == 2);
+  CHECK(bed.sink.counters().drop_send == 0);
 }
 
 TEST_CASE("logging never waits: at the bound lines are lost and counted, and the numbers show it") {
