@@ -422,3 +422,17 @@ TEST_CASE("TCP cuts by what the interface can do: one segments and sums, one doe
   CHECK(host.link(front).counters().sent < 60);
   CHECK(host.link(back).counters().sent > sent_bytes / 1280);
 }
+
+TEST_CASE("no error about a broadcast of any of its networks (RFC 1122 3.2.2)") {
+  Bed bed;
+  bed.start();
+  bed.meet();
+  for (const std::uint16_t at : {front, back}) {
+    const Ipv4Address all = at == front ? Ipv4Address::of(10, 0, 0, 255) : Ipv4Address::of(10, 9, 0, 255);
+    bed.arrive(at, bed.near[at].ipv4(
+                       17, bed.near[at].udp(5000, 137, bytes_of("who?"), all),
+                       [&](wire::Ipv4Header& header) { header.destination = all; }, MacAddress::broadcast()));
+    CHECK(bed.net[at].sent.empty());
+  }
+  CHECK(bed.stack.ip().counters().errors_forbidden == 2);
+}

@@ -6,6 +6,7 @@
 
 #include <mirage/net/router.hpp>
 #include <mirage/net/testbed_test.hpp>
+#include <mirage/wire/tcp.hpp>
 
 using namespace mirage;
 using namespace mirage::net;
@@ -276,4 +277,64 @@ TEST_CASE("what the router counts is exported: fragments that make room for othe
   CHECK(seen.values["forward_forwarded"] == 2);
   CHECK(seen.values["forward_flows_opened"] == 2);
   CHECK(seen.values["forward_flows_evicted"] == 1);
+}
+
+TEST_CASE("a flow that ends sooner than all others, and a fragment, are given up in time (RFC 4787 REQ-5, RFC 791 3.2)") {
+  RouterBed bed;
+  const auto segment = [](Port from, Port to, Ipv4Address source, Ipv4Address destination, std::uint8_t flags) {
+    Packet out(wire::tcp_header_size);
+    wire::TcpHeader{.source_port = from, .destination_port = to, .sequence = 1, .flags = flags}.emit(out, 0);
+    const auto pseudo = wire::pseudo_header_complete(wire::pseudo_header_sum(source, destination), 6,
+                                                     static_cast<std::uint32_t>(out.size()));
+    store_big(MutableBytes(out), wire::tcp_offset::checksum, wire::checksum_of(out, pseudo));
+    return out;
+  };
+  const auto from_host = [&](std::uint8_t flags) {
+    bed.from_inside(bed.host.ipv4(6, segment(5000, 80, bed.host.ip, server, flags),
+                                  [](wire::Ipv4Header& header) { header.destination = server; }));
+  };
+  using wire::TcpFlags;
+  from_host(TcpFlags::syn);
+  bed.arrive(bed.gateway.ipv4(6, segment(80, 5000, server, own_ip, TcpFlags::syn | TcpFlags::ack),
+                              [](wire::Ipv4Header& header) { header.source = server; }));
+  from_host(TcpFlags::ack);
+  bed.run(300s);  // the timer is set for the end of the connection, two hours from now
+  REQUIRE(bed.router.forwarder().flow_count() == 1);
+  bed.from_inside(bed.outbound(bytes_of("question")));
+  bed.from_inside(bed.outbound(bytes_of("12345678"), [](wire::Ipv4Header& header) { header.more_fragments = true; }));
+  REQUIRE(bed.router.forwarder().flow_count() == 2);
+  bed.run(31s);
+  CHECK(bed.router.forwarder().flow_count() == 1);
+  CHECK(bed.router.counters().drop_reassembly == 1);
+}
+
+TEST_CASE("RFC 4787 REQ-14: datagrams of any number of fragments get through") {
+  for (std::size_t pieces = 16; pieces <= 20; ++pieces) {
+    CAPTURE(pieces);
+    RouterBed bed;
+    const Packet datagram = bed.host.udp(5000, 53, Packet(pieces * 1000 - 8, std::byte{0x42}), server);
+    for (std::size_t at = 0; at < datagram.size(); at += 1000) {
+      bed.from_inside(bed.piece(datagram, at, std::min(at + 1000, datagram.size()), bed.host.ip));
+    }
+    CHECK(bed.router.counters().drop_reassembly == 0);
+    CHECK(!bed.net.sent.empty());
+  }
+}
+
+TEST_CASE("RFC 3168 5.3: congestion that one fragment has met is the joined packet's") {
+  RouterBed bed;
+  const Packet datagram = bed.host.udp(5000, 53, Packet(1992, std::byte{0x42}), server);
+  for (const std::size_t at : {std::size_t{0}, std::size_t{1000}}) {
+    bed.from_inside(bed.host.ipv4(
+        17, Packet(datagram.begin() + static_cast<long>(at), datagram.begin() + static_cast<long>(at + 1000)),
+        [&](wire::Ipv4Header& header) {
+          header.destination = server;
+          header.identification = 99;
+          header.fragment_offset = static_cast<std::uint16_t>(at);
+          header.more_fragments = at == 0;
+          header.traffic_class = at == 0 ? 3 : 2;  // CE, then ECT(0)
+        }));
+  }
+  REQUIRE(bed.net.sent.size() == 2);
+  CHECK((parse(bed.take()).ip.traffic_class & 3) == 3);
 }

@@ -378,3 +378,17 @@ TEST_CASE("messages that are not for us, not asked for, or useless (16)") {
   with([](auto& m) { m.association->status = Dhcpv6Status::no_addresses; });
   CHECK(bed.machine.counters().drop_unusable == 5);
 }
+
+TEST_CASE("no binding while rebinding: the server that answered is asked, not the one that is silent (18.2.10.1)") {
+  Bed bed;
+  bed.bind();
+  bed.run(801s);
+  REQUIRE(bed.machine.state() == State::rebinding);
+  Dhcpv6Message refusal = bed.from_server(Dhcpv6Type::reply, 2);
+  refusal.association->status = Dhcpv6Status::no_binding;
+  refusal.association->count = 0;
+  bed.answer(refusal);
+  REQUIRE(bed.asked);
+  CHECK(bed.asked->type == Dhcpv6Type::request);
+  CHECK(bed.asked->server == refusal.server);
+}

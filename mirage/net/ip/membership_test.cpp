@@ -279,3 +279,21 @@ TEST_CASE("MLDv1 queriers are answered in their format, for as long as they are 
   }
   CHECK(bed.stack.discovery().membership().counters().drop_no_query == 3);
 }
+
+TEST_CASE("IGMP: a query of a switch that has no address, such as Linux's bridge, is answered (RFC 4541 2.1.1)") {
+  Testbed bed;
+  bed.start();
+  REQUIRE(bed.stack.udp().join(group));
+  bed.run(5s);
+  bed.net.sent.clear();
+  bed.arrive(Peer{}.ipv4(
+      2, igmp_query(10),
+      [](auto& header) {
+        header.source = {};
+        header.destination = Ipv4Address::of(224, 0, 0, 1);
+        header.time_to_live = 1;
+      },
+      MacAddress{{1, 0, 0x5e, 0, 0, 1}}));
+  bed.run(2s);
+  CHECK(bed.net.sent.size() == 1);
+}

@@ -531,3 +531,45 @@ TEST_CASE("source selection: the examples of RFC 6724 10.1") {
   CHECK(choose("fd00::1", {"2001:db8::2", "fd00:1::2"}) == v6("fd00:1::2"));
   CHECK(choose("10.0.0.1", {"2001:db8::2"}).is_unspecified());
 }
+
+TEST_CASE("of routers that are equal the one in use stays, whichever speaks last (RFC 4861 5.2, 6.3.6)") {
+  Testbed bed{v6_options(true)};
+  bed.start();
+  const IpAddress far = v6("2001:db8:ffff::1");
+  bed.arrive(advertisement({}));
+  bed.arrive(advertisement({}, v6("fe80::3")));
+  const IpAddress first = bed.stack.ip().routes().find(far)->gateway;
+  for (int i = 0; i < 4; ++i) {
+    bed.run(60s);
+    bed.arrive(advertisement({}, i % 2 == 0 ? router : v6("fe80::3")));
+    CHECK(bed.stack.ip().routes().find(far)->gateway == first);
+  }
+}
+
+TEST_CASE("a router that says nothing about the MTU changes nothing about it (RFC 4861 6.3.4)") {
+  Testbed bed{v6_options(true)};
+  bed.start();
+  bed.arrive(advertisement({.mtu = 1400}));
+  CHECK(bed.stack.ip().mtu_of(0, false) == 1400);
+  bed.arrive(advertisement({}, v6("fe80::3")));
+  CHECK(bed.stack.ip().mtu_of(0, false) == 1400);
+}
+
+TEST_CASE("the end of a name server that is not known displaces none (RFC 8106 6.1)") {
+  Testbed bed{v6_options(true)};
+  bed.start();
+  const auto name = [&](unsigned number, std::uint32_t lifetime) {
+    Packet message(16 + 24);
+    const MutableBytes out = message;
+    store_big(out, 0, std::uint8_t{134});
+    store_big(out, 6, std::uint16_t{1800});
+    store_big(out, 16, std::uint16_t{25 << 8 | 3});
+    store_big(out, 20, lifetime);
+    wire::store_ip(out, 24, IpAddress::of(0x2001'0db8'0000'0000, number));
+    bed.arrive(peer.icmp(message, router, wire::ipv6_group::all_nodes));
+  };
+  for (unsigned i = 0; i < 4; ++i) name(0x53 + i, 600);
+  const auto before = bed.stack.name_service().servers().size();
+  name(0x99, 0);
+  CHECK(bed.stack.name_service().servers().size() == before);
+}
