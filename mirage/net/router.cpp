@@ -51,7 +51,7 @@ bool Router::input(Side& from, LinkPacket& packet) noexcept {
   if (view->is_fragment() && !packet.is_broadcast && !join(from, packet, *view)) return true;
   const Slice original = packet.data[0];
   forward::Decision decision = forwarder_.input(packet, from.side, shard_.now());
-  if (!timer_.armed()) arm();
+  arm();
   switch (decision.kind) {
     case forward::Decision::Kind::local:
       return false;
@@ -75,7 +75,7 @@ bool Router::input(Side& from, LinkPacket& packet) noexcept {
 /// Takes a fragment; true when it completed its packet, which `packet` then is. Nobody outside adds to what comes from
 /// inside (whoever guesses an identification could end it), nor takes its room.
 bool Router::join(const Side& from, LinkPacket& packet, const wire::Ipv4View& view) noexcept {
-  const wire::Ipv4Header header = view.value();
+  wire::Ipv4Header header = view.value();
   if (!forwarder_.admit_fragment(header.source, from.side)) return false;
   ip::Fragment fragment{.key = {.source = header.source,
                                 .destination = header.destination,
@@ -84,6 +84,7 @@ bool Router::join(const Side& from, LinkPacket& packet, const wire::Ipv4View& vi
                                 .interface = static_cast<std::uint16_t>(from.side)},
                         .offset = header.fragment_offset,
                         .more = header.more_fragments,
+                        .ecn = static_cast<std::uint8_t>(header.traffic_class & 3),
                         .payload = {},
                         .original = packet.data[0]};
   const std::size_t header_size = view.header_size();
@@ -93,22 +94,26 @@ bool Router::join(const Side& from, LinkPacket& packet, const wire::Ipv4View& vi
   ip::Reassembled whole;
   const auto outcome = reassembly_.add(std::move(fragment), shard_.now(), whole);
   counters_.reassembly_displaced = reassembly_.displaced();
+  if (whole.congestion) header.traffic_class |= 3;  // RFC 3168 5.3
   if (outcome == ip::ReassemblyOutcome::complete && put_together(packet, header, std::move(whole.payload))) return true;
   if (outcome != ip::ReassemblyOutcome::waiting) ++counters_.drop_reassembly;
-  if (!timer_.armed()) arm();
+  arm();
   return false;
 }
 
 /// A packet from a header and a payload, with the transport header in its first slice.
 bool Router::put_together(LinkPacket& packet, wire::Ipv4Header header, SliceList&& payload) noexcept {
   const std::size_t total = wire::ipv4_header_size + payload.byte_count();
-  MutableSlice head = shard_.buffers().allocate(wire::ipv4_header_size + contiguous);
+  // The list must have a place for the head: of as many pieces as it holds the first one is copied whole.
+  std::size_t wanted =
+      payload.size() < SliceList::capacity ? contiguous : std::max(contiguous, std::size_t{payload[0].size()});
+  MutableSlice head = shard_.buffers().allocate(wire::ipv4_header_size + wanted);
   if (!head || total > 0xffff) return false;
   header.fragment_offset = 0;
   header.more_fragments = false;
   header.total_length = static_cast<std::uint16_t>(total);
   header.emit(head.grow_back(wire::ipv4_header_size));
-  std::size_t wanted = std::min(contiguous, payload.byte_count());
+  wanted = std::min(wanted, payload.byte_count());
   const std::size_t copied = wanted;
   for (const Slice& slice : payload) {
     const std::size_t part = std::min<std::size_t>(slice.size(), wanted);
@@ -139,7 +144,8 @@ void Router::expire() noexcept {
 
 void Router::arm() noexcept {
   const Time next = std::min(forwarder_.next_deadline(), reassembly_.next_deadline());
-  if (next != never) timer_.arm(shard_.timers(), next);
+  // Whatever came last may end first.
+  if (next != never && (!timer_.armed() || next < timer_.deadline())) timer_.arm(shard_.timers(), next);
 }
 
 }  // namespace mirage::net

@@ -279,7 +279,8 @@ TEST_CASE("what the router counts is exported: fragments that make room for othe
   CHECK(seen.values["forward_flows_evicted"] == 1);
 }
 
-TEST_CASE("a flow that ends sooner than all others, and a fragment, are given up in time (RFC 4787 REQ-5, RFC 791 3.2)") {
+TEST_CASE(
+    "a flow that ends sooner than all others, and a fragment, are given up in time (RFC 4787 REQ-5, RFC 791 3.2)") {
   RouterBed bed;
   const auto segment = [](Port from, Port to, Ipv4Address source, Ipv4Address destination, std::uint8_t flags) {
     Packet out(wire::tcp_header_size);

@@ -238,9 +238,9 @@ Actions Machine::advertised(const Dhcpv6Message& message, Time now) noexcept {
 /// 18.2.10.
 Actions Machine::replied(const Dhcpv6Message& message, Time now) noexcept {
   heed_bounds(message);
-  if (message.status != Dhcpv6Status::success) return refused(message.status, now);
+  if (message.status != Dhcpv6Status::success) return refused(message, message.status, now);
   if (message.association && message.association->status != Dhcpv6Status::success) {
-    return refused(message.association->status, now);
+    return refused(message, message.association->status, now);
   }
   if (!set_lease(message, now)) {
     ++counters_.drop_unusable;
@@ -254,10 +254,11 @@ Actions Machine::replied(const Dhcpv6Message& message, Time now) noexcept {
   return {.send = {}, .change = Actions::Change::bound};
 }
 
-Actions Machine::refused(Dhcpv6Status status, Time now) noexcept {
+Actions Machine::refused(const Dhcpv6Message& message, Dhcpv6Status status, Time now) noexcept {
   ++counters_.refusals;
   if (status == Dhcpv6Status::no_binding && is_bound()) {
-    // 18.2.10.1: the server has forgotten us; the same addresses are asked for again.
+    // 18.2.10.1: the server has forgotten us; it is asked for the same addresses again, who else granted them.
+    server_ = *message.server;
     requested_ = association();
     begin(State::requesting, now);
     Actions actions = send(now);

@@ -104,7 +104,7 @@ class Machine {
 
   [[nodiscard]] Actions advertised(const wire::Dhcpv6Message& message, Time now) noexcept;
   [[nodiscard]] Actions replied(const wire::Dhcpv6Message& message, Time now) noexcept;
-  [[nodiscard]] Actions refused(wire::Dhcpv6Status status, Time now) noexcept;
+  [[nodiscard]] Actions refused(const wire::Dhcpv6Message& message, wire::Dhcpv6Status status, Time now) noexcept;
   [[nodiscard]] Actions informed(const wire::Dhcpv6Message& message, Time now) noexcept;
   [[nodiscard]] bool set_lease(const wire::Dhcpv6Message& message, Time now) noexcept;
   void set_names(const wire::Dhcpv6Message& message) noexcept;

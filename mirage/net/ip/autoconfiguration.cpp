@@ -84,10 +84,14 @@ void Autoconfiguration::forget_router(const IpAddress& router, std::uint16_t int
 
 void Autoconfiguration::take_router(const wire::RouterAdvertisement& advertisement, const IpAddress& router,
                                     std::uint16_t interface, Time now) noexcept {
-  forget_router(router, interface);  // its preference may be another one now
-  if (advertisement.lifetime == 0) return;
+  if (advertisement.lifetime == 0) return forget_router(router, interface);
   // RFC 4191 3.2: preferences order what has no longer prefix. A gateway given by hand has metric 0.
   const int metric = 512 - 256 * advertisement.preference;
+  // What it said before goes only where that has changed: renewed in its place, equal routers do not take turns.
+  routes_.remove_if([&](const Route& route) {
+    return route.origin == Route::Origin::advertised && route.gateway == router && route.interface == interface &&
+           route.metric != metric;
+  });
   add_route({.prefix = {IpAddress{}, 0},
              .gateway = router,
              .interface = interface,
@@ -98,7 +102,8 @@ void Autoconfiguration::take_router(const wire::RouterAdvertisement& advertiseme
 
 void Autoconfiguration::add_route(const Route& route) noexcept {
   const auto advertised = static_cast<std::size_t>(std::ranges::count_if(routes_, [&](const Route& other) {
-    return other.origin == Route::Origin::advertised && other.interface == route.interface;
+    const bool renewed = other.prefix == route.prefix && other.gateway == route.gateway;
+    return other.origin == Route::Origin::advertised && other.interface == route.interface && !renewed;
   }));
   if (advertised >= maximum_routes / (others_ + 1) || !routes_.add(route)) ++counters_.refused_full;
 }
@@ -178,6 +183,7 @@ void Autoconfiguration::take_servers(Bytes option, std::uint16_t interface, Time
     if (!address.is_unicast() || address.is_loopback() || elsewhere) continue;
     auto* place = std::ranges::find_if(
         servers_, [&](const auto& known) { return known.address == address && known.interface == interface; });
+    if (place == servers_.end() && servers->lifetime == 0) continue;
     if (place == servers_.end()) place = &fair_place(servers_, interface, now);
     *place = {{interface, after(now, servers->lifetime)}, address};
   }
@@ -190,6 +196,7 @@ void Autoconfiguration::take_domains(Bytes option, std::uint16_t interface, Time
   for (AdvertisedDomain domain; take_name(rest, domain);) {
     auto* place = std::ranges::find_if(
         domains_, [&](const auto& known) { return known.name() == domain.name() && known.interface == interface; });
+    if (place == domains_.end() && search->lifetime == 0) continue;
     if (place == domains_.end()) place = &fair_place(domains_, interface, now);
     domain.interface = interface;
     domain.expires = after(now, search->lifetime);

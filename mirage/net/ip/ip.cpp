@@ -75,7 +75,7 @@ Ipv4Prefix Ip::prefix(std::uint16_t interface) const noexcept {
 }
 
 void Ip::set_v6_limits(std::uint16_t interface, std::uint16_t mtu, std::uint8_t hop_limit) noexcept {
-  interfaces_[interface]->mtu_v6 = mtu;
+  if (mtu != 0) interfaces_[interface]->mtu_v6 = mtu;
   // Few hops would cut us off from all that is farther away (CVE-2015-2922).
   if (hop_limit >= smallest_hop_limit) interfaces_[interface]->hop_limit = hop_limit;
 }

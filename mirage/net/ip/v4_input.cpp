@@ -95,7 +95,9 @@ void Ip::count(Ipv4ParseError error) noexcept {
 bool Ip::acceptable_v4(const Ipv4View& view, std::uint16_t interface, bool own, bool link_broadcast) noexcept {
   const Ipv4Address source = view.source();
   const Ipv4Address destination = view.destination();
-  if (!source.is_unicast() || source.is_loopback() || is_broadcast(source, interface) ||
+  // A switch that asks for members may have no address (RFC 4541 2.1.1).
+  const bool nobody = source.is_unspecified() && view.protocol() == ip_protocol::igmp && destination.is_multicast();
+  if (!(source.is_unicast() || nobody) || source.is_loopback() || is_broadcast(source, interface) ||
       is_own_source(source, interface)) {
     ++counters_.drop_bad_source;
     return false;

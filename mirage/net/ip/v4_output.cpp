@@ -102,9 +102,11 @@ void Ip::send_error_v4(const Slice& original, const ErrorReply& error) noexcept 
   const auto inner = wire::Icmpv4Header::parse(payload);
   const bool about_error = view->protocol() == ip_protocol::icmp && (!inner || inner->is_error());
   const Address* own = addresses_.find(view->destination());  // null: on its way through a router
-  const std::uint16_t interface = own == nullptr ? std::uint16_t{0} : own->interface;
-  if (about_error || is_group(view->destination(), interface) || view->fragment_offset() != 0 ||
-      !view->source().is_unicast() || is_broadcast(view->source(), interface)) {
+  bool to_group = false;                                      // of whichever network it came from
+  for (std::uint16_t i = 0; i < interface_count_; ++i) {
+    to_group = to_group || is_group(view->destination(), i) || is_broadcast(view->source(), i);
+  }
+  if (about_error || to_group || view->fragment_offset() != 0 || !view->source().is_unicast()) {
     ++counters_.errors_forbidden;
     return;
   }
