@@ -133,7 +133,7 @@ bench_store() { # [--quick] [--only REGEX]
     (cd "$folder/$target" && "$tools/mirage" configure -t "$target" >/dev/null && "$tools/mirage" build >/dev/null)
   done
   "$root/bench/store/store.py" "$@" "$tools" "$folder"
-  echo '## The tree store beside LMDB: the same values, file system and durability, all in memory (median of 5 rounds by turns)'
+  echo '## The tree store beside LMDB: the same values, file system and durability, all in memory (median of 15 rounds by turns)'
   "$tools/bench_tree" "$work"
   echo '## The same with 50 times more data than the cache, both held to the same memory'
   "$root/bench/store/large.py" "$tools/bench_tree" "$work"
