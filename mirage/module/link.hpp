@@ -22,8 +22,8 @@ struct LinkPacket {
   Offload offload;            ///< checksum_start counts from the network header
 };
 
-/// queue_full: the device takes no more, for anybody. unresolved: too much waits for link addresses already, so that this
-/// frame is lost; others may go.
+/// queue_full: the device takes no more, for anybody. unresolved: too much waits for link addresses already, so that
+/// this frame is lost; others may go.
 enum class LinkError : std::uint8_t { queue_full, no_memory, unreachable, unresolved };
 
 /// What neighbour discovery heard about a station on the link (RFC 4861 7.2.3, 7.2.5). ARP is the link's own affair.

@@ -289,7 +289,8 @@ TEST_CASE("an overloaded device: the queue is bounded and the excess counted") {
 
 namespace {
 
-Packet tcp_segment(const Peer& from, Port port, std::uint8_t flags, std::uint32_t sequence, std::uint32_t acknowledgement) {
+Packet tcp_segment(const Peer& from, Port port, std::uint8_t flags, std::uint32_t sequence,
+                   std::uint32_t acknowledgement) {
   Packet segment(wire::tcp_header_size);
   wire::TcpHeader header{.source_port = port,
                          .destination_port = 80,

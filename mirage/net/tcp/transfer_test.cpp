@@ -468,7 +468,8 @@ TEST_CASE(
   }
 }
 
-TEST_CASE("when the window opens, what goes then has its own time-out, not what is left of the probe's (RFC 6298 5.1)") {
+TEST_CASE(
+    "when the window opens, what goes then has its own time-out, not what is left of the probe's (RFC 6298 5.1)") {
   Trace t = Trace::established();
   t.in(0, {.sequence = 1, .acknowledgement = 1, .window = 0}).write(500).silent(0);
   const auto probe = std::chrono::duration_cast<std::chrono::milliseconds>(next_deadline(t.tcb) - Trace::at(0)).count();
