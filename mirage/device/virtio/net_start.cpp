@@ -114,6 +114,7 @@ bool NetDevice::start_queues(const Negotiated& negotiated) noexcept {
   for (std::uint16_t index = 0; Pair & pair : pairs()) {
     if (!pair.receive.start(*transport_, index++, negotiated, size)) return false;
     if (!pair.transmit.start(*transport_, index++, negotiated, size, requests)) return false;
+    if (pair.transmit.size() < Queue::maximum_segments) return false;  // section 2.7.5: no longer chain than the queue
   }
   return true;
 }

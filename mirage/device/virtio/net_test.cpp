@@ -257,3 +257,15 @@ TEST_CASE("net: everything goes back when the device goes") {
   }
   CHECK(pool.statistics().bytes_in_use == 0);
 }
+
+TEST_CASE("net: a ring too short for a frame in pieces is refused, not silent for ever") {
+  for (const std::uint64_t features : {std::uint64_t{0}, Feature::indirect}) {
+    Rig rig(merge | features);
+    rig.device.rings[1].limit = 16;
+    const auto error = rig.net.start(rig.device);
+    CAPTURE(features);
+    if (error != NetDevice::Error::none) continue;
+    std::array<TransmitFrame, 1> frames{rig.frame(60)};
+    CHECK(rig.net.send(frames) == 1);
+  }
+}

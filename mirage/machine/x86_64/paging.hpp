@@ -50,6 +50,9 @@ class PageTables {
   /// Enables NX (EFER.NXE) and CR0.WP and loads CR3. From here on the map is in force.
   void activate() noexcept;
 
+  /// More memory for tables, where map() has found none left; what is left of the earlier pool is forgotten.
+  void add_pool(std::span<std::byte> pool) noexcept { take_pool(pool); }
+
   /// What the tables say about an address.
   [[nodiscard]] Access access_of(std::uintptr_t address) const noexcept;
 

@@ -3,6 +3,7 @@
 // are taken out before the application's arguments are parsed.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <optional>
@@ -26,8 +27,10 @@ struct MmioDevices {
   std::size_t count = 0;
 
   [[nodiscard]] std::span<const MmioDevice> all() const noexcept { return std::span(items).first(count); }
+  /// A device that is described twice, by ACPI and on the command line (Firecracker does), is one.
   void add(const MmioDevice& device) noexcept {
-    if (count < items.size()) items[count++] = device;
+    const bool known = std::ranges::contains(all(), device.address, &MmioDevice::address);
+    if (!known && count < items.size()) items[count++] = device;
   }
 };
 

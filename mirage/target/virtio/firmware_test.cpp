@@ -194,10 +194,20 @@ TEST_CASE("command line: malformed devices") {
   }
   MmioDevices devices;
   std::string many;
-  for (int i = 0; i < 100; ++i) many += "virtio_mmio.device=512@0xfeb00000:5 ";
+  for (unsigned i = 0; i < 100; ++i) many += "virtio_mmio.device=512@" + std::to_string(0xfeb00000U + 512 * i) + ":5 ";
   std::string out(many.size(), ' ');
   (void)strip_command_line(many, out, devices);
   CHECK(devices.count == maximum_mmio_devices);
+}
+
+TEST_CASE("command line: a device that ACPI describes, too, is one") {
+  MmioDevices devices;
+  devices.add({0xd0000000, 4096, 5});
+  devices.add({0xd0001000, 4096, 6});
+  std::string_view line = "virtio_mmio.device=4K@0xd0000000:5 virtio_mmio.device=4K@0xd0001000:6";
+  std::string out(line.size(), ' ');
+  (void)strip_command_line(line, out, devices);
+  CHECK(devices.count == 2);
 }
 
 TEST_CASE("ACPI: power off, I/O APICs and devices") {

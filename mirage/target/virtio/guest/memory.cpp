@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: ISC
+#include <cstdlib>
+
 #include <mirage/base/checked.hpp>
 #include <mirage/target/virtio/guest/state.hpp>
 
@@ -16,6 +18,17 @@ bool make_readable(std::uintptr_t begin, std::uintptr_t end) noexcept {
     if (!tables.map(at, at + machine::page_size, machine::Access::read)) return false;
   }
   return true;
+}
+
+/// The first pool is for few devices; behind bridges each has windows of its own. Fails while there is no heap.
+bool map_with_more_tables(std::uintptr_t first, std::uintptr_t last) noexcept {
+  constexpr std::size_t pool_size = 8 * machine::page_size;
+  auto* const memory = static_cast<std::byte*>(std::aligned_alloc(machine::page_size, pool_size));
+  if (memory == nullptr) return false;
+  state.page_tables->add_pool({memory, pool_size});
+  const auto pool = reinterpret_cast<std::uintptr_t>(memory);
+  return state.page_tables->map(pool, pool + pool_size, machine::Access::read) &&
+         state.page_tables->map(first, last, machine::Access::device);
 }
 
 }  // namespace
@@ -44,7 +57,7 @@ bool map_device(std::uint64_t address, std::uint64_t size) noexcept {
   for (std::uint64_t page = first; page < last && mapped; page += machine::page_size) {
     mapped = state.page_tables->access_of(page) == machine::Access::device;
   }
-  return mapped || state.page_tables->map(first, last, machine::Access::device);
+  return mapped || state.page_tables->map(first, last, machine::Access::device) || map_with_more_tables(first, last);
 }
 
 }  // namespace mirage::target::virtio

@@ -182,6 +182,16 @@ class Tests:
         self.devices_work("q35", ["-device", "pcie-root-port,id=p,chassis=1",
                                   *(o + (",bus=p" if o.startswith("virtio-net-pci") else "") for o in self.pci())], "pci")
 
+    def case_pci_behind_a_bridge_each(self):
+        # As libvirt does it on q35: every device has a root port, and windows of its own. The third is opened, too.
+        other = self.disk.with_name("other.img")
+        other.write_bytes(bytes(1 << 20))
+        ports = [word for i in range(1, 4) for word in ("-device", f"pcie-root-port,id=p{i},chassis={i}")]
+        place = {"virtio-net-pci": 1, "virtio-blk-pci": 3}
+        options = [o + next((f",bus=p{n}" for kind, n in place.items() if o.startswith(kind)), "") for o in self.pci()]
+        self.devices_work("q35", [*ports, "-drive", f"file={other},if=none,format=raw,id=o",
+                                  "-device", "virtio-blk-pci,drive=o,serial=other,bus=p2", *options], "pci")
+
     def case_pci_without_extras(self):
         self.devices_work("q35", self.pci(",indirect_desc=off,event_idx=off"), "pci")
 
