@@ -54,8 +54,10 @@ void Environment::wait(Time deadline) noexcept {
 void Environment::collect(const timespec* timeout) noexcept {
   std::array<epoll_event, 128> events;
   const int count = ::epoll_pwait2(epoll_, events.data(), events.size(), timeout, nullptr);
-  for (int i = 0; i < count; ++i) {
-    const epoll_event& event = events[static_cast<std::size_t>(i)];
+  untold_ = std::span{events}.first(static_cast<std::size_t>(std::max(count, 0)));
+  while (!untold_.empty()) {
+    const epoll_event event = untold_.front();
+    untold_ = untold_.subspan(1);
     if (event.data.ptr != nullptr) static_cast<Watch*>(event.data.ptr)->on_ready(event.events);
   }
   fresh_ |= count > 0;
@@ -80,6 +82,13 @@ bool Environment::watch(int descriptor, std::uint32_t events, Watch* watch) noex
 
 void Environment::forget(int descriptor) noexcept {
   if (::epoll_ctl(epoll_, EPOLL_CTL_DEL, descriptor, nullptr) == 0) --watched_;
+}
+
+void Environment::end_watch(int descriptor, const Watch& watch) noexcept {
+  forget(descriptor);
+  for (epoll_event& event : untold_) {
+    if (event.data.ptr == &watch) event.data.ptr = nullptr;
+  }
 }
 
 void Environment::write_console(std::string_view text) noexcept {

@@ -11,11 +11,13 @@
 #include <mirage/async/environment.hpp>
 #include <mirage/async/shard.hpp>
 
+struct epoll_event;
 struct timespec;
 
 namespace mirage::target::posix {
 
-/// Hears of events on a descriptor. Must stay until forget(); may end its own watch, and itself, from on_ready().
+/// Hears of events on a descriptor. Must stay until forget(); may end its own watch, and itself, from on_ready(). Where
+/// another's on_ready() may end it, it goes through end_watch().
 class Watch {
  public:
   /// `events`: EPOLLIN, EPOLLOUT, EPOLLHUP ...; runs between tasks, so it marks them ready and resumes none.
@@ -61,6 +63,8 @@ class Environment final : public mirage::Environment {
   /// watch of a descriptor that is watched already. False when the system refuses.
   [[nodiscard]] bool watch(int descriptor, std::uint32_t events, Watch* watch) noexcept;
   void forget(int descriptor) noexcept;
+  /// forget(), and `watch` hears of nothing any more, not even of events that came with the one being told.
+  void end_watch(int descriptor, const Watch& watch) noexcept;
   /// Whether no descriptor is watched that anything could arrive at.
   [[nodiscard]] bool watches_nothing() const noexcept { return watched_ == 0; }
   /// Runs the watches of events that are there, without blocking; true when there were any since the last call.
@@ -82,6 +86,7 @@ class Environment final : public mirage::Environment {
   int epoll_;
   std::size_t watched_ = 0;
   Sleeper* sleeper_ = nullptr;
+  std::span<struct epoll_event> untold_;  // of the events that collect() is telling
   bool fresh_ = false;  // wait() has run watches since the last dispatch()
 };
 

@@ -157,3 +157,39 @@ TEST_CASE_FIXTURE(Fixture, "unix sockets: a wait for a connection can be cancell
   };
   CHECK(run(shard, cancelled(shard, *listener)) == true);
 }
+
+namespace {
+
+/// Unbinds another port as soon as it hears something.
+struct Unbinder final : DatagramHandler {
+  explicit Unbinder(posix::SocketUdp& of) noexcept : udp(of) {}
+  void on_burst(std::span<Datagram> datagrams) noexcept override {
+    heard += datagrams.size();
+    if (other != 0) udp.unbind(other);
+  }
+  posix::SocketUdp& udp;
+  Port other = 0;
+  std::size_t heard = 0;
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Fixture, "unix sockets: a handler may unbind another port that has datagrams, too") {
+  posix::SocketUdp udp{shard, loopback};
+  std::array<Unbinder, 2> handlers{Unbinder{udp}, Unbinder{udp}};
+  std::array<Port, 2> ports{};
+  for (std::size_t i = 0; i < 2; ++i) {
+    const auto port = udp.bind(0, handlers[i]);
+    REQUIRE(port);
+    ports[i] = *port;
+  }
+  handlers[0].other = ports[1];
+  handlers[1].other = ports[0];
+  for (const Port port : ports) {
+    std::array<Datagram, 1> one;
+    one[0].remote = {loopback, port, 0};
+    REQUIRE(udp.send(one) == 1);
+  }
+  CHECK(environment.dispatch());
+  CHECK(handlers[0].heard + handlers[1].heard == 1);
+}

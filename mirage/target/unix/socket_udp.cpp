@@ -17,7 +17,7 @@ constexpr std::size_t largest_datagram = 65535;
 }
 
 SocketUdp::Binding::~Binding() {
-  environment_of(owner.shard_).forget(descriptor);
+  environment_of(owner.shard_).end_watch(descriptor, *this);
   ::close(descriptor);
 }
 
