@@ -87,7 +87,7 @@ class Environment final : public mirage::Environment {
   std::size_t watched_ = 0;
   Sleeper* sleeper_ = nullptr;
   std::span<struct epoll_event> untold_;  // of the events that collect() is telling
-  bool fresh_ = false;  // wait() has run watches since the last dispatch()
+  bool fresh_ = false;                    // wait() has run watches since the last dispatch()
 };
 
 /// The environment of a shard of this target.
