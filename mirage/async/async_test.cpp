@@ -174,22 +174,29 @@ TEST_CASE("sleeping until never ends by cancellation only") {
   CHECK(run(shard, body(shard, forever)) == 1);
 }
 
+namespace {
+
+/// Hands a value over in the very turn in which the time is over, before the timers are looked at.
+struct Late final : Poller {
+  Late(Shard& s, Channel<int, 1>& c, Time t) : shard(s), channel(c), time(t) {}
+  bool poll() noexcept override {
+    int value = 42;
+    if (!sent && shard.now() >= time) sent = channel.try_send(value);
+    return false;
+  }
+  Shard& shard;
+  Channel<int, 1>& channel;
+  Time time;
+  bool sent = false;
+};
+
+}  // namespace
+
 TEST_CASE("within() keeps what was complete when the time ran out") {
   VirtualEnvironment environment;
   Shard shard{environment};
   Channel<int, 1> channel;
-  /// Hands the value over in the very turn in which the time is over, before the timers are looked at.
-  struct Late final : Poller {
-    Late(Shard& s, Channel<int, 1>& c) : shard(s), channel(c) {}
-    bool poll() noexcept override {
-      int value = 42;
-      if (!sent && shard.now() >= Time{1ms}) sent = channel.try_send(value);
-      return false;
-    }
-    Shard& shard;
-    Channel<int, 1>& channel;
-    bool sent = false;
-  } late{shard, channel};
+  Late late{shard, channel, Time{1ms}};
   shard.add_poller(late);
   auto receive = [](Shard&, Channel<int, 1>& c) -> Task<int> { co_return (co_await c.receive()).value_or(-1); };
   auto body = [](Shard& s, Channel<int, 1>& c, auto& make) -> Task<int> {
@@ -204,17 +211,7 @@ TEST_CASE("within() keeps what was complete although a shorter time within it ha
   VirtualEnvironment environment;
   Shard shard{environment};
   Channel<int, 1> channel;
-  struct Late final : Poller {
-    Late(Shard& s, Channel<int, 1>& c) : shard(s), channel(c) {}
-    bool poll() noexcept override {
-      int value = 42;
-      if (!sent && shard.now() >= Time{10ms}) sent = channel.try_send(value);
-      return false;
-    }
-    Shard& shard;
-    Channel<int, 1>& channel;
-    bool sent = false;
-  } late{shard, channel};
+  Late late{shard, channel, Time{10ms}};
   shard.add_poller(late);
   auto work = [](Shard& s, Channel<int, 1>& c) -> Task<int> {
     CHECK_FALSE(co_await within(1ms, sleeper(s, 1h)));

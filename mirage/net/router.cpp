@@ -20,7 +20,8 @@ Router::Router(Shard& shard, RouterPort inside, RouterPort outside, const Router
       reassembly_(shard.buffers(), options.reassembly),
       inside_(*this, inside, forward::Side::inside),
       outside_(*this, outside, forward::Side::outside),
-      timer_(*this) {}
+      timer_(*this),
+      shortest_(std::min(std::ranges::min(options.forwarder.flows.timeouts), options.reassembly.timeout)) {}
 
 Router::~Router() {
   inside_.port.hook = nullptr;
@@ -51,7 +52,7 @@ bool Router::input(Side& from, LinkPacket& packet) noexcept {
   if (view->is_fragment() && !packet.is_broadcast && !join(from, packet, *view)) return true;
   const Slice original = packet.data[0];
   forward::Decision decision = forwarder_.input(packet, from.side, shard_.now());
-  arm();
+  if (!timer_.armed()) arm();
   switch (decision.kind) {
     case forward::Decision::Kind::local:
       return false;
@@ -97,7 +98,7 @@ bool Router::join(const Side& from, LinkPacket& packet, const wire::Ipv4View& vi
   if (whole.congestion) header.traffic_class |= 3;  // RFC 3168 5.3
   if (outcome == ip::ReassemblyOutcome::complete && put_together(packet, header, std::move(whole.payload))) return true;
   if (outcome != ip::ReassemblyOutcome::waiting) ++counters_.drop_reassembly;
-  arm();
+  if (!timer_.armed()) arm();
   return false;
 }
 
@@ -144,8 +145,8 @@ void Router::expire() noexcept {
 
 void Router::arm() noexcept {
   const Time next = std::min(forwarder_.next_deadline(), reassembly_.next_deadline());
-  // Whatever came last may end first.
-  if (next != never && (!timer_.armed() || next < timer_.deadline())) timer_.arm(shard_.timers(), next);
+  // What comes later may end before all that is there, but not sooner than this: packets need not look.
+  if (next != never) timer_.arm(shard_.timers(), std::min(next, shard_.now() + shortest_));
 }
 
 }  // namespace mirage::net

@@ -72,6 +72,7 @@ class Router {
   Side inside_;
   Side outside_;
   ExpiryTimer timer_;
+  Duration shortest_;  ///< life of a flow or a fragment
   RouterCounters counters_;
 };
 

@@ -55,7 +55,10 @@ void receive(Race& race) {
 }  // namespace
 
 int main() {
-  if (std::thread::hardware_concurrency() < 2) return 0;
+  if (std::thread::hardware_concurrency() < 2) {
+    std::puts("mailbox: skipped, needs two processors");
+    return 77;
+  }
   Race race;
   const std::array<Bytes, 1> large{Bytes{race.body}};
   const std::array<Bytes, 1> small{Bytes{race.body}.first(8)};

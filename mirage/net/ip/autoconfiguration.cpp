@@ -76,22 +76,20 @@ void Autoconfiguration::receive(const wire::RouterAdvertisement& advertisement, 
   });
 }
 
-void Autoconfiguration::forget_router(const IpAddress& router, std::uint16_t interface) noexcept {
+void Autoconfiguration::forget_router(const IpAddress& router, std::uint16_t interface, int but) noexcept {
   routes_.remove_if([&](const Route& route) {
-    return route.origin == Route::Origin::advertised && route.gateway == router && route.interface == interface;
+    return route.origin == Route::Origin::advertised && route.gateway == router && route.interface == interface &&
+           route.metric != but;
   });
 }
 
 void Autoconfiguration::take_router(const wire::RouterAdvertisement& advertisement, const IpAddress& router,
                                     std::uint16_t interface, Time now) noexcept {
-  if (advertisement.lifetime == 0) return forget_router(router, interface);
   // RFC 4191 3.2: preferences order what has no longer prefix. A gateway given by hand has metric 0.
   const int metric = 512 - 256 * advertisement.preference;
-  // What it said before goes only where that has changed: renewed in its place, equal routers do not take turns.
-  routes_.remove_if([&](const Route& route) {
-    return route.origin == Route::Origin::advertised && route.gateway == router && route.interface == interface &&
-           route.metric != metric;
-  });
+  // The route stays unless its preference is another one now: renewed in its place, equal routers do not take turns.
+  forget_router(router, interface, advertisement.lifetime == 0 ? -1 : metric);
+  if (advertisement.lifetime == 0) return;
   add_route({.prefix = {IpAddress{}, 0},
              .gateway = router,
              .interface = interface,

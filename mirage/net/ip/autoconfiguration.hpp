@@ -52,8 +52,8 @@ class Autoconfiguration {
   /// Takes in an advertisement that was checked. New addresses are `fresh`.
   void receive(const wire::RouterAdvertisement& advertisement, const IpAddress& router, std::uint16_t interface,
                Time now) noexcept;
-  /// RFC 4861 7.2.5: it said that it is no router any more.
-  void forget_router(const IpAddress& router, std::uint16_t interface) noexcept;
+  /// RFC 4861 7.2.5: it said that it is no router any more. `but`: routes of this metric stay.
+  void forget_router(const IpAddress& router, std::uint16_t interface, int but = -1) noexcept;
 
   /// DHCPv6 is offered there for addresses, or for other things (RFC 4861 4.2).
   [[nodiscard]] bool managed(std::uint16_t interface = 0) const noexcept { return managed_[interface]; }

@@ -215,18 +215,19 @@ std::uint32_t text_length(const Tcb& tcb, std::uint32_t maximum_payload) noexcep
 Departure send_text(Tcb& tcb, std::uint32_t length, bool fin, Time now) noexcept {
   SendVariables& s = tcb.send;
   const bool known = s.next < s.maximum;
-  const Departure departure = text(tcb, s.next, length, fin, now);
   // A probe beyond the window is not counted as on its way: when the window opens, sending starts with that byte.
-  if (!s.probe || s.window > 0) {
+  const bool counts = !s.probe || s.window > 0;
+  if (counts && tcb.loss.board.empty() && synchronised(tcb.state)) {
+    // The timer that runs, if one does, is that of window probes: RFC 6298 (5.1) for this text.
+    if (!s.probe) tcb.round_trip.backoff = 0;
+    tcb.deadlines.retransmit = never;
+  }
+  const Departure departure = text(tcb, s.next, length, fin, now);
+  if (counts) {
     const Stamp sent = Stamp::of(now);
     if (tcb.loss.board.empty()) {  // what was delivered minutes ago would seem to have been sent later, modulo 2^29
       tcb.loss.sent = sent;
       tcb.loss.end = s.next;
-      // The timer that runs, if one does, is that of window probes: RFC 6298 (5.1) for this text.
-      if (synchronised(tcb.state)) {
-        if (!s.probe) tcb.round_trip.backoff = 0;
-        tcb.deadlines.retransmit = now + retransmission_timeout(tcb.round_trip);
-      }
     }
     s.next += length + (fin ? 1 : 0);
     tcb.loss.board.extend(s.next, sent, grain(tcb), known);
