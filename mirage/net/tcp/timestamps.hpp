@@ -42,7 +42,6 @@ constexpr void stamp(const Tcb& tcb, Time now, wire::TcpOptionSet& options) noex
 /// next acknowledgement answers first.
 constexpr void note_timestamp(Timestamps& t, const Segment& segment, Time now) noexcept {
   if (!t.on || !segment.options.has_timestamps || segment.sequence > t.acknowledged) return;
-  if (is_old_duplicate(t, segment, now)) return;  // a RST: PAWS does not hold for it
   t.recent = segment.options.timestamp;
   t.recent_at = in_seconds(now);
 }
