@@ -24,7 +24,9 @@ Bytes kept_of(const Answer& answer) noexcept {
 Cache::Entry* Cache::find_entry(const DnsQuestion& question) noexcept {
   const DnsName name = question.name.lower();
   for (Entry& entry : entries_) {
-    if (entry.memory && entry.type == question.type && std::ranges::equal(entry.name(), bytes_of(name))) return &entry;
+    // RFC 2308 5: that there is no such name answers for every type.
+    const bool matches = entry.type == question.type || entry.error == ResolveError::not_found;
+    if (entry.memory && matches && std::ranges::equal(entry.name(), bytes_of(name))) return &entry;
   }
   return nullptr;
 }

@@ -79,3 +79,17 @@ TEST_CASE("an entry is replaced, aliases come back whole, and no pool means no m
   BufferPool none{0};
   CHECK(bed.cache.find(question(3), bed.start, none)->error == ResolveError::no_memory);
 }
+
+TEST_CASE("RFC 2308 5: no such name is known for every type, no such record for its own") {
+  Bed bed;
+  (void)bed.cache.insert(question(1), Answer::failure(ResolveError::not_found, 60s), bed.start);
+  (void)bed.cache.insert(question(2), Answer::failure(ResolveError::no_data, 60s), bed.start);
+  const auto for_v6 = [](std::size_t number) { return wire::DnsQuestion{question(number).name, wire::dns_type::aaaa}; };
+  const auto known = bed.cache.find(for_v6(1), bed.start, bed.pool);
+  REQUIRE(known);
+  CHECK(known->error == ResolveError::not_found);
+  CHECK_FALSE(bed.cache.find(for_v6(2), bed.start, bed.pool));
+  // A name that has come into being since takes its place.
+  (void)bed.cache.insert(for_v6(1), bed.answer(18), bed.start);
+  CHECK_FALSE(bed.has(1, bed.start));
+}
