@@ -37,6 +37,7 @@ class MessageQueue {
     for (std::size_t i = 0; i < size; ++i) out[i] = memory_[(first_ + i) % capacity];
     advance(size);
   }
+  void clear() noexcept { used_ = 0; }
 
  private:
   static constexpr std::size_t header = 2;

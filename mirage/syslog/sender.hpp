@@ -152,11 +152,15 @@ struct Forwarder {
       keys.shard.logger(own_source).error("bad destination '{}': [udp://|tcp://]ADDRESS[:PORT]", keys.syslog);
       co_return 2;
     }
-    if (destination->endpoint.address.is_unspecified()) co_return 0;  // not wanted
+    if (destination->endpoint.address.is_unspecified()) {  // not wanted
+      log.sink().close();
+      co_return 0;
+    }
     const Text<64> host{"{}", net.address()};
     log.sink().set_host(host.view());
     Sender<S> sender{net, log.sink(), *destination};
     const bool ended_well = co_await sender.run();
+    log.sink().close();
     log.sink().set_host({});
     co_return ended_well ? 0 : 1;
   }

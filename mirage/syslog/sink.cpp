@@ -9,6 +9,7 @@ void Sink::write_line(std::string_view line) noexcept {
 }
 
 void Sink::queue_line(std::string_view line) noexcept {
+  if (closed_) return;
   const LogLine parts = LogLine::parse(line);
   if (sending_ || parts.source == own_source) {
     ++counters_.drop_own;

@@ -55,6 +55,11 @@ class Sink final : public LogSink {
   void write_line(std::string_view line) noexcept override;
   /// Queues the line, and nothing else.
   void queue_line(std::string_view line) noexcept;
+  /// Nobody will send: forgets what is queued, and every line from now on.
+  void close() noexcept {
+    closed_ = true;
+    queue_.clear();
+  }
   /// Set while a message is handed to the stack.
   void set_sending(bool sending) noexcept { sending_ = sending; }
 
@@ -75,6 +80,7 @@ class Sink final : public LogSink {
   Counters counters_;
   std::uint32_t sequence_ = 0;
   bool sending_ = false;
+  bool closed_ = false;
 };
 
 /// Between the shard's log and where its lines go: copies them to a Sink.

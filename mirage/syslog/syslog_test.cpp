@@ -181,6 +181,21 @@ TEST_CASE("octet counting (RFC 6587 3.4.1), as many messages as fit") {
   CHECK(queue->front_size() == 4);
 }
 
+TEST_CASE("without a destination nothing is queued, before the job says so and after") {
+  Bed bed{"10.0.0.1"};
+  RemoteLog log{bed.shard, "test", "*:info"};
+  struct Keys {
+    std::string_view syslog;
+    Shard& shard;
+  } keys{"", bed.shard};
+  log.logger("a").info("early");
+  CHECK(log.sink().queue().bytes() > 0);
+  CHECK(run(bed.shard, Forwarder<net::Stack, RemoteLog>::start(bed.left, log, keys)) == 0);
+  for (int i = 0; i < 1000; ++i) log.logger("a").info("line {}", i);
+  CHECK(log.sink().queue().bytes() == 0);
+  CHECK(log.sink().counters().drop_full == 0);
+}
+
 TEST_CASE("destinations") {
   CHECK(Destination::parse("")->endpoint.address.is_unspecified());
   const auto plain = Destination::parse("10.0.0.1");
