@@ -16,12 +16,18 @@ struct Main {
     log.info("listening on port {}", keys.port);
     mirage::Scope scope{keys.shard};
     while (auto flow = co_await listener->accept()) {
-      if (!scope.spawn(answer(keys, std::move(*flow)))) log.warning("no memory for a connection");
+      if (!scope.spawn(serve(keys, std::move(*flow)))) log.warning("no memory for a connection");
     }
     co_await scope.join();
   }
 
  private:
+  /// Who asks for nothing, or takes nothing, does not hold a connection for ever.
+  static mirage::Task<> serve(const Keys& keys, typename Net::Tcp::Flow flow) {
+    using namespace mirage::literals;
+    (void)co_await mirage::within(10s, answer(keys, std::move(flow)));
+  }
+
   static mirage::Task<> answer(const Keys& keys, typename Net::Tcp::Flow flow) {
     const auto request = co_await flow.read();
     if (!request) co_return;

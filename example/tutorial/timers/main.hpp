@@ -13,13 +13,13 @@ struct Timers {
 
     mirage::Scope scope{keys.shard};
     Ticks ticks;
-    if (!scope.spawn(produce(keys, ticks)) || !scope.spawn(consume(keys, ticks))) co_return;
+    if (!scope.spawn(produce(keys, ticks)) || !scope.spawn(consume(keys, ticks))) scope.cancel();
     co_await scope.join();
 
     // heads1: two sleepers; the shorter one decides how long both together take at least.
     const mirage::Time before = keys.shard.now();
     mirage::Scope sleepers{keys.shard};
-    if (!sleepers.spawn(nap(keys, "short", 100ms)) || !sleepers.spawn(nap(keys, "long", 300ms))) co_return;
+    if (!sleepers.spawn(nap(keys, "short", 100ms)) || !sleepers.spawn(nap(keys, "long", 300ms))) sleepers.cancel();
     co_await sleepers.join();
     log.info("both slept, it took {}", keys.shard.now() - before >= 300ms ? "long enough" : "too short");
 
