@@ -32,8 +32,10 @@ std::string path(const fs::path& name) {
 /// A word of a command, in a variable: as ninja, then the shell reads it.
 std::string word(const std::string& text) { return replaced(shell_line({checked(text)}), "$", "$$"); }
 
+/// All in one folder, whatever folders the sources are in ("../" too): a/b.cpp is not a_b.cpp.
 std::string object_of(const ImageBuild& build, const std::string& source) {
-  return std::format("{}/object/{}.o", build.folder, replaced(checked(source), "/", "_"));
+  const std::string name = replaced(replaced(checked(source), "%", "%25"), "/", "%2f");
+  return std::format("{}/object/{}.o", build.folder, name);
 }
 
 /// The static libraries, as names.
@@ -174,7 +176,8 @@ std::string generate_ninja(const ImageBuild& build) {
 std::string generate_makefile(const Plan& plan, const fs::path& mirage) {
   return std::format(R"({1}; changes are lost: put your own rules into Makefile.user.
 # The command that configured the project, not whichever of this name comes first; on PATH only when that is gone.
-MIRAGE ?= $(or $(wildcard {0}),mirage)
+configured_by = {0}
+MIRAGE ?= $(if $(shell test -x $(configured_by) && echo yes),$(configured_by),mirage)
 
 .PHONY: all depend build run clean
 all: build
@@ -189,7 +192,8 @@ clean:
 # {2} for target {3}
 -include Makefile.user
 )",
-                     replaced(mirage.string(), "$", "$$"), makefile_mark, plan.name, plan.target->name);
+                     replaced(replaced(shell_line({mirage.string()}), "$", "$$"), "#", "\\#"), makefile_mark, plan.name,
+                     plan.target->name);
 }
 
 }  // namespace mirage::plan

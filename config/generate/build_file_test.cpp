@@ -54,5 +54,44 @@ TEST_CASE("names of any characters but line breaks reach the compiler as they ar
                        "the name \"htdocs/two\\012lines\" has a line break, which a build file cannot have", Error);
 }
 
+TEST_CASE("each source has an object of its own") {
+  Target target;
+  target.guest = false;
+  Plan plan;
+  plan.name = "x";
+  plan.target = &target;
+  const auto done = commands_of({.plan = &plan,
+                                 .root = "/root",
+                                 .libraries_folder = "/cache",
+                                 .flags_folder = {},
+                                 .libraries = {},
+                                 .ports = {},
+                                 .folder = "build/unix",
+                                 .sources = {"a/b.cpp", "a_b.cpp", "a%2fb.cpp", "../../../b.cpp"},
+                                 .crunch_inputs = {}});
+  CHECK(done.status == 0);  // ninja refuses two ways to one file
+  CHECK(done.output.contains(" -o 'build/unix/object/a%2fb.cpp.o'\n"));
+  CHECK(done.output.contains(" -o 'build/unix/object/a%252fb.cpp.o'\n"));
+  CHECK(done.output.contains(" -o 'build/unix/object/..%2f..%2f..%2fb.cpp.o'\n"));
+}
+
+TEST_CASE("make finds the tool that configured the project, whatever its path; when that is gone, the one on PATH") {
+  Target target;
+  target.name = "unix";
+  Plan plan;
+  plan.name = "x";
+  plan.target = &target;
+  const fs::path folder = fs::temp_directory_path() / ("mirage-makefile-test-" + std::to_string(getpid()));
+  const fs::path tool = folder / "a (b), it's $HOME #1" / "mirage";
+  fs::create_directories(tool.parent_path());
+  write_if_changed(folder / "Makefile", generate_makefile(plan, tool));
+  const auto made = [&] { return run_program({"make", "-s", "-n", "build"}, Output::capture, folder).output; };
+  CHECK(made() == "mirage build\n");
+  write_if_changed(tool, "#!/bin/sh\necho \"called to $1\"\n");
+  fs::permissions(tool, fs::perms::owner_all);
+  CHECK(run_program({"make", "-s", "build"}, Output::capture, folder).output == "called to build\n");
+  fs::remove_all(folder);
+}
+
 }  // namespace
 }  // namespace mirage::plan

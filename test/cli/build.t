@@ -15,7 +15,7 @@ The Makefile runs the command that configured, not another of its name.
   $ mkdir ../bin && printf '#!/bin/sh\necho another mirage\n' >../bin/mirage && chmod +x ../bin/mirage
   $ PATH=$PWD/../bin:$PATH make 2>&1 | sed 's/([0-9.]* KiB)/(SIZE)/'
   Built dist/hello.spt (SIZE). Next: mirage run
-  $ sed -i.old 's|(wildcard .*),|(wildcard /nowhere/mirage),|' Makefile && PATH=$PWD/../bin:$PATH make; mv Makefile.old Makefile
+  $ sed -i.old 's|^configured_by = .*|configured_by = /nowhere/mirage|' Makefile && PATH=$PWD/../bin:$PATH make; mv Makefile.old Makefile
   another mirage
   $ mirage run
   info [hello] Good morning
