@@ -59,6 +59,14 @@ class Lab(contextlib.ExitStack):
             sh("ip", "-n", namespace, "addr", "add", address, "dev", device)
         sh("ip", "-n", namespace, "link", "set", device, "up")
 
+    def wait_for_carrier(self, namespace, device):
+        """Until the tap has been opened."""
+        for _ in range(200):
+            if "LOWER_UP" in sh("ip", "-n", namespace, "link", "show", device):
+                return
+            time.sleep(0.05)
+        raise RuntimeError(f"nobody has opened {device}")
+
     def cable(self, client, server):
         """veth0 to veth0, with what Linux does by itself: segmentation and checksums are left out between the two."""
         sh("ip", "-n", client, "link", "add", "veth0", "type", "veth", "peer", "name", "veth0", "netns", server)
@@ -87,8 +95,18 @@ def end(process):
 class Subject:
     """A server under test; measures a load against it."""
 
-    def __init__(self, lab, name, namespace, process, device="tap0"):
+    def __init__(self, lab, name, namespace, process, device="tap0", server=None):
         self.lab, self.name, self.namespace, self.process, self.device = lab, name, namespace, process, device
+        self.server = server  # the namespace of a server that has Linux's stack
+
+    def receive_on_own_cores(self):
+        """What is for the client passes through Linux's receive path on the client's core, and what is for the server on its
+        own (receive packet steering); otherwise both do so on the core of who has sent it, where the device hands it over."""
+        for namespace, core in ((self.namespace, CLIENT_CORE), (self.server, SERVER_CORE)):
+            if namespace:
+                queue = f"/sys/class/net/{self.device}/queues/rx-0/rps_cpus"
+                sh("ip", "netns", "exec", namespace, "sh", "-c", f"echo {1 << int(core):x} > {queue}")
+        return self
 
     def client(self, *command):
         return sh("ip", "netns", "exec", self.namespace, "taskset", "-c", CLIENT_CORE, *map(str, command))
@@ -203,7 +221,7 @@ class Subjects:
         client, server = self.lab.namespace(), self.lab.namespace()
         self.lab.cable(client, server)
         process = self.lab.start(server, *command)
-        return Subject(self.lab, name, client, process, "veth0").wait_until_up()
+        return Subject(self.lab, name, client, process, "veth0", server).wait_until_up()
 
     def nginx(self):
         conf = self.work / "nginx.conf"
@@ -215,7 +233,7 @@ class Subjects:
         self.lab.tap(client)
         self.lab.tap(client, "tap1", None)
         process = self.lab.start(client, self.lab.tool, "relay", "tap0", "tap1")
-        time.sleep(0.2)
+        self.lab.wait_for_carrier(client, "tap1")  # once it has moved, the relay would not find it
         sh("ip", "-n", client, "link", "set", "tap1", "netns", server)
         sh("ip", "-n", server, "addr", "add", f"{SERVER}/24", "dev", "tap1")
         sh("ip", "-n", server, "link", "set", "tap1", "up")

@@ -59,6 +59,7 @@ class Table:
 def http(table, subjects, seconds):
     names = [f"HTTP 13 B, {c} connections" for c in (1, 16, 64, 256)]
     names += ["HTTP 13 B, 64, pipelined 16", "file 1 KiB, 64", "file 100 KiB, 64", "new connections, 64"]
+    names += ["new connections, 64, own cores"]
     if not table.wants(*names):
         return
     ours, nginx, ceiling = subjects.mirage(), subjects.nginx(), subjects.canned("ceiling", "canned")
@@ -71,6 +72,10 @@ def http(table, subjects, seconds):
     table.row(names[6], ours, [nginx], l.wrk(64, seconds, port=81, path="/100k.bin"), 1e3, ("CPU <= 0.7",))
     # What seven frames cost on a tap, without any state: nobody who is called for each frame comes below it.
     table.row(names[7], ours, [nginx, ceiling], l.wrk(64, seconds, header="Connection: close"), 1e3, ("CPU <= 0.77", ""))
+    # A tap's receive paths both run on the server's core, with nginx each on the other's. Here each has its own.
+    if table.wants(names[8]):
+        ours, nginx = subjects.mirage().receive_on_own_cores(), subjects.nginx().receive_on_own_cores()
+        table.row(names[8], ours, [nginx], l.wrk(64, seconds, header="Connection: close"), 1e3, ("",))
 
 
 def bulk(table, subjects, seconds):
