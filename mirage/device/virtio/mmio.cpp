@@ -75,18 +75,13 @@ std::uint16_t MmioTransport::queue_limit(std::uint16_t queue) noexcept {
   return in_use != 0 ? std::uint16_t{0} : limit > 0x8000 ? std::uint16_t{0x8000} : static_cast<std::uint16_t>(limit);
 }
 
-void MmioTransport::write_wide(std::uint32_t offset, std::uint64_t value) const noexcept {
-  window_.write<std::uint32_t>(offset, static_cast<std::uint32_t>(value));
-  window_.write<std::uint32_t>(offset + 4, static_cast<std::uint32_t>(value >> 32));
-}
-
 bool MmioTransport::enable_queue(Doorbell& doorbell, std::uint16_t size, const RingAddresses& ring) noexcept {
   window_.write<std::uint32_t>(queue_select, doorbell.queue);
   window_.write<std::uint32_t>(queue_size, size);
   if (modern_) {
-    write_wide(queue_descriptors, ring.descriptors);
-    write_wide(queue_available, ring.available);
-    write_wide(queue_used, ring.used);
+    window_.write_wide(queue_descriptors, ring.descriptors);
+    window_.write_wide(queue_available, ring.available);
+    window_.write_wide(queue_used, ring.used);
     window_.write<std::uint32_t>(queue_ready, 1);
     return true;
   }

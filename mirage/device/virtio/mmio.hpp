@@ -27,7 +27,6 @@ class MmioTransport final : public Transport {
   void acknowledge_interrupt() noexcept override;
 
  private:
-  void write_wide(std::uint32_t offset, std::uint64_t value) const noexcept;
   RegisterWindow window_;
   DeviceType type_ = DeviceType::none;
   bool modern_ = false;
