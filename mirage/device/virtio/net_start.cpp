@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 // How the device is started, VIRTIO 1.2 section 5.1.5.
 #include <algorithm>
+#include <cstring>
 #include <new>
 
 #include <mirage/device/virtio/net.hpp>
@@ -70,9 +71,8 @@ Negotiated NetDevice::negotiate_features(std::uint64_t further) noexcept {
 
 void NetDevice::describe(const Negotiated& negotiated) noexcept {
   if (negotiated.has(feature_mac)) {
-    std::array<std::byte, 6> mac{};
-    transport_->read_configuration(config_mac, mac);
-    std::ranges::transform(mac, capabilities_.mac.octets.begin(), std::to_integer<std::uint8_t>);
+    const std::uint64_t mac = read_configuration(*transport_, config_mac, sizeof(MacAddress), 1);
+    std::memcpy(&capabilities_.mac, &mac, sizeof(MacAddress));
   }
   const std::uint16_t mtu =
       negotiated.has(feature_mtu) ? read_field<std::uint16_t>(*transport_, config_mtu) : default_mtu;

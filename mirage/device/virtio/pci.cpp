@@ -32,6 +32,7 @@ constexpr std::uint32_t driver_feature_select = 8;
 constexpr std::uint32_t driver_feature = 12;
 constexpr std::uint32_t config_msix_vector = 16;
 constexpr std::uint32_t device_status = 20;
+constexpr std::uint32_t generation_byte = 21;
 constexpr std::uint32_t common_queue_select = 22;
 constexpr std::uint32_t common_queue_size = 24;
 constexpr std::uint32_t queue_msix_vector = 26;
@@ -253,16 +254,14 @@ void PciTransport::notify(Doorbell doorbell) noexcept {
   notify_.write<std::uint16_t>(doorbell.offset, doorbell.queue);
 }
 
-void PciTransport::read_configuration(std::uint32_t offset, MutableBytes out) noexcept {
-  for (std::size_t i = 0; i < out.size(); ++i) {
-    const auto at = offset + static_cast<std::uint32_t>(i);
-    if (modern_) {
-      out[i] = std::byte{device_.read<std::uint8_t>(at)};
-    } else {
-      const std::uint32_t header = messages_ ? legacy_header_with_messages : legacy_header;
-      out[i] = static_cast<std::byte>(at < 128 ? read_legacy(static_cast<std::uint16_t>(header + at), 1) : 0);
-    }
-  }
+std::uint32_t PciTransport::read_configuration(std::uint32_t offset, unsigned bytes) noexcept {
+  if (modern_) return device_.read_field(offset, bytes);
+  const std::uint32_t header = messages_ ? legacy_header_with_messages : legacy_header;
+  return read_legacy(static_cast<std::uint16_t>(header + offset), bytes);
+}
+
+std::uint32_t PciTransport::configuration_generation() noexcept {
+  return common_.read<std::uint8_t>(generation_byte);  // legacy: 0
 }
 
 void PciTransport::acknowledge_interrupt() noexcept {

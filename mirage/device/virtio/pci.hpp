@@ -68,7 +68,8 @@ class PciTransport final : public Transport {
   [[nodiscard]] std::uint16_t queue_limit(std::uint16_t queue) noexcept override;
   [[nodiscard]] bool enable_queue(Doorbell& doorbell, std::uint16_t size, const RingAddresses& ring) noexcept override;
   void notify(Doorbell doorbell) noexcept override;
-  void read_configuration(std::uint32_t offset, MutableBytes out) noexcept override;
+  [[nodiscard]] std::uint32_t read_configuration(std::uint32_t offset, unsigned bytes) noexcept override;
+  [[nodiscard]] std::uint32_t configuration_generation() noexcept override;
   void acknowledge_interrupt() noexcept override;
 
  private:

@@ -22,6 +22,11 @@ class RegisterWindow {
     if (!within(offset, sizeof(T), size_)) return T{};
     return *reinterpret_cast<const volatile T*>(base_ + offset);
   }
+  /// 1, 2 or 4 bytes.
+  [[nodiscard]] std::uint32_t read_field(std::uint32_t offset, unsigned bytes) const noexcept {
+    if (bytes == 1) return read<std::uint8_t>(offset);
+    return bytes == 2 ? read<std::uint16_t>(offset) : read<std::uint32_t>(offset);
+  }
   template <class T>
   [[gnu::noinline]] void write(std::uint32_t offset, T value) const noexcept {
     if (within(offset, sizeof(T), size_)) *reinterpret_cast<volatile T*>(base_ + offset) = value;
