@@ -39,15 +39,15 @@ class NetDevice {
     std::uint64_t received = 0;
     std::uint64_t sent = 0;
   };
-  enum class Error : std::uint8_t { none, refused, no_queue, no_memory };
+  enum class Error : std::uint8_t { none, refused, no_queue, no_memory, no_entropy };
   static constexpr std::uint16_t maximum_pairs = 4;
 
-  explicit NetDevice(BufferPool& buffers) noexcept : buffers_(buffers) {}
+  NetDevice(BufferPool& buffers, Environment& environment) noexcept : buffers_(buffers), environment_(environment) {}
   NetDevice(const NetDevice&) = delete;
   NetDevice& operator=(const NetDevice&) = delete;
 
   /// Negotiates and starts the device; the transport must outlive this object. A device whose several pairs do not come
-  /// about is used with one.
+  /// about is used with one, one without an address (Firecracker's, unless told) gets a random one.
   [[nodiscard]] Error start(Transport& transport) noexcept;
   /// Resets the device: it touches no memory of ours afterwards.
   ~NetDevice();
@@ -128,7 +128,8 @@ class NetDevice {
   [[nodiscard]] Error start_with(std::uint64_t further_features) noexcept;
   void stop() noexcept;
   [[nodiscard]] Negotiated negotiate_features(std::uint64_t further) noexcept;
-  void describe(const Negotiated& negotiated) noexcept;
+  /// False: it has no address, and there is no entropy for one.
+  [[nodiscard]] bool describe(const Negotiated& negotiated) noexcept;
   [[nodiscard]] std::size_t affordable() const noexcept;
   [[nodiscard]] std::uint16_t wanted_pairs(std::uint16_t offered) const noexcept;
   [[nodiscard]] bool start_queues(const Negotiated& negotiated) noexcept;
@@ -153,6 +154,7 @@ class NetDevice {
   void reclaim() noexcept;
 
   BufferPool& buffers_;
+  Environment& environment_;
   Transport* transport_ = nullptr;
   NetCapabilities capabilities_;
   std::unique_ptr<Pair[]> pairs_;

@@ -13,7 +13,8 @@ namespace mirage::target::virtio {
 class Net final : public Wakeable {
  public:
   static constexpr bool nothing_to_end = true;  ///< see module/launch.hpp
-  Net(Shard& shard, std::string_view name) noexcept : shard_(shard), name_(name), device_(shard.buffers()) {}
+  Net(Shard& shard, std::string_view name) noexcept
+      : shard_(shard), name_(name), device_(shard.buffers(), shard.environment()) {}
   Net(const Net&) = delete;
   Net& operator=(const Net&) = delete;
   ~Net() { remove_wakeable(*this); }
