@@ -66,6 +66,31 @@ TEST_CASE("block: a capacity that changes while it is read is read again, and fi
   CHECK(rig.block.geometry().sectors == 0x1'0000'0000);
 }
 
+TEST_CASE("block: a device that needs a reset fails what it has not answered, and says so once") {
+  Rig rig;
+  REQUIRE(rig.start() == BlockDevice::Error::none);
+  std::array<std::byte, 512> bytes{};
+  Outcome outcome;
+  REQUIRE(rig.scope.spawn(transfer(rig, rig.shard, false, 1, bytes, outcome)));
+  rig.turns();
+  CHECK_FALSE(rig.block.needs_reset());
+  CHECK_FALSE(outcome);
+  const unsigned resets = rig.device.resets;
+  rig.device.state |= Status::needs_reset;
+  CHECK(rig.block.needs_reset());
+  CHECK_FALSE(rig.block.needs_reset());
+  CHECK(rig.device.resets == resets + 1);
+  CHECK(rig.block.statistics().needs_reset == 1);
+  rig.turns();
+  REQUIRE(outcome);
+  CHECK(outcome->error() == BlockError::io);
+  outcome.reset();
+  REQUIRE(rig.scope.spawn(transfer(rig, rig.shard, true, 1, bytes, outcome)));
+  rig.turns();
+  REQUIRE(outcome);
+  CHECK(outcome->error() == BlockError::io);
+}
+
 TEST_CASE("block: a configuration that never stands still is not read for ever") {
   Rig rig;
   rig.device.on_read = [&](std::uint32_t, unsigned) { ++rig.device.generation; };

@@ -33,6 +33,7 @@ class NetDevice {
     std::uint64_t bad_offload = 0;     ///< received with an offload header that does not fit the frame
     std::uint64_t not_negotiated = 0;  ///< received with an offload that the device was not allowed to use
     std::uint64_t bad_frame = 0;       ///< to send: too large, empty, or in too many pieces
+    std::uint64_t needs_reset = 0;     ///< 1: the device has given up
   };
   /// Frames of one pair.
   struct PairStatistics {
@@ -79,6 +80,10 @@ class NetDevice {
     return std::ranges::any_of(pairs(),
                                [](const Pair& pair) { return pair.receive.broken() || pair.transmit.broken(); });
   }
+
+  /// Asks the device whether it has given up (DEVICE_NEEDS_RESET, section 2.1). True once, when it has; nothing is sent
+  /// or received from then on.
+  [[nodiscard]] bool needs_reset() noexcept;
 
   std::size_t poll(std::span<ReceivedFrame> frames) noexcept;
   std::size_t send(std::span<TransmitFrame> frames) noexcept;

@@ -57,6 +57,12 @@ void NetDevice::stop() noexcept {
   first_transmit_ = no_slot;
 }
 
+bool NetDevice::needs_reset() noexcept {
+  if (statistics_.needs_reset != 0 || (transport_->status() & Status::needs_reset) == 0) return false;
+  ++statistics_.needs_reset;
+  return true;
+}
+
 Negotiated NetDevice::negotiate_features(std::uint64_t further) noexcept {
   constexpr std::uint64_t base = feature_mtu | feature_mac | feature_merge | feature_checksum | feature_guest_checksum |
                                  Feature::any_layout | Feature::indirect | Feature::event_index;

@@ -254,6 +254,16 @@ TEST_CASE("net: a device without an address gets a random one, of one station an
   CHECK(mac != other.net.capabilities().mac);
 }
 
+TEST_CASE("net: a device that needs a reset says so once") {
+  Rig rig(merge);
+  REQUIRE(rig.net.start(rig.device) == NetDevice::Error::none);
+  CHECK_FALSE(rig.net.needs_reset());
+  rig.device.state |= Status::needs_reset;
+  CHECK(rig.net.needs_reset());
+  CHECK_FALSE(rig.net.needs_reset());
+  CHECK(rig.net.statistics().needs_reset == 1);
+}
+
 TEST_CASE("net: everything goes back when the device goes") {
   BufferPool pool(1 << 20);
   {

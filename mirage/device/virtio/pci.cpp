@@ -226,14 +226,14 @@ bool PciTransport::enable_queue(Doorbell& doorbell, std::uint16_t size, const Ri
     if (ring.descriptors / legacy_page > UINT32_MAX) return false;
     write_legacy(legacy_queue_select, 2, doorbell.queue);
     if (messages_) {
-      write_legacy(legacy_config_vector, 2, no_vector);
+      write_legacy(legacy_config_vector, 2, vector);
       write_legacy(legacy_queue_vector, 2, vector);
       if (read_legacy(legacy_queue_vector, 2) != vector) return false;
     }
     write_legacy(legacy_queue_address, 4, static_cast<std::uint32_t>(ring.descriptors / legacy_page));
     return true;
   }
-  common_.write<std::uint16_t>(config_msix_vector, no_vector);
+  common_.write<std::uint16_t>(config_msix_vector, vector);
   common_.write<std::uint16_t>(common_queue_select, doorbell.queue);
   common_.write<std::uint16_t>(common_queue_size, size);
   common_.write<std::uint16_t>(queue_msix_vector, vector);

@@ -15,7 +15,6 @@ class Block final : public Wakeable {
   Block(Shard& shard, std::string_view name) noexcept : shard_(shard), name_(name) {}
   Block(const Block&) = delete;
   Block& operator=(const Block&) = delete;
-  ~Block() { remove_wakeable(*this); }
 
   Task<Result<void, StartError>> start();
 
@@ -43,7 +42,7 @@ class Block final : public Wakeable {
   void visit_counters(CounterVisitor& visitor) const noexcept { device_.visit_counters(visitor); }
 
   [[nodiscard]] bool arm() noexcept override { return device_.arm(); }
-  void disarm() noexcept override;
+  void disarm(bool quiet) noexcept override;
 
  private:
   [[nodiscard]] Result<void, StartError> attach() noexcept;

@@ -25,13 +25,12 @@ std::string_view text_of(mirage::virtio::NetDevice::Error error) noexcept {
 }  // namespace
 
 Result<void, StartError> Net::attach() noexcept {
-  if (!attachment_.open(DeviceType::net)) {
+  if (!attachment_.open(DeviceType::net, this)) {
     return Failure{StartError{"no network device for '{}' (QEMU: -device virtio-net-pci)", name_}};
   }
   if (const std::string_view error = text_of(device_.start(attachment_.transport())); !error.empty()) {
     return Failure{StartError{"network '{}': {}", name_, error}};
   }
-  if (!add_wakeable(*this)) return Failure{StartError{"too many devices"}};
   const NetCapabilities& data = device_.capabilities();
   shard_.logger("virtio").debug("network {}: {} mtu={} checksum={} tso={} gro={} queues={}", name_,
                                 attachment_.description(), data.mtu, data.transmit_checksum, data.segment_tcp4,
@@ -41,9 +40,10 @@ Result<void, StartError> Net::attach() noexcept {
 
 Task<Result<void, StartError>> Net::start() { co_return attach(); }
 
-void Net::disarm() noexcept {
+void Net::disarm(bool quiet) noexcept {
   attachment_.transport().acknowledge_interrupt();
   device_.disarm();
+  if (quiet && device_.needs_reset()) shard_.logger("virtio").error("network '{}': the device needs a reset", name_);
 }
 
 }  // namespace mirage::target::virtio

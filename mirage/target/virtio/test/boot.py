@@ -221,6 +221,13 @@ class Tests:
             check(qemu(self.devices, options=options).status == status, "took the wrong disk")
             check(not any(other.read_bytes()), "wrote to the wrong disk")
 
+    def case_device_needs_reset(self):
+        """QEMU gives a device up whose driver names memory that is none: the operation fails, and a line says why."""
+        for machine, options in (("q35", self.pci()), ("q35", self.pci(",vectors=0")), ("microvm", self.mmio("off"))):
+            result = qemu(self.devices, machine, "--lose", options=options)
+            check(result.status == 3, f"{machine}: status {result.status}\n{result.console}")
+            result.has("block device 'storage': the device needs a reset", "lost: true")
+
     def case_missing_devices(self):
         result = qemu(self.devices)
         check(result.status == 1, result.console)
