@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
 // A block device of a virtio guest: the one whose identifier (QEMU: serial=NAME) is the module's name, else the first
-// without an identifier that nobody holds.
+// that nobody holds and whose identifier is none or begins with a digit: a monitor makes those up.
 #pragma once
 
 #include <mirage/async/task.hpp>
@@ -46,7 +46,7 @@ class Block final : public Wakeable {
 
  private:
   [[nodiscard]] Result<void, StartError> attach() noexcept;
-  /// Starts the first device of which `wanted` holds.
+  /// Starts the first device with the module's name, or the first without any.
   [[nodiscard]] bool find(bool by_identifier) noexcept;
   Shard& shard_;
   std::string_view name_;

@@ -20,11 +20,11 @@ bool Block::find(bool by_identifier) noexcept {
     if (device_.start(attachment_.transport()) == Device::Error::none) {
       Device::Identifier identifier{};
       const auto answer = device_.read_identifier(shard_.environment(), identifier);
-      const bool named = answer == Device::Answer::given && !text_of(identifier).empty();
-      const bool nameless = !named && answer != Device::Answer::silent;
       silent_ = silent_ || answer == Device::Answer::silent;
-      // Identifiers are cut at 20 bytes.
-      if (by_identifier ? named && text_of(identifier) == name_.substr(0, identifier.size()) : nameless) return true;
+      // Identifiers are cut at 20 bytes; without an answer it is empty. What begins with no letter is a monitor's own
+      // idea (Firecracker and cloud-hypervisor: numbers of the file), not some module's name.
+      const bool nameless = answer != Device::Answer::silent && identifier[0] <= '9';
+      if (by_identifier ? text_of(identifier) == name_.substr(0, identifier.size()) : nameless) return true;
     }
     device_.stop();
   }
