@@ -182,7 +182,7 @@ Heap::Block* Heap::find(std::uint32_t granules) noexcept {
 
 /// Granules of a block that holds `size` bytes; 0 when that is more than any region can hold.
 std::uint32_t Heap::granules_for(std::size_t size) noexcept {
-  if (size > maximum_request) return 0;
+  if (size >= maximum_request) return 0;
   return static_cast<std::uint32_t>(std::max<std::size_t>((size + granule - 1) / granule, 1) + 1);
 }
 
@@ -270,9 +270,13 @@ void Heap::account(std::uint32_t before, std::uint32_t after) noexcept {
 void* Heap::allocate(std::size_t size, std::size_t alignment) noexcept {
   const std::uint32_t granules = granules_for(size);
   const bool loose = alignment > granule;
-  // Room for the worst gap: up to one alignment, and one more when the first would be too small for a block.
-  const std::uint32_t room = !loose ? 0 : alignment > maximum_request ? 0 : granules_for(alignment) + smallest;
-  Block* block = granules == 0 || (loose && room == 0) ? nullptr : find(granules + room);
+  std::uint32_t wanted = granules;
+  if (loose && granules != 0) {
+    // Room for the worst gap: up to one alignment, and one more when the first would be too small for a block.
+    const std::uint32_t gap = granules_for(alignment);
+    wanted = gap == 0 ? 0 : granules + gap + smallest;
+  }
+  Block* block = wanted == 0 ? nullptr : find(wanted);
   if (block == nullptr) {
     ++statistics_.failures;
     return nullptr;

@@ -50,8 +50,8 @@ class Heap {
     key_ = key;
   }
 
-  /// Adds memory, which stays the caller's to keep alive; false when it is too small, too large (64 GiB) or one too
-  /// many. Writes one header at its start, nothing else.
+  /// Adds memory, which stays the caller's to keep alive; false when it is too small, too large (above 32 GiB) or one
+  /// too many. Writes one header at its start, nothing else.
   bool add_region(std::span<std::byte> memory) noexcept;
 
   /// `alignment` is a power of two. Returns nullptr when there is no such block; a size of 0 gives a unique pointer.

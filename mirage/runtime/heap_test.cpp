@@ -67,7 +67,14 @@ TEST_CASE("running out is a value and is counted") {
   CHECK(f.heap.allocate(SIZE_MAX) == nullptr);
   CHECK(f.heap.allocate(SIZE_MAX - 8) == nullptr);
   CHECK(f.heap.allocate(16, std::size_t{1} << 60) == nullptr);
-  CHECK(f.heap.statistics().failures == 4);
+  // Each of them fits a count of granules, their sum does not.
+  for (const std::size_t alignment : {std::size_t{1} << 34, std::size_t{1} << 35}) {
+    CHECK(f.heap.allocate(std::size_t{1} << 35, alignment) == nullptr);
+    CHECK(f.heap.allocate((std::size_t{1} << 35) - 64, alignment) == nullptr);
+    CHECK(f.heap.allocate(16, alignment) == nullptr);
+  }
+  CHECK_FALSE(last_fault.has_value());
+  CHECK(f.heap.statistics().failures == 10);
   void* a = f.heap.allocate(100);
   CHECK(f.heap.resize(a, 100'000) == nullptr);
   CHECK(f.heap.owns(a));

@@ -124,6 +124,13 @@ void BlockDevice::stop() noexcept {
   fail_all();
 }
 
+bool BlockDevice::needs_reset() noexcept {
+  if (transport_ == nullptr || (transport_->status() & Status::needs_reset) == 0) return false;
+  ++statistics_.needs_reset;
+  stop();
+  return true;
+}
+
 bool BlockDevice::read_geometry(const Negotiated& negotiated) noexcept {
   constexpr std::uint64_t largest_capacity = std::uint64_t{1} << 50;  // units: more than 2^59 bytes is nonsense
   const auto capacity = read_field<std::uint64_t>(*transport_, config_capacity);

@@ -79,7 +79,8 @@ class BlockDevice final : public Poller {
  public:
   struct Statistics {
     std::uint64_t requests = 0;
-    std::uint64_t failures = 0;  ///< the device answered with an error or with nothing
+    std::uint64_t failures = 0;     ///< the device answered with an error or with nothing
+    std::uint64_t needs_reset = 0;  ///< 1: the device has given up
   };
   enum class Error : std::uint8_t { none, refused, no_queue, no_memory, bad_geometry };
   /// What virtio calls the serial number: at most 20 bytes, NUL-padded.
@@ -98,6 +99,9 @@ class BlockDevice final : public Poller {
   /// Reads the device's identifier, spinning; only before the first operation. None: it knows of no identifiers. A
   /// device that is silent for as long as our patience is stopped.
   [[nodiscard]] Answer read_identifier(Environment& environment, Identifier& identifier) noexcept;
+  /// Asks the device whether it has given up (DEVICE_NEEDS_RESET, section 2.1). True once, when it has: it is stopped,
+  /// and what it did not answer fails as all that follows.
+  [[nodiscard]] bool needs_reset() noexcept;
   /// Gives the device back: reset, all memory released.
   void stop() noexcept;
 

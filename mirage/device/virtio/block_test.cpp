@@ -50,6 +50,53 @@ TEST_CASE("block: geometry, checked") {
   }
 }
 
+TEST_CASE("block: a capacity that changes while it is read is read again, and fields are read as wide as they are") {
+  Rig rig(bit(6) | bit(12));
+  store_little<std::uint64_t>(rig.device.configuration, 0, 0xffff'ffff);
+  store_little<std::uint32_t>(rig.device.configuration, 20, 512);
+  store_little<std::uint16_t>(rig.device.configuration, 34, 1);
+  unsigned reads = 0;
+  rig.device.on_read = [&](std::uint32_t offset, unsigned bytes) {
+    CHECK(bytes == (offset == 34 ? 2 : 4));
+    if (++reads != 1) return;
+    store_little<std::uint64_t>(rig.device.configuration, 0, 0x1'0000'0000);
+    ++rig.device.generation;
+  };
+  REQUIRE(rig.start() == BlockDevice::Error::none);
+  CHECK(rig.block.geometry().sectors == 0x1'0000'0000);
+}
+
+TEST_CASE("block: a device that needs a reset fails what it has not answered, and says so once") {
+  Rig rig;
+  REQUIRE(rig.start() == BlockDevice::Error::none);
+  std::array<std::byte, 512> bytes{};
+  Outcome outcome;
+  REQUIRE(rig.scope.spawn(transfer(rig, rig.shard, false, 1, bytes, outcome)));
+  rig.turns();
+  CHECK_FALSE(rig.block.needs_reset());
+  CHECK_FALSE(outcome);
+  const unsigned resets = rig.device.resets;
+  rig.device.state |= Status::needs_reset;
+  CHECK(rig.block.needs_reset());
+  CHECK_FALSE(rig.block.needs_reset());
+  CHECK(rig.device.resets == resets + 1);
+  CHECK(rig.block.statistics().needs_reset == 1);
+  rig.turns();
+  REQUIRE(outcome);
+  CHECK(outcome->error() == BlockError::io);
+  outcome.reset();
+  REQUIRE(rig.scope.spawn(transfer(rig, rig.shard, true, 1, bytes, outcome)));
+  rig.turns();
+  REQUIRE(outcome);
+  CHECK(outcome->error() == BlockError::io);
+}
+
+TEST_CASE("block: a configuration that never stands still is not read for ever") {
+  Rig rig;
+  rig.device.on_read = [&](std::uint32_t, unsigned) { ++rig.device.generation; };
+  CHECK(rig.start() == BlockDevice::Error::none);
+}
+
 TEST_CASE("block: writes, reads and flushes") {
   Rig rig(bit(9));
   REQUIRE(rig.start() == BlockDevice::Error::none);

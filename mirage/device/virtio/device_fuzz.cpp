@@ -9,6 +9,7 @@
 #include <mirage/device/virtio/block.hpp>
 #include <mirage/device/virtio/fake_device_test.hpp>
 #include <mirage/device/virtio/net.hpp>
+#include <mirage/module/check/virtual_environment.hpp>
 
 using namespace mirage;
 using namespace mirage::virtio;
@@ -116,7 +117,8 @@ void fuzz_net(Input& input) {
   device.on_notify = [&device](std::uint16_t queue) { answer_control(device, queue); };
   BufferPool pool((device.configuration[62] & std::byte{1}) == std::byte{0} ? 512U << 10 : 2U << 20);
   {
-    NetDevice net(pool);
+    check::VirtualEnvironment environment;
+    NetDevice net(pool, environment);
     if (net.start(device) != NetDevice::Error::none) return;
     std::array<ReceivedFrame, 4> frames;
     while (!input.empty()) {

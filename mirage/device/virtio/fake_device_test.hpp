@@ -54,7 +54,9 @@ class FakeDevice final : public Transport {
   std::uint8_t state = 0;
   unsigned acknowledged = 0;
   std::function<void(std::uint16_t)> on_notify;
-  std::function<void()> on_status;  ///< before the driver reads it
+  std::function<void()> on_status;                                    ///< before the driver reads it
+  std::function<void(std::uint32_t offset, unsigned bytes)> on_read;  ///< after it has read configuration
+  std::uint32_t generation = 0;
   unsigned resets = 0;
   std::array<Ring, queues> rings{};
   std::array<std::byte, 64> configuration{};
@@ -86,11 +88,13 @@ class FakeDevice final : public Transport {
     ++rings[doorbell.queue].notifications;
     if (on_notify) on_notify(doorbell.queue);
   }
-  void read_configuration(std::uint32_t offset, MutableBytes out) noexcept override {
-    for (std::size_t i = 0; i < out.size(); ++i) {
-      out[i] = offset + i < configuration.size() ? configuration[offset + i] : std::byte{0};
-    }
+  std::uint32_t read_configuration(std::uint32_t offset, unsigned bytes) noexcept override {
+    std::uint32_t value = 0;
+    if (offset + bytes <= configuration.size()) std::memcpy(&value, &configuration[offset], bytes);
+    if (on_read) on_read(offset, bytes);
+    return value;
   }
+  std::uint32_t configuration_generation() noexcept override { return generation; }
   void acknowledge_interrupt() noexcept override { ++acknowledged; }
 
   /// The next request of the driver.

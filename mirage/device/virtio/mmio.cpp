@@ -27,6 +27,7 @@ constexpr std::uint32_t status_word = 0x070;
 constexpr std::uint32_t queue_descriptors = 0x080;
 constexpr std::uint32_t queue_available = 0x090;
 constexpr std::uint32_t queue_used = 0x0a0;
+constexpr std::uint32_t generation_word = 0x0fc;
 constexpr std::uint32_t configuration = 0x100;
 constexpr std::uint32_t magic = 0x7472'6976;
 constexpr std::uint32_t page = 4096;
@@ -75,18 +76,13 @@ std::uint16_t MmioTransport::queue_limit(std::uint16_t queue) noexcept {
   return in_use != 0 ? std::uint16_t{0} : limit > 0x8000 ? std::uint16_t{0x8000} : static_cast<std::uint16_t>(limit);
 }
 
-void MmioTransport::write_wide(std::uint32_t offset, std::uint64_t value) const noexcept {
-  window_.write<std::uint32_t>(offset, static_cast<std::uint32_t>(value));
-  window_.write<std::uint32_t>(offset + 4, static_cast<std::uint32_t>(value >> 32));
-}
-
 bool MmioTransport::enable_queue(Doorbell& doorbell, std::uint16_t size, const RingAddresses& ring) noexcept {
   window_.write<std::uint32_t>(queue_select, doorbell.queue);
   window_.write<std::uint32_t>(queue_size, size);
   if (modern_) {
-    write_wide(queue_descriptors, ring.descriptors);
-    write_wide(queue_available, ring.available);
-    write_wide(queue_used, ring.used);
+    window_.write_wide(queue_descriptors, ring.descriptors);
+    window_.write_wide(queue_available, ring.available);
+    window_.write_wide(queue_used, ring.used);
     window_.write<std::uint32_t>(queue_ready, 1);
     return true;
   }
@@ -98,10 +94,12 @@ bool MmioTransport::enable_queue(Doorbell& doorbell, std::uint16_t size, const R
 
 void MmioTransport::notify(Doorbell doorbell) noexcept { window_.write<std::uint32_t>(queue_notify, doorbell.queue); }
 
-void MmioTransport::read_configuration(std::uint32_t offset, MutableBytes out) noexcept {
-  for (std::size_t i = 0; i < out.size(); ++i) {
-    out[i] = std::byte{window_.read<std::uint8_t>(configuration + offset + static_cast<std::uint32_t>(i))};
-  }
+std::uint32_t MmioTransport::read_configuration(std::uint32_t offset, unsigned bytes) noexcept {
+  return window_.read_field(configuration + offset, bytes);
+}
+
+std::uint32_t MmioTransport::configuration_generation() noexcept {
+  return modern_ ? window_.read<std::uint32_t>(generation_word) : 0;
 }
 
 void MmioTransport::acknowledge_interrupt() noexcept {

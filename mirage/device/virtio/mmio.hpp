@@ -23,11 +23,11 @@ class MmioTransport final : public Transport {
   [[nodiscard]] std::uint16_t queue_limit(std::uint16_t queue) noexcept override;
   [[nodiscard]] bool enable_queue(Doorbell& doorbell, std::uint16_t size, const RingAddresses& ring) noexcept override;
   void notify(Doorbell doorbell) noexcept override;
-  void read_configuration(std::uint32_t offset, MutableBytes out) noexcept override;
+  [[nodiscard]] std::uint32_t read_configuration(std::uint32_t offset, unsigned bytes) noexcept override;
+  [[nodiscard]] std::uint32_t configuration_generation() noexcept override;
   void acknowledge_interrupt() noexcept override;
 
  private:
-  void write_wide(std::uint32_t offset, std::uint64_t value) const noexcept;
   RegisterWindow window_;
   DeviceType type_ = DeviceType::none;
   bool modern_ = false;

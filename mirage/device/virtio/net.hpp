@@ -33,21 +33,22 @@ class NetDevice {
     std::uint64_t bad_offload = 0;     ///< received with an offload header that does not fit the frame
     std::uint64_t not_negotiated = 0;  ///< received with an offload that the device was not allowed to use
     std::uint64_t bad_frame = 0;       ///< to send: too large, empty, or in too many pieces
+    std::uint64_t needs_reset = 0;     ///< 1: the device has given up
   };
   /// Frames of one pair.
   struct PairStatistics {
     std::uint64_t received = 0;
     std::uint64_t sent = 0;
   };
-  enum class Error : std::uint8_t { none, refused, no_queue, no_memory };
+  enum class Error : std::uint8_t { none, refused, no_queue, no_memory, no_entropy };
   static constexpr std::uint16_t maximum_pairs = 4;
 
-  explicit NetDevice(BufferPool& buffers) noexcept : buffers_(buffers) {}
+  NetDevice(BufferPool& buffers, Environment& environment) noexcept : buffers_(buffers), environment_(environment) {}
   NetDevice(const NetDevice&) = delete;
   NetDevice& operator=(const NetDevice&) = delete;
 
   /// Negotiates and starts the device; the transport must outlive this object. A device whose several pairs do not come
-  /// about is used with one.
+  /// about is used with one, one without an address (Firecracker's, unless told) gets a random one.
   [[nodiscard]] Error start(Transport& transport) noexcept;
   /// Resets the device: it touches no memory of ours afterwards.
   ~NetDevice();
@@ -79,6 +80,10 @@ class NetDevice {
     return std::ranges::any_of(pairs(),
                                [](const Pair& pair) { return pair.receive.broken() || pair.transmit.broken(); });
   }
+
+  /// Asks the device whether it has given up (DEVICE_NEEDS_RESET, section 2.1). True once, when it has; nothing is sent
+  /// or received from then on.
+  [[nodiscard]] bool needs_reset() noexcept;
 
   std::size_t poll(std::span<ReceivedFrame> frames) noexcept;
   std::size_t send(std::span<TransmitFrame> frames) noexcept;
@@ -128,7 +133,8 @@ class NetDevice {
   [[nodiscard]] Error start_with(std::uint64_t further_features) noexcept;
   void stop() noexcept;
   [[nodiscard]] Negotiated negotiate_features(std::uint64_t further) noexcept;
-  void describe(const Negotiated& negotiated) noexcept;
+  /// False: it has no address, and there is no entropy for one.
+  [[nodiscard]] bool describe(const Negotiated& negotiated) noexcept;
   [[nodiscard]] std::size_t affordable() const noexcept;
   [[nodiscard]] std::uint16_t wanted_pairs(std::uint16_t offered) const noexcept;
   [[nodiscard]] bool start_queues(const Negotiated& negotiated) noexcept;
@@ -153,6 +159,7 @@ class NetDevice {
   void reclaim() noexcept;
 
   BufferPool& buffers_;
+  Environment& environment_;
   Transport* transport_ = nullptr;
   NetCapabilities capabilities_;
   std::unique_ptr<Pair[]> pairs_;

@@ -378,7 +378,7 @@ TEST_CASE("net: all pairs' buffers go back when the device goes") {
   BufferPool pool(2 << 20);
   {
     PairRig rig(4);
-    NetDevice net(pool);
+    NetDevice net(pool, rig.environment);
     REQUIRE(net.start(rig.device) == NetDevice::Error::none);
     CHECK(net.pair_count() == 4);
     CHECK(pool.statistics().bytes_in_use > 0);

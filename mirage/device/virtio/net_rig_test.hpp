@@ -8,6 +8,7 @@
 
 #include <mirage/device/virtio/fake_device_test.hpp>
 #include <mirage/device/virtio/net.hpp>
+#include <mirage/module/check/virtual_environment.hpp>
 
 namespace mirage::virtio::test {
 
@@ -17,7 +18,7 @@ inline constexpr std::uint64_t offloads = bit(0) | bit(1) | bit(7) | bit(8) | bi
 inline constexpr std::uint64_t host_uso = bit(56);
 
 struct Rig {
-  explicit Rig(std::uint64_t features, std::size_t pool_bytes = 2 << 20) : pool(pool_bytes), net(pool) {
+  explicit Rig(std::uint64_t features, std::size_t pool_bytes = 2 << 20) : pool(pool_bytes), net(pool, environment) {
     device.offered = Feature::version_1 | features;
     for (std::uint8_t i = 0; i < 6; ++i) device.configuration[i] = std::byte{static_cast<std::uint8_t>(2 + i)};
   }
@@ -58,6 +59,7 @@ struct Rig {
   }
 
   FakeDevice device;
+  check::VirtualEnvironment environment;
   BufferPool pool;
   NetDevice net;
   std::array<ReceivedFrame, 8> received;

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: ISC
 // How the device is started, VIRTIO 1.2 section 5.1.5.
 #include <algorithm>
+#include <cstring>
 #include <new>
 
 #include <mirage/device/virtio/net.hpp>
+#include <mirage/module/random_mac.hpp>
 
 namespace mirage::virtio {
 
@@ -55,6 +57,12 @@ void NetDevice::stop() noexcept {
   first_transmit_ = no_slot;
 }
 
+bool NetDevice::needs_reset() noexcept {
+  if (statistics_.needs_reset != 0 || (transport_->status() & Status::needs_reset) == 0) return false;
+  ++statistics_.needs_reset;
+  return true;
+}
+
 Negotiated NetDevice::negotiate_features(std::uint64_t further) noexcept {
   constexpr std::uint64_t base = feature_mtu | feature_mac | feature_merge | feature_checksum | feature_guest_checksum |
                                  Feature::any_layout | Feature::indirect | Feature::event_index;
@@ -68,11 +76,12 @@ Negotiated NetDevice::negotiate_features(std::uint64_t further) noexcept {
   return negotiate(*transport_, wanted);
 }
 
-void NetDevice::describe(const Negotiated& negotiated) noexcept {
+bool NetDevice::describe(const Negotiated& negotiated) noexcept {
   if (negotiated.has(feature_mac)) {
-    std::array<std::byte, 6> mac{};
-    transport_->read_configuration(config_mac, mac);
-    std::ranges::transform(mac, capabilities_.mac.octets.begin(), std::to_integer<std::uint8_t>);
+    const std::uint64_t mac = read_configuration(*transport_, config_mac, sizeof(MacAddress), 1);
+    std::memcpy(&capabilities_.mac, &mac, sizeof(MacAddress));
+  } else if (!choose_random_mac(environment_, capabilities_.mac)) {
+    return false;
   }
   const std::uint16_t mtu =
       negotiated.has(feature_mtu) ? read_field<std::uint16_t>(*transport_, config_mtu) : default_mtu;
@@ -95,6 +104,7 @@ void NetDevice::describe(const Negotiated& negotiated) noexcept {
   if (!merge_ && capabilities_.mtu + ethernet_header_size + header_size_ > frame_capacity) {
     capabilities_.mtu = default_mtu;
   }
+  return true;
 }
 
 /// Receive buffers of all pairs together: never more than a quarter of the pool waits in the rings.
@@ -170,7 +180,7 @@ bool NetDevice::set_pairs() noexcept {
 NetDevice::Error NetDevice::start_with(std::uint64_t further_features) noexcept {
   const Negotiated negotiated = negotiate_features(further_features);
   if (!negotiated.good) return Error::refused;
-  describe(negotiated);
+  if (!describe(negotiated)) return Error::no_entropy;
   const std::uint16_t offered = offered_pairs(*transport_, negotiated);
   const std::uint16_t wanted = wanted_pairs(offered);
   if (wanted == 1 && further_features != 0) return Error::refused;

@@ -243,11 +243,33 @@ TEST_CASE("net: legacy devices without ANY_LAYOUT get their header in a descript
   CHECK(chain.readable[0].size() == 10);
 }
 
+TEST_CASE("net: a device without an address gets a random one, of one station and local") {
+  Rig one(merge);
+  Rig other(merge);
+  other.environment = check::VirtualEnvironment{2};
+  REQUIRE(one.net.start(one.device) == NetDevice::Error::none);
+  REQUIRE(other.net.start(other.device) == NetDevice::Error::none);
+  const MacAddress& mac = one.net.capabilities().mac;
+  CHECK((mac.octets[0] & 3) == 2);
+  CHECK(mac != other.net.capabilities().mac);
+}
+
+TEST_CASE("net: a device that needs a reset says so once") {
+  Rig rig(merge);
+  REQUIRE(rig.net.start(rig.device) == NetDevice::Error::none);
+  CHECK_FALSE(rig.net.needs_reset());
+  rig.device.state |= Status::needs_reset;
+  CHECK(rig.net.needs_reset());
+  CHECK_FALSE(rig.net.needs_reset());
+  CHECK(rig.net.statistics().needs_reset == 1);
+}
+
 TEST_CASE("net: everything goes back when the device goes") {
   BufferPool pool(1 << 20);
   {
     FakeDevice device;
-    NetDevice net(pool);
+    check::VirtualEnvironment environment;
+    NetDevice net(pool, environment);
     REQUIRE(net.start(device) == NetDevice::Error::none);
     CHECK(pool.statistics().bytes_in_use > 0);
     device.state = Status::driver_ok;

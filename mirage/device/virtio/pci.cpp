@@ -32,6 +32,7 @@ constexpr std::uint32_t driver_feature_select = 8;
 constexpr std::uint32_t driver_feature = 12;
 constexpr std::uint32_t config_msix_vector = 16;
 constexpr std::uint32_t device_status = 20;
+constexpr std::uint32_t generation_byte = 21;
 constexpr std::uint32_t common_queue_select = 22;
 constexpr std::uint32_t common_queue_size = 24;
 constexpr std::uint32_t queue_msix_vector = 26;
@@ -69,19 +70,19 @@ DeviceType pci_device_type(const PciAccess& access, PciAddress address) noexcept
 }
 
 std::uint64_t PciTransport::bar_address(unsigned bar) noexcept {
-  const auto offset = static_cast<std::uint8_t>(at_bars + 4 * bar);
+  const unsigned offset = at_bars + 4 * bar;
   const std::uint32_t low = read_register(offset);
   if ((low & 1) != 0) return 0;
   const bool wide = (low & 6) == 4 && bar < 5;
-  const std::uint64_t high = wide ? read_register(static_cast<std::uint8_t>(offset + 4)) : 0;
+  const std::uint64_t high = wide ? read_register(offset + 4) : 0;
   return high << 32 | (low & ~15U);
 }
 
 RegisterWindow PciTransport::map_capability(std::uint8_t capability) noexcept {
   constexpr std::uint32_t longest = 1U << 20;
-  const unsigned bar = read_register(static_cast<std::uint8_t>(capability + 4)) & 0xff;
-  const std::uint32_t offset = read_register(static_cast<std::uint8_t>(capability + 8));
-  const std::uint32_t size = read_register(static_cast<std::uint8_t>(capability + 12));
+  const unsigned bar = read_register(capability + 4) & 0xff;
+  const std::uint32_t offset = read_register(capability + 8);
+  const std::uint32_t size = read_register(capability + 12);
   if (bar > 5) return {};
   const std::uint64_t base = bar_address(bar);
   const auto address = checked_add<std::uint64_t>(base, offset);
@@ -103,7 +104,7 @@ void PciTransport::read_capability(std::uint8_t capability) noexcept {
     case type_notify:
       if (notify_.size() != 0 || length < 20) break;
       notify_ = map_capability(capability);
-      notify_multiplier_ = read_register(static_cast<std::uint8_t>(capability + 16));
+      notify_multiplier_ = read_register(capability + 16);
       break;
     case type_interrupt:
       if (interrupt_.size() == 0) interrupt_ = map_capability(capability);
@@ -141,7 +142,7 @@ bool PciTransport::open(const PciAccess& access, PciAddress address) noexcept {
   message_capability_ = 0;
   messages_ = false;
   const std::uint32_t command = read_register(at_command) & 0xffff;
-  access_->write(address_, at_command, command | command_decode_and_master);
+  write_register(at_command, command | command_decode_and_master);
   read_capabilities();
   modern_ = common_.size() >= common_size && notify_.size() >= 2 && interrupt_.size() >= 1;
   return modern_ || open_legacy();
@@ -150,21 +151,19 @@ bool PciTransport::open(const PciAccess& access, PciAddress address) noexcept {
 bool PciTransport::use_messages(const Message& message) noexcept {
   if (message_capability_ == 0) return false;
   const std::uint32_t control = read_register(message_capability_);
-  const std::uint32_t table = read_register(static_cast<std::uint8_t>(message_capability_ + 4));
+  const std::uint32_t table = read_register(message_capability_ + 4);
   const unsigned bar = table & 7;
   const std::uint64_t base = bar > 5 ? 0 : bar_address(bar);
   const auto entry_address = checked_add<std::uint64_t>(base, table & ~7U);
   if (base == 0 || !entry_address) return false;
   const RegisterWindow entry = access_->map(*entry_address, 16);
   if (entry.size() == 0) return false;
-  access_->write(address_, message_capability_, (control & 0x3fff'ffff) | msix_enable | msix_mask_all);
-  entry.write<std::uint32_t>(0, static_cast<std::uint32_t>(message.address));
-  entry.write<std::uint32_t>(4, static_cast<std::uint32_t>(message.address >> 32));
-  entry.write<std::uint32_t>(8, message.data);
-  entry.write<std::uint32_t>(12, 0);  // not masked
+  write_register(message_capability_, (control & 0x3fff'ffff) | msix_enable | msix_mask_all);
+  entry.write_wide(0, message.address);
+  entry.write_wide(8, message.data);  // and not masked
   const std::uint32_t command = read_register(at_command) & 0xffff;
-  access_->write(address_, at_command, command | command_no_interrupt_line);
-  access_->write(address_, message_capability_, (control & 0x3fff'ffff) | msix_enable);
+  write_register(at_command, command | command_no_interrupt_line);
+  write_register(message_capability_, (control & 0x3fff'ffff) | msix_enable);
   messages_ = true;
   return true;
 }
@@ -227,25 +226,21 @@ bool PciTransport::enable_queue(Doorbell& doorbell, std::uint16_t size, const Ri
     if (ring.descriptors / legacy_page > UINT32_MAX) return false;
     write_legacy(legacy_queue_select, 2, doorbell.queue);
     if (messages_) {
-      write_legacy(legacy_config_vector, 2, no_vector);
+      write_legacy(legacy_config_vector, 2, vector);
       write_legacy(legacy_queue_vector, 2, vector);
       if (read_legacy(legacy_queue_vector, 2) != vector) return false;
     }
     write_legacy(legacy_queue_address, 4, static_cast<std::uint32_t>(ring.descriptors / legacy_page));
     return true;
   }
-  const auto write_wide = [this](std::uint32_t offset, std::uint64_t value) {
-    common_.write<std::uint32_t>(offset, static_cast<std::uint32_t>(value));
-    common_.write<std::uint32_t>(offset + 4, static_cast<std::uint32_t>(value >> 32));
-  };
-  common_.write<std::uint16_t>(config_msix_vector, no_vector);
+  common_.write<std::uint16_t>(config_msix_vector, vector);
   common_.write<std::uint16_t>(common_queue_select, doorbell.queue);
   common_.write<std::uint16_t>(common_queue_size, size);
   common_.write<std::uint16_t>(queue_msix_vector, vector);
   if (messages_ && common_.read<std::uint16_t>(queue_msix_vector) != vector) return false;
-  write_wide(common_queue_descriptors, ring.descriptors);
-  write_wide(queue_driver, ring.available);
-  write_wide(queue_device, ring.used);
+  common_.write_wide(common_queue_descriptors, ring.descriptors);
+  common_.write_wide(queue_driver, ring.available);
+  common_.write_wide(queue_device, ring.used);
   // Out of the window the notification goes nowhere (RegisterWindow).
   const std::uint64_t offset = std::uint64_t{common_.read<std::uint16_t>(queue_notify_offset)} * notify_multiplier_;
   if (!within(offset, sizeof(std::uint16_t), notify_.size())) return false;
@@ -259,16 +254,14 @@ void PciTransport::notify(Doorbell doorbell) noexcept {
   notify_.write<std::uint16_t>(doorbell.offset, doorbell.queue);
 }
 
-void PciTransport::read_configuration(std::uint32_t offset, MutableBytes out) noexcept {
-  for (std::size_t i = 0; i < out.size(); ++i) {
-    const auto at = offset + static_cast<std::uint32_t>(i);
-    if (modern_) {
-      out[i] = std::byte{device_.read<std::uint8_t>(at)};
-    } else {
-      const std::uint32_t header = messages_ ? legacy_header_with_messages : legacy_header;
-      out[i] = static_cast<std::byte>(at < 128 ? read_legacy(static_cast<std::uint16_t>(header + at), 1) : 0);
-    }
-  }
+std::uint32_t PciTransport::read_configuration(std::uint32_t offset, unsigned bytes) noexcept {
+  if (modern_) return device_.read_field(offset, bytes);
+  const std::uint32_t header = messages_ ? legacy_header_with_messages : legacy_header;
+  return read_legacy(static_cast<std::uint16_t>(header + offset), bytes);
+}
+
+std::uint32_t PciTransport::configuration_generation() noexcept {
+  return common_.read<std::uint8_t>(generation_byte);  // legacy: 0
 }
 
 void PciTransport::acknowledge_interrupt() noexcept {

@@ -68,18 +68,25 @@ class PciTransport final : public Transport {
   [[nodiscard]] std::uint16_t queue_limit(std::uint16_t queue) noexcept override;
   [[nodiscard]] bool enable_queue(Doorbell& doorbell, std::uint16_t size, const RingAddresses& ring) noexcept override;
   void notify(Doorbell doorbell) noexcept override;
-  void read_configuration(std::uint32_t offset, MutableBytes out) noexcept override;
+  [[nodiscard]] std::uint32_t read_configuration(std::uint32_t offset, unsigned bytes) noexcept override;
+  [[nodiscard]] std::uint32_t configuration_generation() noexcept override;
   void acknowledge_interrupt() noexcept override;
 
  private:
-  [[nodiscard]] std::uint32_t read_register(std::uint8_t offset) noexcept { return access_->read(address_, offset); }
+  // Not inlined: an access takes long anyway.
+  [[nodiscard, gnu::noinline]] std::uint32_t read_register(unsigned offset) noexcept {
+    return access_->read(address_, static_cast<std::uint8_t>(offset));
+  }
+  [[gnu::noinline]] void write_register(unsigned offset, std::uint32_t value) noexcept {
+    access_->write(address_, static_cast<std::uint8_t>(offset), value);
+  }
   [[nodiscard]] std::uint64_t bar_address(unsigned bar) noexcept;
   [[nodiscard]] RegisterWindow map_capability(std::uint8_t capability) noexcept;
   void read_capability(std::uint8_t capability) noexcept;
   void read_capabilities() noexcept;
   [[nodiscard]] bool open_legacy() noexcept;
-  [[nodiscard]] std::uint32_t read_legacy(std::uint16_t offset, unsigned bytes) noexcept;
-  void write_legacy(std::uint16_t offset, unsigned bytes, std::uint32_t value) noexcept;
+  [[nodiscard, gnu::noinline]] std::uint32_t read_legacy(std::uint16_t offset, unsigned bytes) noexcept;
+  [[gnu::noinline]] void write_legacy(std::uint16_t offset, unsigned bytes, std::uint32_t value) noexcept;
 
   const PciAccess* access_ = nullptr;
   PciAddress address_;

@@ -3,6 +3,20 @@
 
 namespace mirage::virtio {
 
+std::uint64_t read_configuration(Transport& transport, std::uint32_t offset, std::size_t size,
+                                 unsigned width) noexcept {
+  std::uint64_t value = 0;
+  for (unsigned reads = 1000; reads != 0; --reads) {
+    const std::uint32_t generation = transport.configuration_generation();
+    value = 0;
+    for (unsigned at = 0; at < size; at += width) {
+      value |= std::uint64_t{transport.read_configuration(offset + at, width)} << 8 * at;
+    }
+    if (transport.configuration_generation() == generation) break;
+  }
+  return value;
+}
+
 Negotiated negotiate(Transport& transport, std::uint64_t wanted) noexcept {
   transport.set_status(Status::reset);
   std::uint8_t status = Status::acknowledge;

@@ -65,8 +65,10 @@ class Transport {
   [[nodiscard]] virtual bool enable_queue(Doorbell& doorbell, std::uint16_t size,
                                           const RingAddresses& ring) noexcept = 0;
   virtual void notify(Doorbell doorbell) noexcept = 0;
-  /// Reads device configuration at `offset`, byte by byte as it is wide there; bytes the device lacks read as 0.
-  virtual void read_configuration(std::uint32_t offset, MutableBytes out) noexcept = 0;
+  /// Reads 1, 2 or 4 bytes of device configuration at once; what the device lacks reads as 0.
+  [[nodiscard]] virtual std::uint32_t read_configuration(std::uint32_t offset, unsigned bytes) noexcept = 0;
+  /// Another one once the configuration has changed; legacy devices have none.
+  [[nodiscard]] virtual std::uint32_t configuration_generation() noexcept = 0;
   /// Acknowledges a level-triggered interrupt, so that the line is released. Nothing to do for messages.
   virtual void acknowledge_interrupt() noexcept = 0;
 
@@ -74,12 +76,15 @@ class Transport {
   ~Transport() = default;
 };
 
-/// Integer fields of the device configuration: little-endian (legacy: the guest's order, which on our targets is that).
+/// Reads up to 8 bytes of device configuration by accesses of `width` bytes, as wide as a field is and at most 4
+/// (sections 4.1.3.1 and 4.2.2.2), again while it changes (section 2.5.1), but not for ever.
+[[nodiscard]] std::uint64_t read_configuration(Transport& transport, std::uint32_t offset, std::size_t size,
+                                               unsigned width) noexcept;
+
+/// Integer fields of the device configuration: little-endian (legacy: the guest's order), which is our targets' order.
 template <class T>
 [[nodiscard]] T read_field(Transport& transport, std::uint32_t offset) noexcept {
-  std::byte bytes[sizeof(T)]{};
-  transport.read_configuration(offset, bytes);
-  return load_little<T>(bytes, 0);
+  return static_cast<T>(read_configuration(transport, offset, sizeof(T), sizeof(T) < 4 ? sizeof(T) : 4));
 }
 
 /// Sections 3.1.1 and 3.1.2: reset, acknowledge, features; leaves the device ready for its queues. The device's offer

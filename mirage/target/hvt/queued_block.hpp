@@ -93,10 +93,14 @@ class QueuedBlock : public solo5::BlockDevice {
   struct Pump final : Poller {
     explicit Pump(QueuedBlock& device) noexcept : block(device) {}
     bool poll() noexcept override { return block.poll(); }
+    /// What has completed may leave room for requests that wait, of a device that had its turn, and wake nobody: the
+    /// loop is to come round again, not to sleep.
     void flush() noexcept override {
-      if (block.queue_->request_count != 0) (void)block.exchange_all();
+      if (block.queue_->request_count != 0 && block.exchange_all())
+        block.shard().start_later(again, std::noop_coroutine());
     }
     QueuedBlock& block;
+    Waiter again;
   };
   /// A request of the tender's. Its token is its address: any device of the image may take its completion.
   struct Slot {

@@ -7,6 +7,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include <mirage/module/random_mac.hpp>
 #include <mirage/target/unix/attachment.hpp>
 #include <mirage/target/unix/net.hpp>
 #include <mirage/target/unix/tap.hpp>
@@ -25,10 +26,9 @@ Result<MacAddress, StartError> choose_mac(Environment& environment, std::string_
     return *mac;
   }
   MacAddress mac;
-  if (!environment.entropy(std::as_writable_bytes(std::span{mac.octets}))) {
+  if (!choose_random_mac(environment, mac)) {
     return Failure{StartError{"network '{}': no entropy for a MAC address", name}};
   }
-  mac.octets[0] = static_cast<std::uint8_t>((mac.octets[0] & 0xfe) | 2);  // local, not a group
   return mac;
 }
 

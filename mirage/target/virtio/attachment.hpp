@@ -16,8 +16,8 @@ class Wakeable {
  public:
   /// Before the sleep: asks for interrupts. True when there is work already: then nobody sleeps.
   [[nodiscard]] virtual bool arm() noexcept = 0;
-  /// After it.
-  virtual void disarm() noexcept = 0;
+  /// After it. `quiet`: no device has work, so that it was a deadline, or a device that tells of itself.
+  virtual void disarm(bool quiet) noexcept = 0;
 
  protected:
   ~Wakeable() = default;
@@ -33,8 +33,8 @@ class Attachment {
   ~Attachment() { release(); }
 
   /// Opens the first device of that type that nobody holds, not earlier than number `from`, and routes its interrupts.
-  /// The device's number, or nullopt when there is none (left).
-  [[nodiscard]] std::optional<std::size_t> open(DeviceType type, std::size_t from = 0) noexcept;
+  /// Every sleep includes `wakeable` until it is released. The device's number, or nullopt when there is none (left).
+  [[nodiscard]] std::optional<std::size_t> open(DeviceType type, Wakeable* wakeable, std::size_t from = 0) noexcept;
   /// Gives the device back; the driver has reset it.
   void release() noexcept;
   /// Precondition: open() succeeded.
@@ -50,9 +50,5 @@ class Attachment {
   mirage::virtio::MmioTransport mmio_;
   mirage::virtio::Transport* transport_ = nullptr;
 };
-
-/// Includes `wakeable` in every sleep from now on. False when there are too many.
-[[nodiscard]] bool add_wakeable(Wakeable& wakeable) noexcept;
-void remove_wakeable(Wakeable& wakeable) noexcept;
 
 }  // namespace mirage::target::virtio

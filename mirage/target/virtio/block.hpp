@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: ISC
 // A block device of a virtio guest: the one whose identifier (QEMU: serial=NAME) is the module's name, else the first
-// without an identifier that nobody holds.
+// that nobody holds and whose identifier is none or begins with a digit: a monitor makes those up.
 #pragma once
 
 #include <mirage/async/task.hpp>
@@ -15,7 +15,6 @@ class Block final : public Wakeable {
   Block(Shard& shard, std::string_view name) noexcept : shard_(shard), name_(name) {}
   Block(const Block&) = delete;
   Block& operator=(const Block&) = delete;
-  ~Block() { remove_wakeable(*this); }
 
   Task<Result<void, StartError>> start();
 
@@ -43,11 +42,11 @@ class Block final : public Wakeable {
   void visit_counters(CounterVisitor& visitor) const noexcept { device_.visit_counters(visitor); }
 
   [[nodiscard]] bool arm() noexcept override { return device_.arm(); }
-  void disarm() noexcept override;
+  void disarm(bool quiet) noexcept override;
 
  private:
   [[nodiscard]] Result<void, StartError> attach() noexcept;
-  /// Starts the first device of which `wanted` holds.
+  /// Starts the first device with the module's name, or the first without any.
   [[nodiscard]] bool find(bool by_identifier) noexcept;
   Shard& shard_;
   std::string_view name_;

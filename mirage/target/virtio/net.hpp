@@ -13,10 +13,10 @@ namespace mirage::target::virtio {
 class Net final : public Wakeable {
  public:
   static constexpr bool nothing_to_end = true;  ///< see module/launch.hpp
-  Net(Shard& shard, std::string_view name) noexcept : shard_(shard), name_(name), device_(shard.buffers()) {}
+  Net(Shard& shard, std::string_view name) noexcept
+      : shard_(shard), name_(name), device_(shard.buffers(), shard.environment()) {}
   Net(const Net&) = delete;
   Net& operator=(const Net&) = delete;
-  ~Net() { remove_wakeable(*this); }
 
   Task<Result<void, StartError>> start();
 
@@ -27,7 +27,7 @@ class Net final : public Wakeable {
   [[nodiscard]] Shard& shard() const noexcept { return shard_; }
 
   [[nodiscard]] bool arm() noexcept override { return device_.arm(); }
-  void disarm() noexcept override;
+  void disarm(bool quiet) noexcept override;
 
  private:
   [[nodiscard]] Result<void, StartError> attach() noexcept;

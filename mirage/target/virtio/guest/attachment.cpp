@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: ISC
-#include <algorithm>
-
 #include <mirage/machine/x86_64/descriptor_tables.hpp>
 #include <mirage/target/virtio/attachment.hpp>
 #include <mirage/target/virtio/guest/pci_access.hpp>
@@ -45,12 +43,13 @@ bool Attachment::open_at(std::size_t number) noexcept {
   return true;
 }
 
-std::optional<std::size_t> Attachment::open(DeviceType type, std::size_t from) noexcept {
+std::optional<std::size_t> Attachment::open(DeviceType type, Wakeable* wakeable, std::size_t from) noexcept {
   release();
   const std::span<FoundDevice> devices = state.devices.devices();
   for (std::size_t i = from; i < devices.size(); ++i) {
     if (devices[i].type != type || devices[i].held || !open_at(i)) continue;
     devices[i].held = true;
+    devices[i].wakeable = wakeable;
     number_ = i;
     return i;
   }
@@ -58,7 +57,11 @@ std::optional<std::size_t> Attachment::open(DeviceType type, std::size_t from) n
 }
 
 void Attachment::release() noexcept {
-  if (number_ != nothing) state.devices.devices()[number_].held = false;
+  if (number_ != nothing) {
+    FoundDevice& device = state.devices.found()[number_];
+    device.held = false;
+    device.wakeable = nullptr;
+  }
   number_ = nothing;
   transport_ = nullptr;
 }
@@ -67,18 +70,6 @@ std::string_view Attachment::description() const noexcept {
   if (transport_ == nullptr) return "none";
   if (transport_ == &pci_) return pci_.modern() ? "pci" : "legacy-pci";
   return mmio_.modern() ? "mmio" : "legacy-mmio";
-}
-
-bool add_wakeable(Wakeable& wakeable) noexcept {
-  if (state.wakeable_count == state.wakeables.size()) return false;
-  state.wakeables[state.wakeable_count++] = &wakeable;
-  return true;
-}
-
-void remove_wakeable(Wakeable& wakeable) noexcept {
-  const auto all = std::span(state.wakeables).first(state.wakeable_count);
-  const auto kept = std::ranges::remove(all, &wakeable).begin();
-  state.wakeable_count = static_cast<std::size_t>(kept - all.begin());
 }
 
 }  // namespace mirage::target::virtio

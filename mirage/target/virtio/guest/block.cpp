@@ -15,16 +15,16 @@ std::string_view text_of(const mirage::virtio::BlockDevice::Identifier& identifi
 
 bool Block::find(bool by_identifier) noexcept {
   using Device = mirage::virtio::BlockDevice;
-  for (auto number = attachment_.open(DeviceType::block); number;
-       number = attachment_.open(DeviceType::block, *number + 1)) {
+  for (auto number = attachment_.open(DeviceType::block, this); number;
+       number = attachment_.open(DeviceType::block, this, *number + 1)) {
     if (device_.start(attachment_.transport()) == Device::Error::none) {
       Device::Identifier identifier{};
       const auto answer = device_.read_identifier(shard_.environment(), identifier);
-      const bool named = answer == Device::Answer::given && !text_of(identifier).empty();
-      const bool nameless = !named && answer != Device::Answer::silent;
       silent_ = silent_ || answer == Device::Answer::silent;
-      // Identifiers are cut at 20 bytes.
-      if (by_identifier ? named && text_of(identifier) == name_.substr(0, identifier.size()) : nameless) return true;
+      // Identifiers are cut at 20 bytes; without an answer it is empty. What begins with no letter is a monitor's own
+      // idea (Firecracker and cloud-hypervisor: numbers of the file), not some module's name.
+      const bool nameless = answer != Device::Answer::silent && identifier[0] <= '9';
+      if (by_identifier ? text_of(identifier) == name_.substr(0, identifier.size()) : nameless) return true;
     }
     device_.stop();
   }
@@ -40,7 +40,6 @@ Result<void, StartError> Block::attach() noexcept {
   if (!is_named && !find(false)) {
     return Failure{StartError{"no block device '{}' (QEMU: -device virtio-blk-pci,serial={},drive=...)", name_, name_}};
   }
-  if (!add_wakeable(*this)) return Failure{StartError{"too many devices"}};
   shard_.add_poller(device_);
   shard_.logger("virtio").debug("block device {}: {}, {} sectors of {} bytes, queues: {}{}{}", name_,
                                 attachment_.description(), geometry().sectors, geometry().sector_size,
@@ -51,9 +50,11 @@ Result<void, StartError> Block::attach() noexcept {
 
 Task<Result<void, StartError>> Block::start() { co_return attach(); }
 
-void Block::disarm() noexcept {
+void Block::disarm(bool quiet) noexcept {
   attachment_.transport().acknowledge_interrupt();
   device_.disarm();
+  if (quiet && device_.needs_reset())
+    shard_.logger("virtio").error("block device '{}': the device needs a reset", name_);
 }
 
 static_assert(ScatterBlock<Block> && DiscardBlock<Block>);

@@ -13,7 +13,7 @@ void write_console(std::span<const char> text) noexcept {
 void find_console() noexcept {
   if (state.serial.present()) return;
   auto* console = new (state.console_storage.data()) VirtioConsole;
-  if (!console->attachment.open(DeviceType::console)) return;
+  if (!console->attachment.open(DeviceType::console, nullptr)) return;
   if (console->device.start(console->attachment.transport(), state.console_queue)) state.console = console;
 }
 

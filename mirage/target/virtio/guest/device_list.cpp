@@ -46,6 +46,7 @@ void DeviceList::scan_pci() noexcept {
         add({.type = mirage::virtio::pci_device_type(access, address),
              .is_pci = true,
              .held = false,
+             .wakeable = nullptr,
              .pci = address,
              .mmio = {}});
       }
@@ -57,7 +58,7 @@ void DeviceList::scan_mmio() noexcept {
   for (const MmioDevice& device : state.acpi.mmio.all()) {
     if (!map_device(device.address, device.size)) continue;
     const mirage::virtio::MmioTransport transport{{device.address, device.size}};
-    add({.type = transport.type(), .is_pci = false, .held = false, .pci = {}, .mmio = device});
+    add({.type = transport.type(), .is_pci = false, .held = false, .wakeable = nullptr, .pci = {}, .mmio = device});
   }
 }
 
@@ -67,7 +68,7 @@ std::span<FoundDevice> DeviceList::devices() noexcept {
     scan_pci();
     scan_mmio();
   }
-  return std::span(found_).first(count_);
+  return found();
 }
 
 }  // namespace mirage::target::virtio

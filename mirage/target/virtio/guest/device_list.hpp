@@ -14,6 +14,7 @@ struct FoundDevice {
   DeviceType type = DeviceType::none;
   bool is_pci = false;
   bool held = false;
+  Wakeable* wakeable = nullptr;
   mirage::virtio::PciAddress pci;
   MmioDevice mmio;
 };
@@ -24,6 +25,8 @@ class DeviceList {
   /// Scans at the first call: PCI (bus 0 and what lies behind its bridges), then the mmio devices that ACPI or the
   /// command line describe.
   [[nodiscard]] std::span<FoundDevice> devices() noexcept;
+  /// Does not scan.
+  [[nodiscard]] std::span<FoundDevice> found() noexcept { return std::span(found_).first(count_); }
 
  private:
   void scan_pci() noexcept;

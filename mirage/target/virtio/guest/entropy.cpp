@@ -12,7 +12,7 @@ bool device_entropy(MutableBytes out) noexcept {
   constexpr std::uint64_t patience = 1'000'000'000;
   constexpr std::size_t largest = 256;
   Attachment attachment;
-  if (!attachment.open(DeviceType::entropy)) return false;
+  if (!attachment.open(DeviceType::entropy, nullptr)) return false;
   std::uint64_t deadline = state.clock.monotonic_ns() + patience;
   const auto give_up = [](void* context) noexcept {
     return state.clock.monotonic_ns() > *static_cast<std::uint64_t*>(context);

@@ -26,6 +26,15 @@ void sleep_until(Time deadline) noexcept {
   machine::halt_until_interrupt();
 }
 
+/// True when some device has work.
+bool arm_all() noexcept {
+  bool ready = false;
+  for (const FoundDevice& device : state.devices.found()) {
+    ready |= device.wakeable != nullptr && device.wakeable->arm();
+  }
+  return ready;
+}
+
 }  // namespace
 
 Time Environment::monotonic() noexcept { return Time{Duration{static_cast<std::int64_t>(platform::monotonic_ns())}}; }
@@ -39,12 +48,15 @@ void Environment::write_console(std::string_view text) noexcept {
 }
 
 void Environment::wait(Time deadline) noexcept {
-  const auto wakeables = std::span(state.wakeables).first(state.wakeable_count);
-  bool ready = false;
-  for (Wakeable* wakeable : wakeables) ready |= wakeable->arm();
+  bool ready = arm_all();
   const bool sleep = !ready && deadline > monotonic();
-  if (sleep) sleep_until(deadline);
-  for (Wakeable* wakeable : wakeables) wakeable->disarm();
+  if (sleep) {
+    sleep_until(deadline);
+    ready = arm_all();
+  }
+  for (const FoundDevice& device : state.devices.found()) {
+    if (device.wakeable != nullptr) device.wakeable->disarm(!ready);
+  }
   // Only now: while a device holds its line, the I/O APIC answers the end of a level-triggered interrupt with another.
   if (sleep) state.local_apic.end_of_interrupt();
 }

@@ -3,22 +3,34 @@
 
 namespace mirage::target::virtio {
 
-Result<void, StartError> Net::attach() noexcept {
+namespace {
+
+std::string_view text_of(mirage::virtio::NetDevice::Error error) noexcept {
   using Error = mirage::virtio::NetDevice::Error;
-  if (!attachment_.open(DeviceType::net)) {
-    return Failure{StartError{"no network device for '{}' (QEMU: -device virtio-net-pci)", name_}};
-  }
-  switch (device_.start(attachment_.transport())) {
+  switch (error) {
     case Error::none:
       break;
     case Error::refused:
-      return Failure{StartError{"the device for network '{}' refuses our features", name_}};
+      return "the device refuses our features";
     case Error::no_queue:
-      return Failure{StartError{"the device for network '{}' has no usable queues, or memory is short", name_}};
+      return "the device has no usable queues, or memory is short";
     case Error::no_memory:
-      return Failure{StartError{"no memory for the buffers of network '{}'", name_}};
+      return "no memory for the buffers";
+    case Error::no_entropy:
+      return "no entropy for a MAC address";
   }
-  if (!add_wakeable(*this)) return Failure{StartError{"too many devices"}};
+  return {};
+}
+
+}  // namespace
+
+Result<void, StartError> Net::attach() noexcept {
+  if (!attachment_.open(DeviceType::net, this)) {
+    return Failure{StartError{"no network device for '{}' (QEMU: -device virtio-net-pci)", name_}};
+  }
+  if (const std::string_view error = text_of(device_.start(attachment_.transport())); !error.empty()) {
+    return Failure{StartError{"network '{}': {}", name_, error}};
+  }
   const NetCapabilities& data = device_.capabilities();
   shard_.logger("virtio").debug("network {}: {} mtu={} checksum={} tso={} gro={} queues={}", name_,
                                 attachment_.description(), data.mtu, data.transmit_checksum, data.segment_tcp4,
@@ -28,9 +40,10 @@ Result<void, StartError> Net::attach() noexcept {
 
 Task<Result<void, StartError>> Net::start() { co_return attach(); }
 
-void Net::disarm() noexcept {
+void Net::disarm(bool quiet) noexcept {
   attachment_.transport().acknowledge_interrupt();
   device_.disarm();
+  if (quiet && device_.needs_reset()) shard_.logger("virtio").error("network '{}': the device needs a reset", name_);
 }
 
 }  // namespace mirage::target::virtio

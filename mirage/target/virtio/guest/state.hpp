@@ -50,9 +50,6 @@ struct State {
   alignas(VirtioConsole) std::array<std::byte, sizeof(VirtioConsole)> console_storage{};
   VirtioConsole* console = nullptr;  ///< in console_storage, once there is one
   bool unrouted_interrupts = false;  ///< some device's interrupts reach nobody
-  static constexpr std::size_t maximum_wakeables = 32;
-  std::array<Wakeable*, maximum_wakeables> wakeables{};
-  std::size_t wakeable_count = 0;
 };
 
 extern State state;

@@ -221,6 +221,28 @@ class Tests:
             check(qemu(self.devices, options=options).status == status, "took the wrong disk")
             check(not any(other.read_bytes()), "wrote to the wrong disk")
 
+    def case_disks_by_order(self):
+        # Firecracker and cloud-hypervisor make serials of the file's numbers: they are nobody's name.
+        numbered = lambda options: [o.replace("serial=storage", "serial=206541531117") for o in options]
+        check(qemu(self.devices, "microvm", options=numbered(self.mmio("off"))).status == 0, "refused a numbered disk")
+        other = self.disk.with_name("other.img")
+        other.write_bytes(bytes(1 << 20))
+        second = ["-drive", f"file={other},if=none,format=raw,id=o", "-device", "virtio-blk-pci,drive=o,serial=206541531118"]
+        result = qemu(self.devices, options=[*numbered(self.pci()), *second])
+        check(result.status == 0, result.console)
+        check(any(self.disk.read_bytes()) and not any(other.read_bytes()), "not the first disk")
+        # A name is somebody's: another one's disk does not serve.
+        result = qemu(self.devices, options=[o.replace("serial=storage", "serial=other") for o in self.pci()])
+        check(result.status == 1, result.console)
+        result.has("no block device 'storage'")
+
+    def case_device_needs_reset(self):
+        """QEMU gives a device up whose driver names memory that is none: the operation fails, and a line says why."""
+        for machine, options in (("q35", self.pci()), ("q35", self.pci(",vectors=0")), ("microvm", self.mmio("off"))):
+            result = qemu(self.devices, machine, "--lose", options=options)
+            check(result.status == 3, f"{machine}: status {result.status}\n{result.console}")
+            result.has("block device 'storage': the device needs a reset", "lost: true")
+
     def case_missing_devices(self):
         result = qemu(self.devices)
         check(result.status == 1, result.console)

@@ -28,6 +28,11 @@ template <mirage::Net Network, mirage::Block Disk, mirage::Random Numbers>
 struct Devices {
   static mirage::Task<int> start(Network& network, Disk& disk, Numbers& numbers, const Keys& keys) {
     const mirage::Logger log = keys.shard.logger("test");
+    if (keys.lose) {
+      const mirage::BlockResult result = co_await disk.read(0, {no_memory(), 1 << 20});
+      log.info("lost: {}", !result && result.error() == mirage::BlockError::io);
+      co_return 3;
+    }
     std::array<std::byte, 32> bytes{};
     numbers.fill(bytes);
     log.info("random: {}", bytes[0] != bytes[1] || bytes[1] != bytes[2] || bytes[2] != bytes[3]);
@@ -42,6 +47,9 @@ struct Devices {
   }
 
  private:
+  /// Above all memory and registers. Only the device is told of it.
+  static std::byte* no_memory() { return reinterpret_cast<std::byte*>(std::uintptr_t{1} << 45); }
+
   static mirage::Task<bool> ask(Network& network, mirage::Shard& shard) {
     std::array<mirage::TransmitFrame, 1> request{arp_request(shard.buffers(), network.capabilities().mac)};
     auto&& queue = network.queue(0);
