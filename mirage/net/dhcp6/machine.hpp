@@ -32,7 +32,7 @@ struct Lease {
   struct Address {
     IpAddress address;
     Time preferred_until = never;
-    Time valid_until = never;
+    Time valid_until = never;  ///< at once: whoever has it gives it up
   };
   std::array<Address, wire::Dhcpv6Association::maximum> addresses{};
   std::uint8_t count = 0;
