@@ -217,7 +217,6 @@ Actions Machine::retry_lease(Time now, State state, Time limit) noexcept {
 }
 
 Actions Machine::conflict(Time now) noexcept {
-  if (!declines(now)) return {};
   ++counters_.declines;
   Actions actions = give_up(now + after_decline);
   actions.send = message(DhcpType::decline, now);

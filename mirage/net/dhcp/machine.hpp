@@ -66,11 +66,11 @@ class Machine {
   [[nodiscard]] Actions start(const MacAddress& mac, Drbg& random, Time now) noexcept;
   [[nodiscard]] Actions receive(const wire::DhcpMessage& message, Time now) noexcept;
   [[nodiscard]] Actions expire(Time now) noexcept;
-  /// Whether a conflict would be answered with DECLINE: the address was just granted.
+  /// Whether another station's use of the address is to be told with conflict(): it was just granted.
   [[nodiscard]] bool declines(Time now) const noexcept {
     return state_ == State::bound && now - bound_ <= conflict_window;
   }
-  /// Another station has our address: DECLINE when it was just granted.
+  /// The address of the lease cannot be used: DECLINE. Precondition: there is a lease.
   [[nodiscard]] Actions conflict(Time now) noexcept;
 
   [[nodiscard]] State state() const noexcept { return state_; }
