@@ -86,11 +86,11 @@ using Bed = BasicBed<net::Stack>;
 TEST_CASE("an image with the IPv4 client alone does not ask, whatever a router says") {
   BasicBed<BasicStack<1, DhcpClients::ipv4>> bed;
   bed.start();
-  CHECK(!bed.stack.dhcp6().started());
+  CHECK(!bed.stack.dhcp6().started(dhcp6::Machine::Mode::stateless));
   bed.advertise(0x80);
   bed.run(3s);
   CHECK(!bed.next());
-  CHECK(bed.stack.dhcp6().started());  // it was told, and says so once
+  CHECK(bed.stack.dhcp6().started(dhcp6::Machine::Mode::stateless));  // it was told, and says so once
 }
 
 TEST_CASE("a router says managed: an address by DHCPv6, claimed as any other (RFC 4862 5.5.2, RFC 8415 18.2.10.1)") {
@@ -151,6 +151,25 @@ TEST_CASE("a router says other: no address is asked for; one that says neither: 
   const auto asked = bed.next();
   REQUIRE(asked);
   CHECK(asked->type == Dhcpv6Type::information_request);
+}
+
+TEST_CASE("a router says managed after another one, or it itself, said other: addresses are asked for from then on") {
+  Bed bed;
+  bed.start();
+  bed.advertise(0x40);
+  bed.run(3s);
+  bed.net.sent.clear();
+  for (const unsigned flags : {0x80U, 0xc0U, 0x40U}) {  // and that once
+    bed.advertise(flags);
+    const auto asked = bed.next();
+    CHECK(asked.has_value() == (flags == 0x80));
+    if (asked) CHECK(asked->type == Dhcpv6Type::solicit);
+  }
+  bed.run(2s);
+  const auto again = bed.next();
+  REQUIRE(again);
+  bed.answer(*again, Dhcpv6Type::reply);
+  CHECK(bed.own() != nullptr);
 }
 
 TEST_CASE("an address whose life the server ends is given up at once (RFC 8415 18.2.10.1)") {
