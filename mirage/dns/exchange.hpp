@@ -40,6 +40,9 @@ class Exchange final : public DatagramHandler {
   [[nodiscard]] Slice take_reply() noexcept { return std::move(reply_); }
 
   void on_burst(std::span<Datagram> datagrams) noexcept override;
+  bool on_error(const Endpoint& remote, UdpError /*error*/) noexcept override {
+    return remote.address == server_.address && remote.port == server_.port;
+  }
 
  private:
   struct Deadline : Timer {

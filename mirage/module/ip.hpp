@@ -101,8 +101,8 @@ struct TransportError {
   IpAddress local;              ///< source of the quoted packet
   IpAddress remote;             ///< its destination
   std::uint16_t interface = 0;  ///< where the error came in: that of `local`
-  std::uint16_t mtu = 0;
-  Bytes transport_header;  ///< at least 8 bytes
+  std::uint16_t mtu = 0;        ///< of packet_too_big, no less than paths of that version have
+  Bytes transport_header;       ///< at least 8 bytes
 };
 
 /// route(source, destination, zone): chooses interface, next hop and, when `source` is unspecified, the source address.

@@ -60,7 +60,8 @@ class DatagramHandler {
   virtual void on_burst(std::span<Datagram> datagrams) noexcept = 0;
   /// What was sent from the port to `remote` (told without its zone) did not get there: refused, too_long for the path,
   /// else no_route. By ICMP, which anybody can forge who guesses both ports (RFC 5927): a hint. RFC 1122 4.1.3.3.
-  virtual void on_error(const Endpoint& /*remote*/, UdpError /*error*/) noexcept {}
+  /// False when nothing was sent there: then the path's MTU is not what the error says, either.
+  virtual bool on_error(const Endpoint& /*remote*/, UdpError /*error*/) noexcept { return true; }
 
  protected:
   ~DatagramHandler() = default;

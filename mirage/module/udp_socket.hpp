@@ -110,11 +110,13 @@ class UdpSocket final : public DatagramHandler {
       ++counters_.received;
     }
   }
-  void on_error(const Endpoint& remote, UdpError error) noexcept override {
+  bool on_error(const Endpoint& remote, UdpError error) noexcept override {
     ++counters_.errors;
-    if (!remote_ || remote.address != remote_->address || remote.port != remote_->port) return;
+    if (!remote_) return true;
+    if (remote.address != remote_->address || remote.port != remote_->port) return false;
     Item item{{}, error};
     (void)queue_->try_send(item);  // behind a full queue nobody waits for it
+    return true;
   }
 
  private:

@@ -85,6 +85,24 @@ TEST_CASE("a DHCP server cannot give away the address of another interface") {
   CHECK(next_dhcp(bed, front, memory)->type == wire::DhcpType::decline);
 }
 
+TEST_CASE("nor when it prolongs a lease: it is declined, and asked for another one") {
+  Bed bed{by_dhcp(front_settings()), back_settings()};
+  bed.start(true);
+  grant(bed, front, Ipv4Address::of(10, 0, 0, 50));
+  bed.forget();
+  bed.run(880s);  // T2: to anybody
+  answer_dhcp(bed, front, wire::DhcpType::ack, back_ip);
+  CHECK(bed.stack.ip().prefix(front).address.is_unspecified());
+  CHECK(bed.route(bed.near[back].ip, back_ip)->interface == back);
+  Packet memory;
+  const auto decline = next_dhcp(bed, front, memory);
+  REQUIRE(decline);
+  CHECK(decline->type == wire::DhcpType::decline);
+  CHECK(decline->requested_address == back_ip);
+  bed.run(11s);
+  CHECK(next_dhcp(bed, front, memory)->type == wire::DhcpType::discover);
+}
+
 TEST_CASE("a leased network does not reach into one that was given by hand") {
   Bed bed{by_dhcp(front_settings()), back_settings()};
   bed.start(true);

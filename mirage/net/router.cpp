@@ -87,7 +87,7 @@ bool Router::join(const Side& from, LinkPacket& packet, const wire::Ipv4View& vi
                         .more = header.more_fragments,
                         .ecn = static_cast<std::uint8_t>(header.traffic_class & 3),
                         .payload = {},
-                        .original = packet.data[0]};
+                        .original = {}};  // no error is sent about it
   const std::size_t header_size = view.header_size();
   fragment.payload = std::move(packet.data);
   fragment.payload.truncate(header.total_length);

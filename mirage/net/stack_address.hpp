@@ -179,16 +179,16 @@ void BasicStack<count, dhcp_clients>::report_ipv6() noexcept {
   }
 }
 
-/// RFC 4862 5.5.2, RFC 4861 4.2: routers say whether DHCPv6 has addresses, or other things only.
+/// RFC 4862 5.5.2, RFC 4861 4.2: routers say whether DHCPv6 has addresses, or other things only; of both, addresses.
 template <std::size_t count, DhcpClients dhcp_clients>
 void BasicStack<count, dhcp_clients>::follow_routers(std::size_t interface) noexcept {
   const auto number = static_cast<std::uint16_t>(at(interface));
   const ip::Autoconfiguration& advertised = discovery_.autoconfiguration();
   Dhcp6& client = clients_[at(interface)].dhcp6;
-  if (client.started() || !(advertised.managed(number) || advertised.other(number))) return;
+  const auto mode = advertised.managed(number) ? dhcp6::Machine::Mode::stateful : dhcp6::Machine::Mode::stateless;
+  if (client.started(mode) || !(advertised.managed(number) || advertised.other(number))) return;
   const IpAddress own = discovery_.link_local(number);
   if (own.is_unspecified()) return;
-  const auto mode = advertised.managed(number) ? dhcp6::Machine::Mode::stateful : dhcp6::Machine::Mode::stateless;
   const dhcp6::Identity identity{.host = parts_[0].port.capabilities().mac,
                                  .interface = parts_[at(interface)].port.capabilities().mac};
   if (client.start(mode, identity, own, number)) return;

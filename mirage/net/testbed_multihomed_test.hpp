@@ -122,30 +122,35 @@ inline std::optional<wire::DhcpMessage> next_dhcp(Bed& bed, std::uint16_t at, Pa
   return std::nullopt;
 }
 
+/// A server's answer to the next DHCP message.
+inline void answer_dhcp(Bed& bed, std::uint16_t at, wire::DhcpType type, Ipv4Address leased,
+                        std::uint32_t mask = 0xffffff00) {
+  Packet memory;
+  const auto asked = next_dhcp(bed, at, memory);
+  REQUIRE(asked);
+  wire::DhcpMessage reply;
+  reply.type = type;
+  reply.is_reply = true;
+  reply.transaction = asked->transaction;
+  reply.client_mac = at == front ? own_mac : back_mac;
+  reply.your_address = leased;
+  reply.server = bed.near[at].ip;
+  reply.lease_time = 1000;
+  reply.subnet_mask = mask;
+  reply.routers = {{bed.near[at].ip}, 1};
+  reply.name_servers = {{bed.near[at].ip}, 1};
+  Packet bytes(wire::dhcp_maximum_size);
+  bytes.resize(reply.emit(bytes));
+  const Ipv4Address all{0xffffffff};
+  bed.arrive(at, bed.near[at].ipv4(
+                     17, bed.near[at].udp(67, 68, bytes, all),
+                     [&](wire::Ipv4Header& header) { header.destination = all; }, MacAddress::broadcast()));
+}
+
 /// A server on a network says offer, and to what comes then, acknowledged.
 inline void grant(Bed& bed, std::uint16_t at, Ipv4Address leased, std::uint32_t mask = 0xffffff00) {
-  Packet memory;
-  for (const wire::DhcpType type : {wire::DhcpType::offer, wire::DhcpType::ack}) {
-    const auto asked = next_dhcp(bed, at, memory);
-    REQUIRE(asked);
-    wire::DhcpMessage reply;
-    reply.type = type;
-    reply.is_reply = true;
-    reply.transaction = asked->transaction;
-    reply.client_mac = at == front ? own_mac : back_mac;
-    reply.your_address = leased;
-    reply.server = bed.near[at].ip;
-    reply.lease_time = 1000;
-    reply.subnet_mask = mask;
-    reply.routers = {{bed.near[at].ip}, 1};
-    reply.name_servers = {{bed.near[at].ip}, 1};
-    Packet bytes(wire::dhcp_maximum_size);
-    bytes.resize(reply.emit(bytes));
-    const Ipv4Address all{0xffffffff};
-    bed.arrive(at, bed.near[at].ipv4(
-                       17, bed.near[at].udp(67, 68, bytes, all),
-                       [&](wire::Ipv4Header& header) { header.destination = all; }, MacAddress::broadcast()));
-  }
+  answer_dhcp(bed, at, wire::DhcpType::offer, leased, mask);
+  answer_dhcp(bed, at, wire::DhcpType::ack, leased, mask);
   bed.turns(3);
 }
 

@@ -27,8 +27,8 @@ class Client final : public DatagramHandler {
   /// What became of the lease since the last call.
   [[nodiscard]] Actions::Change take_change() noexcept { return std::exchange(change_, Actions::Change::none); }
   [[nodiscard]] bool declines() const noexcept { return machine_.declines(shard_.now()); }
-  /// Another station uses the address: gives it back when it was just granted. The owner takes the address away from
-  /// IP first, because a DECLINE comes from 0.0.0.0 (RFC 2131 table 5).
+  /// The address cannot be used: gives it back, and asks for another one. The owner takes it away from IP first,
+  /// because a DECLINE comes from 0.0.0.0 (RFC 2131 table 5).
   void conflict() noexcept { perform(machine_.conflict(shard_.now())); }
   [[nodiscard]] const Lease& lease() const noexcept { return machine_.lease(); }
   [[nodiscard]] State state() const noexcept { return machine_.state(); }

@@ -210,10 +210,42 @@ TEST_CASE("a NAK starts over and takes the address away") {
   bed.answer(bed.reply_to(*renew, DhcpType::nak));
   CHECK(bed.stack.address().is_unspecified());
   CHECK(bed.stack.name_service() == NameService{});
+  bed.run(1100ms);
   const auto discover = bed.next();
   REQUIRE(discover);
   CHECK(discover->type == DhcpType::discover);
   CHECK(discover->transaction != renew->transaction);
+  CHECK(bed.last.ip.source == Ipv4Address{});  // RFC 2131 4.1: not the address that is gone
+}
+
+TEST_CASE("who has lost its lease asks from no address (RFC 2131 4.1), and a server that refuses all is not hurried") {
+  Bed bed;
+  bed.bind();
+  bed.run(1000s);
+  bed.net.sent.clear();
+  bed.run(2s);
+  REQUIRE(bed.next());
+  CHECK(bed.last.ip.source == Ipv4Address{});
+  CHECK(bed.stack.dhcp().counters().expired == 1);
+  bed.run(10s);
+  std::optional<DhcpMessage> discover;
+  while (auto message = bed.next()) discover = message;
+  REQUIRE(discover);
+  int refused = 0;
+  const auto seconds = [&](int count) {
+    for (int tenth = 0; tenth < 10 * count; ++tenth) {
+      for (auto message = discover ? discover : bed.next(); message && refused < 100; message = bed.next()) {
+        const bool asks = message->type == DhcpType::request;
+        refused += asks;
+        bed.answer(bed.reply_to(*message, asks ? DhcpType::nak : DhcpType::offer));
+        discover.reset();
+      }
+      bed.run(100ms);
+    }
+  };
+  seconds(10);
+  CHECK(refused >= 5);
+  CHECK(refused <= 11);
 }
 
 TEST_CASE("a conflict right after binding: decline, wait ten seconds, start over") {

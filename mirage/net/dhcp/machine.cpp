@@ -28,13 +28,20 @@ Actions Machine::start(const MacAddress& mac, Drbg& random, Time now) noexcept {
 }
 
 Actions Machine::restart(Time now) noexcept {
-  const bool lost = has_lease();
   state_ = State::selecting;
   transaction_ = random_->next_u32();
   began_ = now;
   attempts_ = 0;
-  Actions actions = discover(now);
-  if (lost) actions.change = Actions::Change::lost;
+  return discover(now);
+}
+
+/// From the start, but not at once: a DISCOVER comes from no address (RFC 2131 4.1), so whoever owns ours takes it away
+/// first; and a server that refuses whatever it has offered is not to be hurried.
+Actions Machine::give_up(Time until) noexcept {
+  Actions actions;
+  if (state_ != State::requesting) actions.change = Actions::Change::lost;
+  state_ = State::waiting;
+  deadline_ = until;
   return actions;
 }
 
@@ -169,7 +176,7 @@ void Machine::set_routes(const DhcpMessage& message) noexcept {
 
 Actions Machine::refuse(Time now) noexcept {
   ++counters_.naks;
-  return restart(now);
+  return give_up(now + after_refusal);
 }
 
 Actions Machine::expire(Time now) noexcept {
@@ -192,7 +199,7 @@ Actions Machine::expire(Time now) noexcept {
   }
   if (now >= lease_.expires) {
     ++counters_.expired;
-    return restart(now);
+    return give_up(now + after_refusal);
   }
   if (now >= lease_.rebind) return retry_lease(now, State::rebinding, lease_.expires);
   return retry_lease(now, State::renewing, lease_.rebind);
@@ -210,15 +217,11 @@ Actions Machine::retry_lease(Time now, State state, Time limit) noexcept {
 }
 
 Actions Machine::conflict(Time now) noexcept {
-  if (!declines(now)) return {};
   ++counters_.declines;
-  Actions actions;
+  Actions actions = give_up(now + after_decline);
   actions.send = message(DhcpType::decline, now);
   actions.send->requested_address = lease_.prefix.address;
   actions.send->server = lease_.server;
-  actions.change = Actions::Change::lost;
-  state_ = State::waiting;
-  deadline_ = now + after_decline;
   return actions;
 }
 

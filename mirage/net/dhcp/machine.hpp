@@ -57,6 +57,7 @@ class Machine {
   static constexpr Duration first_retry = 250ms;
   static constexpr Duration last_retry = 64s;       ///< RFC 2131 4.1
   static constexpr Duration after_decline = 10s;    ///< RFC 2131 3.1 (5)
+  static constexpr Duration after_refusal = 1s;     ///< and when the lease is over
   static constexpr Duration conflict_window = 10s;  ///< after binding: later conflicts are defended (RFC 5227 2.4)
   static constexpr unsigned request_attempts = 4;
 
@@ -65,11 +66,11 @@ class Machine {
   [[nodiscard]] Actions start(const MacAddress& mac, Drbg& random, Time now) noexcept;
   [[nodiscard]] Actions receive(const wire::DhcpMessage& message, Time now) noexcept;
   [[nodiscard]] Actions expire(Time now) noexcept;
-  /// Whether a conflict would be answered with DECLINE: the address was just granted.
+  /// Whether another station's use of the address is to be told with conflict(): it was just granted.
   [[nodiscard]] bool declines(Time now) const noexcept {
     return state_ == State::bound && now - bound_ <= conflict_window;
   }
-  /// Another station has our address: DECLINE when it was just granted.
+  /// The address of the lease cannot be used: DECLINE. Precondition: there is a lease.
   [[nodiscard]] Actions conflict(Time now) noexcept;
 
   [[nodiscard]] State state() const noexcept { return state_; }
@@ -85,14 +86,12 @@ class Machine {
   [[nodiscard]] Actions acknowledge(const wire::DhcpMessage& message, Time now) noexcept;
   [[nodiscard]] Actions refuse(Time now) noexcept;
   [[nodiscard]] Actions restart(Time now) noexcept;
+  [[nodiscard]] Actions give_up(Time until) noexcept;
   [[nodiscard]] Actions retry_lease(Time now, State state, Time limit) noexcept;
   [[nodiscard]] wire::DhcpMessage message(wire::DhcpType type, Time now) const noexcept;
   void set_lease(const wire::DhcpMessage& message, Time now) noexcept;
   void set_routes(const wire::DhcpMessage& message) noexcept;
   void back_off(Time now) noexcept;
-  [[nodiscard]] bool has_lease() const noexcept {
-    return state_ == State::bound || state_ == State::renewing || state_ == State::rebinding;
-  }
 
   std::string_view host_name_;
   MacAddress mac_{};

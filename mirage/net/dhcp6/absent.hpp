@@ -28,7 +28,7 @@ class Absent {
   [[nodiscard]] static Actions::Change take_change() noexcept { return Actions::Change::none; }
   static void conflict() noexcept {}
   [[nodiscard]] static bool has(const IpAddress& /*address*/) noexcept { return false; }
-  [[nodiscard]] bool started() const noexcept { return started_; }
+  [[nodiscard]] bool started(Machine::Mode /*mode*/) const noexcept { return started_; }
   [[nodiscard]] static const Lease& lease() noexcept {
     static constexpr Lease none{};
     return none;

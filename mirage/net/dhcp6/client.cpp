@@ -11,7 +11,7 @@ Client::~Client() {
 
 Result<void, UdpError> Client::start(Machine::Mode mode, const Identity& identity, const IpAddress& own,
                                      std::uint16_t zone) noexcept {
-  MIRAGE_TRY([[maybe_unused]] const Port port, udp_.bind(wire::dhcpv6_client_port, *this));
+  if (!started_) MIRAGE_CHECK(udp_.bind(wire::dhcpv6_client_port, *this));
   started_ = true;
   own_ = own;
   zone_ = zone;

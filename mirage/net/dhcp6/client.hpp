@@ -24,8 +24,8 @@ class Client final : public DatagramHandler {
   Client& operator=(const Client&) = delete;
   ~Client();
 
-  /// Binds port 546 and asks from `own`, the link-local address of the interface `zone`. Once; precondition:
-  /// shard.seed_random() succeeded.
+  /// Binds port 546 and asks from `own`, the link-local address of the interface `zone`. Once, and again for addresses
+  /// where that was stateless; precondition: shard.seed_random() succeeded.
   [[nodiscard]] Result<void, UdpError> start(Machine::Mode mode, const Identity& identity, const IpAddress& own,
                                              std::uint16_t zone) noexcept;
   /// What became of the lease since the last call.
@@ -34,7 +34,8 @@ class Client final : public DatagramHandler {
   void conflict() noexcept { perform(machine_.conflict(shard_.now())); }
   /// Whether the address is one of the lease.
   [[nodiscard]] bool has(const IpAddress& address) const noexcept;
-  [[nodiscard]] bool started() const noexcept { return started_; }
+  /// It asks for that, or for more.
+  [[nodiscard]] bool started(Machine::Mode mode) const noexcept { return started_ && machine_.mode() <= mode; }
   [[nodiscard]] const Lease& lease() const noexcept { return machine_.lease(); }
   [[nodiscard]] State state() const noexcept { return machine_.state(); }
   [[nodiscard]] const Counters& counters() const noexcept { return machine_.counters(); }

@@ -289,6 +289,7 @@ TEST_CASE("no binding: the server has forgotten us, and is asked for the same ad
   REQUIRE(bed.asked);
   CHECK(bed.asked->type == Dhcpv6Type::request);
   CHECK(bed.asked->association->addresses[0].address == leased);
+  CHECK(bed.change == Change::none);  // for their valid lifetime they are ours
 }
 
 TEST_CASE("a request that is refused, or never answered: from the start, not in haste (18.2.2, 18.2.10)") {
@@ -391,4 +392,22 @@ TEST_CASE("no binding while rebinding: the server that answered is asked, not th
   REQUIRE(bed.asked);
   CHECK(bed.asked->type == Dhcpv6Type::request);
   CHECK(bed.asked->server == refusal.server);
+}
+
+TEST_CASE("the server that is asked to renew ends the only address: from the start, and not for nothing (18.2.10.1)") {
+  Bed bed;
+  bed.bind();
+  bed.run(501s);
+  Dhcpv6Message reply = bed.from_server(Dhcpv6Type::reply);
+  reply.association->addresses[0] = {leased, 0, 0};
+  bed.answer(reply);
+  bed.run(0s);
+  CHECK(bed.changes.back() == Change::lost);
+  CHECK(bed.machine.state() == State::soliciting);
+  CHECK(bed.sent.size() == 3);
+  reply.transaction = bed.sent.back().transaction;
+  reply.rapid_commit = true;
+  bed.answer(reply);  // of no use to who has none
+  CHECK(bed.machine.counters().drop_unusable == 1);
+  CHECK(bed.sent.size() == 3);
 }

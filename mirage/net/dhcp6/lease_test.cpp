@@ -45,7 +45,7 @@ struct BasicBed : BasicTestbed<Tested> {
     return std::nullopt;
   }
   Parsed6 take_v6() { return parse6(take()); }
-  void answer(const Dhcpv6Message& asked, Dhcpv6Type type) {
+  void answer(const Dhcpv6Message& asked, Dhcpv6Type type, const IpAddress& also = {}) {
     Dhcpv6Message reply;
     reply.type = type;
     reply.transaction = asked.transaction;
@@ -58,6 +58,10 @@ struct BasicBed : BasicTestbed<Tested> {
     granted.id = id;
     granted.addresses[0] = {leased, 100, 200};
     granted.count = 1;
+    if (!also.is_unspecified()) {  // renumbered: the first one ends now
+      granted.addresses[0] = {leased, 0, 0};
+      granted.addresses[granted.count++] = {also, 100, 200};
+    }
     Packet bytes(Dhcpv6Message::maximum_size);
     bytes.resize(reply.emit(bytes));
     Packet datagram(8 + bytes.size());
@@ -82,11 +86,11 @@ using Bed = BasicBed<net::Stack>;
 TEST_CASE("an image with the IPv4 client alone does not ask, whatever a router says") {
   BasicBed<BasicStack<1, DhcpClients::ipv4>> bed;
   bed.start();
-  CHECK(!bed.stack.dhcp6().started());
+  CHECK(!bed.stack.dhcp6().started(dhcp6::Machine::Mode::stateless));
   bed.advertise(0x80);
   bed.run(3s);
   CHECK(!bed.next());
-  CHECK(bed.stack.dhcp6().started());  // it was told, and says so once
+  CHECK(bed.stack.dhcp6().started(dhcp6::Machine::Mode::stateless));  // it was told, and says so once
 }
 
 TEST_CASE("a router says managed: an address by DHCPv6, claimed as any other (RFC 4862 5.5.2, RFC 8415 18.2.10.1)") {
@@ -147,4 +151,52 @@ TEST_CASE("a router says other: no address is asked for; one that says neither: 
   const auto asked = bed.next();
   REQUIRE(asked);
   CHECK(asked->type == Dhcpv6Type::information_request);
+}
+
+TEST_CASE("a router says managed after another one, or it itself, said other: addresses are asked for from then on") {
+  Bed bed;
+  bed.start();
+  bed.advertise(0x40);
+  bed.run(3s);
+  bed.net.sent.clear();
+  for (const unsigned flags : {0x80U, 0xc0U, 0x40U}) {  // and that once
+    bed.advertise(flags);
+    const auto asked = bed.next();
+    CHECK(asked.has_value() == (flags == 0x80));
+    if (asked) CHECK(asked->type == Dhcpv6Type::solicit);
+  }
+  bed.run(2s);
+  const auto again = bed.next();
+  REQUIRE(again);
+  bed.answer(*again, Dhcpv6Type::reply);
+  CHECK(bed.own() != nullptr);
+}
+
+TEST_CASE("an address whose life the server ends is given up at once (RFC 8415 18.2.10.1)") {
+  Bed bed;
+  bed.start();
+  bed.advertise(0x80);
+  bed.run(3s);
+  std::optional<Dhcpv6Message> last;
+  while (auto message = bed.next()) last = message;
+  REQUIRE(last);
+  bed.answer(*last, Dhcpv6Type::reply);
+  REQUIRE(bed.own() != nullptr);
+  const IpAddress other = *IpAddress::parse("2001:db8:6::50");
+  for (int again = 0; again < 2; ++again) {
+    bed.run(51s);  // T1
+    std::optional<Dhcpv6Message> renew;
+    while (auto message = bed.next()) renew = message;
+    REQUIRE(renew);
+    CHECK(renew->type == Dhcpv6Type::renew);
+    REQUIRE(renew->association->count == 1);  // what has ended is not asked for again
+    CHECK(renew->association->addresses[0].address == (again == 0 ? leased : other));
+    bed.answer(*renew, Dhcpv6Type::reply, other);
+    CHECK(bed.own() == nullptr);
+    bed.run(1s);
+    CHECK(bed.stack.ip().addresses().find(other, 0) != nullptr);
+    CHECK(bed.own() == nullptr);
+    // The group where others would ask for it is the other one's too: the low 24 bits are the same.
+    CHECK(bed.stack.ip().groups().contains(wire::ipv6_group::solicited_node(other), 0));
+  }
 }

@@ -24,14 +24,16 @@ Time end_of(Time from, std::uint32_t seconds) noexcept {
 
 /// RFC 8415 21.6, 21.23: an address that a host may have, with lifetimes that make sense.
 bool is_usable(const wire::Dhcpv6Address& address) noexcept {
-  return address.preferred <= address.valid && address.valid > 0 && address.address.is_unicast() &&
-         !address.address.is_v4() && !address.address.is_loopback();
+  return address.preferred <= address.valid && address.address.is_unicast() && !address.address.is_v4() &&
+         !address.address.is_loopback();
 }
 
-bool has_address(const Dhcpv6Message& message) noexcept {
+/// One that is valid for that many seconds at least.
+bool has_address(const Dhcpv6Message& message, std::uint32_t least) noexcept {
   if (!message.association || message.association->status != Dhcpv6Status::success) return false;
   const auto& association = *message.association;
-  return std::any_of(association.addresses.begin(), association.addresses.begin() + association.count, is_usable);
+  return std::any_of(association.addresses.begin(), association.addresses.begin() + association.count,
+                     [least](const auto& address) { return address.valid >= least && is_usable(address); });
 }
 
 }  // namespace
@@ -115,11 +117,11 @@ Actions Machine::send(Time now) noexcept {
 Dhcpv6Association Machine::association() const noexcept {
   Dhcpv6Association wanted{.id = association_id_};
   if (state_ == State::soliciting) return wanted;
-  const std::size_t count = state_ == State::requesting ? requested_.count : lease_.count;
+  const bool offered = state_ == State::requesting;
+  const std::size_t count = offered ? requested_.count : lease_.count;
   for (std::size_t i = 0; i < count; ++i) {
-    const IpAddress& address =
-        state_ == State::requesting ? requested_.addresses[i].address : lease_.addresses[i].address;
-    wanted.addresses[wanted.count++] = {.address = address};
+    if (!offered && lease_.addresses[i].valid_until <= began_) continue;
+    wanted.addresses[wanted.count++].address = offered ? requested_.addresses[i].address : lease_.addresses[i].address;
   }
   return wanted;
 }
@@ -226,7 +228,7 @@ Actions Machine::receive(const Dhcpv6Message& message, Time now) noexcept {
 /// 18.2.1, 18.2.9: before the first timeout advertisements are collected, but for one of the highest preference.
 Actions Machine::advertised(const Dhcpv6Message& message, Time now) noexcept {
   heed_bounds(message);  // even of one that is not taken
-  if (message.status != Dhcpv6Status::success || !has_address(message)) {
+  if (message.status != Dhcpv6Status::success || !has_address(message, 1)) {
     ++counters_.drop_unusable;
     return {};
   }
@@ -257,13 +259,12 @@ Actions Machine::replied(const Dhcpv6Message& message, Time now) noexcept {
 Actions Machine::refused(const Dhcpv6Message& message, Dhcpv6Status status, Time now) noexcept {
   ++counters_.refusals;
   if (status == Dhcpv6Status::no_binding && is_bound()) {
-    // 18.2.10.1: the server has forgotten us; it is asked for the same addresses again, who else granted them.
+    // 18.2.10.1: the server has forgotten us; it is asked for the same addresses again, who else granted them. They
+    // stay ours for their valid lifetimes.
     server_ = *message.server;
     requested_ = association();
     begin(State::requesting, now);
-    Actions actions = send(now);
-    actions.change = Actions::Change::lost;
-    return actions;
+    return send(now);
   }
   // Others may do better (18.2.10.1), and 18.2.10 wants no haste: in RENEW and REBIND, and where a server fails without
   // a reason, the message is repeated when its time comes.
@@ -287,8 +288,9 @@ Actions Machine::informed(const Dhcpv6Message& message, Time now) noexcept {
   return {.send = {}, .change = Actions::Change::bound};
 }
 
+/// 18.2.10.1: the life of an address may end now; when that of all does, the lease has expired.
 bool Machine::set_lease(const Dhcpv6Message& message, Time now) noexcept {
-  if (!has_address(message)) return false;
+  if (!has_address(message, is_bound() ? 0 : 1)) return false;
   const Dhcpv6Association& granted = *message.association;
   Lease lease;
   lease.expires = {};
@@ -298,6 +300,7 @@ bool Machine::set_lease(const Dhcpv6Message& message, Time now) noexcept {
     if (!is_usable(address)) continue;
     lease.addresses[lease.count++] = {address.address, end_of(now, address.preferred), end_of(now, address.valid)};
     lease.expires = std::max(lease.expires, end_of(now, address.valid));
+    if (address.valid == 0) continue;
     shortest = std::min(shortest, address.preferred > 0 ? address.preferred : address.valid);
   }
   // 21.4: T1 and T2 of 0 are left to us: half and four fifths of the shortest preferred lifetime.

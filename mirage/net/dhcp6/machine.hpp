@@ -32,7 +32,7 @@ struct Lease {
   struct Address {
     IpAddress address;
     Time preferred_until = never;
-    Time valid_until = never;
+    Time valid_until = never;  ///< at once: whoever has it gives it up
   };
   std::array<Address, wire::Dhcpv6Association::maximum> addresses{};
   std::uint8_t count = 0;
@@ -69,7 +69,7 @@ struct Identity {
 
 class Machine {
  public:
-  enum class Mode : std::uint8_t { stateful, stateless };
+  enum class Mode : std::uint8_t { stateful, stateless };  ///< the first one asks for what the second one does, too
 
   /// Asks at once: RFC 8415 18.2.1 suggests up to a second before the first message, which few machines that boot
   /// together would need and every boot would pay for.
@@ -79,6 +79,7 @@ class Machine {
   /// Another station has one of our addresses: all are given back, and asked for anew (18.2.8).
   [[nodiscard]] Actions conflict(Time now) noexcept;
 
+  [[nodiscard]] Mode mode() const noexcept { return mode_; }
   [[nodiscard]] State state() const noexcept { return state_; }
   [[nodiscard]] const Lease& lease() const noexcept { return lease_; }
   [[nodiscard]] Time deadline() const noexcept { return deadline_; }

@@ -144,6 +144,20 @@ TEST_CASE("RFC 5508 REQ-3: an error about a flow that does not exist is dropped"
   CHECK(router.input(error_about(foreign, stranger, 3, 1), Side::outside).dropped());
 }
 
+TEST_CASE(
+    "an error about what the router itself sent is its own, whatever port it went to (RFC 1191, RFC 5508 REQ-3)") {
+  Router router;
+  REQUIRE(router.forwarder.add(*PortForward::parse("tcp:80=10.1.0.2:8080")));
+  const auto about = [&](Port from, Port to) {
+    const Packet quoted = Build{.tuple = tcp(external, from, server, to)}.bytes();
+    return router.input(error_about(quoted, stranger, 3, 4), Side::outside);
+  };
+  CHECK(about(40000, 443).local());
+  CHECK(about(40000, 80).local());    // of the same number as a port forward
+  CHECK(about(80, 40000).dropped());  // of what stands for an inside endpoint
+  CHECK(router.dropped(ForwardDrop::no_flow) == 1);
+}
+
 TEST_CASE("a port forward lets strangers in, and the host's answers out again") {
   Router router;
   const auto forward = PortForward::parse("tcp:8080=10.1.0.2:80");

@@ -144,10 +144,13 @@ bool Forwarder::admit_fragment(Ipv4Address source, Side from) noexcept {
   return admitted;
 }
 
-/// Whether an external endpoint stands for an inside one. An echo request is always ours to answer.
+/// Whether an external endpoint stands for an inside one: in an error that which has sent what it quotes. An echo
+/// request is always ours to answer.
 bool Forwarder::is_mapped(const Inspected& packet) noexcept {
   const bool query = packet.kind == Inspected::Kind::icmp_query;
-  return !query && flows_.ports().of_external(packet.tuple.protocol, packet.tuple.destination_port) != nullptr;
+  const bool error = packet.kind == Inspected::Kind::icmp_error;
+  const Port port = error ? packet.tuple.source_port : packet.tuple.destination_port;
+  return !query && flows_.ports().of_external(packet.tuple.protocol, port) != nullptr;
 }
 
 /// An error goes against the packet that it quotes, so it belongs to the flow of that packet's answers.

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: ISC
+#include <algorithm>
+
 #include <mirage/net/ip/icmpv4.hpp>
 #include <mirage/wire/icmpv4.hpp>
 
@@ -7,6 +9,10 @@ namespace mirage::net::ip {
 using wire::Icmpv4Header;
 
 namespace {
+
+/// Of a path's MTU: what is less is 0 from routers that do not tell (RFC 1191 5), an attack (RFC 5927 7), or a link
+/// that fragments below us. What Linux takes (min_pmtu).
+constexpr std::uint16_t least_mtu = 552;
 
 /// RFC 1122 4.2.3.9: which errors are final and which are hints is the transport's decision; this names them.
 std::optional<TransportError::Kind> kind_of(const Icmpv4Header& header) noexcept {
@@ -99,7 +105,7 @@ std::optional<QuotedError> Icmpv4::error(const IpPacket& packet, const Icmpv4Hea
                       .local = view->source(),
                       .remote = view->destination(),
                       .interface = packet.interface,
-                      .mtu = *kind == TransportError::Kind::packet_too_big ? header.next_hop_mtu() : std::uint16_t{0},
+                      .mtu = std::max(header.next_hop_mtu(), least_mtu),
                       .transport_header = quoted.subspan(view->header_size())}};
 }
 

@@ -123,7 +123,7 @@ TEST_CASE("reassembly: bounded in datagrams, pieces and bytes") {
     CHECK(pieces.add(0, 1400, true, id, Time{Duration{id}}) == ReassemblyOutcome::waiting);
   }
   CHECK(pieces.reassembly.displaced() == 84);
-  CHECK(pieces.reassembly.pinned() <= 16 * 2048);
+  CHECK(pieces.reassembly.pinned() <= 16 * 2 * 2048);  // and what an error would quote
   ReassemblyOutcome outcome{};
   for (std::uint16_t i = 0; i <= 64; ++i) outcome = pieces.add(static_cast<std::uint16_t>(i * 16), 8, true, 200);
   CHECK(outcome == ReassemblyOutcome::too_many);
@@ -131,6 +131,24 @@ TEST_CASE("reassembly: bounded in datagrams, pieces and bytes") {
     for (std::uint16_t i = 0; i < 40; ++i) (void)pieces.add(static_cast<std::uint16_t>(i * 1600), 1400, true, id);
     CHECK(pieces.reassembly.pinned() <= 256 * 1024);
   }
+}
+
+TEST_CASE("reassembly: what is kept for an error about a small piece is counted, with the buffer that it lies in") {
+  Pieces pieces;
+  const Slice large = pieces.pool.copy(Packet(60000));
+  for (std::uint16_t id = 0; id < 16; ++id) {
+    CHECK(pieces.reassembly.add({.key = {.source = a(1), .destination = a(2), .identification = id, .protocol = 17},
+                                 .more = true,
+                                 .payload = SliceList{large.sub(20, 8)},
+                                 .original = large.sub(0, 28)},
+                                Time{Duration{id}}, pieces.out) == ReassemblyOutcome::waiting);
+  }
+  CHECK(pieces.reassembly.pinned() >= 3 * large.pinned());
+  CHECK(pieces.reassembly.pinned() <= 256 * 1024);
+  CHECK(pieces.reassembly.displaced() >= 12);
+  Slice original;
+  while (pieces.reassembly.expire(never, original)) original = {};
+  CHECK(pieces.reassembly.pinned() == 0);
 }
 
 TEST_CASE("reassembly: time runs out") {

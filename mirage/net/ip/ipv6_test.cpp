@@ -2,6 +2,7 @@
 // IPv6 as a station on the wire sees it: packets, extension headers, fragments, ICMPv6, path MTU.
 #include <doctest/doctest.h>
 
+#include <mirage/module/udp_socket.hpp>
 #include <mirage/net/testbed_v6_test.hpp>
 
 using namespace mirage;
@@ -290,14 +291,43 @@ TEST_CASE("IPv4: datagrams learn the path's MTU (RFC 1191) and say that they do"
   REQUIRE(bed.net.sent.size() == 1);
   CHECK(parse(bed.net.sent[0]).ip.dont_fragment);
   const Packet quoted = part(bed.net.sent[0].bytes, 14, 28);
-  bed.arrive(station.ipv4(1, Peer::icmp(3, 4, 60, quoted)));  // RFC 5927 7: smaller than any path
-  send();
-  CHECK(bed.net.sent.size() == 1);
   bed.arrive(station.ipv4(1, Peer::icmp(3, 4, 1000, quoted)));
   send();
   REQUIRE(bed.net.sent.size() == 2);
   CHECK(parse(bed.net.sent[0]).ip.total_length <= 1000);
   CHECK_FALSE(parse(bed.net.sent[0]).ip.dont_fragment);
+  for (const unsigned mtu : {0U, 60U, 68U}) {  // RFC 1191 5: routers that do not tell; RFC 5927 7: nobody makes it tiny
+    CAPTURE(mtu);
+    bed.run(601s);
+    bed.meet(station);
+    send();
+    REQUIRE(bed.net.sent.size() == 1);
+    bed.arrive(station.ipv4(1, Peer::icmp(3, 4, mtu, quoted)));
+    send();
+    REQUIRE(bed.net.sent.size() == 3);
+    CHECK(parse(bed.net.sent[0]).ip.total_length == 548);  // of 552
+  }
+}
+
+TEST_CASE("a path's MTU is not believed of whoever knows the port of a flow, but not its other end (RFC 5927 4.1)") {
+  Testbed bed;
+  bed.start();
+  const Peer station;
+  bed.meet(station);
+  UdpSocket socket{bed.stack.udp()};
+  REQUIRE(socket.connect({station.ip, 9}, 4000));
+  const auto too_big = [&](Ipv4Address to, Port port) {
+    Packet quoted(28);
+    wire::Ipv4Header{.total_length = 1400, .time_to_live = 9, .protocol = 17, .source = own_ip, .destination = to}.emit(
+        quoted);
+    wire::UdpHeader{4000, port, 1380, 0}.emit(MutableBytes(quoted).subspan(20));
+    bed.arrive(station.ipv4(1, Peer::icmp(3, 4, 1000, quoted)));
+    return bed.stack.ip().route({}, to, 0)->mtu;
+  };
+  const Ipv4Address other = Ipv4Address::of(10, 0, 0, 77);
+  CHECK(too_big(other, 9) == 1500);
+  CHECK(too_big(station.ip, 8) == 1500);
+  CHECK(too_big(station.ip, 9) == 1000);
 }
 
 TEST_CASE("DSCP and ECN pass both ways; congestion that a fragment met is the datagram's (RFC 2474, RFC 3168 5.3)") {

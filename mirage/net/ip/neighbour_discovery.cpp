@@ -95,7 +95,7 @@ void NeighbourDiscovery::arm() noexcept {
 void NeighbourDiscovery::lease(const IpAddress& address, std::uint16_t interface, Time preferred_until,
                                Time valid_until) noexcept {
   Address* own = ip_.addresses().find(address, interface);
-  if (own == nullptr) {
+  if (own == nullptr && valid_until > shard_.now()) {
     own = ip_.addresses().add({.prefix = {address, 128},
                                .interface = interface,
                                .origin = Address::Origin::leased,

@@ -19,10 +19,8 @@ class PathMtuCache {
   static constexpr std::size_t capacity = 32;
   static constexpr Duration lifetime = 10min;
 
-  /// Only ever lowers what is known: a larger value waits for the entry to age. A path below the version's minimum
-  /// (RFC 791: 68, in practice 552 as others have it; RFC 8201 4: 1280) is no path, but an attack.
+  /// Only ever lowers what is known: a larger value waits for the entry to age.
   constexpr bool note(const IpAddress& destination, std::uint16_t interface, std::uint16_t mtu, Time now) noexcept {
-    if (mtu < (destination.is_v4() ? smallest_v4 : smallest_v6)) return false;
     Entry* entry = nullptr;
     for (Entry& other : entries_) {
       if (other.expires <= now || other.destination != destination || other.interface != interface) continue;
@@ -46,8 +44,6 @@ class PathMtuCache {
   }
 
  private:
-  static constexpr std::uint16_t smallest_v4 = 552;
-  static constexpr std::uint16_t smallest_v6 = 1280;
   struct Entry : Claim {
     IpAddress destination;
     std::uint16_t mtu = 0;

@@ -105,8 +105,10 @@ ReassemblyOutcome Reassembly::insert(Datagram& datagram, Fragment& fragment) noe
   if (data.empty()) return ReassemblyOutcome::no_memory;
 
   for (std::size_t i = datagram.count; i > place; --i) datagram.pieces[i] = std::move(datagram.pieces[i - 1]);
-  datagram.pinned += data.pinned();
-  pinned_ += data.pinned();
+  // A first one's packet often lies in the data's buffer: counted twice rather than not at all where data was copied.
+  const std::uint32_t pinned = data.pinned() + (fragment.offset == 0 ? fragment.original.pinned() : 0);
+  datagram.pinned += pinned;
+  pinned_ += pinned;
   datagram.pieces[place] = {fragment.offset, static_cast<std::uint16_t>(size), std::move(data)};
   ++datagram.count;
   datagram.ecn_seen |= static_cast<std::uint8_t>(1U << (fragment.ecn & 3));
@@ -116,8 +118,7 @@ ReassemblyOutcome Reassembly::insert(Datagram& datagram, Fragment& fragment) noe
     datagram.original = std::move(fragment.original);
     datagram.protocol = fragment.protocol;
   }
-  return datagram.end != 0 && datagram.received == datagram.end ? ReassemblyOutcome::complete
-                                                                : ReassemblyOutcome::waiting;
+  return datagram.received == datagram.end ? ReassemblyOutcome::complete : ReassemblyOutcome::waiting;
 }
 
 /// By reference where a SliceList can hold the pieces and the transport header is contiguous, else by a copy.

@@ -359,8 +359,7 @@ bool Tcp::on_error(const TransportError& error) noexcept {
   if (connection == nullptr) return false;
   if (error.kind == TransportError::Kind::packet_too_big) {
     const std::uint32_t headers = connection->path.ip_header_size + std::uint32_t{wire::tcp_header_size};
-    // RFC 791: every host takes 576 bytes; a smaller claim is an attack (RFC 5927 section 7).
-    if (error.mtu >= connection->path.mtu || error.mtu < 576) return false;
+    if (error.mtu >= connection->path.mtu) return false;
     connection->path.mtu = error.mtu;
     shrink_segment_size(connection->tcb(), static_cast<std::uint16_t>(error.mtu - headers));
     touch(*connection);

@@ -425,7 +425,7 @@ TEST_CASE("a smaller path: RFC 1191, believed only for what is on its way and no
   TransportError error{.kind = TransportError::Kind::packet_too_big,
                        .local = test::BenchIp::own,
                        .remote = Ipv4Address::of(10, 0, 0, 1),
-                       .mtu = 68,
+                       .mtu = 1500,
                        .transport_header = quoted};
   bench.tcp.on_error(error);
   bench.step();

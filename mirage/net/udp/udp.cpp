@@ -118,9 +118,8 @@ bool Udp::on_error(const TransportError& error) noexcept {
   using Kind = TransportError::Kind;
   const bool refused = error.kind == Kind::port_unreachable || error.kind == Kind::protocol_unreachable;
   const UdpError other = error.kind == Kind::packet_too_big ? UdpError::too_long : UdpError::no_route;
-  handler->on_error({error.remote, load_big<std::uint16_t>(header, UdpHeader::destination_port_at)},
-                    refused ? UdpError::refused : other);
-  return true;
+  return handler->on_error({error.remote, load_big<std::uint16_t>(header, UdpHeader::destination_port_at)},
+                           refused ? UdpError::refused : other);
 }
 
 bool Udp::checksum_is_valid(const IpPacket& packet, std::size_t length) const noexcept {

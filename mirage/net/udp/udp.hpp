@@ -55,7 +55,8 @@ class Udp {
 
   /// False when nobody listens on the port: the packet is untouched and wants a port-unreachable.
   [[nodiscard]] bool input(IpPacket& packet) noexcept;
-  /// Passed on to the handler (RFC 1122 4.1.3.3). False for an error about what no port of ours can have sent.
+  /// Passed on to the handler (RFC 1122 4.1.3.3). False for an error about what no port of ours, or none of its flows,
+  /// can have sent.
   bool on_error(const TransportError& error) noexcept;
   /// Hands over what the burst has collected; called at its end.
   void deliver() noexcept;
