@@ -54,3 +54,22 @@ TEST_CASE("text that nobody takes, of connections that are closed, goes when the
   CHECK(bench.tcp.counters().timed_out > 0);
   CHECK(bench.tcp.connections() > 100);  // no more than must
 }
+
+TEST_CASE("text that nobody takes goes when the pool runs low, however long the user time-out") {
+  Bench bench;
+  BufferPool& pool = bench.shard.buffers();
+  auto listener = bench.tcp.listen(7);
+  const std::vector<std::byte> text(1500);
+  {
+    tcp::Flow flow = accept(bench, *listener, 5000, 0);
+    flow.set_user_timeout(24h);
+    REQUIRE(write(flow, Bytes(text)));
+  }
+  for (int i = 0; i < 4; ++i) bench.advance(1s);
+  REQUIRE(bench.tcp.connections() == 1);
+  std::vector<MutableSlice> held;
+  while (!pool.low()) held.push_back(pool.allocate(1000));
+  for (int i = 0; i < 20; ++i) bench.advance(1s);
+  CHECK(bench.tcp.connections() == 0);
+  CHECK(bench.tcp.counters().timed_out == 1);
+}

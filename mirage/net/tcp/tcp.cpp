@@ -212,9 +212,9 @@ void Tcp::expired(Connection& connection) noexcept {
   // Armed for what is done meanwhile (see arm()): nothing follows. Packing leaves the timer alone, too: armed anew, it
   // would come in another order among those of one tick.
   if (next_deadline(connection.tcb()) > now) return arm(connection);
-  // Whoever takes nothing of what is left to him has no more time when the pool runs low.
+  // Whoever takes nothing of what is left to him has no more time when the pool runs low, whatever his user time-out.
   if (connection.discards && connection.tcb().round_trip.backoff > 0 && shard_.buffers().low())
-    connection.tcb().deadlines.stalled_since = now - constant::user_timeout;
+    connection.tcb().deadlines.stalled_since = now - constant::longest_user_timeout;
   if (connection.tcb().deadlines.retransmit <= now) {
     ++counters_.timeouts;
     if (connection.tcb().loss.board.is_reneged()) ++counters_.reneged;
