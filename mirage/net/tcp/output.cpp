@@ -33,19 +33,19 @@ std::uint32_t Tcp::receive_space(const Connection& connection) const noexcept {
 void Tcp::flush() noexcept {
   if (!stored_.empty()) shed_stored();
   const bool settled = !lent_.empty() && settle_lent();
-  List<Connection, DirtyTag> later;  // short of memory: others may need less
-  Sent sent = Sent::all;
-  while (sent != Sent::no_room) {
-    Connection* connection = dirty_.front();
-    if (connection == nullptr) break;
-    sent = transmit(*connection);
-    if (sent == Sent::no_memory) later.push_back(*connection);
+  // Who is short of memory, or of room on its interface, keeps its place: others may not be.
+  std::uint64_t full = 0;  // interfaces
+  Connection* next = nullptr;
+  for (Connection* connection = dirty_.front(); connection != nullptr && full != interfaces_; connection = next) {
+    next = dirty_.next(*connection);
+    const std::uint64_t interface = connection->path.interface_bit();
+    const Sent sent = (full & interface) != 0 ? Sent::no_room : transmit(*connection);
+    if (sent == Sent::no_room) full |= interface;
     if (sent != Sent::all) continue;
     connection->ListNode<DirtyTag>::unlink();
     arm(*connection);
     rest(*connection);
   }
-  dirty_.splice_back(later);
   if (works_.used() > options_.working_connections) pack_idle();
   const bool more = works_.used() > options_.working_connections && !idle_.empty();
   if (more || settled || !dirty_.empty()) retry_.arm(shard_.timers(), shard_.now() + retry_delay);
@@ -59,7 +59,7 @@ void Tcp::arm(Connection& connection) noexcept {
 }
 
 /// Everything that is due; or until the layer below has no room, and then this connection is served first the next
-/// time.
+/// time, of those of its interface.
 Tcp::Sent Tcp::transmit(Connection& connection) noexcept {
   Tcb& tcb = connection.tcb();
   set_receive_space(tcb, receive_space(connection));

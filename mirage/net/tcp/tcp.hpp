@@ -179,6 +179,7 @@ class Tcp {
   WorkPool works_;
   ConnectionTable table_;
   List<Connection, DirtyTag> dirty_;
+  std::uint64_t interfaces_ = 0;     ///< a bit for each that has ever had a connection
   List<Connection, DirtyTag> idle_;  ///< quiet and not packed; the front has been so longest
   List<Work, StoredTag> stored_;     ///< with text beyond a hole; perhaps no longer
   List<Work, LentTag> lent_;         ///< whose applications keep what they have read

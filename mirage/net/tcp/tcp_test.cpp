@@ -147,6 +147,34 @@ TEST_CASE("TIME-WAIT is bounded and gives way to new connections") {
   CHECK(bench.drain());
 }
 
+TEST_CASE("a full interface stops what goes through it, and nothing else") {
+  Bench bench;
+  auto listener = bench.tcp.listen(7);
+  Flow first = accept(bench, *listener, 4000);
+  Flow second = accept(bench, *listener, 4001);
+  Flow other = accept(bench, *listener, 4002, 60000, Ipv4Address::of(10, 0, 1, 1));
+  bench.ip.sent.clear();
+  bench.ip.full = true;
+  REQUIRE(write(first, as_bytes("first")));
+  REQUIRE(write(second, as_bytes("second")));
+  REQUIRE(write(other, as_bytes("other")));
+  bench.step();
+  REQUIRE(bench.ip.sent.size() == 1);
+  CHECK(as_text(bench.ip.sent[0].payload) == "other");
+  CHECK(bench.tcp.counters().send_refused == 1);  // who comes behind the first does not even try
+  REQUIRE(write(other, as_bytes("goes on")));
+  bench.step();
+  CHECK(bench.ip.sent.size() == 1);  // Nagle
+  other.set_no_delay(true);
+  bench.step();
+  CHECK(as_text(bench.ip.sent.back().payload) == "goes on");
+  bench.ip.full = false;
+  bench.advance(1ms);
+  REQUIRE(bench.ip.sent.size() == 4);
+  CHECK(as_text(bench.ip.sent[2].payload) == "first");  // in order
+  CHECK(as_text(bench.ip.sent[3].payload) == "second");
+}
+
 TEST_CASE("closing with text unread resets (RFC 9293 SHLD-3), unless that could cut off what was written") {
   Bench bench;
   auto listener = bench.tcp.listen(7);
