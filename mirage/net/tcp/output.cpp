@@ -32,6 +32,7 @@ std::uint32_t Tcp::receive_space(const Connection& connection) const noexcept {
 
 void Tcp::flush() noexcept {
   if (!stored_.empty()) shed_stored();
+  if (!shard_.buffers().low()) dirty_.splice_back(starved_);
   const bool settled = !lent_.empty() && settle_lent();
   // Who is short of memory, or of room on its interface, keeps its place: others may not be.
   std::uint64_t full = 0;  // interfaces
@@ -48,7 +49,9 @@ void Tcp::flush() noexcept {
   }
   if (works_.used() > options_.working_connections) pack_idle();
   const bool more = works_.used() > options_.working_connections && !idle_.empty();
-  if (more || settled || !dirty_.empty()) retry_.arm(shard_.timers(), shard_.now() + retry_delay);
+  const bool soon = more || settled || !dirty_.empty();
+  if (soon || !starved_.empty())
+    retry_.arm(shard_.timers(), shard_.now() + (soon ? retry_delay : constant::shortage_retry));
 }
 
 void Tcp::arm(Connection& connection) noexcept {

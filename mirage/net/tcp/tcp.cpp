@@ -280,8 +280,10 @@ bool Tcp::unpack(Connection& connection) noexcept {
   return true;
 }
 
-/// Nothing is left to do for the connection now; if nothing is on its way either, it may be packed.
+/// Nothing is left to do for the connection now. Where a low pool keeps its window small, that opens later; else, if
+/// nothing is on its way either, it may be packed.
 void Tcp::rest(Connection& connection) noexcept {
+  if (shard_.buffers().low() && !is_window_ample(connection.tcb())) return starved_.push_back(connection);
   const bool empty = connection.sending().size() == 0 && connection.unread() == 0 && connection.writers.empty() &&
                      connection.received().lent() == 0;
   if (empty && is_quiet(connection.tcb())) idle_.push_back(connection);
