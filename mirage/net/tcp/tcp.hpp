@@ -159,7 +159,8 @@ class Tcp {
   // Sending (output.cpp)
   enum class Sent : std::uint8_t { all, no_memory, no_room };
   [[nodiscard]] Sent transmit(Connection& connection) noexcept;
-  [[nodiscard]] Sent send(Connection& connection, const Departure& departure) noexcept;
+  [[nodiscard]] Sent send(const Departure& departure, const Endpoint& local, const Endpoint& remote, const Path& path,
+                          Connection* connection) noexcept;
   [[nodiscard]] bool attach_payload(Connection& connection, const Departure& departure, TransmitFrame& frame) noexcept;
   [[nodiscard]] bool copy_payload(Connection& connection, std::uint32_t offset, std::uint32_t length,
                                   SliceList& out) noexcept;
