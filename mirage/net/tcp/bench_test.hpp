@@ -42,10 +42,12 @@ class BenchIp {
   Result<Path, IpError> route(const IpAddress&, const IpAddress& destination, std::uint16_t) noexcept {
     if (unreachable) return Failure{IpError::no_route};
     const auto sum = wire::pseudo_header_sum(own, destination.v4());
-    return Path{.source = own, .destination = destination, .mtu = 1500, .pseudo_header_sum = sum};
+    const auto interface = static_cast<std::uint16_t>(destination.v4().value >> 8 & 0xff);  // by the third octet
+    return Path{
+        .source = own, .destination = destination, .interface = interface, .mtu = 1500, .pseudo_header_sum = sum};
   }
   Result<void, IpError> send(const Path& path, std::uint8_t, std::uint8_t traffic_class, TransmitFrame frame) noexcept {
-    if (full) return Failure{IpError::queue_full};
+    if (full && path.interface == 0) return Failure{IpError::queue_full};
     const Bytes bytes = std::as_const(frame.header).bytes();
     const auto view = wire::TcpView::parse(bytes);
     if (!view) return Failure{IpError::too_long};
@@ -67,7 +69,7 @@ class BenchIp {
   const NetCapabilities& capabilities(std::uint16_t) noexcept { return capabilities_; }
 
   static constexpr Ipv4Address own = Ipv4Address::of(10, 0, 0, 2);
-  bool full = false;
+  bool full = false;  ///< interface 0 takes no more
   bool unreachable = false;
   bool checksums_right = true;
   NetCapabilities capabilities_{.mac = {}};

@@ -34,6 +34,8 @@ struct PathRest {
         interface(path.interface),
         mtu(path.mtu),
         ip_header_size(path.ip_header_size) {}
+  /// In a set of interfaces; the 65th shares the first one's.
+  [[nodiscard]] std::uint64_t interface_bit() const noexcept { return std::uint64_t{1} << interface % 64; }
   std::uint32_t pseudo_header_sum;
   std::uint16_t interface;
   std::uint16_t mtu;

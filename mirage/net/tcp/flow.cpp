@@ -163,10 +163,15 @@ void Tcp::shutdown(Connection& connection) noexcept {
 void Tcp::close(Connection& connection) noexcept {
   if (connection.closed) return;
   if (!unpack(connection)) return abort(connection);
+  // RFC 9293 SHLD-3: the peer learns that its text is lost. But a RST would also throw away what the peer has not read
+  // (RFC 9112 section 9.6): what was ever written is delivered, and only text that comes after the close resets.
+  const SendVariables& s = connection.tcb().send;
+  const bool resets = connection.unread() > 0 && s.end == s.initial + 1 && !s.fin_queued;
   connection.discards = true;
-  tcp::close(connection.tcb(), shard_.now());
   lent_bytes_ -= connection.received().forget_lent(nodes_);
   connection.received().clear(nodes_);
+  if (resets) return abort(connection);
+  tcp::close(connection.tcb(), shard_.now());
   connection.wake(connection.readers);
   connection.wake(connection.writers);
   touch(connection);

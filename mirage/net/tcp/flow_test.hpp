@@ -19,12 +19,13 @@ inline Flow take(Listener& listener) {
 }
 
 /// Opens a connection from the peer's `port`, whose initial sequence number is 100, and accepts it.
-inline Flow accept(Bench& bench, Listener& listener, Port port = 4000, std::uint16_t window = 60000) {
-  bench.arrive({.flags = Flags::syn, .sequence = 100, .window = window, .from = port});
+inline Flow accept(Bench& bench, Listener& listener, Port port = 4000, std::uint16_t window = 60000,
+                   Ipv4Address source = Ipv4Address::of(10, 0, 0, 1)) {
+  bench.arrive({.flags = Flags::syn, .sequence = 100, .window = window, .from = port, .source = source});
   bench.step();
   REQUIRE(bench.ip.sent.back().header.flags == (Flags::syn | Flags::ack));
   const std::uint32_t theirs = bench.ip.sent.back().header.sequence;
-  bench.arrive({.sequence = 101, .acknowledgement = theirs + 1, .window = window, .from = port});
+  bench.arrive({.sequence = 101, .acknowledgement = theirs + 1, .window = window, .from = port, .source = source});
   bench.step();
   return take(listener);
 }

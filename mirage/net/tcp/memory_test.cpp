@@ -54,3 +54,51 @@ TEST_CASE("text that nobody takes, of connections that are closed, goes when the
   CHECK(bench.tcp.counters().timed_out > 0);
   CHECK(bench.tcp.connections() > 100);  // no more than must
 }
+
+TEST_CASE("text that nobody takes goes when the pool runs low, however long the user time-out") {
+  Bench bench;
+  BufferPool& pool = bench.shard.buffers();
+  auto listener = bench.tcp.listen(7);
+  const std::vector<std::byte> text(1500);
+  {
+    tcp::Flow flow = accept(bench, *listener, 5000, 0);
+    flow.set_user_timeout(24h);
+    REQUIRE(write(flow, Bytes(text)));
+  }
+  for (int i = 0; i < 4; ++i) bench.advance(1s);
+  REQUIRE(bench.tcp.connections() == 1);
+  std::vector<MutableSlice> held;
+  while (!pool.low()) held.push_back(pool.allocate(1000));
+  for (int i = 0; i < 20; ++i) bench.advance(1s);
+  CHECK(bench.tcp.connections() == 0);
+  CHECK(bench.tcp.counters().timed_out == 1);
+}
+
+TEST_CASE("windows that closed because the pool ran low open when it no longer is") {
+  Bench bench{{.receive_window = 8000}};
+  BufferPool& pool = bench.shard.buffers();
+  auto listener = bench.tcp.listen(7);
+  tcp::Flow flow = accept(bench, *listener);
+  const std::uint32_t own = bench.ip.sent.back().header.sequence + 1;
+  std::vector<MutableSlice> held;
+  while (!pool.low()) held.push_back(pool.allocate(1000));
+  const std::vector<std::byte> text(1000);
+  for (std::uint32_t i = 0; i < 8; ++i) {
+    bench.arrive({.sequence = 101 + 1000 * i, .acknowledgement = own, .payload = Bytes(text)});
+    bench.step();
+  }
+  while (read(flow) != "(nothing)") {
+  }
+  for (int i = 0; i < 3; ++i) bench.advance(1s);
+  REQUIRE(bench.ip.sent.back().header.acknowledgement == 8101);
+  REQUIRE(bench.ip.sent.back().header.window == 0);
+  held.clear();  // whoever had it: another connection, another service
+  REQUIRE(bench.shard.next_deadline() <= bench.environment.now + 101ms);  // else nobody would look
+  bench.advance(101ms);
+  CHECK(bench.ip.sent.back().header.acknowledgement == 8101);
+  CHECK(bench.ip.sent.back().header.window == 8000);
+  const std::size_t sent = bench.ip.sent.size();
+  bench.advance(1s);
+  CHECK(bench.ip.sent.size() == sent);
+  CHECK(bench.shard.next_deadline() == never);
+}

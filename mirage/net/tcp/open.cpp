@@ -72,6 +72,7 @@ Connection* Tcp::create(const Tcb& tcb, const Path& path) noexcept {
     return nullptr;
   }
   ++connection_count_;
+  interfaces_ |= connection->path.interface_bit();
   touch(*connection);
   return connection;
 }

@@ -32,23 +32,26 @@ std::uint32_t Tcp::receive_space(const Connection& connection) const noexcept {
 
 void Tcp::flush() noexcept {
   if (!stored_.empty()) shed_stored();
+  if (!shard_.buffers().low()) dirty_.splice_back(starved_);
   const bool settled = !lent_.empty() && settle_lent();
-  List<Connection, DirtyTag> later;  // short of memory: others may need less
-  Sent sent = Sent::all;
-  while (sent != Sent::no_room) {
-    Connection* connection = dirty_.front();
-    if (connection == nullptr) break;
-    sent = transmit(*connection);
-    if (sent == Sent::no_memory) later.push_back(*connection);
+  // Who is short of memory, or of room on its interface, keeps its place: others may not be.
+  std::uint64_t full = 0;  // interfaces
+  Connection* next = nullptr;
+  for (Connection* connection = dirty_.front(); connection != nullptr && full != interfaces_; connection = next) {
+    next = dirty_.next(*connection);
+    const std::uint64_t interface = connection->path.interface_bit();
+    const Sent sent = (full & interface) != 0 ? Sent::no_room : transmit(*connection);
+    if (sent == Sent::no_room) full |= interface;
     if (sent != Sent::all) continue;
     connection->ListNode<DirtyTag>::unlink();
     arm(*connection);
     rest(*connection);
   }
-  dirty_.splice_back(later);
   if (works_.used() > options_.working_connections) pack_idle();
   const bool more = works_.used() > options_.working_connections && !idle_.empty();
-  if (more || settled || !dirty_.empty()) retry_.arm(shard_.timers(), shard_.now() + retry_delay);
+  const bool soon = more || settled || !dirty_.empty();
+  if (soon || !starved_.empty())
+    retry_.arm(shard_.timers(), shard_.now() + (soon ? retry_delay : constant::shortage_retry));
 }
 
 void Tcp::arm(Connection& connection) noexcept {
@@ -59,7 +62,7 @@ void Tcp::arm(Connection& connection) noexcept {
 }
 
 /// Everything that is due; or until the layer below has no room, and then this connection is served first the next
-/// time.
+/// time, of those of its interface.
 Tcp::Sent Tcp::transmit(Connection& connection) noexcept {
   Tcb& tcb = connection.tcb();
   set_receive_space(tcb, receive_space(connection));
@@ -70,8 +73,12 @@ Tcp::Sent Tcp::transmit(Connection& connection) noexcept {
     const auto departure = next_departure(tcb, largest, shard_.now());
     if (!departure) return Sent::all;
     if (departure->length > 0 && departure->sequence < maximum) ++counters_.retransmissions;
-    const Sent sent = send(connection, *departure);
-    if (sent == Sent::all) continue;
+    const Sent sent = send(*departure, connection.local, connection.remote, connection.whole_path(), &connection);
+    if (sent == Sent::all) {
+      ++counters_.segments_out;
+      counters_.bytes_out += departure->length;
+      continue;
+    }
     departure_failed(tcb, *departure);
     if (sent == Sent::no_room || departure->length <= tcb.send.segment_size) return sent;
     largest = tcb.send.segment_size;  // perhaps memory suffices for less
@@ -80,7 +87,6 @@ Tcp::Sent Tcp::transmit(Connection& connection) noexcept {
 
 bool Tcp::attach_payload(Connection& connection, const Departure& departure, TransmitFrame& frame) noexcept {
   const std::uint32_t length = departure.length;
-  if (length == 0) return true;
   const SendVariables& s = connection.tcb().send;
   const bool opening = !synchronised(connection.tcb().state);
   const bool behind_syn = opening && departure.sequence != s.initial;  // which is in no queue
@@ -110,46 +116,30 @@ bool Tcp::copy_payload(Connection& connection, std::uint32_t offset, std::uint32
   return true;
 }
 
-Tcp::Sent Tcp::send(Connection& connection, const Departure& departure) noexcept {
+/// `connection`: whose text the segment carries; null for one without text.
+Tcp::Sent Tcp::send(const Departure& departure, const Endpoint& local, const Endpoint& remote, const Path& path,
+                    Connection* connection) noexcept {
   const std::uint32_t size = header_size(departure);
   [[clang::uninitialized]] TransmitFrame frame;
   frame.header = ip_.new_frame(size + (departure.length <= inline_payload ? departure.length : 0));
-  if (!frame.header) {
+  if (frame.header) frame.header.grow_back(size);
+  if (!frame.header || (departure.length > 0 && !attach_payload(*connection, departure, frame))) {
     ++counters_.send_no_memory;
     return Sent::no_memory;
   }
-  frame.header.grow_back(size);
-  if (!attach_payload(connection, departure, frame)) {
-    ++counters_.send_no_memory;
-    return Sent::no_memory;
-  }
-  write_header(departure, connection.local.port, connection.remote.port, connection.whole_path(),
-               ip_.capabilities(connection.path.interface), frame);
-  const auto traffic_class = static_cast<std::uint8_t>(connection.traffic_class | (departure.markable ? ect_0 : 0));
-  const auto sent = ip_.send(connection.whole_path(), traffic_class, std::move(frame));
-  if (!sent && sent.error() == IpError::queue_full) {
-    ++counters_.send_refused;
-    return Sent::no_room;
-  }
+  write_header(departure, local.port, remote.port, path, ip_.capabilities(path.interface), frame);
+  std::uint8_t traffic_class = departure.markable ? ect_0 : 0;
+  if (connection != nullptr) traffic_class |= connection->traffic_class;
+  const auto sent = ip_.send(path, traffic_class, std::move(frame));
+  if (sent) return Sent::all;
+  ++counters_.send_refused;
   // Any other failure is like a loss on the way: the protocol's timers deal with it.
-  if (!sent) ++counters_.send_refused;
-  ++counters_.segments_out;
-  counters_.bytes_out += departure.length;
-  return Sent::all;
+  return sent.error() == IpError::queue_full ? Sent::no_room : Sent::all;
 }
 
 void Tcp::send_reply(const Departure& departure, const Endpoint& local, const Endpoint& remote,
                      const Path& path) noexcept {
-  [[clang::uninitialized]] TransmitFrame frame;
-  frame.header = ip_.new_frame(header_size(departure));
-  if (!frame.header) {
-    ++counters_.send_no_memory;
-    return;
-  }
-  frame.header.grow_back(header_size(departure));
-  write_header(departure, local.port, remote.port, path, ip_.capabilities(path.interface), frame);
-  ++counters_.segments_out;
-  if (!ip_.send(path, 0, std::move(frame))) ++counters_.send_refused;
+  if (send(departure, local, remote, path, nullptr) != Sent::no_memory) ++counters_.segments_out;
 }
 
 /// RFC 9293 section 3.10.7.1: a segment that belongs to no connection is answered by a reset.

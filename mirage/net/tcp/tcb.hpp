@@ -270,10 +270,11 @@ namespace constant {
 inline constexpr Duration minimum_variation = 200ms;  ///< the floor of RTO - SRTT; RFC 6298 (2.4) SHOULD 1 s; as Linux
 inline constexpr Duration maximum_timeout = 60s;      ///< RFC 6298 (2.5)
 inline constexpr Duration clock_granularity = 1ms;
-inline constexpr Duration acknowledge_delay = 40ms;    ///< RFC 9293 MUST-40: below 0.5 s
-inline constexpr Duration user_timeout = 120s;         ///< R2, RFC 9293 MUST-20 SHLD-11: at least 100 s
-inline constexpr Duration open_timeout = 180s;         ///< R2 of a SYN, MUST-23: at least 3 minutes
-inline constexpr Duration accept_timeout = 60s;        ///< of a half-open connection at the listener
+inline constexpr Duration acknowledge_delay = 40ms;                    ///< RFC 9293 MUST-40: below 0.5 s
+inline constexpr Duration user_timeout = 120s;                         ///< R2, RFC 9293 MUST-20 SHLD-11: at least 100 s
+inline constexpr Duration longest_user_timeout = 1ms * 0xffff'ffffLL;  ///< that Tcb::user_timeout can say
+inline constexpr Duration open_timeout = 180s;                         ///< R2 of a SYN, MUST-23: at least 3 minutes
+inline constexpr Duration accept_timeout = 60s;                        ///< of a half-open connection at the listener
 inline constexpr Duration time_wait = 60s;             ///< 2 MSL with the MSL of 30 s that others use; RFC 9293: 2 min
 inline constexpr Duration fin_wait_2 = 60s;            ///< after a full close nobody waits for ever
 inline constexpr Duration challenge_interval = 100ms;  ///< RFC 5961 section 7, for each connection

@@ -212,9 +212,9 @@ void Tcp::expired(Connection& connection) noexcept {
   // Armed for what is done meanwhile (see arm()): nothing follows. Packing leaves the timer alone, too: armed anew, it
   // would come in another order among those of one tick.
   if (next_deadline(connection.tcb()) > now) return arm(connection);
-  // Whoever takes nothing of what is left to him has no more time when the pool runs low.
+  // Whoever takes nothing of what is left to him has no more time when the pool runs low, whatever his user time-out.
   if (connection.discards && connection.tcb().round_trip.backoff > 0 && shard_.buffers().low())
-    connection.tcb().deadlines.stalled_since = now - constant::user_timeout;
+    connection.tcb().deadlines.stalled_since = now - constant::longest_user_timeout;
   if (connection.tcb().deadlines.retransmit <= now) {
     ++counters_.timeouts;
     if (connection.tcb().loss.board.is_reneged()) ++counters_.reneged;
@@ -280,8 +280,10 @@ bool Tcp::unpack(Connection& connection) noexcept {
   return true;
 }
 
-/// Nothing is left to do for the connection now; if nothing is on its way either, it may be packed.
+/// Nothing is left to do for the connection now. Where a low pool keeps its window small, that opens later; else, if
+/// nothing is on its way either, it may be packed.
 void Tcp::rest(Connection& connection) noexcept {
+  if (shard_.buffers().low() && !is_window_ample(connection.tcb())) return starved_.push_back(connection);
   const bool empty = connection.sending().size() == 0 && connection.unread() == 0 && connection.writers.empty() &&
                      connection.received().lent() == 0;
   if (empty && is_quiet(connection.tcb())) idle_.push_back(connection);

@@ -159,7 +159,8 @@ class Tcp {
   // Sending (output.cpp)
   enum class Sent : std::uint8_t { all, no_memory, no_room };
   [[nodiscard]] Sent transmit(Connection& connection) noexcept;
-  [[nodiscard]] Sent send(Connection& connection, const Departure& departure) noexcept;
+  [[nodiscard]] Sent send(const Departure& departure, const Endpoint& local, const Endpoint& remote, const Path& path,
+                          Connection* connection) noexcept;
   [[nodiscard]] bool attach_payload(Connection& connection, const Departure& departure, TransmitFrame& frame) noexcept;
   [[nodiscard]] bool copy_payload(Connection& connection, std::uint32_t offset, std::uint32_t length,
                                   SliceList& out) noexcept;
@@ -179,10 +180,12 @@ class Tcp {
   WorkPool works_;
   ConnectionTable table_;
   List<Connection, DirtyTag> dirty_;
-  List<Connection, DirtyTag> idle_;  ///< quiet and not packed; the front has been so longest
-  List<Work, StoredTag> stored_;     ///< with text beyond a hole; perhaps no longer
-  List<Work, LentTag> lent_;         ///< whose applications keep what they have read
-  std::size_t lent_bytes_ = 0;       ///< pinned by that
+  std::uint64_t interfaces_ = 0;        ///< a bit for each that has ever had a connection
+  List<Connection, DirtyTag> idle_;     ///< quiet and not packed; the front has been so longest
+  List<Connection, DirtyTag> starved_;  ///< whose windows are to open when the pool is no longer low
+  List<Work, StoredTag> stored_;        ///< with text beyond a hole; perhaps no longer
+  List<Work, LentTag> lent_;            ///< whose applications keep what they have read
+  std::size_t lent_bytes_ = 0;          ///< pinned by that
   List<Connection, PlaceTag> time_wait_;
   std::uint32_t time_wait_count_ = 0;
   List<ListenEntry> listeners_;

@@ -147,6 +147,68 @@ TEST_CASE("TIME-WAIT is bounded and gives way to new connections") {
   CHECK(bench.drain());
 }
 
+TEST_CASE("a full interface stops what goes through it, and nothing else") {
+  Bench bench;
+  auto listener = bench.tcp.listen(7);
+  Flow first = accept(bench, *listener, 4000);
+  Flow second = accept(bench, *listener, 4001);
+  Flow other = accept(bench, *listener, 4002, 60000, Ipv4Address::of(10, 0, 1, 1));
+  bench.ip.sent.clear();
+  bench.ip.full = true;
+  REQUIRE(write(first, as_bytes("first")));
+  REQUIRE(write(second, as_bytes("second")));
+  REQUIRE(write(other, as_bytes("other")));
+  bench.step();
+  REQUIRE(bench.ip.sent.size() == 1);
+  CHECK(as_text(bench.ip.sent[0].payload) == "other");
+  CHECK(bench.tcp.counters().send_refused == 1);  // who comes behind the first does not even try
+  REQUIRE(write(other, as_bytes("goes on")));
+  bench.step();
+  CHECK(bench.ip.sent.size() == 1);  // Nagle
+  other.set_no_delay(true);
+  bench.step();
+  CHECK(as_text(bench.ip.sent.back().payload) == "goes on");
+  bench.ip.full = false;
+  bench.advance(1ms);
+  REQUIRE(bench.ip.sent.size() == 4);
+  CHECK(as_text(bench.ip.sent[2].payload) == "first");  // in order
+  CHECK(as_text(bench.ip.sent[3].payload) == "second");
+}
+
+TEST_CASE("closing with text unread resets (RFC 9293 SHLD-3), unless that could cut off what was written") {
+  Bench bench;
+  auto listener = bench.tcp.listen(7);
+  Flow flow = accept(bench, *listener);
+  const std::uint32_t first = our_first(bench);
+  std::uint8_t flags = R | A;
+  SUBCASE("nothing was written") {}
+  SUBCASE("an answer is there") {
+    REQUIRE(write(flow, as_bytes("answer")));
+    bench.step();
+    bench.arrive({.sequence = 101, .acknowledgement = first + 6});  // the peer's TCP has it, not yet the peer
+    flags = F | A;
+  }
+  SUBCASE("our side was closed before: the reset of a FIN that got lost would tell nothing") {
+    flow.shutdown();
+    flags = F | A;
+  }
+  SUBCASE("everything was read") {
+    bench.arrive({.sequence = 101, .acknowledgement = first, .payload = as_bytes("question")});
+    CHECK(read(flow) == "question");
+    flow.close();
+    bench.step();
+    CHECK(bench.ip.sent.back().header.flags == (F | A));
+    CHECK(bench.tcp.connections() == 1);
+    return;
+  }
+  bench.arrive({.sequence = 101, .acknowledgement = first, .payload = as_bytes("question")});
+  flow.close();
+  bench.step();
+  CHECK(bench.ip.sent.back().header.flags == flags);
+  CHECK(bench.tcp.connections() == (flags == (R | A) ? 0 : 1));
+  CHECK(read(flow) == "(connection closed)");
+}
+
 TEST_CASE("closing a listener resets what was not accepted; an acceptor learns of it") {
   Bench bench;
   auto listener = bench.tcp.listen(7);
