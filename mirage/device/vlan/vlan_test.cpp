@@ -149,11 +149,11 @@ TEST_CASE("VLAN below offload: what arrives with a partial checksum, or coalesce
   store_big(MutableBytes(frame), 16, std::uint16_t{0x0800});
   bed.net.arrive(frame, {.needs_checksum = true, .checksum_start = 38, .checksum_offset = 16});
   bed.net.arrive(frame, {.needs_checksum = true,
-                           .segmentation = Offload::Segmentation::tcp4,
-                           .checksum_start = 38,
-                           .checksum_offset = 16,
-                           .segment_size = 60,
-                           .header_length = 58});
+                         .segmentation = Offload::Segmentation::tcp4,
+                         .checksum_start = 38,
+                         .checksum_offset = 16,
+                         .segment_size = 60,
+                         .header_length = 58});
   std::array<ReceivedFrame, 4> received;
   CHECK(shim.poll(received) == 2);
   CHECK(shim.counters().drop_bad_receive == 0);
