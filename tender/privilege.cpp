@@ -51,6 +51,19 @@ Result<> become_other_user() {
   return {};
 }
 
+/// A change of user makes the kernel forget that we are to end with our parent, prctl(2).
+Result<> become_other_user_of(pid_t parent) {
+  int signal = 0;
+  ::prctl(PR_GET_PDEATHSIG, &signal, 0, 0, 0);
+  if (const auto changed = become_other_user(); !changed || signal == 0) {
+    return changed;
+  }
+  if (::prctl(PR_SET_PDEATHSIG, signal, 0, 0, 0) != 0 || ::getppid() != parent) {
+    return fail("cannot follow the parent's end");
+  }
+  return {};
+}
+
 Result<> drop_capabilities() {
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   std::array<__user_cap_data_struct, 2> none{};
@@ -108,7 +121,7 @@ Result<> open_standard_descriptors() {
 
 Result<> drop_privileges() {
   if (::geteuid() == 0 || ::getuid() == 0) {
-    if (const auto changed = become_other_user(); !changed) {
+    if (const auto changed = become_other_user_of(::getppid()); !changed) {
       return changed;
     }
   }

@@ -87,7 +87,11 @@ std::optional<std::span<const std::byte>> FramePort::receive() {
   if (closed_) {
     return std::nullopt;
   }
-  const ssize_t size = ::recv(descriptor_, input_.data(), input_.size(), MSG_DONTWAIT | MSG_TRUNC);
+  const auto take = [this] { return ::recv(descriptor_, input_.data(), input_.size(), MSG_DONTWAIT | MSG_TRUNC); };
+  ssize_t size = take();
+  if (size < 0 && errno == ECONNRESET) {
+    size = take();  // the peer has left frames unread: that is told first, and what it sent comes after
+  }
   if (size < 0) {
     closed_ = errno != EAGAIN && errno != EINTR && errno != ENOBUFS && errno != ENOMEM;
     return std::nullopt;
@@ -138,8 +142,14 @@ void FramePort::enqueue(std::span<const std::byte> frame) {
   queue_.insert(queue_.end(), frame.begin(), frame.end());
 }
 
+/// What the peer sent before it went is still to be read, where its end will be told.
+void FramePort::lose_listener() {
+  deaf_ = true;
+  closed_ = closed_ || !connection_oriented_;
+}
+
 void FramePort::send(std::span<const std::byte> frame) {
-  if (closed_) {
+  if (closed_ || deaf_) {
     return;
   }
   if (frame.size() > maximum_frame) {
@@ -147,20 +157,24 @@ void FramePort::send(std::span<const std::byte> frame) {
     return;
   }
   const Outcome outcome = congested() ? Outcome::no_room : transmit(frame);
-  closed_ = outcome == Outcome::closed;
+  if (outcome == Outcome::closed) {
+    lose_listener();
+  }
   if (outcome == Outcome::no_room) {
     enqueue(frame);
   }
 }
 
 void FramePort::flush() {
-  while (congested() && !closed_) {
+  while (congested()) {
     std::uint32_t size = 0;
     std::memcpy(&size, queue_.data() + head_, sizeof size);
     const Outcome outcome = transmit({queue_.data() + head_ + sizeof size, size});
-    closed_ = outcome == Outcome::closed;
     if (outcome == Outcome::no_room) {
       return;
+    }
+    if (outcome == Outcome::closed) {
+      lose_listener();
     }
     head_ += sizeof size + size;
   }

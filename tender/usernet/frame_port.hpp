@@ -42,7 +42,7 @@ class FramePort {
   /// The peer is gone.
   [[nodiscard]] bool closed() const { return closed_; }
   /// Frames wait for room in the socket.
-  [[nodiscard]] bool congested() const { return head_ != queue_.size(); }
+  [[nodiscard]] bool congested() const { return !deaf_ && !closed_ && head_ != queue_.size(); }
   [[nodiscard]] const FrameCounters& counters() const { return counters_; }
 
   /// The next frame from the guest, valid until the next call; nothing when there is none now. A frame that is too
@@ -59,12 +59,14 @@ class FramePort {
   explicit FramePort(int descriptor, bool connection_oriented);
   Outcome transmit(std::span<const std::byte> frame);
   void enqueue(std::span<const std::byte> frame);
+  void lose_listener();
   [[nodiscard]] bool peer_hung_up() const;
   [[nodiscard]] bool acceptable(std::size_t size);
 
   int descriptor_;
   bool connection_oriented_;
   bool closed_ = false;
+  bool deaf_ = false;  ///< the peer reads no more
   FrameCounters counters_;
   std::vector<std::byte> input_;
   std::vector<std::byte> queue_;  // records of a 4-byte length and the frame, from head_ on

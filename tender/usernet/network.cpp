@@ -24,6 +24,8 @@ constexpr std::size_t socket_bound = 960;
 constexpr std::int64_t accept_pause = 100;
 constexpr int listen_backlog = 128;
 constexpr std::int64_t guest_patience = 1000;  // milliseconds
+/// Milliseconds for what a guest that has ended had said: `mirage run` waits a second.
+constexpr std::int64_t settling_time = 800;
 
 std::int64_t clock_ns() {
   timespec time{};
@@ -186,8 +188,9 @@ bool Network::is_listener(int descriptor) const {
 
 bool Network::holds_back(int descriptor) const {
   // While the guest does not read, nobody may produce more for it.
-  return port_.congested() || (is_listener(descriptor) && (polls_.size() > socket_bound || clock_ms() < accept_again_ ||
-                                                           (!guest_seen_ && clock_ms() < accept_from_)));
+  return port_.congested() ||
+         (is_listener(descriptor) && (port_.closed() || polls_.size() > socket_bound || clock_ms() < accept_again_ ||
+                                      (!guest_seen_ && clock_ms() < accept_from_)));
 }
 
 namespace {
@@ -218,7 +221,8 @@ void Network::spare_listeners() {
 
 void Network::fill_polls(int& timeout) {
   polls_.clear();
-  add_poll({port_.descriptor(), static_cast<short>(port_.congested() ? POLLIN | POLLOUT : POLLIN), 0});
+  add_poll(
+      {port_.closed() ? -1 : port_.descriptor(), static_cast<short>(port_.congested() ? POLLIN | POLLOUT : POLLIN), 0});
   auto patience = static_cast<std::uint32_t>(timeout);  // -1 is libslirp's "infinite" too
   slirp_pollfds_fill(slirp_, &patience, Callbacks::add_poll, this);
   std::int64_t shortest = patience;
@@ -301,6 +305,27 @@ Result<> Network::turn(int timeout) {
 Result<> Network::run() {
   while (!port_.closed()) {
     if (const auto turned = turn(-1); !turned) {
+      return turned;
+    }
+  }
+  return settle();
+}
+
+/// Whether bytes that libslirp has acknowledged wait for room in a socket.
+bool Network::owes() const {
+  return std::ranges::any_of(polls_,
+                             [](const pollfd& entry) { return entry.fd >= 0 && (entry.events & POLLOUT) != 0; });
+}
+
+/// The last words of a guest that has ended.
+Result<> Network::settle() {
+  const std::int64_t until = clock_ms() + settling_time;
+  for (int timeout = 0; fill_polls(timeout), owes(); timeout = 0) {
+    const std::int64_t left = until - clock_ms();
+    if (left <= 0) {
+      return {};
+    }
+    if (const auto turned = turn(static_cast<int>(left)); !turned) {
       return turned;
     }
   }

@@ -28,7 +28,8 @@ class Network {
   Network& operator=(const Network&) = delete;
   ~Network();
 
-  /// Moves frames until the guest's side is closed. An error when polling fails.
+  /// Moves frames until the guest's side is closed, and what it has been acknowledged to this machine's sockets, for a
+  /// while. An error when polling fails.
   Result<> run();
   /// One turn of run(): waits for at most `timeout` milliseconds (-1: as long as it takes).
   Result<> turn(int timeout);
@@ -49,6 +50,8 @@ class Network {
   void deliver(std::span<const std::byte> frame);
   void watch_for_guest(std::span<const std::byte> frame);
   void run_timers();
+  [[nodiscard]] bool owes() const;
+  Result<> settle();
   [[nodiscard]] bool is_listener(int descriptor) const;
   [[nodiscard]] bool holds_back(int descriptor) const;
 

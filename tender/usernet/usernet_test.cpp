@@ -324,6 +324,77 @@ TEST_CASE("usernet: ends when the other end is closed") {
   CHECK(exited(helper.wait(), 0));
 }
 
+namespace {
+
+/// A guest's connection to a server on this machine's loopback, opened.
+struct Upload {
+  Upload() {
+    const int small = 4096;
+    ::setsockopt(server, SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
+    REQUIRE(::listen(server, 1) == 0);
+    REQUIRE(answers(helper));
+    segment = {.source_port = 5000, .destination_port = port_of(server), .sequence = 7, .flags = syn};
+    helper.send(tcp(segment));
+    const auto opened = helper.receive([](const Frame& frame) { return is_tcp(frame, syn | ack); });
+    REQUIRE(opened);
+    segment.sequence = 8;
+    segment.acknowledgement = get32(*opened, transport_at + 4) + 1;
+    segment.flags = ack;
+    helper.send(tcp(segment));
+    reader = ::accept(server, nullptr, nullptr);
+    REQUIRE(reader >= 0);
+  }
+  ~Upload() {
+    ::close(reader);
+    ::close(server);
+  }
+  void send(std::string_view text) {
+    segment.payload = text;
+    helper.send(tcp(segment));
+    segment.sequence += static_cast<std::uint32_t>(text.size());
+    segment.payload = {};
+  }
+  Helper helper{{"--host-loopback"}};
+  int server = loopback_socket(SOCK_STREAM);
+  int reader = -1;
+  Segment segment;
+};
+
+}  // namespace
+
+TEST_CASE("usernet: what a guest sent before it ended arrives, though it left frames unread") {
+  Upload upload;
+  const std::string text(1000, 'x');
+  ::kill(upload.helper.pid(), SIGSTOP);  // all of it is still under way at the end
+  for (int i = 0; i < 40; ++i) {
+    upload.send(text);
+  }
+  upload.helper.close_socket();
+  ::kill(upload.helper.pid(), SIGCONT);
+  CHECK(read_text(upload.reader, 50'000).size() == 40'000);
+}
+
+TEST_CASE("usernet: what was acknowledged to a guest arrives, though it ends before a slow peer has read it") {
+  Upload upload;
+  const std::string text(1000, 'x');
+  std::uint32_t acknowledged = 8;
+  std::uint32_t window = 20'000;
+  for (bool answered = true; answered && upload.segment.sequence < 20'000'000;) {
+    while (upload.segment.sequence - acknowledged + text.size() <= std::min(window, 60'000U)) {
+      upload.send(text);
+    }
+    const auto answer = upload.helper.receive([](const Frame& frame) { return is_tcp(frame, ack); }, 700);
+    answered = answer.has_value();
+    if (answered) {
+      acknowledged = get32(*answer, transport_at + 8);
+      window = get16(*answer, transport_at + 14);
+    }
+  }
+  REQUIRE(window < text.size());
+  upload.helper.close_socket();
+  CHECK(read_text(upload.reader, 30'000'000).size() == acknowledged - 8);
+}
+
 TEST_CASE("usernet: runs without privileges behind a filter") {
   Helper helper{{}};
   REQUIRE(helper.ready());

@@ -84,16 +84,18 @@ void Bridge::join_capabilities() noexcept {
 /// A frame for the stack is one of `frames`, so a port is asked for no more than there is room for.
 std::size_t Bridge::poll(std::span<ReceivedFrame> frames) noexcept {
   std::size_t local = 0;
-  for (std::uint8_t from = 0; from < count_ && local < frames.size(); ++from) {
+  first_ = static_cast<std::uint8_t>((first_ + 1) % count_);
+  for (std::uint8_t i = 0; i < count_ && local < frames.size(); ++i) {
+    const auto from = static_cast<std::uint8_t>((first_ + i) % count_);
     const auto room = frames.subspan(local);
     const std::size_t count = ports_[from].net->queue(0).poll(room);
     std::size_t kept = 0;
-    for (std::size_t i = 0; i < count; ++i) {
-      if (!switch_frame(room[i], from)) {
-        room[i] = {};
+    for (std::size_t at = 0; at < count; ++at) {
+      if (!switch_frame(room[at], from)) {
+        room[at] = {};
         continue;
       }
-      if (kept != i) room[kept] = std::exchange(room[i], ReceivedFrame{});
+      if (kept != at) room[kept] = std::exchange(room[at], ReceivedFrame{});
       ++kept;
     }
     local += kept;

@@ -98,6 +98,7 @@ class Bridge {
   NetCapabilities capabilities_;
   std::array<Port, maximum_ports> ports_;
   std::uint8_t count_ = 0;
+  std::uint8_t first_ = 0;  ///< the port that is asked first: each in turn
   StationTable stations_;
   Timer retry_;  ///< a turn later a port that was full is offered its frames again
   Counters counters_;

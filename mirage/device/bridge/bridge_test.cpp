@@ -105,6 +105,32 @@ TEST_CASE("a port that takes nothing holds a bounded queue; the others go on") {
   CHECK(bed.arrived(2) == 4);
 }
 
+TEST_CASE("a port that floods the switch's own stack does not keep the others from it") {
+  Bed bed;
+  std::array<ReceivedFrame, 4> local;
+  std::size_t heard = 0;
+  REQUIRE(bed.send(2, station(1), station(3)) == 0);  // where station 3 is
+  (void)bed.arrived(0), (void)bed.arrived(1);
+  const auto offer = [&](std::size_t from, const MacAddress& source) {
+    TransmitFrame frame;
+    frame.header = bed.shard.buffers().allocate(60);
+    wire::EthernetHeader{bed.bridge.capabilities().mac, source, 0x88b5}.emit(
+        frame.header.grow_back(wire::EthernetHeader::size));
+    std::ranges::fill(frame.header.grow_back(46), std::byte{0x5a});
+    (void)bed.far(from).send({&frame, 1});
+  };
+  offer(2, station(3));
+  for (int turn = 0; turn < 100; ++turn) {
+    for (int i = 0; i < 4; ++i) offer(0, station(1));
+    const std::size_t count = bed.bridge.poll(local);
+    for (std::size_t i = 0; i < count; ++i) {
+      heard += wire::load_mac(local[i].data[0].bytes(), wire::EthernetHeader::source_at) == station(3) ? 1 : 0;
+      local[i] = {};
+    }
+  }
+  CHECK(heard == 1);
+}
+
 TEST_CASE("stations move, are forgotten after five minutes, and a flood of sources displaces only the oldest") {
   StationTable table;
   const Time start{Duration{1h}};

@@ -13,6 +13,8 @@ namespace {
 constexpr std::uint16_t tag_type = 0x8100;
 constexpr std::uint32_t tag_size = 4;
 constexpr std::uint16_t id_mask = 0x0fff;
+constexpr std::size_t address_size = 12;     // of destination and source, which the tag stands behind
+constexpr std::size_t copied_headers = 192;  // Ethernet, IP with options, TCP with options
 
 /// Moves what is measured from the frame's start; false when it would point into the link header.
 bool shift(mirage::Offload& offload, int by) noexcept {
@@ -55,7 +57,8 @@ std::size_t Vlan::poll(std::span<ReceivedFrame> frames) noexcept {
   return kept;
 }
 
-/// IEEE 802.1Q 9.3. The addresses and the inner type go into a buffer of their own, the packet stays where it is.
+/// IEEE 802.1Q 9.3. The headers go into a buffer of their own, without the tag and in one piece; the rest stays where
+/// it is.
 bool Vlan::untag(ReceivedFrame& frame) noexcept {
   const Bytes first = frame.data.empty() ? Bytes{} : frame.data[0].bytes();
   if (first.size() < wire::EthernetHeader::size + tag_size || load_big<std::uint16_t>(first, 12) != tag_type) {
@@ -66,16 +69,18 @@ bool Vlan::untag(ReceivedFrame& frame) noexcept {
     ++counters_.drop_other_vlan;
     return false;
   }
-  MutableSlice header = shard_.buffers().allocate(wire::EthernetHeader::size, 0);
+  const auto copied = static_cast<std::uint32_t>(std::min(first.size() - tag_size, copied_headers));
+  MutableSlice header = shard_.buffers().allocate(copied, 0);
   SliceList data;
-  if (!header || frame.data.full() || !shift(frame.offload, -static_cast<int>(tag_size))) {
+  const bool full = frame.data.full() && first.size() > copied + tag_size;
+  if (!header || full || !shift(frame.offload, -static_cast<int>(tag_size))) {
     ++counters_.drop_no_room;
     return false;
   }
-  const MutableBytes out = header.grow_back(wire::EthernetHeader::size);
-  std::ranges::copy(first.first(12), out.begin());
-  store_big(out, wire::EthernetHeader::type_at, load_big<std::uint16_t>(first, 16));
-  frame.data.remove_prefix(wire::EthernetHeader::size + tag_size);
+  const MutableBytes out = header.grow_back(copied);
+  std::ranges::copy(first.first(address_size), out.begin());
+  std::ranges::copy(first.subspan(address_size + tag_size, copied - address_size), out.begin() + address_size);
+  frame.data.remove_prefix(copied + tag_size);
   (void)data.push_back(std::move(header).freeze());
   for (Slice& slice : frame.data) (void)data.push_back(std::move(slice));
   frame.data = std::move(data);
@@ -83,16 +88,17 @@ bool Vlan::untag(ReceivedFrame& frame) noexcept {
 }
 
 std::size_t Vlan::send(std::span<TransmitFrame> frames) noexcept {
-  // A frame that cannot carry the tag is accepted and dropped, which ends the run before it.
+  // A frame that cannot carry the tag is accepted and dropped, which ends the run before it. What a full device leaves
+  // is given back as it came: its owner may offer another one next.
   std::size_t done = 0;
   while (done < frames.size()) {
-    std::size_t run = tagged_;
+    std::size_t run = 0;
     while (done + run < frames.size() && tag(frames[done + run])) ++run;
     const std::size_t accepted = run == 0 ? 0 : device_.queue(0).send(frames.subspan(done, run));
     counters_.sent += accepted;
+    for (TransmitFrame& left : frames.subspan(done + accepted, run - accepted)) take_back(left);
     done += accepted;
-    tagged_ = run - accepted;
-    if (tagged_ > 0 || done == frames.size()) return done;
+    if (accepted < run || done == frames.size()) return done;
     ++counters_.drop_no_room;
     frames[done++] = {};
   }
@@ -106,10 +112,17 @@ bool Vlan::tag(TransmitFrame& frame) const noexcept {
   frame.offload = moved;
   frame.header.grow_front(tag_size);
   const MutableBytes bytes = frame.header.bytes();
-  std::memmove(bytes.data(), bytes.data() + tag_size, 12);
+  std::memmove(bytes.data(), bytes.data() + tag_size, address_size);
   store_big(bytes, 12, tag_type);
   store_big(bytes, 14, static_cast<std::uint16_t>(options_.priority << 13 | options_.id));
   return true;
+}
+
+void Vlan::take_back(TransmitFrame& frame) noexcept {
+  std::byte* const start = frame.header.bytes().data();
+  std::memmove(start + tag_size, start, address_size);
+  frame.header.remove_prefix(tag_size);
+  (void)shift(frame.offload, -static_cast<int>(tag_size));
 }
 
 }  // namespace mirage::device

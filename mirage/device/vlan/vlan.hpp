@@ -53,12 +53,12 @@ class Vlan {
  private:
   [[nodiscard]] bool untag(ReceivedFrame& frame) noexcept;
   [[nodiscard]] bool tag(TransmitFrame& frame) const noexcept;
+  static void take_back(TransmitFrame& frame) noexcept;
 
   Shard& shard_;
   NetPort device_;
   VlanOptions options_;
   NetCapabilities capabilities_;
-  std::size_t tagged_ = 0;  ///< frames at the front of the caller's queue that a full device has left with their tag
   Counters counters_;
 };
 

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: ISC
 #include <doctest/doctest.h>
 
+#include <mirage/device/offload/offload.hpp>
 #include <mirage/device/vlan/vlan.hpp>
 #include <mirage/net/testbed_test.hpp>
+#include <mirage/wire/ipv4.hpp>
+#include <mirage/wire/tcp.hpp>
 
 using namespace mirage;
 using namespace mirage::net::test;
@@ -31,6 +34,8 @@ struct Bed {
   Scope scope{shard};
   bool started = false;
 };
+
+Task<bool> start_again(Shard&, device::Vlan& vlan) { co_return (co_await vlan.start()).has_value(); }
 
 }  // namespace
 
@@ -91,4 +96,65 @@ TEST_CASE("VLAN: numbers that are none are refused") {
   CHECK_FALSE(Bed{{.id = 0}}.started);
   CHECK_FALSE(Bed{{.id = 4095}}.started);
   CHECK_FALSE(Bed{{.id = 1, .priority = 8}}.started);
+}
+
+TEST_CASE("VLAN below offload: segments that a full device leaves are made again, and tagged again") {
+  Bed bed;
+  device::Offload shim{bed.shard, bed.vlan};
+  shim.adopt_capabilities();
+  TransmitFrame frame;
+  frame.header = bed.shard.buffers().allocate(54);
+  const MutableBytes header = frame.header.grow_back(54);
+  wire::EthernetHeader{{{2, 0, 0, 0, 0, 1}}, own_mac, wire::ether_type::ipv4}.emit(header);
+  wire::Ipv4Header{.total_length = 40 + 10000, .protocol = 6, .source = own_ip, .destination = own_ip}.emit(
+      header.subspan(14));
+  wire::TcpHeader{.source_port = 80, .destination_port = 5000}.emit(header.subspan(34), 0);
+  REQUIRE(frame.payload.push_back(bed.shard.buffers().copy(Packet(10000))));
+  frame.offload = {.needs_checksum = true,
+                   .segmentation = Offload::Segmentation::tcp4,
+                   .checksum_start = 34,
+                   .checksum_offset = 16,
+                   .segment_size = 1000,
+                   .header_length = 54};
+  bed.net.room = 4;  // of ten segments
+  CHECK(shim.send({&frame, 1}) == 0);
+  bed.net.room = SIZE_MAX;
+  CHECK(shim.send({&frame, 1}) == 1);
+  REQUIRE(bed.net.sent.size() == 10);
+  for (const Sent& sent : bed.net.sent) {
+    CHECK(load_big<std::uint32_t>(sent.bytes, 12) == (0x81000000 | 5U << 13 | 42U));
+  }
+}
+
+TEST_CASE("VLAN: what it has tagged may be dropped by whoever offered it") {
+  Bed bed;
+  std::array<TransmitFrame, 3> frames{bed.frame(10), bed.frame(20), bed.frame(30)};
+  bed.net.room = 0;
+  CHECK(bed.vlan.send(frames) == 0);
+  bed.net.room = SIZE_MAX;
+  TransmitFrame other = bed.frame(40);
+  CHECK(bed.vlan.send({&other, 1}) == 1);
+  REQUIRE(bed.net.sent.size() == 1);
+  CHECK(load_big<std::uint32_t>(bed.net.sent[0].bytes, 12) == (0x81000000 | 5U << 13 | 42U));
+}
+
+TEST_CASE("VLAN below offload: what arrives with a partial checksum, or coalesced, is as good as without the tag") {
+  Bed bed;
+  bed.net.capabilities_.receive_checksum = bed.net.capabilities_.coalesce = true;
+  REQUIRE(run(bed.shard, start_again(bed.shard, bed.vlan)).value_or(false));
+  device::Offload shim{bed.shard, bed.vlan};
+  shim.adopt_capabilities();
+  Packet frame(200);
+  store_big(MutableBytes(frame), 12, std::uint32_t{0x8100'0000 | 42});
+  store_big(MutableBytes(frame), 16, std::uint16_t{0x0800});
+  bed.net.arrive(frame, {.needs_checksum = true, .checksum_start = 38, .checksum_offset = 16});
+  bed.net.arrive(frame, {.needs_checksum = true,
+                         .segmentation = Offload::Segmentation::tcp4,
+                         .checksum_start = 38,
+                         .checksum_offset = 16,
+                         .segment_size = 60,
+                         .header_length = 58});
+  std::array<ReceivedFrame, 4> received;
+  CHECK(shim.poll(received) == 2);
+  CHECK(shim.counters().drop_bad_receive == 0);
 }
