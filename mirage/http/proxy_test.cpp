@@ -505,3 +505,81 @@ TEST_CASE("an upgrade becomes a tunnel, for as long as something goes through it
   CHECK(world.shard_.now() - Time{1s} >= 90s);
   CHECK(world.shard_.now() - Time{1s} < 100s);
 }
+
+TEST_CASE("requests that a backend takes long for do not take it away from others") {
+  ProxyOptions options;
+  options.client.head_timeout = 10s;
+  ProxyWorld world{"0.0.0.1:1", options};
+  Script script;
+  for (const std::string_view path : {"/nap", "/a", "/b", "/nap", "/c"}) {
+    script.input.push_back("GET " + std::string{path} + " HTTP/1.1\r\nHost: f\r\n\r\n");
+  }
+  const std::string answer = through(world, script, false);
+  CHECK(count(answer, "HTTP/1.1 504 ") == 2);
+  CHECK(count(answer, "HTTP/1.1 200 ") == 3);
+  CHECK(count(answer, "HTTP/1.1 503 ") == 0);
+}
+
+TEST_CASE("head and body of a request do not wait for each other: no Nagle towards backends") {
+  ProxyWorld world{"0.0.0.1:1"};
+  Script script;
+  script.input.emplace_back("POST / HTTP/1.1\r\nHost: f\r\nContent-Length: 5\r\n\r\nhello");
+  (void)through(world, script, false);
+  REQUIRE(world.tcp.wires.size() == 1);
+  CHECK(world.tcp.wires[0]->pipes[0].no_delay);
+}
+
+TEST_CASE("a target that the server takes is no fault of the backend") {
+  ProxyWorld world{"0.0.0.1:1"};
+  Script script;
+  script.input.emplace_back("GET /J\xc3\xbcrg HTTP/1.1\r\nHost: f\r\n\r\n");
+  const std::string answer = through(world, script, false);
+  CAPTURE(answer);
+  CHECK((answer.starts_with("HTTP/1.1 200 ") || answer.starts_with("HTTP/1.1 400 ")));
+}
+
+TEST_CASE("who waits for a connection gets the next one, whoever asks again") {
+  ProxyOptions options;
+  options.client.maximum_per_origin = 1;
+  ProxyWorld world{"0.0.0.1:1", options};
+  Script greedy;  // pipelines: a request of it is there whenever one is answered
+  greedy.input.emplace_back();
+  for (int i = 0; i < 8; ++i) greedy.input.front() += "GET /nap HTTP/1.1\r\nHost: f\r\n\r\n";
+  Script modest;
+  modest.input.emplace_back("GET /modest HTTP/1.1\r\nHost: f\r\n\r\n");
+  modest.pause = 1s;
+  world.proxy.~Proxy();
+  ProxyOptions patient = options;
+  patient.client.waiting_timeout = 90s;  // four naps
+  new (&world.proxy) Proxy<PipeTcp>(world.shard_, world.tcp, world.backends, patient);
+  auto body = [](ProxyWorld& w, Script& one, Script& two) -> Task<int> {
+    Scope scope{w.shard_};
+    auto origin = [](Server<PipeTcp, Origin>& to) -> Task<void> { (void)co_await to.serve(1); };
+    REQUIRE(scope.spawn(origin(w.server_a)));
+    co_await sleep(1ms);
+    ServerCounters counters;
+    DateCache date;
+    using C = Connection<ScriptedFlow, Proxy<PipeTcp>>;
+    C first{ScriptedFlow{w.shard_, one}, w.proxy, w.front_options, counters, date};
+    C second{ScriptedFlow{w.shard_, two}, w.proxy, w.front_options, counters, date};
+    Scope clients{w.shard_};
+    auto serve = [](Shard&, C& c) -> Task<void> { (void)co_await c.run(); };
+    REQUIRE(clients.spawn(serve(w.shard_, first)));
+    REQUIRE(clients.spawn(serve(w.shard_, second)));
+    co_await clients.join();
+    scope.cancel();
+    co_await scope.join();
+    co_return 0;
+  };
+  CHECK(run(world.shard_, body(world, greedy, modest)) == 0);
+  CHECK(modest.output.starts_with("HTTP/1.1 200 "));
+}
+
+TEST_CASE("a request with the fields of a browser takes buffers of about their size while it is passed on") {
+  ProxyWorld world{"0.0.0.1:1"};
+  Script script;
+  script.input.emplace_back("GET /nap HTTP/1.1\r\nHost: f\r\nCookie: " + std::string(1100, 'c') + "\r\n\r\n");
+  CHECK(through(world, script, false).starts_with("HTTP/1.1 200 "));
+  CAPTURE(world.shard_.buffers().statistics().peak_in_use);
+  CHECK(world.shard_.buffers().statistics().peak_in_use <= std::size_t{32} * 1024);
+}

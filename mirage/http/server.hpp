@@ -36,7 +36,7 @@ class Server {
       // connection wakes this; memory that something else holds is looked for now and then.
       while (admitted == WaitStatus::done &&
              (scope.running() >= options_.maximum_connections || !shard_.frames().admits())) {
-        admitted = scope.running() > 0 ? co_await vacancy_.wait() : co_await sleep(10ms);
+        admitted = shard_.frames().admits() ? co_await vacancy_.wait() : co_await sleep(10ms);
       }
       if (admitted != WaitStatus::done) break;
       auto flow = co_await listener->accept();

@@ -250,3 +250,76 @@ TEST_CASE("each answer is told to the access log, and clients cannot write its l
   CHECK(kept.lines[2].ends_with(R"(referer="http://r/" agent="x\x5cy\x22z")"));
   CHECK(kept.lines[3] == R"(:: - - [06/Nov/1994:08:49:37 +0000] "-" 400 16)");
 }
+
+namespace {
+
+/// Its first piece comes late.
+struct Slowly final : BodySource {
+  explicit Slowly(Shard& s) : shard_(s) {}
+  Shard& shard() { return shard_; }
+  Task<Result<SliceList, BodyError>> next() noexcept override {
+    if (std::exchange(done, true)) co_return SliceList{};
+    (void)co_await sleep(30s);
+    co_return SliceList{Slice::from_static(std::string_view{"event"})};
+  }
+  Shard& shard_;
+  bool done = false;
+};
+struct Events {
+  Shard& shard() { return shard_; }
+  Response operator()(const Request& request, Body&) {
+    if (request.path != "/events") return Response::text(200, "quick");
+    Response response;
+    response.source = std::make_unique<Slowly>(shard_);
+    return response;
+  }
+  Shard& shard_;
+};
+
+}  // namespace
+
+TEST_CASE("a head, and the answers in front of it, do not wait for a body that comes late") {
+  TestEnvironment environment;
+  Shard shard{environment};
+  Events events{shard};
+  Script script;
+  script.input.emplace_back("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /events HTTP/1.1\r\nHost: a\r\n\r\n");
+  auto body = [](Shard& s, Events& handler, Script& sc) -> Task<int> {
+    ServerOptions options;
+    ServerCounters counters;
+    DateCache date;
+    using C = Connection<ScriptedFlow, Events>;
+    C connection{ScriptedFlow{s, sc}, handler, options, counters, date};
+    Scope scope{s};
+    auto serve = [](Shard&, C& c) -> Task<void> { (void)co_await c.run(); };
+    REQUIRE(scope.spawn(serve(s, connection)));
+    co_await sleep(5s);
+    CHECK(count(sc.output, "quick") == 1);
+    CHECK(count(sc.output, "Transfer-Encoding: chunked") == 1);
+    co_await scope.join();
+    co_return 0;
+  };
+  CHECK(run(shard, body(shard, events, script)) == 0);
+  CHECK(count(script.output, "event") == 1);
+}
+
+TEST_CASE("no target makes its answer's status vanish from the log's line") {
+  Echo echo;
+  struct Lines final : AccessLog {
+    void record(const AccessRecord& record) noexcept override {
+      for (const AccessFormat format : {AccessFormat::common, AccessFormat::combined, AccessFormat::fields}) {
+        Text<Log::maximum_line> line;
+        append_access(line.writer(), record, format);
+        lines.emplace_back(line.view());
+      }
+    }
+    std::vector<std::string> lines;
+  } kept;
+  Script script;
+  script.input.emplace_back("GET /" + std::string(200, '\xff') + " HTTP/1.1\r\nHost: a\r\n\r\n");
+  converse(echo, script, {.listen = {}, .access_log = &kept});
+  REQUIRE(kept.lines.size() == 3);
+  CHECK(count(kept.lines[0], " 200 13") == 1);
+  CHECK(count(kept.lines[1], " 200 13") == 1);
+  CHECK(count(kept.lines[2], "status=200 bytes=13") == 1);
+}

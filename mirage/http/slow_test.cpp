@@ -91,3 +91,70 @@ TEST_CASE("slow-loris: a hundred heads that trickle in take nothing from others,
   CHECK(buffers.bytes_in_use == 0);
   CHECK(siege.shard().frames().statistics().frames == 0);
 }
+
+namespace {
+
+/// As trickle(), with more of a head than a small block of the pool holds.
+Task<void> trickle_much(Siege& siege) {
+  auto flow = co_await siege.tcp.connect({.address = {}, .port = 1});
+  if (!flow) co_return;
+  static const std::string much = "GET / HTTP/1.1\r\nHost: x\r\nX-Slow: " + std::string(2000, 'x');
+  (void)co_await flow->write(SliceList{Slice::from_static(std::string_view{much})});
+  for (unsigned i = 0; i < 99; ++i) {
+    (void)co_await sleep(100ms);
+    (void)co_await flow->write(SliceList{Slice::from_static("x")});
+  }
+  (void)co_await flow->read();
+}
+
+Task<int> play_much(Siege& siege) {
+  Scope server{siege.shard()};
+  if (!server.spawn(serve(siege))) co_return 1;
+  co_await yield();
+  Scope clients{siege.shard()};
+  bool all = clients.spawn(ask(siege));
+  for (std::uint32_t i = 0; i < 500; ++i) all = clients.spawn(trickle_much(siege)) && all;
+  co_await clients.join();
+  server.cancel();
+  co_await server.join();
+  co_return all ? 0 : 1;
+}
+
+}  // namespace
+
+TEST_CASE("slow-loris: heads of more than one small block take no more than twice what a head may have") {
+  Siege siege;
+  REQUIRE(run(siege.shard(), play_much(siege)) == 0);
+  CHECK(siege.served == questions);
+  CHECK(siege.shard().buffers().statistics().peak_in_use <= 500 * std::size_t{16} * 1024);
+}
+
+TEST_CASE("when memory for frames is there again connections are taken again, though none has ended") {
+  Siege siege;
+  auto body = [](Siege& s) -> Task<int> {
+    Scope server{s.shard()};
+    REQUIRE(server.spawn(serve(s)));
+    co_await yield();
+    auto first = co_await s.tcp.connect({.address = {}, .port = 1});
+    co_await sleep(1s);
+    void* const others = s.shard().frames().allocate(15 << 20);  // of 16 MiB
+    REQUIRE(others != nullptr);
+    REQUIRE_FALSE(s.shard().frames().admits());
+    auto second = co_await s.tcp.connect({.address = {}, .port = 1});
+    co_await sleep(1s);
+    FramePool::free(others);
+    auto third = co_await s.tcp.connect({.address = {}, .port = 1});
+    (void)co_await third->write(SliceList{Slice::from_static("GET / HTTP/1.1\r\nHost: x\r\n\r\n")});
+    const Time begin = s.shard().now();
+    const auto said = co_await third->read();
+    CHECK((said && !said->empty()));
+    CHECK(s.shard().now() - begin <= 1s);
+    first->close();
+    second->close();
+    third->close();
+    server.cancel();
+    co_await server.join();
+    co_return 0;
+  };
+  CHECK(run(siege.shard(), body(siege)) == 0);
+}

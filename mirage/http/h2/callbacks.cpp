@@ -136,7 +136,10 @@ struct Callbacks {
     Stream* const to = stream(session, id);
     // Of a stream that nobody serves any more: the connection's window must not shrink by it.
     if (to == nullptr) return nghttp2_session_consume(session, id, size) == 0 ? 0 : NGHTTP2_ERR_CALLBACK_FAILURE;
-    if (!to->store(std::as_bytes(std::span{data, size}))) self(user).reset(*to, ErrorCode::enhance_your_calm);
+    if (!to->store(std::as_bytes(std::span{data, size}))) {
+      to->lost_ = true;
+      self(user).reset(*to, ErrorCode::enhance_your_calm);
+    }
     to->readable_.notify_all();
     return 0;
   }
@@ -157,11 +160,15 @@ struct Callbacks {
     if (closed->unread_ != 0) {
       (void)nghttp2_session_consume_connection(session, std::exchange(closed->unread_, 0));
       (void)closed->take();
+      closed->lost_ = true;
     }
     closed->readable_.notify_all();
     closed->writable_.notify_all();
     // A head that never became a request has no handler that would release it.
-    if (!closed->begun_) own.release(*closed);
+    if (!closed->begun_) {
+      if (own.head_stream_ == id) own.head_deadline_ = never;  // refused as malformed: nothing more is waited for
+      own.release(*closed);
+    }
     return 0;
   }
 

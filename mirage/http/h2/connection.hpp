@@ -66,10 +66,13 @@ class Connection final : private SessionOwner {
 
   static Task<void> write_frames(Connection& self) {
     while (!self.failed_) {
-      const bool collected = self.session_.collect();
+      // A frame that was made and not kept is missing for ever, to the peer's HPACK state too.
+      if (!self.session_.collect()) {
+        self.on_stuck();
+        break;
+      }
       if (self.output_.empty()) {
-        if (!collected) self.on_stuck();
-        if (!collected || self.session_.over()) break;
+        if (self.session_.over()) break;
         if (co_await self.session_.work().wait() == WaitStatus::cancelled) co_return;
         continue;
       }

@@ -30,6 +30,29 @@ struct Endless final : BodySource {
   std::size_t& pulled;
 };
 
+/// A long answer beside which a task reads the request's body: what http::Proxy makes of an early answer.
+struct Duplex final : BodySource {
+  Duplex(Shard& s, Body& b, std::size_t& p) : shard_(s), body(b), scope(s), answer(s, 300'000, p) {
+    REQUIRE(scope.spawn(take(*this)));
+  }
+  Shard& shard() { return shard_; }
+  static Task<void> take(Duplex& self) {
+    while (true) {
+      const auto part = co_await self.body.read();
+      if (!part || part->empty()) co_return;
+    }
+  }
+  Task<Result<SliceList, BodyError>> next() noexcept override { co_return co_await answer.next(); }
+  Scope* stop() noexcept override {
+    scope.cancel();
+    return &scope;
+  }
+  Shard& shard_;
+  Body& body;
+  Scope scope;
+  Endless answer;
+};
+
 /// One application for both versions.
 struct App {
   Shard& shard() { return shard_; }
@@ -54,6 +77,21 @@ struct App {
       response.source = std::make_unique<Mirror>(shard_, body);
     }
     if (request.path == "/101") response.status = 101;
+    if (request.path == "/late") {  // takes its time before it reads
+      (void)co_await sleep(1s);
+      std::size_t size = 0;
+      while (true) {
+        const auto part = co_await body.read();
+        late = part.has_value() ? "whole" : "broken";
+        if (!part || part->empty()) break;
+        size += part->byte_count();
+      }
+      late += " " + std::to_string(size);
+    }
+    if (request.path == "/duplex") {  // answers while it reads, as a proxy does
+      response.body.clear();
+      response.source = std::make_unique<Duplex>(shard_, body, pulled);
+    }
     co_return response;
   }
   Shard& shard_;
@@ -61,6 +99,7 @@ struct App {
   std::string cookie;
   std::size_t pulled = 0;
   bool had_body = false;
+  std::string late{};
 };
 
 using TestServer = h2::Server<PipeTcp, App>;
@@ -503,4 +542,107 @@ TEST_CASE("little memory for nghttp2, for buffers or for frames ends a connectio
     CHECK(shard.buffers().statistics().bytes_in_use == 0);
     CHECK(shard.frames().statistics().frames == 0);
   }
+}
+
+TEST_CASE("a request that is given up behind its end is no shorter request, RFC 9113 section 8.1") {
+  World world;
+  with(world, [](World& w, Peer& peer) -> Task<int> {
+    const std::string body(20'000, 'b');
+    const auto id = peer.ask({{":method", "PUT"}, {":scheme", "http"}, {":path", "/late"}, {":authority", "a"}}, &body);
+    co_await peer.settle();
+    REQUIRE(peer.uploads[id].empty());
+    nghttp2_submit_rst_stream(peer.session, 0, id, NGHTTP2_CANCEL);
+    co_await peer.settle(2s);
+    CAPTURE(w.app.late);
+    CHECK((w.app.late == "whole 20000" || w.app.late.starts_with("broken")));
+    co_return 0;
+  });
+}
+
+TEST_CASE("what there was no memory for makes no shorter request") {
+  TestEnvironment environment;
+  Shard shard{environment, {.buffer_bytes = 64 * 1024}};
+  App app{shard, {}, {}, 0};
+  // Nine small blocks hold 18144 bytes; the large one that is to come behind them is beyond the bound. The end of the
+  // stream comes in the same read as what has no room.
+  static const std::string content(16'000, 'b'), rest(2'300, 'b');
+  static const std::string request = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(NGHTTP2_SETTINGS, 0, 0, "") +
+                                     frame(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, 1,
+                                           "\x83\x86\x44\x05/late\x41\x01"
+                                           "a") +
+                                     frame(NGHTTP2_DATA, 0, 1, content) + frame(NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 1, rest);
+  using C = h2::Connection<PipeFlow, App>;
+  auto body = [](Shard& s, App& a) -> Task<int> {
+    auto wire = std::make_shared<Wire>();
+    ServerOptions http;
+    ServerCounters totals;
+    h2::Counters counters;
+    DateCache date;
+    Scope scope{s};
+    auto serve = [](Shard&, C& c) -> Task<void> { (void)co_await c.run(); };
+    auto c = std::make_unique<C>(PipeFlow{s, wire, 1}, a, http, h2::Options{}, totals, counters, date);
+    REQUIRE(scope.spawn(serve(s, *c)));
+    PipeFlow client{s, wire, 0};
+    CHECK(co_await client.write(SliceList{Slice::from_static(request)}));
+    co_await sleep(3s);
+    scope.cancel();
+    co_await scope.join();
+    co_return 0;
+  };
+  CHECK(run(shard, body(shard, app)) == 0);
+  CAPTURE(app.late);
+  CHECK((app.late == "whole 18300" || app.late.starts_with("broken")));
+}
+
+TEST_CASE("who takes nothing of an answer is given up, also when its request's body has come meanwhile") {
+  World world;
+  with(
+      world,
+      [](World&, Peer& peer) -> Task<int> {
+        const std::string body = "content";
+        peer.hold = true;
+        const auto id =
+            peer.ask({{":method", "POST"}, {":scheme", "http"}, {":path", "/duplex"}, {":authority", "a"}}, &body);
+        co_await peer.settle(1s);
+        CHECK(peer.answers[id].body.size() == 65535);
+        peer.hold = false;
+        nghttp2_session_resume_data(peer.session, id);
+        co_await peer.settle(300s);
+        CHECK(peer.answers[id].reset == NGHTTP2_CANCEL);
+        co_return 0;
+      },
+      false);
+}
+
+TEST_CASE("who takes an answer byte by byte is given up: ServerOptions::transfer_timeout is for 64 KiB") {
+  World world;
+  with(
+      world,
+      [](World&, Peer& peer) -> Task<int> {
+        const auto id = peer.get("/endless");
+        for (int i = 0; i < 60 && peer.answers[id].reset == nothing; ++i) {
+          co_await peer.settle(50s);
+          nghttp2_submit_window_update(peer.session, 0, id, 1);
+          nghttp2_submit_window_update(peer.session, 0, 0, 1);
+        }
+        CHECK(peer.answers[id].reset == NGHTTP2_CANCEL);
+        co_return 0;
+      },
+      false);
+}
+
+TEST_CASE("a malformed request ends its stream and no other, RFC 9113 section 8.1.1") {
+  World world;
+  with(world, [](World&, Peer& peer) -> Task<int> {
+    const auto slow = peer.get("/slow");
+    co_await peer.settle();
+    const auto bad = peer.ask(
+        {{":method", "GET"}, {":scheme", "http"}, {":path", "/"}, {":authority", "a"}, {"connection", "close"}});
+    co_await peer.settle();
+    CHECK(peer.answers[bad].reset == NGHTTP2_PROTOCOL_ERROR);
+    co_await peer.settle(30s);
+    CHECK(peer.goaway == nothing);
+    CHECK(peer.answers[slow].reset == nothing);
+    co_return 0;
+  });
 }

@@ -107,7 +107,7 @@ void Session::expire(Timer& timer) noexcept {
   self.check_deadlines();
   Time next = std::min({self.idle_deadline_, self.head_deadline_, self.write_deadline_, self.end_deadline_});
   for (Stream* each = self.streams_.front(); each != nullptr; each = self.streams_.next(*each)) {
-    next = std::min(next, each->deadline_);
+    next = std::min({next, each->deadline_, each->read_deadline_});
   }
   if (next != never) self.watch(next);
 }
@@ -130,7 +130,8 @@ void Session::check_deadlines() noexcept {
     terminate(ErrorCode::enhance_your_calm);
   }
   for (Stream* each = streams_.front(); each != nullptr; each = streams_.next(*each)) {
-    if (!passed(each->deadline_)) continue;
+    const bool sending = passed(each->deadline_);
+    if (!passed(each->read_deadline_) && !sending) continue;
     ++counters_.timeouts;
     reset(*each, ErrorCode::cancel);
   }
@@ -171,6 +172,7 @@ Stream* Session::open(std::int32_t id) noexcept {
   ++stream_count_;
   (void)nghttp2_session_set_stream_user_data(session_, id, made);
   busy();
+  head_stream_ = id;
   head_deadline_ = after(shard_.now(), http_.head_timeout);
   watch(head_deadline_);
   return made;

@@ -95,10 +95,12 @@ class Stream final : public Body, public ListNode<> {
   SliceList out_;  // to be sent
   const HeaderBlock* after_ = nullptr;
   WaitQueue writable_;
-  Time deadline_ = never;
+  Time deadline_ = never;       // for sending
+  Time read_deadline_ = never;  // both at once: a source may still read the body
   bool begun_ = false;  // the header section is complete
   bool expects_continue_ = false;
   bool received_ = false;
+  bool lost_ = false;  // some of what was received has not been kept: no end of it is the message's
   bool last_ = false;  // nothing follows out_
   bool sent_ = false;  // the end of the body has gone to the output
   bool closed_ = false;
@@ -191,6 +193,7 @@ class Session : private Timer {
   WaitQueue work_;
   Time idle_deadline_ = never;
   Time head_deadline_ = never;
+  std::int32_t head_stream_ = 0;  // whose section that is
   Time write_deadline_ = never;
   Time end_deadline_ = never;
   Time paid_at_{};

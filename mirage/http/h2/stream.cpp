@@ -55,12 +55,13 @@ SliceList Stream::take() noexcept {
 Task<Result<SliceList, ReadError>> Stream::read() noexcept {
   welcome();
   while (unread_ == 0 && !received_ && !closed_) {
-    deadline_ = after(shard().now(), session_.options().transfer_timeout);
-    session_.watch(deadline_);
+    read_deadline_ = after(shard().now(), session_.options().transfer_timeout);
+    session_.watch(read_deadline_);
     const WaitStatus waited = co_await readable_.wait();
-    deadline_ = never;
+    read_deadline_ = never;
     if (waited == WaitStatus::cancelled) co_return Failure{ReadError::flow};
   }
+  if (lost_) co_return Failure{ReadError::flow};
   if (unread_ == 0) {
     if (received_) co_return SliceList{};
     co_return Failure{ReadError::flow};
