@@ -6,38 +6,34 @@
 
 namespace mirage {
 
-BufferPool::~BufferPool() {
-  while (trim(frames_)) {
+BufferPool::~BufferPool() { (void)make_room(SIZE_MAX / 2); }
+
+bool BufferPool::make_room(std::size_t bytes) noexcept {
+  for (Class& of : classes_) {
+    while (statistics_.bytes_reserved + bytes > bound_) {
+      BufferBlock* const block = of.free;
+      if (block == nullptr) break;
+      of.free = block->next_free;
+      statistics_.bytes_reserved -= block->capacity + sizeof(BufferBlock);
+      std::free(block);
+    }
   }
-  while (trim(large_)) {
-  }
+  return statistics_.bytes_reserved + bytes <= bound_;
 }
 
-bool BufferPool::trim(Class& of) noexcept {
-  BufferBlock* block = of.free;
-  if (block == nullptr) return false;
-  of.free = block->next_free;
-  statistics_.bytes_reserved -= block->capacity + sizeof(BufferBlock);
-  std::free(block);
-  return true;
-}
-
-BufferBlock* BufferPool::take(Class& of, std::uint32_t capacity) noexcept {
-  const std::size_t bytes = capacity + sizeof(BufferBlock);
+BufferBlock* BufferPool::take(Class& of) noexcept {
+  const std::size_t bytes = of.capacity + sizeof(BufferBlock);
   BufferBlock* block = of.free;
   if (block != nullptr) {
     of.free = block->next_free;
   } else {
-    // Blocks that lie idle in the other class make room before the bound refuses.
-    Class& other = &of == &frames_ ? large_ : frames_;
-    while (statistics_.bytes_reserved + bytes > bound_ && trim(other)) {
-    }
-    if (statistics_.bytes_reserved + bytes > bound_) return nullptr;
+    // Blocks that lie idle in other classes make room before the bound refuses.
+    if (!make_room(bytes)) return nullptr;
     void* memory = std::aligned_alloc(alignof(BufferBlock), bytes);
     if (memory == nullptr) return nullptr;
     block = static_cast<BufferBlock*>(memory);
     block->pool = this;
-    block->capacity = capacity;
+    block->capacity = of.capacity;
     statistics_.bytes_reserved += bytes;
   }
   block->next_free = nullptr;
@@ -48,16 +44,20 @@ BufferBlock* BufferPool::take(Class& of, std::uint32_t capacity) noexcept {
 }
 
 void BufferPool::give_back(BufferBlock* block) noexcept {
-  Class& of = block->capacity == frame_capacity ? frames_ : large_;
+  Class* of = classes_.data();
+  while (of->capacity != block->capacity) ++of;
   statistics_.bytes_in_use -= block->capacity + sizeof(BufferBlock);
-  block->next_free = of.free;
-  of.free = block;
+  block->next_free = of->free;
+  of->free = block;
 }
 
 MutableSlice BufferPool::allocate(std::size_t size, std::uint32_t headroom) noexcept {
-  const bool small = size <= frame_capacity && headroom <= frame_capacity - size;
-  const bool fits = small || (size <= large_capacity && headroom <= large_capacity - size);
-  BufferBlock* block = !fits ? nullptr : small ? take(frames_, frame_capacity) : take(large_, large_capacity);
+  BufferBlock* block = nullptr;
+  for (Class& of : classes_) {
+    if (size > of.capacity || headroom > of.capacity - size) continue;
+    block = take(of);
+    break;
+  }
   if (block == nullptr) {
     ++statistics_.failures;
     return {};

@@ -166,12 +166,15 @@ class MutableSlice {
 
 /// Bytes that one frame's block holds: an Ethernet frame of MTU 1500 with generous headroom.
 inline constexpr std::uint32_t frame_capacity = 2048 - sizeof(BufferBlock);
+/// Bytes of a middle block: the head of an HTTP message, of 8 KiB at most by default, with what a proxy adds.
+inline constexpr std::uint32_t middle_capacity = 10 * 1024 - sizeof(BufferBlock);
 /// Bytes of a large block: a 64 KiB segment with headroom.
 inline constexpr std::uint32_t large_capacity = 66 * 1024 - sizeof(BufferBlock);
 /// Headroom that suffices for every header that the stack and devices put in front of a payload.
 inline constexpr std::uint32_t header_headroom = 128;
 
-/// Blocks of two sizes (frame and large) taken from the allocator on demand, kept on free lists, bounded in bytes.
+/// Blocks of three sizes (frame, middle and large) taken from the allocator on demand, kept on free lists, bounded in
+/// bytes. Were there no middle ones, who sends a little more than a frame holds and nothing then would pin 66 KiB.
 /// Exhaustion is a value: allocate() returns an empty MutableSlice and counts it.
 class BufferPool {
  public:
@@ -209,15 +212,16 @@ class BufferPool {
   friend class Slice;
   friend class MutableSlice;
   struct Class {
+    std::uint32_t capacity;
     BufferBlock* free = nullptr;
   };
-  [[nodiscard]] BufferBlock* take(Class& of, std::uint32_t capacity) noexcept;
-  bool trim(Class& of) noexcept;
+  [[nodiscard]] BufferBlock* take(Class& of) noexcept;
+  /// Gives idle blocks to the allocator until `bytes` more may be reserved; false when there are too few.
+  bool make_room(std::size_t bytes) noexcept;
   void give_back(BufferBlock* block) noexcept;
 
   std::size_t bound_;
-  Class frames_;
-  Class large_;
+  std::array<Class, 3> classes_{{{frame_capacity}, {middle_capacity}, {large_capacity}}};
   Statistics statistics_;
 };
 

@@ -49,6 +49,34 @@ TEST_CASE("idle blocks of one class make room for the other") {
   }
 }
 
+TEST_CASE("a block is of the smallest size that holds what was asked for") {
+  BufferPool pool{1 << 20};
+  for (const auto [size, bytes] : {std::pair{2016, 2048},
+                                   {2017, 10 * 1024},
+                                   {10 * 1024 - 32, 10 * 1024},
+                                   {10 * 1024 - 31, 66 * 1024},
+                                   {66 * 1024 - 32, 66 * 1024}}) {
+    CAPTURE(size);
+    const MutableSlice slice = pool.allocate(static_cast<std::size_t>(size), 0);
+    REQUIRE(slice);
+    CHECK(pool.statistics().bytes_in_use == static_cast<std::size_t>(bytes));
+  }
+  CHECK_FALSE(pool.allocate(66 * 1024 - 31, 0));
+  CHECK(pool.statistics().bytes_in_use == 0);
+}
+
+TEST_CASE("idle blocks of every class make room, none is lost") {
+  BufferPool pool{80 * 1024};
+  for (int round = 0; round < 3; ++round) {
+    for (const std::size_t size : {1000U, 9000U, 60000U}) {
+      MutableSlice blocks[40];
+      std::size_t count = 0;
+      for (auto& block : blocks) count += (block = pool.allocate(size)) ? 1 : 0;
+      CHECK(count == (size == 1000 ? 40 : size == 9000 ? 8 : 1));
+    }
+  }
+}
+
 TEST_CASE("slice lists drop prefixes and suffixes across slices") {
   SliceList list;
   CHECK(list.push_back(Slice::from_static("hello ")));

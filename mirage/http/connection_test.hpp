@@ -38,6 +38,8 @@ struct Script {
   Duration pause{};         // before each read
   std::size_t at_once = 1;  // pieces that one read brings, if they are there
   std::size_t largest_write = 0;
+  std::size_t writes = 0;
+  std::size_t peak_buffers = 0;  // bytes, with what was received
   std::size_t unread_at_shutdown = 0;
   std::size_t unread_at_close = 0;
   WaitQueue reading;
@@ -63,6 +65,7 @@ class ScriptedFlow {
     co_return list;
   }
   Ready<Result<void, FlowError>> write(SliceList slices) {
+    ++script_->writes;
     if (slices.byte_count() > script_->largest_write) script_->largest_write = slices.byte_count();
     for (const Slice& slice : slices) script_->output += slice.text();
     return Ready{Result<void, FlowError>{}};
@@ -105,6 +108,7 @@ std::string converse(H& handler, Script& script, const ServerOptions& options = 
     CHECK(run(shard, body(shard, script, handler, options, counters, date)) == 0);
   }
   script.took = shard.now() - Time{1s};
+  script.peak_buffers = shard.buffers().statistics().peak_in_use;
   CHECK(shard.buffers().statistics().bytes_in_use == 0);
   CHECK(shard.frames().statistics().frames == 0);
   CHECK(shard.timers().armed() == 0);

@@ -570,7 +570,8 @@ TEST_CASE("what there was no memory for makes no shorter request") {
                                      frame(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, 1,
                                            "\x83\x86\x44\x05/late\x41\x01"
                                            "a") +
-                                     frame(NGHTTP2_DATA, 0, 1, content) + frame(NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 1, rest);
+                                     frame(NGHTTP2_DATA, 0, 1, content) +
+                                     frame(NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 1, rest);
   using C = h2::Connection<PipeFlow, App>;
   auto body = [](Shard& s, App& a) -> Task<int> {
     auto wire = std::make_shared<Wire>();
@@ -645,4 +646,24 @@ TEST_CASE("a malformed request ends its stream and no other, RFC 9113 section 8.
     CHECK(peer.answers[slow].reset == nothing);
     co_return 0;
   });
+}
+
+TEST_CASE("a head of more than one small block takes buffers of about its size") {
+  ServerOptions options;
+  options.maximum_head = 64 * 1024;
+  World world{options};
+  with(world, [](World& w, Peer& peer) -> Task<int> {
+    const std::string cookie(3000, 'c');
+    const auto id = peer.ask({{":method", "GET"},
+                              {":scheme", "http"},
+                              {":path", "/"},
+                              {":authority", "a"},
+                              {"x-a", "b"},
+                              {"cookie", cookie}});
+    co_await peer.settle();
+    CHECK(peer.answers[id].fields[":status"] == "200");
+    CHECK(w.app.cookie == cookie);
+    co_return 0;
+  });
+  CHECK(world.shard.buffers().statistics().peak_in_use <= std::size_t{40} * 1024);
 }

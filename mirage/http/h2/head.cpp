@@ -17,10 +17,10 @@ void append_to(MutableSlice& out, std::string_view text) noexcept {
 
 void Head::append(std::string_view text) noexcept { append_to(memory_, text); }
 
-bool Head::make_room(BufferPool& pool, std::size_t size, std::size_t maximum) noexcept {
+bool Head::make_room(BufferPool& pool, std::size_t size) noexcept {
   if (memory_ && memory_.tailroom() >= size) return true;
-  MutableSlice larger = pool.allocate_sparing(memory_ || size > frame_capacity ? maximum : frame_capacity, 0);
-  starved_ = !larger || larger.tailroom() < memory_.size() + size;
+  MutableSlice larger = pool.allocate_sparing(memory_.size() + size, 0);
+  starved_ = !larger;
   if (starved_) return false;
   append_to(larger, text());
   memory_ = std::move(larger);
@@ -31,7 +31,7 @@ void Head::add(BufferPool& pool, std::string_view name, std::string_view value, 
   // RFC 9113 section 6.5.2: 32 bytes on top for each field; more than what a line takes on top of it.
   size_ += name.size() + value.size() + 32;
   too_large_ = too_large_ || size_ > maximum;
-  if (too_large_ || starved_ || !make_room(pool, name.size() + value.size() + 4, maximum)) return;
+  if (too_large_ || starved_ || !make_room(pool, name.size() + value.size() + 4)) return;
   if (name.starts_with(':')) {
     constexpr std::array<std::string_view, pseudo_count> names{":method", ":path", ":authority"};
     const auto found = std::ranges::find(names, name);

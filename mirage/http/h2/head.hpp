@@ -30,7 +30,7 @@ class Head {
     std::size_t at = 0;
     std::size_t size = 0;
   };
-  [[nodiscard]] bool make_room(BufferPool& pool, std::size_t size, std::size_t maximum) noexcept;
+  [[nodiscard]] bool make_room(BufferPool& pool, std::size_t size) noexcept;
   void append(std::string_view text) noexcept;
   [[nodiscard]] std::string_view text() const noexcept { return as_text(memory_.bytes()); }
   [[nodiscard]] std::string_view pseudo(Pseudo which) const noexcept {

@@ -29,6 +29,20 @@ std::size_t copy_front(MutableBytes out, const SliceList& list) noexcept {
   return size;
 }
 
+/// In a block as large as it takes by now: a peer that begins a message and goes on with it slowly has no more.
+bool append(BufferPool& pool, MutableSlice& whole, Bytes data) noexcept {
+  if (whole.tailroom() < data.size() || !whole) {
+    MutableSlice larger = pool.allocate_sparing(whole.size() + data.size(), 0);
+    if (!larger) return false;
+    if (!whole.empty()) std::memcpy(larger.grow_back(whole.size()).data(), whole.bytes().data(), whole.size());
+    whole = std::move(larger);
+  }
+  if (!data.empty()) {
+    std::memcpy(whole.grow_back(static_cast<std::uint32_t>(data.size())).data(), data.data(), data.size());
+  }
+  return true;
+}
+
 }  // namespace
 
 // Receiving
@@ -144,16 +158,16 @@ Task<Result<Message, Error>> Session::receive() noexcept {
   if (!part) co_return Failure{part.error()};
   if (part->final) co_return Message{part->kind, std::move(part->data)};
   const Kind kind = part->kind;
-  MutableSlice whole = shard().buffers().allocate_sparing(largest_message, 0);
-  if (!whole) ended_ = Error::no_memory;
+  MutableSlice whole;
   while (!ended_) {
     const Bytes data = part->data.bytes();
     if (data.size() > largest_message - whole.size()) {
       ended_ = Error::too_large;
       break;
     }
-    if (!data.empty()) {
-      std::memcpy(whole.grow_back(static_cast<std::uint32_t>(data.size())).data(), data.data(), data.size());
+    if (!append(shard().buffers(), whole, data)) {
+      ended_ = Error::no_memory;
+      break;
     }
     if (part->final) co_return Message{kind, std::move(whole).freeze()};
     part = co_await receive_part();

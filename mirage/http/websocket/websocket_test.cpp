@@ -281,6 +281,24 @@ TEST_CASE("7: the closing handshake, section 7") {
   }
 }
 
+TEST_CASE("a message takes memory as it comes, not for what it could become") {
+  const auto peak = [](std::size_t size) {
+    EchoApp app;
+    Script script;
+    script.input.push_back(request);
+    const std::string message(size, 'x');
+    for (std::size_t at = 0; at < size; at += 1000) {
+      script.input.push_back(frame(at == 0 ? text_op : 0, message.substr(at, 1000)));
+    }
+    script.input.push_back(frame(fin, ""));
+    CHECK(count(converse(app, script), message) == 1);
+    return script.peak_buffers;
+  };
+  CHECK(peak(1500) <= 10 * 1024);
+  CHECK(peak(8000) <= 24 * 1024);
+  CHECK(peak(64 * 1024) <= 128 * 1024);
+}
+
 TEST_CASE("9, 10: limits of messages and fragments, 1009") {
   CHECK(talk(frame(fin | binary_op, std::string(65537, 'x'))) == close_frame(1009, "", false));
   CHECK(talk(frame(binary_op, std::string(60000, 'x')) + frame(fin, std::string(6000, 'y'))) ==
