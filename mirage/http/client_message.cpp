@@ -35,11 +35,13 @@ bool conclude(std::string_view method, const FramingFields& seen, ResponseHead& 
   return true;
 }
 
-/// What ends a word of the request line or could begin another line.
+/// Nothing that ends a word of the request line or could begin another line. Bytes beyond ASCII have no place in a URI
+/// (RFC 3986 section 2), but come (a browser's referrer, curl) and mean nothing to any parser: a proxy passes on what
+/// the server took, as others do.
 bool is_word(std::string_view text) noexcept {
   return !text.empty() && std::ranges::none_of(text, [](char c) {
     const auto u = static_cast<unsigned char>(c);
-    return u <= 0x20 || u >= 0x7f;
+    return u <= 0x20 || u == 0x7f;
   });
 }
 
