@@ -13,21 +13,46 @@ void append_log_date(TextWriter& out, WallTime time) noexcept {
   format_to(out, "[{}/{}/{}:{} +0000]", text.substr(5, 2), text.substr(8, 3), text.substr(12, 4), text.substr(17, 8));
 }
 
+/// Stops where more than `most` characters would come of it: escaped bytes are four, and what stands behind them on the
+/// line must not be pushed out of it by who chose them.
+void append_escaped(TextWriter& out, std::string_view text, std::size_t most) noexcept {
+  for (const char c : text) {
+    const auto u = static_cast<unsigned char>(c);
+    const bool plain = u >= 0x20 && u < 0x7f && c != '"' && c != '\\';
+    const std::size_t size = plain ? 1 : 4;
+    if (size > most) return;
+    most -= size;
+    if (plain) {
+      out.append(c);
+    } else {
+      out.append("\\x");
+      out.append_unsigned(u, 16, 2);
+    }
+  }
+}
+
+void append_target(TextWriter& out, const AccessRecord& record) noexcept { append_escaped(out, record.target, 256); }
+
 void append_request_line(TextWriter& out, const AccessRecord& record) noexcept {
   if (record.method.empty()) return out.append("\"-\"");
-  Text<320> line{"{} {} {}", record.method, record.target.substr(0, 256), to_string(record.version)};
-  append_quoted(out, line);
+  out.append('"');
+  append_escaped(out, record.method, 24);
+  out.append(' ');
+  append_target(out, record);
+  format_to(out, " {}\"", to_string(record.version));
 }
 
 void append_optional(TextWriter& out, std::string_view text) noexcept {
-  append_quoted(out, text.empty() ? std::string_view{"-"} : text.substr(0, 128));
+  out.append('"');
+  append_escaped(out, text.empty() ? std::string_view{"-"} : text, 128);
+  out.append('"');
 }
 
 void append_fields(TextWriter& out, const AccessRecord& record) noexcept {
-  format_to(out, "peer={} method={} target=", record.peer.address,
+  format_to(out, "peer={} method={} target=\"", record.peer.address,
             record.method.empty() ? std::string_view{"-"} : record.method.substr(0, 24));
-  append_quoted(out, record.target.substr(0, 256));
-  format_to(out, " version={} status={} bytes={} duration={} referer=", to_string(record.version), record.status,
+  append_target(out, record);
+  format_to(out, "\" version={} status={} bytes={} duration={} referer=", to_string(record.version), record.status,
             record.body_bytes, record.duration);
   append_optional(out, record.referer);
   out.append(" agent=");
@@ -45,20 +70,6 @@ AccessRecord access_record(const Request& request, std::uint16_t status, std::ui
           .body_bytes = body_bytes,
           .referer = request.header("referer").value_or(""),
           .user_agent = request.header("user-agent").value_or("")};
-}
-
-void append_quoted(TextWriter& out, std::string_view text) noexcept {
-  out.append('"');
-  for (const char c : text) {
-    const auto u = static_cast<unsigned char>(c);
-    if (u >= 0x20 && u < 0x7f && c != '"' && c != '\\') {
-      out.append(c);
-    } else {
-      out.append("\\x");
-      out.append_unsigned(u, 16, 2);
-    }
-  }
-  out.append('"');
 }
 
 void append_access(TextWriter& out, const AccessRecord& record, AccessFormat format) noexcept {

@@ -46,10 +46,9 @@ enum class AccessFormat : std::uint8_t {
   fields,    ///< peer=... method=... path="..." status=... for machines
 };
 
-/// Appends text between quotation marks: quotes, backslashes, controls and bytes beyond ASCII escaped as \xHH, so that
-/// no client writes lines or fields of its own.
-void append_quoted(TextWriter& out, std::string_view text) noexcept;
-/// One line without its end.
+/// One line without its end. What a client chose is cut to a length that leaves room for all the rest, and stands
+/// between quotation marks, with quotes, backslashes, controls and bytes beyond ASCII escaped as \xHH: so that no
+/// client writes lines or fields of its own.
 void append_access(TextWriter& out, const AccessRecord& record, AccessFormat format) noexcept;
 
 /// Writes records to the shard's log, at level info of its source.

@@ -317,8 +317,16 @@ TEST_CASE("no target makes its answer's status vanish from the log's line") {
   } kept;
   Script script;
   script.input.emplace_back("GET /" + std::string(200, '\xff') + " HTTP/1.1\r\nHost: a\r\n\r\n");
+  script.input.emplace_back(std::string(300, 'M') + " /" + std::string(4000, 'p') +
+                            " HTTP/1.1\r\nHost: a\r\nReferer: " + std::string(300, '"') +
+                            "\r\nUser-Agent: " + std::string(300, '"') + "\r\n\r\n");
   converse(echo, script, {.listen = {}, .access_log = &kept});
-  REQUIRE(kept.lines.size() == 3);
+  REQUIRE(kept.lines.size() == 6);
+  CHECK(count(kept.lines[0], R"(\xff HTTP/1.1" 200 13)") == 1);
+  CHECK(count(kept.lines[0], R"(\xff)") == 63);
+  CHECK(count(kept.lines[3], R"(pp HTTP/1.1" 200 13)") == 1);
+  CHECK(count(kept.lines[4], R"( HTTP/1.1" 200 13 "\x22)") == 1);
+  CHECK(count(kept.lines[5], R"(p" version=HTTP/1.1 status=200 bytes=13)") == 1);
   CHECK(count(kept.lines[0], " 200 13") == 1);
   CHECK(count(kept.lines[1], " 200 13") == 1);
   CHECK(count(kept.lines[2], "status=200 bytes=13") == 1);
