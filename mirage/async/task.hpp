@@ -98,6 +98,8 @@ class Promise : public PromiseBase {
     value_.emplace(std::forward<U>(value));
   }
   [[nodiscard]] T take() noexcept { return *std::move(value_); }
+  /// Precondition: the task has ended.
+  [[nodiscard]] T& value() noexcept { return *value_; }
 
  private:
   std::optional<T> value_;

@@ -140,7 +140,7 @@ class FlowBody final : public Body {
     offset_ = 0;
     if (link_.input.advance()) co_return Result<void, ReadError>{};
     if (!welcome()) co_return Failure{ReadError::no_memory};
-    if (!link_.output.empty() && co_await link_.flush() != Step::go_on) co_return Failure{ReadError::flow};
+    if (!link_.output.empty()) link_.bell.ring();
     link_.guard.set(link_.transfer_timeout, Phase::transfer);
     co_return co_await link_.read([this](Result<SliceList, FlowError> received) { return fill(received); });
   }

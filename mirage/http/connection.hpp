@@ -2,8 +2,9 @@
 // One HTTP/1.1 connection over any Flow (RFC 9110, RFC 9112): keep-alive, pipelining, bounds, timeouts.
 //
 // Handlers see a request, its body and return a response; never the flow. The answers to pipelined requests are
-// collected and written together. A connection that the server ends is closed in both directions before it is given up
-// (RFC 9112 section 9.6): otherwise what the peer still sends would be answered by a reset that destroys our answer.
+// collected and written together, as far as they are there without waiting. A connection that the server ends is
+// closed in both directions before it is given up (RFC 9112 section 9.6): otherwise what the peer still sends would be
+// answered by a reset that destroys our answer.
 #pragma once
 
 #include <concepts>
@@ -221,7 +222,12 @@ class Connection {
   }
 
   Task<Step> answer(ExchangeOwner exchange) {
-    [[clang::uninitialized]] Response response = co_await handler_(std::as_const(exchange->request), *exchange->body);
+    // Answers in front of this one do not wait for it, but leave together with it if it is there at once.
+    auto handling = link_.attend(handler_(std::as_const(exchange->request), *exchange->body));
+    while (!co_await handling.wait()) (void)co_await link_.flush();
+    Response* const made = handling.value();
+    [[clang::uninitialized]] Response response = made != nullptr ? std::move(*made) : Response::no_memory();
+    handling.begin({});  // the handler's frame goes
     if (is_short(response, *exchange->body)) co_return say(*exchange, response);
     co_return co_await finish(std::move(exchange), std::move(response));
   }
@@ -277,7 +283,10 @@ class Connection {
     Step step = co_await send(request, response, sent);
     if (Scope* running = stop(response)) co_await running->join();
     if (options_.access_log != nullptr) log(request, response.status, sent, started);
-    if (step == Step::go_on && body.unread()) step = co_await body.skip();
+    if (step == Step::go_on && body.unread()) {
+      step = co_await link_.flush();
+      if (step == Step::go_on) step = co_await body.skip();
+    }
     link_.input.consume(body.end_of_message());
     co_return step;
   }
@@ -317,24 +326,38 @@ class Connection {
     co_return delivery.keep_alive ? Step::go_on : Step::finish;
   }
 
-  /// Sends a body as its source yields it: the next piece is asked for when the transport has taken the last one.
+  /// Sends a body as its source yields it: the next piece is asked for when the transport has taken the last one. The
+  /// head goes out with the first, unless that is not there yet (events, a slow backend).
   Task<Step> stream(BodySource& source, const Delivery& delivery, std::uint64_t& sent) {
     const Step incomplete = delivery.framing == Delivery::Framing::close ? Step::broken : Step::failed;
     const bool chunked = delivery.framing == Delivery::Framing::chunked;
     const std::uint64_t limit = delivery.framing == Delivery::Framing::length ? delivery.length : UINT64_MAX;
+    auto pulling = link_.attend(source.next());
+    std::size_t said = 0;  // slices of the piece that is there
     while (true) {
-      const auto part = co_await source.next();
-      // More than announced would be taken for the next response.
-      if (!part || part->byte_count() > limit - sent) co_return incomplete;
-      if (part->empty()) break;
-      sent += part->byte_count();
-      if (chunked && !append_chunk_size(link_.output, part->byte_count())) co_return incomplete;
-      for (const Slice& slice : *part) {
-        if (!link_.output.has_room() && co_await link_.flush() != Step::go_on) co_return incomplete;
-        if (!link_.output.append(slice)) co_return incomplete;
+      const bool pulled = co_await pulling.wait();
+      if (pulled) {
+        const auto* const part = pulling.value();
+        if (part == nullptr || !*part) co_return incomplete;
+        if ((*part)->empty()) break;
+        if (said == 0) {
+          // More than announced would be taken for the next response.
+          if ((*part)->byte_count() > limit - sent) co_return incomplete;
+          sent += (*part)->byte_count();
+          if (chunked && !append_chunk_size(link_.output, (*part)->byte_count())) co_return incomplete;
+        }
+        do {
+          if (!link_.output.append((**part)[said])) co_return incomplete;
+        } while (++said != (*part)->size() && link_.output.has_room());
+        if (said == (*part)->size()) {
+          if (chunked && !link_.output.append("\r\n")) co_return incomplete;
+          said = 0;
+        }
       }
-      if (chunked && !link_.output.append("\r\n")) co_return incomplete;
-      if (co_await link_.flush() != Step::go_on) co_return incomplete;
+      const Step flushed = co_await link_.flush();
+      if (!pulled) continue;  // if that failed, the source's next piece is the last
+      if (flushed != Step::go_on) co_return incomplete;
+      if (said == 0) pulling.begin(source.next());
     }
     if (chunked && !append_last_chunk(link_.output, delivery.trailers ? source.trailers() : nullptr)) {
       co_return incomplete;

@@ -22,6 +22,75 @@ enum class Step : std::uint8_t {
   no_memory,  ///< for a coroutine's frame or a buffer
 };
 
+/// Wakes a connection's task when another one has added to its output: only one task may write to a flow.
+class Bell : private Waiter {
+ public:
+  explicit Bell(Shard& shard) noexcept : shard_(shard) {}
+  void ring() noexcept {
+    if (awaited_ == nullptr) return;
+    std::exchange(awaited_, nullptr)->set_continuation({});
+    shard_.start_later(*this, owner_);
+  }
+
+ private:
+  template <class T>
+  friend class Attended;
+  Shard& shard_;
+  detail::PromiseBase* awaited_ = nullptr;
+  std::coroutine_handle<> owner_;
+};
+
+/// A task that a connection's task waits for, writing meanwhile what has been collected: before it, and by other tasks.
+/// `while (!co_await task.wait()) { flush; }`. What has no need to wait leaves the output as it is.
+template <class T>
+class [[nodiscard]] Attended {
+ public:
+  Attended(Bell& bell, const Output& output, Task<T> task) noexcept
+      : bell_(bell), output_(output), task_(std::move(task)) {}
+  /// Another task instead of one that has ended.
+  void begin(Task<T> task) noexcept {
+    task_ = std::move(task);
+    begun_ = false;
+  }
+
+  class [[nodiscard]] Wait {
+   public:
+    explicit Wait(Attended& of) noexcept : of_(of) {}
+    [[nodiscard]] bool await_ready() const noexcept { return of_.ended(); }
+    template <class Promise>
+    bool await_suspend(std::coroutine_handle<Promise> owner) const noexcept {
+      auto& task = of_.task_.handle().promise();
+      if (!std::exchange(of_.begun_, true)) {
+        task.context().cancel = owner.promise().context().cancel;
+        of_.task_.handle().resume();
+      }
+      if (of_.ended() || !of_.output_.empty()) return false;
+      task.set_continuation(owner);
+      of_.bell_.awaited_ = &task;
+      of_.bell_.owner_ = owner;
+      return true;
+    }
+    [[nodiscard]] bool await_resume() const noexcept {
+      of_.bell_.awaited_ = nullptr;
+      return of_.ended();
+    }
+
+   private:
+    Attended& of_;
+  };
+  /// True when the task has ended, false when there is something to write.
+  Wait wait() noexcept { return Wait{*this}; }
+  /// What the task has returned, in its frame; nullptr when there was no memory for that. Precondition: it has ended.
+  [[nodiscard]] T* value() const noexcept { return task_ ? &task_.handle().promise().value() : nullptr; }
+
+ private:
+  [[nodiscard]] bool ended() const noexcept { return !task_ || task_.handle().done(); }
+  Bell& bell_;
+  const Output& output_;
+  Task<T> task_;
+  bool begun_ = false;
+};
+
 template <Flow F>
 struct Link {
   /// Bytes that the flow has to take before the next deadline.
@@ -35,9 +104,14 @@ struct Link {
         transfer_timeout(transfer),
         guard(flow.shard()),
         input(flow.shard().buffers(), head),
-        output(flow.shard().buffers()) {}
+        output(flow.shard().buffers()),
+        bell(flow.shard()) {}
 
   [[nodiscard]] Shard& shard() noexcept { return flow.shard(); }
+  template <class T>
+  [[nodiscard]] Attended<T> attend(Task<T> task) noexcept {
+    return {bell, output, std::move(task)};
+  }
 
   /// More bytes of the flow, given to `use` at once; what that returns goes to the coroutine.
   template <class Use>
@@ -58,7 +132,9 @@ struct Link {
       guard.set_writing(transfer_timeout);
       const auto written = co_await flow.write(pending.take_prefix(piece));
       guard.clear_writing();
-      if (!written) co_return Step::failed;
+      if (written) continue;
+      flow.abort();  // what may follow would make no sense to the peer
+      co_return Step::failed;
     }
     co_return Step::go_on;
   }
@@ -69,6 +145,7 @@ struct Link {
   DeadlineGuard guard;
   Input input;
   Output output;
+  Bell bell;
 };
 
 }  // namespace mirage::http

@@ -3,6 +3,7 @@
 // the other. Ports only, no addresses.
 #pragma once
 
+#include <algorithm>
 #include <deque>
 #include <memory>
 #include <string>
@@ -25,6 +26,7 @@ struct Pipe {
   bool ended = false;
   bool broken = false;
   bool no_delay = false;
+  unsigned writers = 0, most_writers = 0;  // at once: a flow allows one
   WaitQueue readable, writable;
 };
 
@@ -69,6 +71,11 @@ class PipeFlow {
   }
   Task<Result<void, FlowError>> write(SliceList slices) {
     Pipe& pipe = wire_->pipes[side_];
+    struct Writer {
+      explicit Writer(Pipe& p) : pipe(p) { pipe.most_writers = std::max(pipe.most_writers, ++pipe.writers); }
+      ~Writer() { --pipe.writers; }
+      Pipe& pipe;
+    } const writer{pipe};
     while (!slices.empty()) {
       while (pipe.bytes >= Pipe::window && !pipe.broken) {
         if (co_await pipe.writable.wait() == WaitStatus::cancelled) co_return Failure{FlowError::cancelled};

@@ -8,6 +8,7 @@
 
 #include <mirage/http/connection_test.hpp>
 #include <mirage/http/mirror_test.hpp>
+#include <mirage/http/pipe_test.hpp>
 #include <mirage/http/router.hpp>
 
 using namespace mirage;
@@ -301,6 +302,179 @@ TEST_CASE("a head, and the answers in front of it, do not wait for a body that c
   };
   CHECK(run(shard, body(shard, events, script)) == 0);
   CHECK(count(script.output, "event") == 1);
+}
+
+TEST_CASE("answers do not wait for a later one whose handler has to wait") {
+  TestEnvironment environment;
+  Shard shard{environment};
+  struct Sleepy {
+    Shard& shard() { return shard_; }
+    Task<Response> operator()(const Request& request, Body&) {
+      if (request.path == "/later") (void)co_await sleep(30s);
+      co_return Response::text(200, "said");
+    }
+    Shard& shard_;
+  } sleepy{shard};
+  Script script;
+  const std::string at_once = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+  script.input.emplace_back(at_once + at_once + "GET /later HTTP/1.1\r\nHost: a\r\n\r\n" + at_once);
+  auto body = [](Shard& s, Sleepy& handler, Script& sc) -> Task<int> {
+    ServerOptions options;
+    ServerCounters counters;
+    DateCache date;
+    Connection<ScriptedFlow, Sleepy> connection{ScriptedFlow{s, sc}, handler, options, counters, date};
+    Scope scope{s};
+    auto serve = [](Shard&, decltype(connection)& c) -> Task<void> { (void)co_await c.run(); };
+    REQUIRE(scope.spawn(serve(s, connection)));
+    co_await sleep(5s);
+    CHECK(count(sc.output, "said") == 2);
+    CHECK(sc.writes == 1);
+    co_await scope.join();
+    co_return 0;
+  };
+  CHECK(run(shard, body(shard, sleepy, script)) == 0);
+  CHECK(count(script.output, "said") == 4);
+  CHECK(script.writes == 2);
+}
+
+TEST_CASE("answers that are there at once leave together, the first piece of a stream with its head") {
+  struct Now final : BodySource {
+    explicit Now(Shard& s) : shard_(s) {}
+    Shard& shard() { return shard_; }
+    Task<Result<SliceList, BodyError>> next() noexcept override {
+      co_return std::exchange(done, true) ? SliceList{} : SliceList{Slice::from_static(std::string_view{"piece"})};
+    }
+    Shard& shard_;
+    bool done = false;
+  };
+  struct Handler {
+    void attach(Shard& s) { shard_ = &s; }
+    Shard& shard() { return *shard_; }
+    Task<Response> operator()(const Request& request, Body&) {
+      Response response = Response::text(200, "said");
+      if (request.path == "/stream") response.source = std::make_unique<Now>(*shard_);
+      co_return response;
+    }
+    Shard* shard_ = nullptr;
+  } handler;
+  Script script;
+  script.input.emplace_back("GET / HTTP/1.1\r\nHost: a\r\n\r\nGET /stream HTTP/1.1\r\nHost: a\r\n\r\n");
+  const std::string answer = converse(handler, script);
+  CHECK(count(answer, "said") == 1);
+  CHECK(answer.ends_with("piece\r\n0\r\n\r\n"));
+  CHECK(script.writes == 2);  // the last chunk goes out with what follows
+}
+
+namespace {
+
+const std::string much(30'000, 'x');
+
+/// Reads a body in a task of its own while its answer, of two late pieces, goes out.
+struct Both final : BodySource {
+  Both(Shard& s, Body& b) : shard_(s), body(b), scope(s) { REQUIRE(scope.spawn(take(*this))); }
+  Shard& shard() { return shard_; }
+  static Task<void> take(Both& self) {
+    while (true) {
+      const auto part = co_await self.body.read();
+      if (!part || part->empty()) co_return;
+    }
+  }
+  Task<Result<SliceList, BodyError>> next() noexcept override {
+    if (pieces == 2) co_return SliceList{};
+    (void)co_await sleep(1s);
+    ++pieces;
+    co_return SliceList{Slice::from_static(std::string_view{"<piece>"})};
+  }
+  Scope* stop() noexcept override {
+    scope.cancel();
+    return &scope;
+  }
+  Shard& shard_;
+  Body& body;
+  Scope scope;
+  int pieces = 0;
+};
+struct Mixed {
+  Shard& shard() { return shard_; }
+  Response operator()(const Request& request, Body& body) {
+    Response response;
+    if (request.method == Method::get) response.body = SliceList{Slice::from_static(std::string_view{much})};
+    if (request.method != Method::get) response.source = std::make_unique<Both>(shard_, body);
+    return response;
+  }
+  Shard& shard_;
+};
+
+}  // namespace
+
+TEST_CASE("one task writes at a time, also when a body is read while answers go out") {
+  TestEnvironment environment;
+  Shard shard{environment};
+  Mixed handler{shard};
+  auto body = [](Shard& s, Mixed& app) -> Task<int> {
+    auto wire = std::make_shared<Wire>();
+    ServerOptions options;
+    ServerCounters counters;
+    DateCache date;
+    auto connection = std::make_unique<Connection<PipeFlow, Mixed>>(PipeFlow{s, wire, 1}, app, options, counters, date);
+    Scope scope{s};
+    auto serve = [](Shard&, Connection<PipeFlow, Mixed>& c) -> Task<void> { (void)co_await c.run(); };
+    REQUIRE(scope.spawn(serve(s, *connection)));
+    PipeFlow client{s, wire, 0};
+    CHECK(co_await client.write(SliceList{Slice::from_static(std::string_view{
+        "GET / HTTP/1.1\r\nHost: a\r\n\r\nPOST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n"})}));
+    co_await sleep(1500ms);  // takes nothing meanwhile
+    CHECK(co_await client.write(SliceList{Slice::from_static(std::string_view{"body"})}));
+    std::string answer;
+    while (!answer.ends_with("\r\n0\r\n\r\n")) {
+      const auto got = co_await within(10s, client.read());
+      if (!got || !*got || (*got)->empty()) break;
+      for (const Slice& slice : **got) answer += slice.text();
+    }
+    CHECK(count(answer, "\r\n\r\n" + much + "HTTP/1.1 200 ") == 1);
+    CHECK(wire->pipes[1].most_writers == 1);
+    CHECK(answer.ends_with("\r\n\r\n7\r\n<piece>\r\n7\r\n<piece>\r\n0\r\n\r\n"));
+    client.close();
+    co_await scope.join();
+    co_return 0;
+  };
+  CHECK(run(shard, body(shard, handler)) == 0);
+}
+
+TEST_CASE("100 Continue goes out when the body is read, though the handler has waited for something else first") {
+  TestEnvironment environment;
+  Shard shard{environment};
+  struct Late {
+    Shard& shard() { return shard_; }
+    Task<Response> operator()(const Request&, Body& body) {
+      (void)co_await sleep(1s);
+      const auto part = co_await body.read();
+      co_return Response::text(200, part && part->byte_count() == 4 ? "taken" : "not taken");
+    }
+    Shard& shard_;
+  } late{shard};
+  auto body = [](Shard& s, Late& app) -> Task<int> {
+    auto wire = std::make_shared<Wire>();
+    ServerOptions options;
+    ServerCounters counters;
+    DateCache date;
+    auto connection = std::make_unique<Connection<PipeFlow, Late>>(PipeFlow{s, wire, 1}, app, options, counters, date);
+    Scope scope{s};
+    auto serve = [](Shard&, Connection<PipeFlow, Late>& c) -> Task<void> { (void)co_await c.run(); };
+    REQUIRE(scope.spawn(serve(s, *connection)));
+    PipeFlow client{s, wire, 0};
+    const std::string_view request = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n";
+    CHECK(co_await client.write(SliceList{Slice::from_static(request)}));
+    const auto word = co_await within(2s, client.read());
+    CHECK((word && *word && (*word)->byte_count() == 25));
+    CHECK(co_await client.write(SliceList{Slice::from_static(std::string_view{"body"})}));
+    const auto answer = co_await within(2s, client.read());
+    CHECK((answer && *answer && !(*answer)->empty() && (**answer)[0].text().ends_with("taken")));
+    client.close();
+    co_await scope.join();
+    co_return 0;
+  };
+  CHECK(run(shard, body(shard, late)) == 0);
 }
 
 TEST_CASE("no target makes its answer's status vanish from the log's line") {
