@@ -61,6 +61,8 @@ class Ticks {
 }  // namespace
 
 ShardSupervisor::ShardSupervisor() {
+  // A parent may ignore it, which exec keeps: shards would end without a status, and unnoticed.
+  ::signal(SIGCHLD, SIG_DFL);
   sigemptyset(&watched_);
   for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGCHLD}) {
     sigaddset(&watched_, signal);

@@ -20,7 +20,7 @@ namespace mirage::tender {
 /// The process that has started shards: passes on what they print and how they end, and signals to them.
 class ShardSupervisor {
  public:
-  /// Blocks the signals that run() waits for.
+  /// Blocks the signals that run() waits for, and ignores none of its children's.
   ShardSupervisor();
   ShardSupervisor(const ShardSupervisor&) = delete;
   ShardSupervisor& operator=(const ShardSupervisor&) = delete;

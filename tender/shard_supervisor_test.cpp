@@ -25,7 +25,7 @@ using Clock = std::chrono::steady_clock;
 class Starter {
  public:
   /// `terminal`: the console is one, else a pipe.
-  explicit Starter(const std::function<void(int index)>& work, bool terminal = false) {
+  explicit Starter(const std::function<void(int index)>& work, bool terminal = false, bool ignores_children = false) {
     int ends[2];
     if (terminal) {
       ends[0] = ::posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
@@ -42,6 +42,9 @@ class Starter {
       ::close(ends[0]);
       ::close(ends[1]);
       ::signal(SIGTERM, SIG_DFL);  // doctest's handler
+      if (ignores_children) {
+        ::signal(SIGCHLD, SIG_IGN);
+      }
       ::_exit(supervise(work));
     }
     ::close(ends[1]);
@@ -171,6 +174,11 @@ TEST_CASE(
   CHECK_FALSE(starter.ended_within(std::chrono::milliseconds{2500}));
   CHECK(starter.ended_within(std::chrono::seconds{3}, true) == 3);
   CHECK(starter.text().size() == 1000 * 94);  // with "[0] "
+}
+
+TEST_CASE("shards: how they end is heard though the starter's parent ignores such signals") {
+  Starter starter{[](int index) { ::_exit(index * 3); }, false, true};
+  CHECK(starter.ended_within(std::chrono::seconds{3}) == 3);
 }
 
 }  // namespace mirage::tender
