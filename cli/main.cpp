@@ -2,6 +2,7 @@
 // The `mirage` command: reads the command line, calls a subcommand, prints its error. Exit status: 0, the subcommand's
 // own, 1 for an error, 2 for wrong usage.
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
@@ -315,5 +316,7 @@ int flushed(int status) {
 }  // namespace mirage::cli
 
 int main(int argc, char** argv) {
+  // A parent may ignore it, which exec keeps: our children would end without a status, and unnoticed.
+  (void)std::signal(SIGCHLD, SIG_DFL);
   return mirage::cli::flushed(mirage::cli::run_main({argv + (argc > 0 ? 1 : 0), argv + argc}));
 }

@@ -103,11 +103,12 @@ int run_run(const Common& common, const RunOptions& options) {
   if (!common.quiet && is_stale(project, plan, image)) {
     std::print(stderr, "mirage: dist/{} is older than its sources or configuration (mirage build)\n", plan.image());
   }
-  if (!common.json && !common.quiet) {
-    for (const auto& forward : launch.forwards) std::print(stderr, "mirage: {}\n", where_to_connect(forward));
-  }
   project.unlock();
-  const int status = guest_status(plan.target->run, supervise(launch));
+  const auto connected = [&] {
+    if (common.json || common.quiet) return;
+    for (const auto& forward : launch.forwards) std::print(stderr, "mirage: {}\n", where_to_connect(forward));
+  };
+  const int status = guest_status(plan.target->run, supervise(launch, connected));
   if (common.json) {
     auto json = launch_json(launch);
     json["status"] = status;

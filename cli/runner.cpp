@@ -117,7 +117,7 @@ Names values_at_run_time(const plan::Plan& plan, const Words& arguments) {
   return values;
 }
 
-/// Moves the host's end to a port that nobody has, and none of `others`: the next one within 100, else it stays.
+/// Moves the host's end to a port that nobody has now, and none of `others`: the next one within 100, else it stays.
 void find_free(Forward& forward, const std::vector<Forward>& others) {
   const std::uint16_t wanted = forward.host;
   const auto is_free = [&] {
@@ -140,6 +140,7 @@ std::vector<Forward> chosen_forwards(const plan::Plan& plan, const Words& argume
     if (std::ranges::find(forwards, forward.guest, &Forward::guest) != forwards.end()) continue;
     forward.host = static_cast<std::uint16_t>(forward.guest < 1024 ? forward.guest + 8000 : forward.guest);
     find_free(forward, forwards);
+    forward.or_next = true;
     forwards.push_back(forward);
   }
   return forwards;
@@ -356,8 +357,8 @@ class Launcher {
                       "--guest=10.0.0.2",
                       "--dns=10.0.0.3"};
     for (const auto& forward : launch_.forwards) {
-      launch_.helper.push_back(
-          std::format("--forward={}:{}:{}:{}", forward.protocol, forward.address, forward.host, forward.guest));
+      launch_.helper.push_back(std::format("--forward={}:{}:{}{}:{}", forward.protocol, forward.address, forward.host,
+                                           forward.or_next ? "+" : "", forward.guest));
     }
   }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@ struct Forward {
   std::string address = "127.0.0.1";
   std::uint16_t host = 0;
   std::uint16_t guest = 0;
+  bool or_next = false;  ///< we chose the host's: when another takes it first, the helper takes the next
 };
 
 /// "8080:80", "0.0.0.0:8080:80", "5353:53/udp". Throws Error.
@@ -32,7 +34,7 @@ struct Launch {
   bool console_to_error = false;  ///< standard output is for the result
 };
 inline constexpr int network_descriptor = 3;
-/// Where the helper says that it is ready.
+/// Where the helper says that it is ready, and the ports that it took.
 inline constexpr int ready_descriptor = 4;
 
 /// Chooses forwards when none were given: one for each key called `port` or `...-port`, on a free port of the host.
@@ -50,6 +52,7 @@ struct Ended {
 [[nodiscard]] int guest_status(const plan::Runner& runner, const Ended& ended);
 
 /// Starts the helper and the command, passes signals on, waits for both. No process outlives it, even if it is killed.
-[[nodiscard]] Ended supervise(const Launch& launch);
+/// Calls `connected` when the forwards of `launch` are what leads to the guest: the helper may have moved them.
+[[nodiscard]] Ended supervise(Launch& launch, const std::function<void()>& connected = {});
 
 }  // namespace mirage::cli

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: ISC
 #include <filesystem>
+#include <format>
 #include <fstream>
 
 #include <arpa/inet.h>
@@ -210,6 +211,44 @@ TEST_CASE("forwards that are chosen have a port of the host each") {
   close(descriptor);
   CHECK(last[0].host >= 1024);
   CHECK(last[0].host < 65535);
+}
+
+TEST_CASE("the helper may move the forwards that were chosen, not those that were given") {
+  auto on = target();
+  on.run.helper = true;
+  auto plan = plan_with(on, {{"net", "service"}});
+  plan::PlannedKey port;
+  port.key.name = "port";
+  port.key.type = "u16";
+  port.value = "80";
+  plan.keys.push_back(port);
+  const std::string folder = "runner_test_helper";
+  std::filesystem::create_directory(folder);
+  std::ofstream{folder + "/mirage-usernet"};
+  std::filesystem::permissions(folder + "/mirage-usernet", std::filesystem::perms::owner_all);
+  RunOptions options;
+  options.dry_run = true;
+  auto launch = make_launch(plan, options, "i", folder);
+  CHECK(launch.helper.back() == std::format("--forward=tcp:127.0.0.1:{}+:80", launch.forwards.front().host));
+  options.forwards = {"8080:80"};
+  CHECK(make_launch(plan, options, "i", folder).helper.back() == "--forward=tcp:127.0.0.1:8080:80");
+  std::filesystem::remove_all(folder);
+}
+
+TEST_CASE("where to connect is known when the helper is ready, and never when it is not") {
+  Launch launch;
+  launch.forwards.resize(2);
+  launch.command = {"/bin/sh", "-c", "exit 4"};
+  launch.helper = {"/bin/sh", "-c", "sleep 0.1; echo 4711 1234 >&4"};
+  std::vector<int> ports;
+  const auto note = [&] {
+    for (const auto& forward : launch.forwards) ports.push_back(forward.host);
+  };
+  CHECK(supervise(launch, note).status == 4);
+  CHECK(ports == std::vector{4711, 1234});
+  launch.helper = {"/bin/sh", "-c", "exit 1"};
+  CHECK_THROWS_WITH((void)supervise(launch, note), "the user-mode network did not start");
+  CHECK(ports.size() == 2);
 }
 
 TEST_CASE("flags that leave nothing together are refused before the image starts") {

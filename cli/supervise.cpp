@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <span>
+#include <sstream>
+#include <string>
 #include <vector>
 
 #include <fcntl.h>
@@ -100,6 +102,19 @@ bool read_byte(int descriptor) {
   return count == 1;
 }
 
+/// A line from the other end of a pipe; empty when that was closed before one was whole.
+std::string read_line(int descriptor) {
+  std::string line;
+  while (!line.ends_with('\n')) {
+    char bytes[400];
+    const ssize_t count = read(descriptor, bytes, sizeof bytes);
+    if (count < 0 && errno == EINTR) continue;
+    if (count <= 0) return {};
+    line.append(bytes, static_cast<std::size_t>(count));
+  }
+  return line;
+}
+
 struct Started {
   pid_t process;
   bool executes;  ///< else it ends with 127
@@ -150,22 +165,29 @@ void end_helper(pid_t helper) {
   (void)waitpid(helper, nullptr, 0);
 }
 
-/// Starts the helper with its end of the wire and waits until its network is up. Throws Error when it is not.
-pid_t start_helper(const plan::Words& words, Pair& wire, const sigset_t& mask) {
+/// Starts the helper with its end of the wire and waits until its network is up, with the ports that it took. Throws
+/// Error when it is not.
+pid_t start_helper(Launch& launch, Pair& wire, const sigset_t& mask) {
   Pair ready;
   open_pipe(ready);
   const std::array given{Given{wire.second, network_descriptor}, Given{ready.second, ready_descriptor}};
-  const pid_t helper = start(words, given, mask).process;
+  const pid_t helper = start(launch.helper, given, mask).process;
   wire.close_second();
   ready.close_second();
-  if (read_byte(ready.first)) return helper;
+  if (const auto line = read_line(ready.first); !line.empty()) {
+    std::istringstream ports(line);
+    for (auto& forward : launch.forwards) {
+      if (std::uint16_t port = 0; ports >> port) forward.host = port;
+    }
+    return helper;
+  }
   (void)waitpid(helper, nullptr, 0);
   throw Error("", "the user-mode network did not start", "Its own message stands above.");
 }
 
 }  // namespace
 
-Ended supervise(const Launch& launch) {
+Ended supervise(Launch& launch, const std::function<void()>& connected) {
   sigset_t signals;
   sigset_t before;
   sigemptyset(&signals);
@@ -178,9 +200,10 @@ Ended supervise(const Launch& launch) {
   if (launch.console_to_error) given.push_back({STDERR_FILENO, STDOUT_FILENO});
   if (!launch.helper.empty()) {
     open_wire(wire);
-    helper = start_helper(launch.helper, wire, before);
+    helper = start_helper(launch, wire, before);
     given.push_back({wire.first, network_descriptor});
   }
+  if (connected) connected();
   const Started image = start(launch.command, given, before);
   wire.close_first();
   Ended ended = wait_for(image.process, signals);

@@ -4,7 +4,12 @@
 #include <array>
 #include <csignal>
 #include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <string_view>
 
+#include <poll.h>
 #include <sys/types.h>
 
 #include <mirage/base/mailbox_layout.hpp>
@@ -15,7 +20,7 @@ namespace mirage::tender {
 /// The process that has started shards: passes on what they print and how they end, and signals to them.
 class ShardSupervisor {
  public:
-  /// Blocks the signals that run() waits for.
+  /// Blocks the signals that run() waits for, and ignores none of its children's.
   ShardSupervisor();
   ShardSupervisor(const ShardSupervisor&) = delete;
   ShardSupervisor& operator=(const ShardSupervisor&) = delete;
@@ -23,8 +28,8 @@ class ShardSupervisor {
   /// Starts one more. Yields in the new process the descriptor that it prints to, with its signals as they were before;
   /// here -1.
   Result<int> start();
-  /// Until all have ended and everything that they printed is out: the first status that is not 0. `confined`: with the
-  /// privileges of shards that dropped theirs.
+  /// Until all have ended and everything that they printed is out, or was told by a signal to end and nobody reads: the
+  /// first status that is not 0. `confined`: with the privileges of shards that dropped theirs.
   int run(bool confined);
   void end_all(int signal);
 
@@ -35,10 +40,13 @@ class ShardSupervisor {
     std::array<char, 1024> line{};  // not ended yet
     std::size_t size = 0;
   };
-  static Result<> confine(int signals, bool confined);
+  static constexpr std::int64_t never = std::numeric_limits<std::int64_t>::max();
+  [[nodiscard]] Result<> confine(bool confined) const;
+  int wait(std::span<pollfd> waits, std::int64_t until);
   void relay(std::size_t index);
   void flush_line(std::size_t index);
-  void take_signals(int signals);
+  void print(std::string_view text);
+  void take_signals();
   void reap();
   [[nodiscard]] bool anybody_left() const;
 
@@ -46,8 +54,12 @@ class ShardSupervisor {
   std::size_t count_ = 0;
   sigset_t before_{};
   sigset_t watched_{};
+  int signals_ = -1;
   int status_ = 0;
   bool ending_ = false;
+  // Milliseconds of the monotonic clock.
+  std::int64_t kill_at_ = never;
+  std::int64_t drop_from_ = never;  // what finds no room on the console from then on is lost
 };
 
 }  // namespace mirage::tender

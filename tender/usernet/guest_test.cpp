@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: ISC
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 
@@ -146,8 +147,8 @@ Helper::Helper(std::vector<std::string> options, bool isolated) {
   ::close(pair[1]);
   ::close(ready[1]);
   ::close(errors[1]);
-  char byte = 0;
-  ready_ = ::read(ready[0], &byte, 1) == 1;
+  char line[400];
+  ready_.assign(line, static_cast<std::size_t>(std::max<ssize_t>(::read(ready[0], line, sizeof line), 0)));
   ::close(ready[0]);
 }
 

@@ -62,7 +62,9 @@ class Helper {
 
   [[nodiscard]] pid_t pid() const { return pid_; }
   /// It said that it is ready.
-  [[nodiscard]] bool ready() const { return ready_; }
+  [[nodiscard]] bool ready() const { return !ready_.empty(); }
+  /// What it said with that.
+  [[nodiscard]] const std::string& ports() const { return ready_; }
   bool send(const Frame& frame);
   /// The next frame that `wanted` likes, others are thrown away; nothing after `milliseconds`.
   std::optional<Frame> receive(const std::function<bool(const Frame&)>& wanted, int milliseconds = 5000);
@@ -78,7 +80,7 @@ class Helper {
   pid_t pid_ = -1;
   int socket_ = -1;
   int errors_ = -1;
-  bool ready_ = false;
+  std::string ready_;
 };
 
 /// A socket of this machine on 127.0.0.1; -1 when it cannot be made. The caller closes it.

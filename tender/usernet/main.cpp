@@ -3,6 +3,7 @@
 // needs no privileges, no tap and no bridge, and keeps only what it needs once it has started.
 #include <array>
 #include <csignal>
+#include <span>
 #include <string_view>
 
 #include <dlfcn.h>
@@ -33,11 +34,16 @@ void silence_glib() {
   }
 }
 
-Result<> announce_ready(int descriptor) {
+Result<> announce_ready(int descriptor, std::span<const mirage::Port> ports) {
   if (descriptor < 0) {
     return {};
   }
-  if (::write(descriptor, "\n", 1) != 1) {
+  mirage::tender::Line line;
+  for (const mirage::Port& port : ports) {
+    line << (&port == ports.data() ? "" : " ") << port;
+  }
+  const std::string_view text = (line << "\n").text();
+  if (::write(descriptor, text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
     return mirage::tender::fail("cannot write to descriptor ", descriptor, " of --ready-fd");
   }
   ::close(descriptor);
@@ -69,7 +75,7 @@ Result<> serve(const Options& options) {
   if (auto closed_in = enter_sandbox({.outgoing = !options.restricted, .writable = options.ready}); !closed_in) {
     return closed_in;
   }
-  if (auto ready = announce_ready(options.ready); !ready) {
+  if (auto ready = announce_ready(options.ready, (*network)->ports()); !ready) {
     return ready;
   }
   auto done = (*network)->run();

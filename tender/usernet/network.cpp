@@ -23,6 +23,7 @@ constexpr std::size_t socket_bound = 960;
 /// Milliseconds until a listener is looked at again when there was no descriptor for what it had.
 constexpr std::int64_t accept_pause = 100;
 constexpr int listen_backlog = 128;
+constexpr unsigned ports_tried = 100;
 constexpr std::int64_t guest_patience = 1000;  // milliseconds
 /// Milliseconds for what a guest that has ended had said: `mirage run` waits a second.
 constexpr std::int64_t settling_time = 800;
@@ -53,6 +54,10 @@ tender::Line dotted(Ipv4Address address) {
 std::unexpected<tender::Error> listen_error(const Forward& forward, int error) {
   const unsigned port = forward.host_port;
   const char* protocol = forward.udp ? "/udp" : "";
+  if (error == EADDRINUSE && forward.or_next) {
+    return fail("port ", port, " is in use, and so are the ", ports_tried - 1,
+                " behind it: choose one with -p HOST:", forward.guest_port, protocol);
+  }
   if (error == EADDRINUSE) {
     const unsigned other = port < 65535 ? port + 1 : 8080;
     return fail("port ", port, " is in use: choose another with -p ", other, ":", forward.guest_port, protocol);
@@ -161,12 +166,19 @@ Result<std::unique_ptr<Network>> Network::create(const Options& options, FramePo
 }
 
 Result<> Network::listen(const Forward& forward) {
-  errno = 0;
-  if (slirp_add_hostfwd(slirp_, forward.udp, network_order(forward.host), forward.host_port, network_order(guest_),
-                        forward.guest_port) != 0) {
-    return listen_error(forward, errno);
+  Port port = forward.host_port;
+  for (unsigned tried = 1;; ++tried) {
+    errno = 0;
+    if (slirp_add_hostfwd(slirp_, forward.udp, network_order(forward.host), port, network_order(guest_),
+                          forward.guest_port) == 0) {
+      ports_.push_back(port);
+      return {};
+    }
+    if (errno != EADDRINUSE || !forward.or_next || tried == ports_tried) {
+      return listen_error(forward, errno);
+    }
+    port = port == 65535 ? Port{1024} : static_cast<Port>(port + 1);
   }
-  return {};
 }
 
 void Network::note_listeners() {

@@ -33,6 +33,8 @@ class Network {
   Result<> run();
   /// One turn of run(): waits for at most `timeout` milliseconds (-1: as long as it takes).
   Result<> turn(int timeout);
+  /// Where the forwards listen, in their order.
+  [[nodiscard]] std::span<const Port> ports() const { return ports_; }
   /// Frames from the guest that the guard did not let pass.
   [[nodiscard]] std::uint64_t refused() const { return refused_; }
 
@@ -60,6 +62,7 @@ class Network {
   std::uint64_t refused_ = 0;
   Slirp* slirp_ = nullptr;
   Ipv4Address guest_;
+  std::vector<Port> ports_;
   std::vector<int> listeners_;
   std::vector<pollfd> polls_;  // [0] is the port
   /// When libslirp's timers expire, in milliseconds of its clock; negative: not running.

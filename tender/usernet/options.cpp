@@ -17,15 +17,16 @@ const char* const help_text =
     "A network for one guest without privileges: Ethernet frames on a pair of sockets become sockets of this machine.\n"
     "\n"
     "  --fd=N            our end of the pair (AF_UNIX, SOCK_SEQPACKET or SOCK_DGRAM; one frame per message)\n"
-    "  --forward=tcp|udp:[ADDRESS]:PORT:GUESTPORT\n"
+    "  --forward=tcp|udp:[ADDRESS]:PORT[+]:GUESTPORT\n"
     "                    lead a port of this machine to the guest (ADDRESS: 127.0.0.1 unless given); repeatable\n"
+    "                    PORT+: the first from there on that is free\n"
     "  --mtu=N           largest IP packet towards the guest, 576 to 65521 (1500)\n"
     "  --network=PREFIX  the guest's network (10.0.2.0/24)\n"
     "  --host=ADDRESS    gateway and DHCP server (.2)     --guest=ADDRESS  what DHCP gives the guest (.15)\n"
     "  --dns=ADDRESS     where the guest finds this machine's name server (.3)\n"
     "  --restrict        only forwards: the guest opens no connections to the outside\n"
     "  --host-loopback   let the guest reach 127.0.0.1 of this machine at the gateway's address\n"
-    "  --ready-fd=N      write a byte there when all is set up\n"
+    "  --ready-fd=N      write a line there when all is set up: the ports of this machine, in the order of --forward\n"
     "  --statistics      print counters at the end\n"
     "  --help, --version\n"
     "\n"
@@ -83,9 +84,13 @@ std::optional<std::string_view> take_part(std::string_view& text) {
 std::optional<Forward> read_forward(std::string_view text) {
   const auto protocol = take_part(text);
   const auto address = take_part(text);
-  const auto host_port = take_part(text);
+  auto host_port = take_part(text);
   if (!protocol || !address || !host_port || (*protocol != "tcp" && *protocol != "udp")) {
     return std::nullopt;
+  }
+  const bool or_next = host_port->ends_with('+');
+  if (or_next) {
+    host_port->remove_suffix(1);
   }
   const auto host = address->empty() ? Ipv4Address::of(127, 0, 0, 1) : Ipv4Address::parse(*address);
   const auto from = parse_unsigned<Port>(*host_port);
@@ -93,7 +98,7 @@ std::optional<Forward> read_forward(std::string_view text) {
   if (!host || !from || !to || *from == 0 || *to == 0) {
     return std::nullopt;
   }
-  return Forward{*protocol == "udp", *host, *from, *to};
+  return Forward{*protocol == "udp", *host, *from, *to, or_next};
 }
 
 Result<> parse_forward(std::string_view text, Options& options) {

@@ -20,13 +20,14 @@ struct Forward {
   Ipv4Address host;  ///< where to listen
   Port host_port = 0;
   Port guest_port = 0;
+  bool or_next = false;  ///< when the host's is taken, the next one that is free
 };
 
 struct Options {
   static constexpr std::size_t forward_limit = 64;
 
   int descriptor = -1;  ///< our end of the pair of sockets
-  int ready = -1;       ///< gets one byte when the forwards listen and the sandbox is closed; -1: none
+  int ready = -1;       ///< gets a line, the forwards' ports, when they listen and the sandbox is closed; -1: none
   std::uint32_t mtu = 1500;
   Ipv4Prefix network{Ipv4Address::of(10, 0, 2, 0), 24};
   Ipv4Address host, guest, dns;  ///< .2, .15 and .3 of the network unless given

@@ -53,6 +53,17 @@ TEST_CASE("usernet options: forwards and addresses") {
   CHECK(options->host_loopback);
 }
 
+TEST_CASE("usernet options: a forward from the first free port") {
+  const auto options = parse({"--fd=9", "--forward=tcp::8080+:80", "--forward=tcp::8443:443"});
+  REQUIRE(options);
+  CHECK(options->forwards()[0].host_port == 8080);
+  CHECK(options->forwards()[0].or_next);
+  CHECK_FALSE(options->forwards()[1].or_next);
+  for (const char* bad : {"--forward=tcp::+:80", "--forward=tcp::8080++:80", "--forward=tcp::8080:80+"}) {
+    CHECK(error_of({"--fd=3", bad}).starts_with("a forward looks like"));
+  }
+}
+
 TEST_CASE("usernet options: errors say what is wrong") {
   CHECK(error_of({}) == "which socket? --fd=N is missing");
   CHECK(error_of({"--fd=2"}) == "a descriptor is a number above 2, not '2'");

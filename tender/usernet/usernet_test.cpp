@@ -312,6 +312,28 @@ TEST_CASE("usernet: a port in use is named, with the mend") {
   ::close(occupied);
 }
 
+TEST_CASE("usernet: the first free port is said, and leads to the guest") {
+  const int occupied = loopback_socket(SOCK_STREAM);
+  REQUIRE(::listen(occupied, 1) == 0);
+  const std::uint16_t port = port_of(occupied);
+  const std::string from = "--forward=tcp::" + std::to_string(port) + "+:";
+  Helper helper{{from + "80", from + "81"}};
+  REQUIRE(helper.ready());
+  unsigned first = 0;
+  unsigned second = 0;
+  char end = 0;
+  REQUIRE(std::sscanf(helper.ports().c_str(), "%u %u%c", &first, &second, &end) == 3);
+  CHECK(end == '\n');
+  CHECK(first != port);
+  CHECK(second != port);
+  CHECK(second != first);
+  const int client = connect_to(static_cast<std::uint16_t>(first));
+  CHECK(client >= 0);
+  ::close(client);
+  ::close(occupied);
+  CHECK(exited(helper.wait(), 0));
+}
+
 TEST_CASE("usernet: wrong usage") {
   Helper helper{{"--mtu=0"}};
   CHECK(exited(helper.wait(), 2));

@@ -426,3 +426,10 @@ What cannot be removed is named.
   [1]
   $ chmod u+w build/spt && mirage clean
   Removed build/spt, Makefile, build/context.json, build.
+
+A parent that ignores how its children end passes that on; ours are heard.
+
+  $ cd .. && mirage new hello -q && cd hello
+  $ env --ignore-signal=CHLD mirage configure -q -t unix && mkdir dist && printf '#!/bin/sh\nexit 3\n' >dist/hello && chmod +x dist/hello
+  $ env --ignore-signal=CHLD mirage run -q
+  [3]

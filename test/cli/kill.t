@@ -13,6 +13,14 @@ The command itself, without a chance to clean up.
   $ kill -KILL $run; wait $run 2>/dev/null; left
   left:
 
+The same without a user-mode network, whose end would be the tender's, too.
+
+  $ (cd .. && mirage new quiet -q && cd quiet && sed -i 's/(1s)/(1000s)/' main.hpp && mirage configure -t spt -q && mirage build -q)
+  $ cd ../quiet; mirage run -q >../echo/log 2>&1 & run=$!; cd ../echo; for try in $(seq 400); do grep -qs Good log && break; sleep 0.1; done; children=$(pgrep -P $run); echo $children | wc -w
+  1
+  $ kill -KILL $run; wait $run 2>/dev/null; left
+  left:
+
 The tender.
 
   $ start $port; kill -KILL $tender; wait $run; echo "status $?"; left

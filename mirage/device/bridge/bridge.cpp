@@ -125,50 +125,51 @@ bool Bridge::acceptable(const ReceivedFrame& frame) noexcept {
 /// IEEE 802.1D-2004 7.7-7.8. True when the frame is (also) for the stack.
 bool Bridge::switch_frame(const ReceivedFrame& frame, std::uint8_t from) noexcept {
   if (!acceptable(frame)) return false;
+  const Bytes first = frame.data[0].bytes();
+  Parts parts{
+      .header = first.first(std::min(first.size(), copied_headers)), .payload = frame.data, .offload = frame.offload};
+  parts.payload.remove_prefix(static_cast<std::uint32_t>(parts.header.size()));
+  parts.offload.checksum_valid = false;
   stations_.learn(source_of(frame), from, shard_.now());
   const MacAddress destination = destination_of(frame);
   if (destination == capabilities_.mac) return true;
   if (destination.is_multicast()) {
-    spread(frame, from);
+    spread(parts, from);
     return true;
   }
   const std::uint8_t to = stations_.find(destination, shard_.now());
   if (to == from) {
     ++counters_.drop_same_port;
   } else if (to != StationTable::unknown) {
-    forward(frame, ports_[to]);
+    forward(parts, ports_[to]);
   } else {
     ++counters_.flooded;
-    spread(frame, from);
+    spread(parts, from);
   }
   return false;
 }
 
-void Bridge::spread(const ReceivedFrame& frame, std::uint8_t from) noexcept {
+void Bridge::spread(const Parts& parts, std::uint8_t from) noexcept {
   for (std::uint8_t to = 0; to < count_; ++to) {
-    if (to != from) forward(frame, ports_[to]);
+    if (to != from) forward(parts, ports_[to]);
   }
 }
 
-/// Headers are copied, as each port's device writes in front of them; the rest is shared.
-void Bridge::forward(const ReceivedFrame& frame, Port& port) noexcept {
-  if (frame.data.byte_count() > port.net->capabilities().maximum_frame) {
+void Bridge::forward(const Parts& parts, Port& port) noexcept {
+  const auto copied = static_cast<std::uint32_t>(parts.header.size());
+  if (copied + parts.payload.byte_count() > port.net->capabilities().maximum_frame) {
     ++counters_.drop_too_large;
     return;
   }
-  const Slice& first = frame.data[0];
-  const auto copied = static_cast<std::uint32_t>(std::min<std::size_t>(first.size(), copied_headers));
   TransmitFrame out;
   out.header = shard_.buffers().allocate(copied);
   if (!out.header) {
     ++counters_.drop_no_memory;
     return;
   }
-  std::ranges::copy(first.bytes().first(copied), out.header.grow_back(copied).begin());
-  out.payload = frame.data;
-  out.payload.remove_prefix(copied);
-  out.offload = frame.offload;
-  out.offload.checksum_valid = false;
+  std::ranges::copy(parts.header, out.header.grow_back(copied).begin());
+  out.payload = parts.payload;
+  out.offload = parts.offload;
   enqueue(std::move(out), port);
 }
 
@@ -213,11 +214,9 @@ std::size_t Bridge::send(std::span<TransmitFrame> frames) noexcept {
       enqueue(std::exchange(frame, TransmitFrame{}), ports_[to]);
       continue;
     }
-    ReceivedFrame copy{.data = {}, .offload = frame.offload};
-    (void)copy.data.push_back(std::move(frame.header).freeze());
-    for (Slice& slice : frame.payload) (void)copy.data.push_back(std::move(slice));
-    frame = {};
-    spread(copy, static_cast<std::uint8_t>(maximum_ports));
+    const TransmitFrame sent = std::exchange(frame, TransmitFrame{});
+    spread({.header = sent.header.bytes(), .payload = sent.payload, .offload = sent.offload},
+           static_cast<std::uint8_t>(maximum_ports));
   }
   if (!flush() && !retry_.armed()) retry_.arm(shard_.timers(), shard_.now() + retry_after);
   return count;

@@ -89,8 +89,14 @@ class Bridge {
   void join_capabilities() noexcept;
   [[nodiscard]] bool acceptable(const ReceivedFrame& frame) noexcept;
   [[nodiscard]] bool switch_frame(const ReceivedFrame& frame, std::uint8_t from) noexcept;
-  void spread(const ReceivedFrame& frame, std::uint8_t from) noexcept;
-  void forward(const ReceivedFrame& frame, Port& port) noexcept;
+  /// A frame on its way: headers are copied for each port, as its device writes in front of them; the rest is shared.
+  struct Parts {
+    Bytes header;
+    SliceList payload;
+    Offload offload;
+  };
+  void spread(const Parts& parts, std::uint8_t from) noexcept;
+  void forward(const Parts& parts, Port& port) noexcept;
   void enqueue(TransmitFrame&& frame, Port& port) noexcept;
   bool flush() noexcept;
 

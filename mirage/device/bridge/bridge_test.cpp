@@ -146,6 +146,21 @@ TEST_CASE("stations move, are forgotten after five minutes, and a flood of sourc
   CHECK(table.find(station(1), start + 2s) == 2);
 }
 
+TEST_CASE("a frame whose payload has as many pieces as there may be is flooded whole") {
+  Bed bed;
+  TransmitFrame frame;
+  frame.header = bed.shard.buffers().allocate(wire::EthernetHeader::size);
+  wire::EthernetHeader{station(9), bed.bridge.capabilities().mac, 0x88b5}.emit(
+      frame.header.grow_back(wire::EthernetHeader::size));
+  while (!frame.payload.full()) REQUIRE(frame.payload.push_back(Slice::from_static("0123456789")));
+  REQUIRE(bed.bridge.send({&frame, 1}) == 1);
+  for (std::size_t cable = 0; cable < 3; ++cable) {
+    ReceivedFrame received;
+    REQUIRE(bed.far(cable).poll({&received, 1}) == 1);
+    CHECK(received.data.byte_count() == wire::EthernetHeader::size + 10 * SliceList::capacity);
+  }
+}
+
 TEST_CASE("stacks on two cables talk through the switch, and with the stack on the switch itself") {
   check::VirtualEnvironment environment;
   Shard shard{environment};

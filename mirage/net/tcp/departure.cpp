@@ -140,6 +140,13 @@ std::uint32_t peer_room(const Tcb& tcb) noexcept {
   return tcb.send.window > outstanding ? tcb.send.window - outstanding : 0;
 }
 
+/// Whether the FIN goes with the next `length` bytes. It takes a number, so the window must hold it, too; what is
+/// beyond is for probes.
+bool fin_goes(const Tcb& tcb, std::uint32_t length) noexcept {
+  const SendVariables& s = tcb.send;
+  return fin_due(s) && length == unsent(s) && (s.probe || length < peer_room(tcb));
+}
+
 /// Text has gone out: a model of the path notes it, and the rate is used up.
 void gone(Tcb& tcb, std::uint32_t length, bool fin, Time now) noexcept {
   if (const auto* model = congestion::model(tcb)) model->sent(tcb, length + (fin ? 1 : 0), now);
@@ -274,7 +281,7 @@ std::optional<Departure> new_text(Tcb& tcb, std::uint32_t maximum_payload, Time 
   std::uint32_t length = paced(tcb, text_length(tcb, maximum_payload), now);
   const std::uint32_t room = congestion_room(tcb);
   if (length == 0 && s.probe) length = std::min(unsent(s), std::max(std::min(peer_room(tcb), room), 1U));
-  const bool fin = fin_due(s) && length == unsent(s);
+  const bool fin = fin_goes(tcb, length);
   if (length + s.segment_size > room && room < std::min(unsent(s), peer_room(tcb))) {
     tcb.congestion.limited = s.next + length;  // the congestion window is what ends the burst
   }
@@ -293,7 +300,7 @@ std::optional<Departure> tail_probe(Tcb& tcb, Time now) noexcept {
   const bool fresh = length > 0;
   const Sequence from = later(s.unacknowledged, s.next - s.segment_size);
   const Departure departure =
-      fresh ? send_text(tcb, length, fin_due(s) && length == unsent(s), now) : repeat(tcb, from, s.next, now);
+      fresh ? send_text(tcb, length, fin_goes(tcb, length), now) : repeat(tcb, from, s.next, now);
   rack::probe_sent(tcb, !fresh, now);
   return departure;
 }

@@ -137,6 +137,31 @@ TEST_CASE("zero-window probes: once the application has closed, not for ever, wh
   CHECK(now < 480'000);
 }
 
+TEST_CASE("a FIN has a number: a closed window is probed by it, once a time and backing off, until it opens") {
+  Trace t = Trace::established();
+  t.in(0, {.sequence = 1, .acknowledgement = 1, .window = 0});
+  shutdown(t.tcb);
+  t.silent(0);
+  std::int64_t now = 0;
+  for (int i = 0; i < 6; ++i) {
+    now = std::chrono::duration_cast<std::chrono::milliseconds>(next_deadline(t.tcb) - Trace::at(0)).count() + 1;
+    t.out(now, {.flags = F | A, .sequence = 1, .acknowledgement = 1}).silent(now);
+  }
+  CHECK(now > 12'000);
+  t.in(now + 10, {.sequence = 1, .acknowledgement = 1, .window = 1});
+  t.out(now + 10, {.flags = F | A, .sequence = 1, .acknowledgement = 1}).silent(now + 10);
+}
+
+TEST_CASE("a FIN behind text that fills the window waits for room") {
+  Trace t = Trace::established();
+  t.in(0, {.sequence = 1, .acknowledgement = 1, .window = 100}).write(100);
+  shutdown(t.tcb);
+  t.out(0, {.sequence = 1, .acknowledgement = 1, .length = 100}).silent(0);
+  t.in(10, {.sequence = 1, .acknowledgement = 101, .window = 0}).silent(10);
+  t.in(20, {.sequence = 1, .acknowledgement = 101, .window = 100});
+  t.out(20, {.flags = F | A, .sequence = 101, .acknowledgement = 1}).silent(20);
+}
+
 TEST_CASE("a probe's octet may be accepted") {
   Trace t = Trace::established();
   t.in(0, {.sequence = 1, .acknowledgement = 1, .window = 0}).write(150).silent(0);

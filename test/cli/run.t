@@ -1,0 +1,27 @@
+Several unikernels that start at once in user mode get a port of this machine each, and say the one they got.
+
+  $ mirage new web --template website -q && cd web && mirage configure -q -t unix
+  $ mkdir dist && printf '#!/bin/sh\nwhile [ -e runs ]; do sleep 0.05; done\n' >dist/web && chmod +x dist/web
+  $ said() { cat log.* | grep -c "^mirage: http://localhost:[0-9]* leads to port 80"; }
+  $ round() {
+  >   touch runs
+  >   for each in 1 2 3 4; do mirage run >log.$each 2>&1 & done
+  >   for try in $(seq 300); do [ "$(said)" = 4 ] && break; sleep 0.05; done
+  >   sleep 0.3; rm runs; wait; said; sort -u log.* | grep -v "is older than\|waiting for another" | sed "s/:[0-9]* leads/:PORT leads/"
+  > }
+  $ round; round; round
+  4
+  mirage: http://localhost:PORT leads to port 80
+  mirage: http://localhost:PORT leads to port 80
+  mirage: http://localhost:PORT leads to port 80
+  mirage: http://localhost:PORT leads to port 80
+  4
+  mirage: http://localhost:PORT leads to port 80
+  mirage: http://localhost:PORT leads to port 80
+  mirage: http://localhost:PORT leads to port 80
+  mirage: http://localhost:PORT leads to port 80
+  4
+  mirage: http://localhost:PORT leads to port 80
+  mirage: http://localhost:PORT leads to port 80
+  mirage: http://localhost:PORT leads to port 80
+  mirage: http://localhost:PORT leads to port 80
