@@ -245,7 +245,7 @@ class ClientPool final : public ConnectionOwner<typename D::Flow, typename D::Or
 
   Task<Result<C*, ClientError>> connect(const Origin& origin) {
     auto flow = co_await within(options_.connect_timeout, dialler_.connect(origin));
-    if (!flow) co_return Failure{ClientError::timed_out};
+    if (!flow) co_return Failure{ClientError::not_connected};  // in time
     if (!*flow) co_return Failure{client_error(flow->error())};
     // Head and body are written one after the other: the second must not wait until the first is acknowledged.
     if constexpr (requires(F& to) { to.set_no_delay(true); }) (*flow)->set_no_delay(true);

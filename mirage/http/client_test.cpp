@@ -483,6 +483,7 @@ TEST_CASE("time limits and failures are told apart") {
     CHECK(error(co_await w.client.fetch("http://h:1/", std::move(bad))) == ClientError::bad_request);
     CHECK(error(co_await w.client.fetch("http://h:1/slow")) == ClientError::timed_out);
     CHECK(error(co_await w.client.fetch("http://h:2/")) == ClientError::not_connected);
+    CHECK(error(co_await w.client.fetch("http://h:9/")) == ClientError::not_connected);  // in time
     CHECK(error(co_await w.client.fetch("http://nowhere/")) == ClientError::not_resolved);
     CHECK(error(co_await w.client.fetch("https://h/")) == ClientError::bad_url);
   });

@@ -47,7 +47,7 @@ struct ProxyOptions {
 [[nodiscard]] bool add_forwarded(HeaderBlock& to, const Request& request) noexcept;
 /// The answer for a failed request: 400, 404, 502, 503 or 504.
 [[nodiscard]] Response gateway_failure(ClientError error) noexcept;
-/// Whether an error is the backend's, not the client's and not ours.
+/// Whether an error may be the backend's, is not the client's and not ours.
 [[nodiscard]] bool blames_backend(ClientError error) noexcept;
 
 /// The request's body on its way to the backend.
@@ -148,16 +148,20 @@ class Proxy {
       auto response = co_await pool_.ask(backend->endpoint, target, backend->authority, forward);
       --backend->active;
       if (response) {
+        backend->refusals = 0;
         Response ours;
         if (relay(shard(), request, *response, *backend, options_, ours)) co_return ours;
         co_await response->end();
         co_return gateway_failure(ClientError::no_memory);
       }
       error = response.error();
-      if (blames_backend(error)) note(*backend, false);
-      // Nothing has been sent: another one may take it.
-      if (error != ClientError::not_connected) break;
-      tried = backend;
+      if (error != ClientError::not_connected) {
+        // A client can ask for what takes too long, or is too large, as often as it likes: that takes no server away.
+        backend->failures += blames_backend(error) ? 1 : 0;
+        break;
+      }
+      if (note_refusal(*backend, options_.thresholds)) tell(*backend);
+      tried = backend;  // nothing has been sent: another one may take it
     }
     co_return gateway_failure(error);
   }
@@ -167,7 +171,7 @@ class Proxy {
     while (true) {
       for (Backend& backend : backends_.all()) {
         const auto good = co_await within(options_.check_timeout, check(backend));
-        note(backend, good.has_value() && good->has_value());
+        if (note_check(backend, good && *good, options_.thresholds)) tell(backend);
       }
       if (co_await sleep(options_.check_interval) == WaitStatus::cancelled) co_return;
     }
@@ -208,10 +212,9 @@ class Proxy {
     co_return Result<void, ClientError>{};
   }
 
-  void note(Backend& backend, bool good) noexcept {
-    if (!note_check(backend, good, options_.thresholds)) return;
+  void tell(const Backend& backend) noexcept {
     const Logger log = shard().logger("proxy");
-    good ? log.info("{} is up", backend.endpoint) : log.warning("{} is down", backend.endpoint);
+    backend.up ? log.info("{} is up", backend.endpoint) : log.warning("{} is down", backend.endpoint);
   }
 
   using Pool = ClientPool<AddressDialler<T>>;

@@ -520,6 +520,41 @@ TEST_CASE("requests that a backend takes long for do not take it away from other
   CHECK(count(answer, "HTTP/1.1 503 ") == 0);
 }
 
+TEST_CASE("a host that is not there costs a request its time, no more: another one takes it") {
+  ProxyWorld world{"0.0.0.1:9,0.0.0.1:1"};
+  Script script;
+  for (int i = 0; i < 5; ++i) script.input.emplace_back("GET / HTTP/1.1\r\nHost: f\r\n\r\n");
+  script.input.emplace_back("PUT / HTTP/1.1\r\nHost: f\r\nContent-Length: 5\r\n\r\nhello");
+  const std::string answer = through(world, script, false);
+  CHECK(count(answer, "X-Origin: a\r\n") == 6);
+  CHECK_FALSE(world.backends.all()[0].up);
+  CHECK(world.backends.all()[1].up);
+  CHECK(world.shard_.now() - Time{} < 25s);  // two that were tried in vain
+}
+
+TEST_CASE("connections that are refused count when they follow each other; an answer says that the backend is there") {
+  ProxyWorld world{"0.0.0.1:2"};
+  for (const bool there : {false, true, false, true, false, false, true}) {
+    Script script;
+    script.input.emplace_back("GET / HTTP/1.1\r\nHost: f\r\n\r\n");
+    const bool was_up = world.backends.all()[0].up;
+    const std::string answer = through(world, script, there);
+    CHECK(answer.starts_with(there && was_up ? "HTTP/1.1 200 " : was_up ? "HTTP/1.1 502 " : "HTTP/1.1 503 "));
+  }
+  CHECK(world.backends.all()[0].failures == 4);
+}
+
+TEST_CASE("answers to requests are no checks: what checks find wrong stays so") {
+  ProxyWorld world{"0.0.0.1:1"};
+  world.a.sick = true;
+  Script script;
+  for (int i = 0; i < 10; ++i) script.input.emplace_back("GET / HTTP/1.1\r\nHost: f\r\n\r\n");
+  script.pause = 1s;
+  const std::string answer = through(world, script, false, 1ms);
+  CHECK(answer.starts_with("HTTP/1.1 500 "));
+  CHECK(answer.find("HTTP/1.1 503 ") != std::string::npos);
+}
+
 TEST_CASE("head and body of a request do not wait for each other: no Nagle towards backends") {
   ProxyWorld world{"0.0.0.1:1"};
   Script script;
