@@ -585,7 +585,7 @@ TEST_CASE("who waits for a connection gets the next one, whoever asks again") {
   modest.pause = 1s;
   world.proxy.~Proxy();
   ProxyOptions patient = options;
-  patient.client.waiting_timeout = 90s;  // four naps
+  patient.client.waiting_timeout = 25s;  // one nap
   new (&world.proxy) Proxy<PipeTcp>(world.shard_, world.tcp, world.backends, patient);
   auto body = [](ProxyWorld& w, Script& one, Script& two) -> Task<int> {
     Scope scope{w.shard_};
@@ -608,6 +608,7 @@ TEST_CASE("who waits for a connection gets the next one, whoever asks again") {
   };
   CHECK(run(world.shard_, body(world, greedy, modest)) == 0);
   CHECK(modest.output.starts_with("HTTP/1.1 200 "));
+  CHECK(count(greedy.output, "HTTP/1.1 200 ") == 8);
 }
 
 TEST_CASE("a request with the fields of a browser takes buffers of about their size while it is passed on") {
