@@ -205,7 +205,7 @@ struct Callbacks {
     for (const Slice& slice : from->out_.take_prefix(size)) {
       if (!own.output_.append(slice)) return NGHTTP2_ERR_CALLBACK_FAILURE;
     }
-    if (from->deadline_ != never) from->deadline_ = after(own.shard_.now(), own.http_.transfer_timeout);
+    own.taken(*from, size);
     if (from->out_.empty()) {
       from->sent_ = from->last_;
       from->writable_.notify_all();
