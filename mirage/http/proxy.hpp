@@ -43,7 +43,10 @@ struct ProxyOptions {
 [[nodiscard]] std::string_view origin_target(const Request& request, BufferPool& pool, Slice& memory) noexcept;
 /// Copies the fields that go on to the other side; false when there is no room for them in `pool`.
 [[nodiscard]] bool copy_end_to_end(HeaderBlock& to, std::span<const Header> from, BufferPool& pool) noexcept;
-/// Fields that tell the backend about the client: X-Forwarded-For (continued), -Host, -Proto, and Via.
+/// How a TRACE or OPTIONS that goes no further (RFC 9110 section 7.6.2) is answered; 0: it goes on.
+[[nodiscard]] std::uint16_t status_here(const Request& request) noexcept;
+/// Fields that tell the backend about the client: X-Forwarded-For (continued), -Host, -Proto, and Via; and how far a
+/// TRACE or OPTIONS may go from there. Precondition: it goes on.
 [[nodiscard]] bool add_forwarded(HeaderBlock& to, const Request& request) noexcept;
 /// The answer for a failed request: 400, 404, 502, 503 or 504.
 [[nodiscard]] Response gateway_failure(ClientError error) noexcept;
@@ -130,6 +133,11 @@ class Proxy {
   }
 
   Task<Response> operator()(const Request& request, Body& body) {
+    if (const std::uint16_t status = status_here(request); status != 0) {
+      Response response;
+      response.status = status;
+      co_return response;
+    }
     ClientRequest forward;
     Slice memory;
     const std::string_view target = origin_target(request, shard().buffers(), memory);

@@ -619,3 +619,47 @@ TEST_CASE("a request with the fields of a browser takes buffers of about their s
   CAPTURE(world.shard_.buffers().statistics().peak_in_use);
   CHECK(world.shard_.buffers().statistics().peak_in_use <= std::size_t{32} * 1024);
 }
+
+TEST_CASE("Via says what the message came by, RFC 9110 section 7.6.3") {
+  ProxyWorld world{"0.0.0.1:1"};
+  Script script;
+  script.input.emplace_back("GET / HTTP/1.0\r\nHost: f\r\nVia: 1.1 front\r\n\r\n");
+  const std::string answer = through(world, script);
+  CHECK(count(answer, "Via: 1.1 front\n") == 1);
+  CHECK(count(answer, "Via: 1.0 mirage\n") == 1);
+  CHECK(count(answer, "Via: 1.1 mirage\r\n") == 1);
+
+  ProxyWorld old{"0.0.0.1:1"};
+  Script other;
+  other.input.emplace_back("GET / HTTP/1.1\r\nHost: f\r\n\r\n");
+  Stubborn backend{old.shard_, "HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n"};
+  CHECK(count(through(old, backend, other), "Via: 1.0 mirage\r\n") == 1);
+  CHECK(count(backend.request, "Via: 1.1 mirage\r\n") == 1);
+
+  Request request;
+  request.version = Version::http_2;
+  HeaderBlock fields;
+  REQUIRE(add_forwarded(fields, request));
+  CHECK(count(fields.text(), "Via: 2 mirage\r\n") == 1);
+}
+
+TEST_CASE("Max-Forwards of TRACE and OPTIONS, RFC 9110 section 7.6.2") {
+  ProxyWorld world{"0.0.0.1:1"};
+  Script script;
+  for (const std::string_view request : {"OPTIONS /a HTTP/1.1\r\nHost: f\r\nMax-Forwards: 2\r\n\r\n",
+                                         "OPTIONS /b HTTP/1.1\r\nHost: f\r\nMax-Forwards: 0\r\n\r\n",
+                                         "TRACE /c HTTP/1.1\r\nHost: f\r\nMax-Forwards: 0\r\n\r\n",
+                                         "GET /d HTTP/1.1\r\nHost: f\r\nMax-Forwards: 0\r\n\r\n",
+                                         "OPTIONS /e HTTP/1.1\r\nHost: f\r\nMax-Forwards: many\r\n\r\n"}) {
+    script.input.emplace_back(request);
+  }
+  const std::string answer = through(world, script);
+  CHECK(count(answer, "a /a\n") == 1);
+  CHECK(count(answer, "Max-Forwards: 1\n") == 1);
+  CHECK(count(answer, "a /d\n") == 1);
+  CHECK(count(answer, "Max-Forwards: 0\n") == 1);  // it means nothing to GET
+  CHECK(world.a.asked == 2);
+  CHECK(count(answer, "HTTP/1.1 200 ") == 3);
+  CHECK(count(answer, "HTTP/1.1 501 ") == 1);
+  CHECK(count(answer, "HTTP/1.1 400 ") == 1);
+}
