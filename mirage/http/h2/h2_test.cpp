@@ -90,6 +90,10 @@ struct App {
       response.source = std::make_unique<Mirror>(shard_, body);
     }
     if (request.path == "/events") response.source = std::make_unique<Events>(shard_);
+    if (request.path == "/426") {
+      response.status = 426;
+      REQUIRE(response.headers.add_upgrade("websocket"));
+    }
     if (request.path == "/101") response.status = 101;
     if (request.path == "/late") {  // takes its time before it reads
       (void)co_await sleep(1s);
@@ -373,6 +377,7 @@ TEST_CASE("requests that are answered by the server itself") {
                                    {"x", "y"},
                                    {"cookie", "b=2"}});
     const auto interim = peer.get("/101");
+    const auto upgrade = peer.get("/426");
     const auto short_source = peer.get("/broken");
     co_await peer.settle();
     CHECK(status(too_large) == "431");
@@ -384,6 +389,8 @@ TEST_CASE("requests that are answered by the server itself") {
     CHECK(status(cookies) == "200");
     CHECK(w.app.cookie.empty());
     CHECK(status(interim) == "500");
+    CHECK(status(upgrade) == "426");
+    CHECK(peer.answers[upgrade].ended);  // it has no field that makes it malformed
     CHECK(peer.answers[short_source].reset == NGHTTP2_INTERNAL_ERROR);
     CHECK(w.counters().too_large == 1);
     const auto again = peer.ask({{":method", "GET"},
