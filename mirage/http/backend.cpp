@@ -94,6 +94,7 @@ bool Backends::serves(std::string_view path) noexcept {
 }
 
 bool note_check(Backend& backend, bool good, const HealthThresholds& thresholds) noexcept {
+  if (good) backend.refusals = 0;
   if (!good) ++backend.failures;
   if (good == backend.up) {
     backend.streak = 0;
@@ -102,6 +103,14 @@ bool note_check(Backend& backend, bool good, const HealthThresholds& thresholds)
   if (++backend.streak < (good ? thresholds.rise : thresholds.fall)) return false;
   backend.up = good;
   backend.streak = 0;
+  return true;
+}
+
+bool note_refusal(Backend& backend, const HealthThresholds& thresholds) noexcept {
+  ++backend.failures;
+  if (!backend.up || ++backend.refusals < thresholds.fall) return false;
+  backend.up = false;
+  backend.streak = backend.refusals = 0;
   return true;
 }
 

@@ -15,21 +15,23 @@ namespace mirage::http {
 
 struct BackendCounters {
   std::uint64_t requests = 0;
-  std::uint64_t failures = 0;  ///< requests and checks
+  std::uint64_t failures = 0;  ///< requests and checks, whatever it was that failed
 };
 
 struct Backend : BackendCounters {
   Endpoint endpoint;
   std::string_view authority;  ///< as in the specification: what Host says to it
   std::string_view prefix;     ///< of the paths that it serves; empty: all
-  bool up = true;              ///< until a check or a request says otherwise
+  bool up = true;              ///< until checks or requests say otherwise
   std::uint8_t streak = 0;     ///< checks in a row that contradict `up`
+  std::uint8_t refusals = 0;   ///< requests in a row that it took no connection for
   std::uint32_t active = 0;    ///< requests at work
 };
 
 enum class Balance : std::uint8_t { round_robin, least_active };
 
-/// How often a check must fail or succeed in a row before it is believed.
+/// How often a check must fail or succeed in a row before it is believed; `fall` also: how often requests must be
+/// refused a connection. What becomes of a request on a connection may be the request's doing.
 struct HealthThresholds {
   std::uint8_t fall = 2;
   std::uint8_t rise = 2;
@@ -58,6 +60,8 @@ class Backends {
 
 /// Takes the outcome of a check; true when `up` changed.
 [[nodiscard]] bool note_check(Backend& backend, bool good, const HealthThresholds& thresholds) noexcept;
+/// Takes note of a request that there was no connection for; true when `up` changed.
+[[nodiscard]] bool note_refusal(Backend& backend, const HealthThresholds& thresholds) noexcept;
 
 /// "10.0.0.2:80", "[2001:db8::1]:80".
 [[nodiscard]] std::optional<Endpoint> parse_endpoint(std::string_view text) noexcept;

@@ -56,7 +56,10 @@ class ClientPool final : public ConnectionOwner<typename D::Flow, typename D::Or
     const bool again = is_idempotent(request.method) && request.source == nullptr;
     for (bool fresh = false;; fresh = true) {
       const auto connection = co_await acquire(origin, fresh);
-      if (!connection) co_return fail(connection.error());
+      if (!connection) {
+        if (fresh) wake_one();
+        co_return fail(connection.error());
+      }
       C& c = **connection;
       const bool reused = c.exchanges() != 0;
       counters_.reused += reused ? 1 : 0;
@@ -68,8 +71,11 @@ class ClientPool final : public ConnectionOwner<typename D::Flow, typename D::Or
         co_return fail(ClientError::busy);
       }
       const bool retry = again && reused && !c.heard() && answered.error() == ClientError::closed;
-      give_back(c, false);
-      if (!retry) co_return fail(answered.error());
+      if (!retry) {
+        give_back(c, false);
+        co_return fail(answered.error());
+      }
+      drop(c);  // the place stays with this request, in front of those that wait
       ++counters_.retried;
     }
   }
@@ -92,12 +98,15 @@ class ClientPool final : public ConnectionOwner<typename D::Flow, typename D::Or
     const Origin& origin;
   };
 
-  /// Who waits for a connection to `origin`, or a place for one.
-  struct Waiting : ListNode<> {
-    explicit Waiting(const Origin& to) noexcept : origin(to) {}
+  /// Who needs a connection to `origin`, and what it has got: who asks later must not take that from who has waited.
+  struct Asking : ListNode<> {
+    Asking(const Origin& to, bool anew) noexcept : origin(to), fresh(anew), place(to) {}
     const Origin& origin;
+    const bool fresh;  // a connection that has carried nothing yet
     WaitQueue turn;
-    bool called = false;
+    C* connection = nullptr;
+    Opening place;  // or this
+    [[nodiscard]] bool served() const noexcept { return connection != nullptr || place.linked(); }
   };
 
   Failure<ClientError> fail(ClientError error) noexcept {
@@ -157,13 +166,31 @@ class ClientPool final : public ConnectionOwner<typename D::Flow, typename D::Or
     return count;
   }
 
-  /// Calls the first of those that wait whom a connection or a place is there for.
+  /// Gives what is there, a connection or a place for one; false when there is neither.
+  bool serve(Asking& who) noexcept {
+    while (C* idle = who.fresh ? nullptr : find_idle(who.origin)) {
+      if (!idle->spoke_unasked()) {
+        idle->unlink();
+        busy_.push_back(*idle);
+        who.connection = idle;
+        return true;
+      }
+      ++counters_.unasked;
+      drop(*idle);
+    }
+    if (!make_place(who.origin)) return false;
+    ++connections_;
+    opening_.push_back(who.place);
+    return true;
+  }
+
+  /// Serves the first of those that wait whom something is there for.
   void wake_one() noexcept {
     const Origin* in_vain = nullptr;
-    for (Waiting* each = waiters_.front(); each != nullptr; each = waiters_.next(*each)) {
-      if (each->called || (in_vain != nullptr && *in_vain == each->origin)) continue;
-      if (find_idle(each->origin) != nullptr || has_place(each->origin)) {
-        each->called = true;
+    for (Asking* each = waiters_.front(); each != nullptr; each = waiters_.next(*each)) {
+      if (in_vain != nullptr && *in_vain == each->origin) continue;
+      if (serve(*each)) {
+        each->unlink();
         each->turn.notify_all();
         return;
       }
@@ -173,11 +200,6 @@ class ClientPool final : public ConnectionOwner<typename D::Flow, typename D::Or
 
   [[nodiscard]] std::size_t count_of(const Origin& origin) noexcept {
     return count_in(idle_, origin) + count_in(busy_, origin) + count_in(opening_, origin);
-  }
-  /// Whether make_place() would make one, if no connection to `origin` is idle.
-  [[nodiscard]] bool has_place(const Origin& origin) noexcept {
-    return count_of(origin) < options_.maximum_per_origin &&
-           (connections_ < options_.maximum_connections || !idle_.empty());
   }
 
   /// Makes a place for another connection to `origin`, at the cost of an idle one if need be.
@@ -194,58 +216,50 @@ class ClientPool final : public ConnectionOwner<typename D::Flow, typename D::Or
   }
 
   Task<Result<C*, ClientError>> acquire(const Origin& origin, bool fresh) {
-    const Time deadline = after(shard_.now(), options_.waiting_timeout);
-    bool last = false;  // look once more: it may have been called when its time was over
-    while (true) {
-      while (C* idle = fresh ? nullptr : find_idle(origin)) {
-        if (idle->spoke_unasked()) {
-          ++counters_.unasked;
-          drop(*idle);
-          continue;
-        }
-        idle->unlink();
-        busy_.push_back(*idle);
-        co_return idle;
-      }
-      if (make_place(origin)) co_return co_await open(origin);
-      if (last || waiting_ >= options_.maximum_waiting) co_return Failure{ClientError::busy};
-      Waiting self{origin};
+    Asking self{origin, fresh};
+    if (!serve(self)) {
+      if (waiting_ >= options_.maximum_waiting) co_return Failure{ClientError::busy};
       waiters_.push_back(self);
       ++waiting_;
-      const auto waited = co_await within(deadline - shard_.now(), wait_for_place(self));
+      const auto waited = co_await within(options_.waiting_timeout, wait_for_turn(self));
       --waiting_;
       self.unlink();
       if (waited && !*waited) {
-        if (self.called) wake_one();  // it goes without what it was called for
+        if (self.connection != nullptr) give_back(*self.connection, !self.connection->spoke_unasked());
+        leave(self.place);
         co_return Failure{waited->error()};
       }
-      last = !waited;
+      // What has come as the time was over is taken all the same.
+      if (!self.served()) co_return Failure{ClientError::busy};
     }
+    if (self.connection != nullptr) co_return self.connection;
+    auto connection = co_await connect(origin);
+    if (!connection) {
+      leave(self.place);
+      co_return connection;
+    }
+    self.place.unlink();
+    busy_.push_back(**connection);
+    ++counters_.opened;
+    co_return connection;
   }
 
-  Task<Result<void, ClientError>> wait_for_place(Waiting& self) {
+  Task<Result<void, ClientError>> wait_for_turn(Asking& self) {
     if (co_await self.turn.wait() == WaitStatus::cancelled) co_return Failure{ClientError::cancelled};
     co_return Result<void, ClientError>{};
   }
 
-  Task<Result<C*, ClientError>> open(const Origin& origin) {
-    Opening place{origin};
-    opening_.push_back(place);
-    ++connections_;
-    auto connection = co_await connect(origin);
-    if (connection) {
-      busy_.push_back(**connection);
-      ++counters_.opened;
-    } else {
-      --connections_;
-      wake_one();
-    }
-    co_return connection;
+  /// Nothing is opened there.
+  void leave(Opening& place) noexcept {
+    if (!place.linked()) return;
+    place.unlink();
+    --connections_;
+    wake_one();
   }
 
   Task<Result<C*, ClientError>> connect(const Origin& origin) {
     auto flow = co_await within(options_.connect_timeout, dialler_.connect(origin));
-    if (!flow) co_return Failure{ClientError::timed_out};
+    if (!flow) co_return Failure{ClientError::not_connected};  // in time
     if (!*flow) co_return Failure{client_error(flow->error())};
     // Head and body are written one after the other: the second must not wait until the first is acknowledged.
     if constexpr (requires(F& to) { to.set_no_delay(true); }) (*flow)->set_no_delay(true);
@@ -264,7 +278,7 @@ class ClientPool final : public ConnectionOwner<typename D::Flow, typename D::Or
   std::size_t connections_ = 0;
   std::size_t tunnels_ = 0;
   std::uint32_t waiting_ = 0;
-  List<Waiting> waiters_;
+  List<Asking> waiters_;
 };
 
 }  // namespace mirage::http

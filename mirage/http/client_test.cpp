@@ -247,6 +247,139 @@ TEST_CASE("a connection that becomes free wakes who can use it, not who came fir
 
 namespace {
 
+/// Asks and reads the whole answer; then "name " is in `order`, or "-name " when there was none.
+Task<void> take_turn(World& world, std::string_view url, std::string_view name, std::string& order) {
+  auto answer = co_await world.client.fetch(url);
+  std::string text;
+  if (answer && !co_await collect(world.shard, answer->body(), text)) answer = Failure{ClientError::closed};
+  order += (answer ? "" : "-") + std::string{name} + " ";
+}
+
+}  // namespace
+
+TEST_CASE("a connection that becomes free is the first one's who waits for it, not that of who asks next") {
+  World world{{.maximum_per_origin = 1, .waiting_timeout = 5s}};
+  with(world, [](World& w) -> Task<void> {
+    Scope scope{w.shard};
+    std::string order;
+    auto held = std::make_unique<Result<ClientResponse, ClientError>>(co_await w.client.fetch("http://h:1/"));
+    REQUIRE(*held);
+    for (const std::string_view name : {"a", "b"}) REQUIRE(scope.spawn(take_turn(w, "http://h:1/", name, order)));
+    co_await sleep(1s);
+    std::string text;
+    CHECK(co_await collect(w.shard, (*held)->body(), text));
+    held.reset();
+    co_await take_turn(w, "http://h:1/", "next", order);
+    CHECK(order == "a b next ");
+    CHECK(w.tcp.connects == 1);
+    co_await scope.join();
+  });
+}
+
+TEST_CASE("a place for a connection that becomes free is the first one's who waits for it") {
+  World world{{.maximum_connections = 1, .waiting_timeout = 5s}};
+  TestServer second{world.shard, world.tcp, world.app};
+  with(world, [&second](World& w) -> Task<void> {
+    Scope server{w.shard};
+    auto serve = [](TestServer& to) -> Task<void> { (void)co_await to.serve(2); };
+    REQUIRE(server.spawn(serve(second)));
+    co_await sleep(1ms);
+    Scope scope{w.shard};
+    std::string order;
+    auto held = std::make_unique<Result<ClientResponse, ClientError>>(co_await w.client.fetch("http://h:1/close"));
+    REQUIRE(*held);
+    REQUIRE(scope.spawn(take_turn(w, "http://h:2/", "a", order)));
+    REQUIRE(scope.spawn(take_turn(w, "http://h:1/", "b", order)));
+    co_await sleep(1s);
+    held.reset();
+    co_await take_turn(w, "http://h:1/", "next", order);
+    co_await scope.join();
+    CHECK(order == "a b next ");
+    CHECK(w.client.pool().connections() == 1);
+    server.cancel();
+    co_await server.join();
+  });
+}
+
+TEST_CASE("who asks once more because a kept connection had ended keeps its turn") {
+  World world{{.maximum_per_origin = 1, .waiting_timeout = 60s}};
+  with(world, [](World& w) -> Task<void> {
+    Scope scope{w.shard};
+    std::string order;
+    co_await take_turn(w, "http://h:1/", "first", order);
+    REQUIRE(scope.spawn(take_turn(w, "http://h:1/slow", "a", order)));
+    REQUIRE(scope.spawn(take_turn(w, "http://h:1/b", "b", order)));
+    co_await sleep(1s);
+    w.tcp.wires[0]->break_off();
+    co_await scope.join();
+    CHECK(w.client.pool().counters().retried == 1);
+    CHECK(w.app.seen == std::vector<std::string>{"GET /", "GET /slow", "GET /slow", "GET /b"});
+    CHECK(order == "first -a b ");
+  });
+}
+
+TEST_CASE("what was handed to somebody who gives up at that moment goes to the next one") {
+  for (const std::string_view path : {"/", "/close"}) {
+    for (const bool handed_first : {false, true}) {
+      CAPTURE(path);
+      CAPTURE(handed_first);
+      World world{{.maximum_per_origin = 1, .waiting_timeout = 5s}};
+      with(world, [path, handed_first](World& w) -> Task<void> {
+        Scope first{w.shard}, second{w.shard};
+        std::string order;
+        auto held = std::make_unique<Result<ClientResponse, ClientError>>(
+            co_await w.client.fetch("http://h:1" + std::string{path}));
+        REQUIRE(*held);
+        REQUIRE(first.spawn(take_turn(w, "http://h:1/", "a", order)));
+        REQUIRE(second.spawn(take_turn(w, "http://h:1/", "b", order)));
+        co_await sleep(1s);
+        std::string text;
+        CHECK(co_await collect(w.shard, (*held)->body(), text));
+        if (!handed_first) first.cancel();
+        held.reset();
+        if (handed_first) first.cancel();
+        const Time freed = w.shard.now();
+        co_await first.join();
+        co_await second.join();
+        CHECK(order == "-a b ");
+        CHECK(w.shard.now() - freed < 1s);
+        CHECK(w.client.pool().connections() == 1);
+        co_await take_turn(w, "http://h:1/", "c", order);
+        CHECK(order == "-a b c ");
+      });
+    }
+  }
+}
+
+TEST_CASE("a connection that becomes free as the time of who waits is over is not lost") {
+  for (const bool earlier : {false, true}) {
+    World world{{.maximum_per_origin = 1, .waiting_timeout = 5s}};
+    with(world, [earlier](World& w) -> Task<void> {
+      Scope scope{w.shard};
+      std::string order;
+      auto held = std::make_unique<Result<ClientResponse, ClientError>>(co_await w.client.fetch("http://h:1/"));
+      REQUIRE(*held);
+      std::string text;
+      CHECK(co_await collect(w.shard, (*held)->body(), text));
+      auto let_go = [](Shard&, auto& what) -> Task<void> {
+        (void)co_await sleep(5s);
+        what.reset();
+      };
+      if (earlier) REQUIRE(scope.spawn(let_go(w.shard, held)));
+      REQUIRE(scope.spawn(take_turn(w, "http://h:1/", "a", order)));
+      if (!earlier) REQUIRE(scope.spawn(let_go(w.shard, held)));
+      co_await scope.join();
+      const Time before = w.shard.now();
+      co_await take_turn(w, "http://h:1/", "b", order);
+      CHECK(order.ends_with("a b "));
+      CHECK(w.shard.now() - before < 1s);
+      CHECK(w.client.pool().connections() == 1);
+    });
+  }
+}
+
+namespace {
+
 /// Changes to "shout" when asked for it, and keeps the connection.
 Task<void> shout(PipeTcp& tcp, std::vector<PipeFlow>& flows) {
   auto listener = tcp.listen(2, {});
@@ -483,6 +616,7 @@ TEST_CASE("time limits and failures are told apart") {
     CHECK(error(co_await w.client.fetch("http://h:1/", std::move(bad))) == ClientError::bad_request);
     CHECK(error(co_await w.client.fetch("http://h:1/slow")) == ClientError::timed_out);
     CHECK(error(co_await w.client.fetch("http://h:2/")) == ClientError::not_connected);
+    CHECK(error(co_await w.client.fetch("http://h:9/")) == ClientError::not_connected);  // in time
     CHECK(error(co_await w.client.fetch("http://nowhere/")) == ClientError::not_resolved);
     CHECK(error(co_await w.client.fetch("https://h/")) == ClientError::bad_url);
   });

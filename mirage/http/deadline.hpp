@@ -3,6 +3,8 @@
 // and writing have one each: a body may still be read, by another task, while the answer goes out.
 #pragma once
 
+#include <utility>
+
 #include <mirage/async/task.hpp>
 
 namespace mirage::http {
@@ -54,7 +56,8 @@ class DeadlineGuard : private Timer {
   void clear() noexcept { reading_ = never; }
   /// The peer has to take what is written within this time. In Phase::transfer.
   void set_writing(Duration duration) noexcept { set_one(writing_, after(shard_.now(), duration)); }
-  void clear_writing() noexcept { writing_ = never; }
+  /// What was left of that time.
+  Duration clear_writing() noexcept { return std::exchange(writing_, never) - shard_.now(); }
   [[nodiscard]] bool expired() const noexcept { return expired_; }
   /// What ran out; else of the last deadline for reading.
   [[nodiscard]] Phase phase() const noexcept { return phase_; }

@@ -18,7 +18,7 @@ enum class ClientError : std::uint8_t {
   bad_url,             ///< malformed, or of another scheme than http
   bad_request,         ///< method, target or a field that cannot be sent
   not_resolved,        ///< no address for the host's name
-  not_connected,       ///< no address of the host takes connections
+  not_connected,       ///< no address of the host takes connections, or none in time: nothing has been sent
   timed_out,           ///< no progress within one of the time limits
   closed,              ///< the connection ended before the answer's head
   malformed,           ///< the answer is no HTTP/1.1

@@ -129,9 +129,14 @@ struct Link {
 
   Task<Step> drain(SliceList pending) {
     while (!pending.empty()) {
-      guard.set_writing(transfer_timeout);
+      taken += static_cast<std::uint32_t>(pending.byte_count());
+      if (taken >= piece) {
+        taken = 0;
+        patience = transfer_timeout;
+      }
+      guard.set_writing(patience);
       const auto written = co_await flow.write(pending.take_prefix(piece));
-      guard.clear_writing();
+      patience = guard.clear_writing();
       if (written) continue;
       flow.abort();  // what may follow would make no sense to the peer
       co_return Step::failed;
@@ -142,6 +147,8 @@ struct Link {
   F flow;
   std::uint64_t maximum_body;
   Duration transfer_timeout;
+  Duration patience{};          // what is left of it for the peer to take a piece, however small its parts are
+  std::uint32_t taken = piece;  // since that began
   DeadlineGuard guard;
   Input input;
   Output output;

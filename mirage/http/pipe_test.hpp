@@ -133,6 +133,7 @@ class PipeTcp {
  public:
   using Flow = PipeFlow;
   static constexpr std::size_t ports = 4;  // 1 to 4
+  static constexpr Port nowhere = 9;       // of a host that is not there: nothing answers
   class Listener {
    public:
     Listener(PipeTcp& tcp, Port port) noexcept : tcp_(&tcp), port_(port) {}
@@ -166,6 +167,10 @@ class PipeTcp {
     return Listener{*this, port};
   }
   Task<Result<PipeFlow, FlowError>> connect(Endpoint remote) {
+    if (remote.port == nowhere) {
+      (void)co_await sleep_until(never);
+      co_return Failure{FlowError::cancelled};
+    }
     if (remote.port > ports || !listening_[remote.port - 1U]) co_return Failure{FlowError::refused};
     auto wire = std::make_shared<Wire>();
     ++connects;

@@ -105,6 +105,17 @@ bool copy_end_to_end(HeaderBlock& to, std::span<const Header> from, BufferPool& 
 
 namespace {
 
+/// The protocol that a message came by (RFC 9110 section 7.6.3).
+std::string_view via(Version version) noexcept {
+  return version == Version::http_2 ? "2 mirage" : version == Version::http_1_0 ? "1.0 mirage" : "1.1 mirage";
+}
+
+/// What limits how far a request goes; nothing for methods that know no such limit.
+std::optional<std::string_view> limit_of(const Request& request) noexcept {
+  const bool limited = request.method == Method::trace || request.method == Method::options;
+  return limited ? request.header("max-forwards") : std::nullopt;
+}
+
 constexpr std::size_t longest_chain = 512;
 
 /// What is said of who forwarded a request, "A, B, ": its lines are one list (RFC 9110 section 5.3). Of what is too
@@ -135,6 +146,15 @@ std::string_view forwarded_before(std::array<char, longest_chain>& memory, const
 
 }  // namespace
 
+std::uint16_t status_here(const Request& request) noexcept {
+  const auto limit = limit_of(request);
+  if (!limit) return 0;
+  const auto left = parse_unsigned<std::uint32_t>(*limit);
+  if (!left) return 400;
+  if (*left != 0) return 0;
+  return request.method == Method::options ? 200 : 501;  // what came here is shown to nobody: it may hold secrets
+}
+
 bool add_forwarded(HeaderBlock& to, const Request& request) noexcept {
   std::array<char, longest_chain> memory;
   Text<longest_chain + 64> chain;
@@ -143,9 +163,13 @@ bool add_forwarded(HeaderBlock& to, const Request& request) noexcept {
   to.remove("x-forwarded-for");
   to.remove("x-forwarded-host");
   to.remove("x-forwarded-proto");
+  if (const auto limit = limit_of(request)) {
+    to.remove("max-forwards");
+    if (!to.add("Max-Forwards", std::uint64_t{parse_unsigned<std::uint32_t>(*limit).value_or(1)} - 1)) return false;
+  }
   return to.add("X-Forwarded-For", chain.view()) &&
          (request.authority.size() > 255 || to.add("X-Forwarded-Host", request.authority)) &&
-         to.add("X-Forwarded-Proto", std::string_view{"http"}) && to.add("Via", std::string_view{"1.1 mirage"});
+         to.add("X-Forwarded-Proto", std::string_view{"http"}) && to.add("Via", via(request.version));
 }
 
 Response gateway_failure(ClientError error) noexcept {
@@ -232,7 +256,7 @@ bool relay(Shard& shard, const Request& request, ClientResponse& response, Backe
   const ResponseHead& head = response.head();
   ours.status = head.status;
   if (!copy_end_to_end(ours.headers, head.headers(), shard.buffers())) return false;
-  (void)ours.headers.add("Via", std::string_view{"1.1 mirage"});
+  (void)ours.headers.add("Via", via(head.version));
   if (head.status == 101) {
     ours.upgrade.reset(new (std::nothrow) RelayedTunnel(std::move(response), backend, options.tunnel_idle_timeout));
     return ours.upgrade != nullptr;

@@ -43,11 +43,14 @@ struct ProxyOptions {
 [[nodiscard]] std::string_view origin_target(const Request& request, BufferPool& pool, Slice& memory) noexcept;
 /// Copies the fields that go on to the other side; false when there is no room for them in `pool`.
 [[nodiscard]] bool copy_end_to_end(HeaderBlock& to, std::span<const Header> from, BufferPool& pool) noexcept;
-/// Fields that tell the backend about the client: X-Forwarded-For (continued), -Host, -Proto, and Via.
+/// How a TRACE or OPTIONS that goes no further (RFC 9110 section 7.6.2) is answered; 0: it goes on.
+[[nodiscard]] std::uint16_t status_here(const Request& request) noexcept;
+/// Fields that tell the backend about the client: X-Forwarded-For (continued), -Host, -Proto, and Via; and how far a
+/// TRACE or OPTIONS may go from there. Precondition: it goes on.
 [[nodiscard]] bool add_forwarded(HeaderBlock& to, const Request& request) noexcept;
 /// The answer for a failed request: 400, 404, 502, 503 or 504.
 [[nodiscard]] Response gateway_failure(ClientError error) noexcept;
-/// Whether an error is the backend's, not the client's and not ours.
+/// Whether an error may be the backend's, is not the client's and not ours.
 [[nodiscard]] bool blames_backend(ClientError error) noexcept;
 
 /// The request's body on its way to the backend.
@@ -130,6 +133,11 @@ class Proxy {
   }
 
   Task<Response> operator()(const Request& request, Body& body) {
+    if (const std::uint16_t status = status_here(request); status != 0) {
+      Response response;
+      response.status = status;
+      co_return response;
+    }
     ClientRequest forward;
     Slice memory;
     const std::string_view target = origin_target(request, shard().buffers(), memory);
@@ -148,16 +156,20 @@ class Proxy {
       auto response = co_await pool_.ask(backend->endpoint, target, backend->authority, forward);
       --backend->active;
       if (response) {
+        backend->refusals = 0;
         Response ours;
         if (relay(shard(), request, *response, *backend, options_, ours)) co_return ours;
         co_await response->end();
         co_return gateway_failure(ClientError::no_memory);
       }
       error = response.error();
-      if (blames_backend(error)) note(*backend, false);
-      // Nothing has been sent: another one may take it.
-      if (error != ClientError::not_connected) break;
-      tried = backend;
+      if (error != ClientError::not_connected) {
+        // A client can ask for what takes too long, or is too large, as often as it likes: that takes no server away.
+        backend->failures += blames_backend(error) ? 1 : 0;
+        break;
+      }
+      if (note_refusal(*backend, options_.thresholds)) tell(*backend);
+      tried = backend;  // nothing has been sent: another one may take it
     }
     co_return gateway_failure(error);
   }
@@ -167,7 +179,7 @@ class Proxy {
     while (true) {
       for (Backend& backend : backends_.all()) {
         const auto good = co_await within(options_.check_timeout, check(backend));
-        note(backend, good.has_value() && good->has_value());
+        if (note_check(backend, good && *good, options_.thresholds)) tell(backend);
       }
       if (co_await sleep(options_.check_interval) == WaitStatus::cancelled) co_return;
     }
@@ -208,10 +220,9 @@ class Proxy {
     co_return Result<void, ClientError>{};
   }
 
-  void note(Backend& backend, bool good) noexcept {
-    if (!note_check(backend, good, options_.thresholds)) return;
+  void tell(const Backend& backend) noexcept {
     const Logger log = shard().logger("proxy");
-    good ? log.info("{} is up", backend.endpoint) : log.warning("{} is down", backend.endpoint);
+    backend.up ? log.info("{} is up", backend.endpoint) : log.warning("{} is down", backend.endpoint);
   }
 
   using Pool = ClientPool<AddressDialler<T>>;

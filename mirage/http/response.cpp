@@ -68,6 +68,14 @@ bool HeaderBlock::add(std::string_view name, std::uint64_t value) noexcept {
   return add(name, Text<24>{"{}", value}.view());
 }
 
+bool HeaderBlock::add_upgrade(std::string_view protocol) noexcept {
+  constexpr std::string_view line = "Connection: upgrade\r\n";
+  if (!add("Upgrade", protocol) || free_room().size() < line.size()) return false;
+  std::memcpy(free_room().data(), line.data(), line.size());
+  size_ += line.size();
+  return true;
+}
+
 void HeaderBlock::remove(std::string_view name) noexcept {
   char* const begin = larger_ ? reinterpret_cast<char*>(larger_.bytes().data()) : text_.data();
   std::size_t kept = 0;

@@ -40,6 +40,8 @@ class HeaderBlock {
   /// fields that are the server's own: Connection, Content-Length, Date, Transfer-Encoding.
   [[nodiscard]] bool add(std::string_view name, std::string_view value) noexcept;
   [[nodiscard]] bool add(std::string_view name, std::uint64_t value) noexcept;
+  /// "Upgrade: protocol", which a 426 must have, with the Connection that belongs to it (RFC 9110 section 7.8).
+  [[nodiscard]] bool add_upgrade(std::string_view protocol) noexcept;
   /// Takes every field of that name out.
   void remove(std::string_view name) noexcept;
   /// "Name: value\r\n" lines.

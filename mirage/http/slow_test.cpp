@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: ISC
 // Slow-loris beside an honest client: whoever sends a head byte by byte holds a connection for ten seconds, and nothing
 // of what others get.
+#include <memory>
+#include <string>
+
 #include <doctest/doctest.h>
 
 #include <mirage/http/connection_test.hpp>
@@ -157,4 +160,67 @@ TEST_CASE("when memory for frames is there again connections are taken again, th
     co_return 0;
   };
   CHECK(run(siege.shard(), body(siege)) == 0);
+}
+
+namespace {
+
+/// A kilobyte a time, without end.
+struct Drops final : BodySource {
+  explicit Drops(Shard& s) : shard_(s) {}
+  Shard& shard() { return shard_; }
+  Task<Result<SliceList, BodyError>> next() noexcept override {
+    static const std::string text(1000, 'd');
+    co_return SliceList{Slice::from_static(std::string_view{text})};
+  }
+  Shard& shard_;
+};
+struct Dripping {
+  Shard& shard() { return shard_; }
+  Response operator()(const Request&, Body&) {
+    Response response;
+    response.source = std::make_unique<Drops>(shard_);
+    return response;
+  }
+  Shard& shard_;
+};
+
+/// Takes a kilobyte of the answer each `pause`, `times` times; how often it got one.
+unsigned taken_of_answer(Duration pause, unsigned times) {
+  TestEnvironment environment;
+  Shard shard{environment};
+  PipeTcp tcp{shard};
+  Dripping handler{shard};
+  Server<PipeTcp, Dripping> server{shard, tcp, handler};
+  unsigned taken = 0;
+  auto body = [](Shard&, PipeTcp& to, auto& serving, Duration each, unsigned count, unsigned& got) -> Task<int> {
+    Scope scope{to.shard()};
+    auto serve = [](auto& one) -> Task<void> { (void)co_await one.serve(1); };
+    REQUIRE(scope.spawn(serve(serving)));
+    co_await sleep(1ms);
+    auto flow = co_await to.connect({.address = {}, .port = 1});
+    REQUIRE(flow);
+    (void)co_await flow->write(SliceList{Slice::from_static("GET / HTTP/1.1\r\nHost: x\r\n\r\n")});
+    Pipe& pipe = to.wires[0]->pipes[1];
+    for (; got < count && !pipe.broken && !pipe.ended; ++got) {
+      co_await sleep(each);
+      if (pipe.slices.empty()) break;
+      for (std::size_t size = 0; size < 1000 && !pipe.slices.empty(); pipe.slices.pop_front()) {
+        size += pipe.slices.front().size();
+        pipe.bytes -= pipe.slices.front().size();
+      }
+      pipe.writable.notify_all();
+    }
+    scope.cancel();
+    co_await scope.join();
+    co_return 0;
+  };
+  CHECK(run(shard, body(shard, tcp, server, pause, times, taken)) == 0);
+  return taken;
+}
+
+}  // namespace
+
+TEST_CASE("who takes an answer in small parts has transfer_timeout for 64 KiB, not for each part") {
+  CHECK(taken_of_answer(20s, 200) < 50);
+  CHECK(taken_of_answer(700ms, 1000) == 1000);  // 64 KiB in less than a minute
 }

@@ -41,6 +41,15 @@ class Handler {
   std::tuple<const Modules&...> modules_;
 };
 
+/// What counters are served with: there are few who ask, and who asks once a minute needs no connection meanwhile. Kept
+/// for as long as a website's they would shut others out.
+[[nodiscard]] inline http::ServerOptions server_options() noexcept {
+  http::ServerOptions options;
+  options.maximum_connections = 4;
+  options.idle_timeout = Duration{2s};
+  return options;
+}
+
 /// The job that config.cpp's metrics() makes.
 template <mirage::Stack S, class... Modules>
 struct Exporter {
@@ -48,9 +57,7 @@ struct Exporter {
   static Task<int> start(S& net, Modules&... modules, const Keys& keys) {
     const Logger log = net.shard().logger("metrics");
     Handler<S, Modules...> handler{net.shard(), net, modules...};
-    http::ServerOptions options;
-    options.maximum_connections = 4;
-    http::Server server{net.shard(), net.tcp(), handler, options};
+    http::Server server{net.shard(), net.tcp(), handler, server_options()};
     log.info("counters at port {}, /metrics", keys.metrics_port);
     const auto served = co_await server.serve(keys.metrics_port);
     if (served) co_return 0;

@@ -3,11 +3,13 @@
 #include <map>
 #include <set>
 #include <string>
+#include <vector>
 
 #include <doctest/doctest.h>
 
 #include <mirage/device/offload/offload.hpp>
 #include <mirage/device/vnet/vnet.hpp>
+#include <mirage/http/pipe_test.hpp>
 #include <mirage/metrics/exporter.hpp>
 #include <mirage/metrics/page.hpp>
 #include <mirage/module/check/virtual_environment.hpp>
@@ -142,4 +144,46 @@ TEST_CASE("the handler") {
   net::Stack stack{bed.shard, wire.left(), {}};
   metrics::Handler handler{bed.shard, stack};
   static_assert(http::PlainHandler<decltype(handler)>);
+}
+
+namespace {
+
+/// Asks for the counters, and keeps the connection; how long that took.
+Task<void> scrape(Shard& shard, http::test::PipeTcp& tcp, std::vector<http::test::PipeFlow>& kept, Duration& took) {
+  const Time begin = shard.now();
+  auto flow = co_await tcp.connect({.address = {}, .port = 1});
+  REQUIRE(flow);
+  (void)co_await flow->write(SliceList{Slice::from_static("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")});
+  const auto said = co_await flow->read();
+  CHECK((said && !said->empty() && (*said)[0].text().starts_with("HTTP/1.1 200 ")));
+  took = shard.now() - begin;
+  kept.push_back(*std::move(flow));
+}
+
+}  // namespace
+
+TEST_CASE("scrapers that keep their connections do not shut another one out") {
+  Bed bed;
+  device::Vnet wire{bed.shard, {.mtu = 1500, .offload = true}};
+  net::Stack stack{bed.shard, wire.left(), {}};
+  metrics::Handler handler{bed.shard, stack};
+  http::test::PipeTcp tcp{bed.shard};
+  http::Server server{bed.shard, tcp, handler, metrics::server_options()};
+  auto body = [](Shard& shard, http::test::PipeTcp& to, auto& serving) -> Task<int> {
+    Scope scope{shard};
+    auto serve = [](auto& one) -> Task<void> { (void)co_await one.serve(1); };
+    REQUIRE(scope.spawn(serve(serving)));
+    co_await sleep(1ms);
+    std::vector<http::test::PipeFlow> kept;
+    for (int i = 0; i < 5; ++i) {
+      Duration took{};
+      co_await scrape(shard, to, kept, took);
+      CHECK(took < 5s);
+    }
+    kept.clear();
+    scope.cancel();
+    co_await scope.join();
+    co_return 0;
+  };
+  CHECK(run(bed.shard, body(bed.shard, tcp, server)) == 0);
 }

@@ -31,7 +31,7 @@ struct LoadBalancer {
     Proxy proxy{keys.shard, net.tcp(), servers, options};
     Front front{keys.shard, net.tcp(), proxy, {.maximum_body = UINT64_MAX, .listen = {}}};
     Counters counters{keys.shard, net, front, proxy};
-    Pages pages{keys.shard, net.tcp(), counters, {.maximum_connections = 4, .listen = {}}};
+    Pages pages{keys.shard, net.tcp(), counters, mirage::metrics::server_options()};
     log.info("sharing {} among {} servers", mirage::Endpoint{net.address(), keys.port}, servers.all().size());
     mirage::Scope jobs{keys.shard};
     if (!jobs.spawn(proxy.check_health())) co_return 1;

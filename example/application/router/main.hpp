@@ -37,7 +37,7 @@ struct Router {
     // A strong host: nobody outside reaches the inside address.
     mirage::metrics::Handler<mirage::net::Router, Inside, Outside> counters{keys.shard, router, inside, outside};
     mirage::http::Server<typename Inside::Tcp, decltype(counters)> pages{
-        keys.shard, inside.tcp(), counters, {.maximum_connections = 4, .listen = {}}};
+        keys.shard, inside.tcp(), counters, mirage::metrics::server_options()};
     const auto served = co_await pages.serve(keys.metrics_port);
     reports.cancel();
     co_await reports.join();

@@ -26,8 +26,8 @@ nghttp2_nv field(std::string_view name, std::string_view value) noexcept {
 
 /// RFC 9113 section 8.2.2: fields of one connection of HTTP/1.1.
 bool is_connection_specific(std::string_view name) noexcept {
-  return equals_ignoring_case(name, "upgrade") || equals_ignoring_case(name, "keep-alive") ||
-         equals_ignoring_case(name, "proxy-connection");
+  return equals_ignoring_case(name, "connection") || equals_ignoring_case(name, "upgrade") ||
+         equals_ignoring_case(name, "keep-alive") || equals_ignoring_case(name, "proxy-connection");
 }
 
 /// What a frame that asks for nothing costs; a connection earns Session::credit_per_second.
@@ -205,7 +205,7 @@ struct Callbacks {
     for (const Slice& slice : from->out_.take_prefix(size)) {
       if (!own.output_.append(slice)) return NGHTTP2_ERR_CALLBACK_FAILURE;
     }
-    if (from->deadline_ != never) from->deadline_ = after(own.shard_.now(), own.http_.transfer_timeout);
+    own.taken(*from, size);
     if (from->out_.empty()) {
       from->sent_ = from->last_;
       from->writable_.notify_all();

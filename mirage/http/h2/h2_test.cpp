@@ -53,6 +53,19 @@ struct Duplex final : BodySource {
   Endless answer;
 };
 
+/// Ten bytes, ten times, with time between them.
+struct Events final : BodySource {
+  explicit Events(Shard& s) : shard_(s) {}
+  Shard& shard() { return shard_; }
+  Task<Result<SliceList, BodyError>> next() noexcept override {
+    if (left-- == 0) co_return SliceList{};
+    (void)co_await sleep(50s);
+    co_return SliceList{Slice::from_static(std::string_view{"something\n"})};
+  }
+  Shard& shard_;
+  unsigned left = 10;
+};
+
 /// One application for both versions.
 struct App {
   Shard& shard() { return shard_; }
@@ -75,6 +88,11 @@ struct App {
     if (request.path == "/mirror") {
       response.body.clear();
       response.source = std::make_unique<Mirror>(shard_, body);
+    }
+    if (request.path == "/events") response.source = std::make_unique<Events>(shard_);
+    if (request.path == "/426") {
+      response.status = 426;
+      REQUIRE(response.headers.add_upgrade("websocket"));
     }
     if (request.path == "/101") response.status = 101;
     if (request.path == "/late") {  // takes its time before it reads
@@ -359,6 +377,7 @@ TEST_CASE("requests that are answered by the server itself") {
                                    {"x", "y"},
                                    {"cookie", "b=2"}});
     const auto interim = peer.get("/101");
+    const auto upgrade = peer.get("/426");
     const auto short_source = peer.get("/broken");
     co_await peer.settle();
     CHECK(status(too_large) == "431");
@@ -370,6 +389,8 @@ TEST_CASE("requests that are answered by the server itself") {
     CHECK(status(cookies) == "200");
     CHECK(w.app.cookie.empty());
     CHECK(status(interim) == "500");
+    CHECK(status(upgrade) == "426");
+    CHECK(peer.answers[upgrade].ended);  // it has no field that makes it malformed
     CHECK(peer.answers[short_source].reset == NGHTTP2_INTERNAL_ERROR);
     CHECK(w.counters().too_large == 1);
     const auto again = peer.ask({{":method", "GET"},
@@ -630,6 +651,56 @@ TEST_CASE("who takes an answer byte by byte is given up: ServerOptions::transfer
         co_return 0;
       },
       false);
+}
+
+TEST_CASE("who takes 64 KiB of an answer within transfer_timeout gets all of it") {
+  World world;
+  with(
+      world,
+      [](World&, Peer& peer) -> Task<int> {
+        const auto id = peer.get("/endless");
+        for (int i = 0; i < 30 && !peer.answers[id].ended; ++i) {
+          co_await peer.settle(14s);
+          nghttp2_submit_window_update(peer.session, 0, id, 17'000);
+          nghttp2_submit_window_update(peer.session, 0, 0, 17'000);
+        }
+        CHECK(peer.answers[id].body.size() == 300'000);
+        CHECK(peer.answers[id].reset == nothing);
+        co_return 0;
+      },
+      false);
+}
+
+TEST_CASE("what an answer's source waits for is not the peer's time") {
+  World world;
+  with(world, [](World&, Peer& peer) -> Task<int> {
+    const auto id = peer.get("/events");
+    co_await peer.settle(1000s);
+    CHECK(peer.answers[id].body.size() == 100);
+    CHECK(peer.answers[id].ended);
+    co_return 0;
+  });
+}
+
+TEST_CASE("many answers at once on a slow line: each gets its part") {
+  for (const std::int32_t window : {65'535, 16 << 20}) {
+    CAPTURE(window);
+    World world;
+    with(world, [window](World&, Peer& peer) -> Task<int> {
+      const std::array<nghttp2_settings_entry, 1> settings{{{NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 1 << 20}}};
+      nghttp2_submit_settings(peer.session, 0, settings.data(), settings.size());
+      nghttp2_session_set_local_window_size(peer.session, 0, 0, window);
+      co_await peer.settle();
+      std::vector<std::int32_t> ids;
+      for (int i = 0; i < 20; ++i) ids.push_back(peer.get("/endless"));
+      peer.rest = 1s;  // 8 KiB a second
+      co_await peer.settle(2s);
+      std::size_t whole = 0;
+      for (const auto id : ids) whole += peer.answers[id].ended && peer.answers[id].body.size() == 300'000 ? 1 : 0;
+      CHECK(whole == ids.size());
+      co_return 0;
+    });
+  }
 }
 
 TEST_CASE("a malformed request ends its stream and no other, RFC 9113 section 8.1.1") {

@@ -79,6 +79,7 @@ class Peer {
         SliceList list{shard_.buffers().copy(as_bytes(std::string_view{piece}))};
         if (!co_await flow_.write(std::move(list))) co_return 1;
       }
+      if (rest != Duration{}) (void)co_await sleep(rest);
       auto got = co_await within(quiet, flow_.read());
       if (!got) co_return 0;
       if (!*got || (*got)->empty()) {
@@ -149,6 +150,7 @@ class Peer {
   PipeFlow flow_;
 
  public:
+  Duration rest{};  // before each read: a slow line
   bool trailing = false;
   bool hold = false;
 };

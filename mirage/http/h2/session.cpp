@@ -75,9 +75,10 @@ Task<Result<void, ReadError>> Session::send(Stream& stream, SliceList part, bool
   if (!stream.closed_) (void)nghttp2_session_resume_data(session_, stream.id_);
   work_.notify_all();
   while (!stream.closed_ && (!stream.out_.empty() || (last && !stream.sent_))) {
-    stream.deadline_ = after(shard_.now(), http_.transfer_timeout);
+    stream.deadline_ = after(shard_.now(), stream.patience_);
     watch(stream.deadline_);
     const WaitStatus waited = co_await stream.writable_.wait();
+    stream.patience_ = stream.deadline_ - shard_.now();
     stream.deadline_ = never;
     if (waited == WaitStatus::cancelled) co_return Failure{ReadError::flow};
   }
@@ -130,11 +131,37 @@ void Session::check_deadlines() noexcept {
     terminate(ErrorCode::enhance_your_calm);
   }
   for (Stream* each = streams_.front(); each != nullptr; each = streams_.next(*each)) {
-    const bool sending = passed(each->deadline_);
-    if (!passed(each->read_deadline_) && !sending) continue;
+    bool stuck = passed(each->read_deadline_);
+    if (passed(each->deadline_)) {
+      stuck = stuck || !waits_its_turn(*each);
+      if (!stuck) each->deadline_ = after(now, http_.transfer_timeout);
+    }
+    if (!stuck) continue;
     ++counters_.timeouts;
     reset(*each, ErrorCode::cancel);
   }
+}
+
+void Session::taken(Stream& stream, std::size_t size) noexcept {
+  taken_ += size;
+  if (taken_ >= piece) {
+    taken_ = 0;
+    moved_at_ = shard_.now();
+  }
+  stream.taken_ += size;
+  if (stream.taken_ < piece) return;
+  stream.taken_ = 0;
+  if (stream.deadline_ != never) stream.deadline_ = after(shard_.now(), http_.transfer_timeout);
+}
+
+bool Session::waits_its_turn(const Stream& stream) const noexcept {
+  if (stream.closed_) return false;
+  // A full frame or all that there is: a window that is opened a bit at a time is the peer's way to hold a stream.
+  constexpr std::size_t frame = 16 * 1024;
+  const auto wanted = static_cast<std::int64_t>(std::min(frame, stream.out_.byte_count()));
+  return nghttp2_session_get_stream_remote_window_size(session_, stream.id_) >= wanted &&
+         (nghttp2_session_get_remote_window_size(session_) >= wanted ||
+          shard_.now() - moved_at_ <= http_.transfer_timeout);
 }
 
 void Session::watch(Time deadline) noexcept {
@@ -172,6 +199,7 @@ Stream* Session::open(std::int32_t id) noexcept {
   ++stream_count_;
   (void)nghttp2_session_set_stream_user_data(session_, id, made);
   busy();
+  made->patience_ = http_.transfer_timeout;
   head_stream_ = id;
   head_deadline_ = after(shard_.now(), http_.head_timeout);
   watch(head_deadline_);

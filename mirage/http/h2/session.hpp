@@ -97,7 +97,9 @@ class Stream final : public Body, public ListNode<> {
   WaitQueue writable_;
   Time deadline_ = never;       // for sending
   Time read_deadline_ = never;  // both at once: a source may still read the body
-  bool begun_ = false;  // the header section is complete
+  Duration patience_{};         // what is left of transfer_timeout while send() does not wait
+  std::size_t taken_ = 0;       // bytes since that began
+  bool begun_ = false;          // the header section is complete
   bool expects_continue_ = false;
   bool received_ = false;
   bool lost_ = false;  // some of what was received has not been kept: no end of it is the message's
@@ -161,6 +163,8 @@ class Session : private Timer {
   friend struct Callbacks;
   static constexpr std::int64_t maximum_credit = 2000;
   static constexpr std::int64_t credit_per_second = 200;
+  /// Bytes of an answer that the peer has to take within transfer_timeout.
+  static constexpr std::size_t piece = std::size_t{64} * 1024;
 
   static void expire(Timer& timer) noexcept;
   void check_deadlines() noexcept;
@@ -171,6 +175,11 @@ class Session : private Timer {
   /// Pays for a frame of the peer's; see above.
   void spend(std::int64_t cost) noexcept;
   void calm() noexcept;
+  /// The peer took so much of the body.
+  void taken(Stream& stream, std::size_t size) noexcept;
+  /// Whether it is not the peer that keeps the stream from going on: then it waits for the flow, which has its own
+  /// deadline, or for the connection's other streams.
+  [[nodiscard]] bool waits_its_turn(const Stream& stream) const noexcept;
   [[nodiscard]] Stream* open(std::int32_t id) noexcept;
   void consumed(Stream& stream, std::size_t count) noexcept;
   void welcome(Stream& stream) noexcept;
@@ -196,6 +205,8 @@ class Session : private Timer {
   std::int32_t head_stream_ = 0;  // whose section that is
   Time write_deadline_ = never;
   Time end_deadline_ = never;
+  std::size_t taken_ = 0;  // of the streams together
+  Time moved_at_{};        // when that was last `piece`
   Time paid_at_{};
   std::int64_t credit_ = maximum_credit;
   bool terminated_ = false;

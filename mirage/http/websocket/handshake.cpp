@@ -86,11 +86,12 @@ Response accept(const Request& request, std::unique_ptr<Upgrade> session, std::s
   if (request.method != Method::get) return refuse(405, "a WebSocket begins with GET\n");
   if (!list_contains(request.upgrade, "websocket")) {
     Response response = refuse(426, "this is a WebSocket\n");
-    (void)response.headers.add("Upgrade", std::string_view{"websocket"});
+    (void)response.headers.add_upgrade("websocket");
     return response;
   }
   if (request.header("sec-websocket-version") != version) {
     Response response = refuse(426, "another version\n");  // section 4.4
+    (void)response.headers.add_upgrade("websocket");
     (void)response.headers.add("Sec-WebSocket-Version", version);
     return response;
   }

@@ -111,6 +111,11 @@ TEST_CASE("the opening handshake, RFC 6455 sections 1.3 and 4.2") {
   CHECK(answer("Version: 13", "Version: 12").starts_with("HTTP/1.1 426 "));
   CHECK(count(answer("Version: 13", "Version: 12"), "Sec-WebSocket-Version: 13\r\n") == 1);
   CHECK(answer("Connection: Upgrade", "Connection: close").starts_with("HTTP/1.1 426 "));
+  for (const std::string& refused :
+       {answer("Version: 13", "Version: 12"), answer("Upgrade: websocket", "Upgrade: x")}) {
+    CHECK(count(refused, "Upgrade: websocket\r\n") == 1);   // RFC 9110 section 15.5.22
+    CHECK(count(refused, "Connection: upgrade\r\n") == 1);  // and 7.8
+  }
   CHECK(answer("ZQ==", "ZR==").starts_with("HTTP/1.1 400 "));
   CHECK(answer("dGhl", "dGh").starts_with("HTTP/1.1 400 "));
   CHECK(answer("dGhl", "dG l").starts_with("HTTP/1.1 400 "));
