@@ -13,20 +13,19 @@ void append_log_date(TextWriter& out, WallTime time) noexcept {
   format_to(out, "[{}/{}/{}:{} +0000]", text.substr(5, 2), text.substr(8, 3), text.substr(12, 4), text.substr(17, 8));
 }
 
-/// Stops where more than `most` characters would come of it: escaped bytes are four, and what stands behind them on the
-/// line must not be pushed out of it by who chose them.
-void append_escaped(TextWriter& out, std::string_view text, std::size_t most) noexcept {
+/// Stops with `most` characters, or up to three more: escaped bytes are four, and what stands behind them on the line
+/// must not be pushed out of it by who chose them.
+void append_escaped(TextWriter& out, std::string_view text, int most) noexcept {
   for (const char c : text) {
+    if (most <= 0) return;
     const auto u = static_cast<unsigned char>(c);
-    const bool plain = u >= 0x20 && u < 0x7f && c != '"' && c != '\\';
-    const std::size_t size = plain ? 1 : 4;
-    if (size > most) return;
-    most -= size;
-    if (plain) {
+    if (u >= 0x20 && u < 0x7f && c != '"' && c != '\\') {
       out.append(c);
+      --most;
     } else {
       out.append("\\x");
       out.append_unsigned(u, 16, 2);
+      most -= 4;
     }
   }
 }

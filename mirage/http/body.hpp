@@ -84,6 +84,7 @@ class FlowBody final : public Body {
 
   /// Reads and drops the rest; finish when it is too much or does not come.
   Task<Step> skip() {
+    if (const Step flushed = co_await link_.flush(); flushed != Step::go_on) co_return flushed;
     std::size_t skipped = 0;
     while (unread()) {
       if (!skippable() || skipped > maximum_skip) co_return Step::finish;

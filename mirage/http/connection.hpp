@@ -283,10 +283,7 @@ class Connection {
     Step step = co_await send(request, response, sent);
     if (Scope* running = stop(response)) co_await running->join();
     if (options_.access_log != nullptr) log(request, response.status, sent, started);
-    if (step == Step::go_on && body.unread()) {
-      step = co_await link_.flush();
-      if (step == Step::go_on) step = co_await body.skip();
-    }
+    if (step == Step::go_on && body.unread()) step = co_await body.skip();
     link_.input.consume(body.end_of_message());
     co_return step;
   }
@@ -346,9 +343,9 @@ class Connection {
           sent += (*part)->byte_count();
           if (chunked && !append_chunk_size(link_.output, (*part)->byte_count())) co_return incomplete;
         }
-        do {
+        for (; said != (*part)->size() && (said == 0 || link_.output.has_room()); ++said) {
           if (!link_.output.append((**part)[said])) co_return incomplete;
-        } while (++said != (*part)->size() && link_.output.has_room());
+        }
         if (said == (*part)->size()) {
           if (chunked && !link_.output.append("\r\n")) co_return incomplete;
           said = 0;

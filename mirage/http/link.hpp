@@ -129,9 +129,9 @@ struct Link {
 
   Task<Step> drain(SliceList pending) {
     while (!pending.empty()) {
-      taken += static_cast<std::uint32_t>(pending.byte_count());
-      if (taken >= piece) {
-        taken = 0;
+      awaited -= static_cast<std::int32_t>(pending.byte_count());
+      if (awaited < 0) {
+        awaited = piece;
         patience = transfer_timeout;
       }
       guard.set_writing(patience);
@@ -147,8 +147,8 @@ struct Link {
   F flow;
   std::uint64_t maximum_body;
   Duration transfer_timeout;
-  Duration patience{};          // what is left of it for the peer to take a piece, however small its parts are
-  std::uint32_t taken = piece;  // since that began
+  Duration patience{};       // what is left of it for the peer to take a piece, however small its parts are
+  std::int32_t awaited = 0;  // of the piece
   DeadlineGuard guard;
   Input input;
   Output output;
