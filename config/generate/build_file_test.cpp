@@ -23,13 +23,21 @@ Finished commands_of(const ImageBuild& build) {
   return done;
 }
 
-TEST_CASE("names of any characters but line breaks reach the compiler as they are") {
+/// The plan of an image for unix.
+struct Planned {
+  Planned() {
+    target.name = "unix";
+    target.guest = false;
+    plan.name = "x";
+    plan.target = &target;
+  }
   Target target;
-  target.guest = false;
   Plan plan;
-  plan.name = "x";
-  plan.target = &target;
-  ImageBuild build{.plan = &plan,
+};
+
+TEST_CASE("names of any characters but line breaks reach the compiler as they are") {
+  const Planned planned;
+  ImageBuild build{.plan = &planned.plan,
                    .root = "/a root's $HOME",
                    .libraries_folder = "/cache: |$x",
                    .flags_folder = {},
@@ -55,12 +63,8 @@ TEST_CASE("names of any characters but line breaks reach the compiler as they ar
 }
 
 TEST_CASE("each source has an object of its own") {
-  Target target;
-  target.guest = false;
-  Plan plan;
-  plan.name = "x";
-  plan.target = &target;
-  const auto done = commands_of({.plan = &plan,
+  const Planned planned;
+  const auto done = commands_of({.plan = &planned.plan,
                                  .root = "/root",
                                  .libraries_folder = "/cache",
                                  .flags_folder = {},
@@ -76,15 +80,11 @@ TEST_CASE("each source has an object of its own") {
 }
 
 TEST_CASE("make finds the tool that configured the project, whatever its path; when that is gone, the one on PATH") {
-  Target target;
-  target.name = "unix";
-  Plan plan;
-  plan.name = "x";
-  plan.target = &target;
+  const Planned planned;
   const fs::path folder = fs::temp_directory_path() / ("mirage-makefile-test-" + std::to_string(getpid()));
   const fs::path tool = folder / "a (b), it's $HOME #1" / "mirage";
   fs::create_directories(tool.parent_path());
-  write_if_changed(folder / "Makefile", generate_makefile(plan, tool));
+  write_if_changed(folder / "Makefile", generate_makefile(planned.plan, tool));
   const auto made = [&] { return run_program({"make", "-s", "-n", "build"}, Output::capture, folder).output; };
   CHECK(made() == "mirage build\n");
   write_if_changed(tool, "#!/bin/sh\necho \"called to $1\"\n");
