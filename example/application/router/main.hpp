@@ -36,8 +36,8 @@ struct Router {
     if (!reports.spawn(report(keys, router, log))) co_return 1;
     // A strong host: nobody outside reaches the inside address.
     mirage::metrics::Handler<mirage::net::Router, Inside, Outside> counters{keys.shard, router, inside, outside};
-    mirage::http::Server<typename Inside::Tcp, decltype(counters)> pages{
-        keys.shard, inside.tcp(), counters, mirage::metrics::server_options()};
+    mirage::http::Server<typename Inside::Tcp, decltype(counters)> pages{keys.shard, inside.tcp(), counters,
+                                                                         mirage::metrics::server_options()};
     const auto served = co_await pages.serve(keys.metrics_port);
     reports.cancel();
     co_await reports.join();
