@@ -65,6 +65,17 @@ struct ProxyWorld {
   ServerOptions front_options{.maximum_body = UINT64_MAX, .listen = {}};
 };
 
+/// A client's connection to the proxy from beginning to end, which is the end of `scope`, too.
+inline Task<void> talk(ProxyWorld& world, Script& script, Scope& scope) {
+  ServerCounters counters;
+  DateCache date;
+  Connection<ScriptedFlow, Proxy<PipeTcp>> connection{ScriptedFlow{world.shard_, script}, world.proxy,
+                                                      world.front_options, counters, date};
+  (void)co_await connection.run();
+  scope.cancel();
+  co_await scope.join();
+}
+
 /// Origins at ports 1 and 2; `input` is a client's connection to the proxy.
 inline std::string through(ProxyWorld& world, Script& script, bool with_b = true, Duration wait = {}) {
   auto body = [](ProxyWorld& w, Script& s, bool both, Duration pause) -> Task<int> {
@@ -74,13 +85,7 @@ inline std::string through(ProxyWorld& world, Script& script, bool with_b = true
     if (both) REQUIRE(scope.spawn(serve(w.server_b, 2)));
     if (pause > Duration{}) REQUIRE(scope.spawn(w.proxy.check_health()));
     co_await sleep(pause + 1ms);
-    ServerCounters counters;
-    DateCache date;
-    Connection<ScriptedFlow, Proxy<PipeTcp>> connection{ScriptedFlow{w.shard_, s}, w.proxy, w.front_options, counters,
-                                                        date};
-    (void)co_await connection.run();
-    scope.cancel();
-    co_await scope.join();
+    co_await talk(w, s, scope);
     co_return 0;
   };
   REQUIRE(run(world.shard_, body(world, script, with_b, wait)) == 0);
@@ -113,13 +118,7 @@ inline std::string through(ProxyWorld& world, Stubborn& backend, Script& script)
     Scope scope{w.shard_};
     REQUIRE(scope.spawn(to.serve(w.tcp)));
     co_await sleep(1ms);
-    ServerCounters counters;
-    DateCache date;
-    Connection<ScriptedFlow, Proxy<PipeTcp>> connection{ScriptedFlow{w.shard_, s}, w.proxy, w.front_options, counters,
-                                                        date};
-    (void)co_await connection.run();
-    scope.cancel();
-    co_await scope.join();
+    co_await talk(w, s, scope);
     co_return 0;
   };
   CHECK(run(world.shard_, body(world, backend, script)) == 0);

@@ -363,13 +363,7 @@ TEST_CASE("an upgrade becomes a tunnel, for as long as something goes through it
     Scope scope{w.shard_};
     auto serve = [](Server<PipeTcp, Upgrading>& srv) -> Task<void> { (void)co_await srv.serve(3); };
     REQUIRE(scope.spawn(serve(to)));
-    ServerCounters counters;
-    DateCache date;
-    Connection<ScriptedFlow, Proxy<PipeTcp>> connection{ScriptedFlow{w.shard_, s}, w.proxy, w.front_options, counters,
-                                                        date};
-    (void)co_await connection.run();
-    scope.cancel();
-    co_await scope.join();
+    co_await talk(w, s, scope);
     co_return 0;
   };
   CHECK(run(world.shard_, body(world, server, script)) == 0);

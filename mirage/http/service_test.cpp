@@ -405,6 +405,23 @@ struct Mixed {
   Shard& shard_;
 };
 
+/// A connection that is served at one end of a wire; the client has the other.
+template <class App>
+struct Served {
+  Served(Shard& shard, App& app)
+      : connection(PipeFlow{shard, wire, 1}, app, options, counters, date), scope(shard), client(shard, wire, 0) {
+    REQUIRE(scope.spawn(serve(shard, connection)));
+  }
+  static Task<void> serve(Shard&, Connection<PipeFlow, App>& to) { (void)co_await to.run(); }
+  std::shared_ptr<Wire> wire = std::make_shared<Wire>();
+  ServerOptions options;
+  ServerCounters counters;
+  DateCache date;
+  Connection<PipeFlow, App> connection;
+  Scope scope;
+  PipeFlow client;
+};
+
 }  // namespace
 
 TEST_CASE("one task writes at a time, also when a body is read while answers go out") {
@@ -412,30 +429,22 @@ TEST_CASE("one task writes at a time, also when a body is read while answers go 
   Shard shard{environment};
   Mixed handler{shard};
   auto body = [](Shard& s, Mixed& app) -> Task<int> {
-    auto wire = std::make_shared<Wire>();
-    ServerOptions options;
-    ServerCounters counters;
-    DateCache date;
-    auto connection = std::make_unique<Connection<PipeFlow, Mixed>>(PipeFlow{s, wire, 1}, app, options, counters, date);
-    Scope scope{s};
-    auto serve = [](Shard&, Connection<PipeFlow, Mixed>& c) -> Task<void> { (void)co_await c.run(); };
-    REQUIRE(scope.spawn(serve(s, *connection)));
-    PipeFlow client{s, wire, 0};
-    CHECK(co_await client.write(SliceList{Slice::from_static(std::string_view{
+    Served served{s, app};
+    CHECK(co_await served.client.write(SliceList{Slice::from_static(std::string_view{
         "GET / HTTP/1.1\r\nHost: a\r\n\r\nPOST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n"})}));
     co_await sleep(1500ms);  // takes nothing meanwhile
-    CHECK(co_await client.write(SliceList{Slice::from_static(std::string_view{"body"})}));
+    CHECK(co_await served.client.write(SliceList{Slice::from_static(std::string_view{"body"})}));
     std::string answer;
     while (!answer.ends_with("\r\n0\r\n\r\n")) {
-      const auto got = co_await within(10s, client.read());
+      const auto got = co_await within(10s, served.client.read());
       if (!got || !*got || (*got)->empty()) break;
       for (const Slice& slice : **got) answer += slice.text();
     }
     CHECK(count(answer, "\r\n\r\n" + much + "HTTP/1.1 200 ") == 1);
-    CHECK(wire->pipes[1].most_writers == 1);
+    CHECK(served.wire->pipes[1].most_writers == 1);
     CHECK(answer.ends_with("\r\n\r\n7\r\n<piece>\r\n7\r\n<piece>\r\n0\r\n\r\n"));
-    client.close();
-    co_await scope.join();
+    served.client.close();
+    co_await served.scope.join();
     co_return 0;
   };
   CHECK(run(shard, body(shard, handler)) == 0);
@@ -454,24 +463,16 @@ TEST_CASE("100 Continue goes out when the body is read, though the handler has w
     Shard& shard_;
   } late{shard};
   auto body = [](Shard& s, Late& app) -> Task<int> {
-    auto wire = std::make_shared<Wire>();
-    ServerOptions options;
-    ServerCounters counters;
-    DateCache date;
-    auto connection = std::make_unique<Connection<PipeFlow, Late>>(PipeFlow{s, wire, 1}, app, options, counters, date);
-    Scope scope{s};
-    auto serve = [](Shard&, Connection<PipeFlow, Late>& c) -> Task<void> { (void)co_await c.run(); };
-    REQUIRE(scope.spawn(serve(s, *connection)));
-    PipeFlow client{s, wire, 0};
+    Served served{s, app};
     const std::string_view request = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n";
-    CHECK(co_await client.write(SliceList{Slice::from_static(request)}));
-    const auto word = co_await within(2s, client.read());
+    CHECK(co_await served.client.write(SliceList{Slice::from_static(request)}));
+    const auto word = co_await within(2s, served.client.read());
     CHECK((word && *word && (*word)->byte_count() == 25));
-    CHECK(co_await client.write(SliceList{Slice::from_static(std::string_view{"body"})}));
-    const auto answer = co_await within(2s, client.read());
+    CHECK(co_await served.client.write(SliceList{Slice::from_static(std::string_view{"body"})}));
+    const auto answer = co_await within(2s, served.client.read());
     CHECK((answer && *answer && !(*answer)->empty() && (**answer)[0].text().ends_with("taken")));
-    client.close();
-    co_await scope.join();
+    served.client.close();
+    co_await served.scope.join();
     co_return 0;
   };
   CHECK(run(shard, body(shard, late)) == 0);
