@@ -18,6 +18,7 @@
 
 #include <mirage/async/scope.hpp>
 #include <mirage/async/sleep.hpp>
+#include <mirage/device/offload/offload.hpp>
 #include <mirage/net/stack.hpp>
 #include <mirage/target/solo5/frame_device.hpp>
 
@@ -93,7 +94,8 @@ struct Host {
   Host(std::uint8_t number, Attachment kind)
       : world(number),
         wire(shard, number, kind),
-        stack(shard, wire, {{.ipv4 = {Ipv4Address::of(10, 0, 0, number), 24}}}) {
+        stack(shard, offload, {{.ipv4 = {Ipv4Address::of(10, 0, 0, number), 24}}}) {
+    offload.adopt_capabilities();
     auto body = [](net::Stack& started) -> Task<> {
       if (!co_await started.start()) std::abort();
     }(stack);
@@ -105,6 +107,7 @@ struct Host {
   World world;
   Shard shard{world, {.buffer_bytes = std::size_t{64} << 20, .frame_bytes = std::size_t{1} << 20}};
   Wire wire;
+  device::Offload offload{shard, wire};  // as in every image
   net::Stack stack;
   Scope scope{shard};
 };
@@ -286,7 +289,7 @@ int main() {
   tcp_in("TCP in, segments of 1 byte", Attachment::offload, 1, 10'000);
   tcp_out("TCP out, slices", Attachment::offload, Given::references);
   tcp_out("TCP out, a borrowed span (copied)", Attachment::offload, Given::span);
-  tcp_out("TCP out, slices, plain frames", Attachment::plain, Given::references);
+  tcp_out("TCP out, slices, plain frames (copied)", Attachment::plain, Given::references);
   tcp_out("TCP out, slices, stock tender (copied)", Attachment::stock, Given::references);
   udp_echo("UDP echo, 1400 bytes", Attachment::offload, 1400);
   udp_echo("UDP echo, 64 bytes (copied together for USO)", Attachment::offload, 64);

@@ -124,7 +124,8 @@ bool Offload::make_segment(const TransmitFrame& frame, const Cut& cut, std::size
 }
 
 /// The payload [offset, offset + size): first what follows the headers in their buffer, then the slices. Referenced
-/// when the device gathers, otherwise copied behind the header.
+/// only by a device that gathers and fills the checksum in: where the sum is computed here the payload is read anyway,
+/// and a copy behind the header makes it one piece for the host to take (doc/bench-net.md).
 bool Offload::take_payload(const TransmitFrame& frame, const Cut& cut, std::size_t offset, std::size_t size,
                            TransmitFrame& out) noexcept {
   const Bytes head = frame.header.bytes().subspan(cut.header);
@@ -135,7 +136,7 @@ bool Offload::take_payload(const TransmitFrame& frame, const Cut& cut, std::size
     offset += part;
   }
   offset -= head.size();
-  const bool gather = device_.capabilities().gather;
+  const bool references = device_.capabilities().gather && device_.capabilities().transmit_checksum;
   for (const Slice& slice : frame.payload) {
     if (size == 0) break;
     if (offset >= slice.size()) {
@@ -143,7 +144,7 @@ bool Offload::take_payload(const TransmitFrame& frame, const Cut& cut, std::size
       continue;
     }
     const std::size_t part = std::min<std::size_t>(slice.size() - offset, size);
-    if (gather) {
+    if (references) {
       if (!out.payload.push_back(slice.sub(offset, part))) return false;
     } else {
       std::memcpy(out.header.grow_back(static_cast<std::uint32_t>(part)).data(), slice.data() + offset, part);

@@ -86,10 +86,12 @@ class FrameDevice {
   Shard& shard_;
   bool vnet_ = false;
   bool scatter_ = false;
+  bool whole_ = false;          // the last read was one into rest_
+  bool expects_small_ = false;  // the last frame was small
   NetCapabilities capabilities_;
   Statistics statistics_;
   MutableSlice first_;  // the next frame goes here ...
-  MutableSlice rest_;   // ... and what is longer here
+  MutableSlice rest_;   // ... and what is longer here, or all of it
   std::array<std::byte, VnetHeader::legacy_size> received_header_{};
   std::size_t budget_ = 1;        // frames that the next poll looks for
   std::size_t found_ = 0;         // frames of the last poll

@@ -33,10 +33,12 @@ class Device final : public FrameDevice {
   std::size_t largest = 70'000;  // what the host accepts
   std::size_t calls_with_pieces = 0;
   unsigned reads = 0;
+  std::size_t pieces_of_last_read = 0;
 
  private:
   long read(std::span<const Piece> pieces) noexcept override {
     ++reads;
+    pieces_of_last_read = pieces.size();
     if (in_.empty()) return would_block;
     const auto frame = std::move(in_.front());
     in_.pop_front();
@@ -116,6 +118,29 @@ TEST_CASE("solo5 network: a small frame does not pin a large buffer") {
     world->to_left.emplace_back(9014);
     REQUIRE(receive(world->left, frame) == 1);
     CHECK(frame.data.byte_count() == 9014);
+  }
+}
+
+TEST_CASE("solo5 network: behind a small frame the next is read in one piece, whatever it is") {
+  const auto world = std::make_unique<World>(std::uint16_t{1500}, true, true);
+  ReceivedFrame frame;
+  constexpr std::size_t whole = frame_capacity - 34;  // what a buffer for frames of the MTU holds behind its headroom
+  std::size_t expected = 2;
+  constexpr std::array<std::size_t, 14> sizes{60, 60,        320, 1514,   1514, 60,  whole,
+                                              60, whole + 1, 60,  65'549, 60,   321, 60};
+  for (const std::size_t size : sizes) {
+    CAPTURE(size);
+    auto sent = with_header({2, 0, 0, 0, 0, 0, 0, 0, 0, 0}, size);
+    for (std::size_t i = 10; i < sent.size(); ++i) sent[i] = static_cast<std::byte>(i * 7 + i / 251);
+    world->to_left.push_back(sent);
+    REQUIRE(receive(world->left, frame) == 1);
+    CHECK(world->left.pieces_of_last_read == expected);
+    CHECK(frame.offload.checksum_valid);
+    std::vector<std::byte> got;
+    for (const Slice& slice : frame.data) got.insert(got.end(), slice.bytes().begin(), slice.bytes().end());
+    CHECK(std::ranges::equal(got, std::span{sent}.subspan(10)));
+    if (size <= whole) CHECK(frame.data[0].pinned() <= 2048);
+    expected = size <= 320 ? 1 : 2;
   }
 }
 

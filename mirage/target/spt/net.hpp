@@ -25,7 +25,6 @@ class Net final : public solo5::FrameDevice {
 
   std::string_view name_;
   int descriptor_ = -1;
-  bool scatter_ = false;
 };
 
 }  // namespace mirage::target::spt

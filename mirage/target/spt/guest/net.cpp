@@ -10,10 +10,14 @@ namespace {
 
 static_assert(sizeof(solo5::Piece) == sizeof(call::IoVector), "pieces are handed to the kernel as they are");
 
-long system_call(call::Number number, int descriptor, const void* memory, std::size_t size) noexcept {
+/// One piece, as small frames are, needs no vector: the host has less to read.
+long transfer(call::Number one, call::Number many, int descriptor, std::span<const solo5::Piece> pieces) noexcept {
+  const bool vector = pieces.size() > 1;
+  const void* memory = vector ? pieces.data() : pieces.front().base;
+  const std::size_t size = vector ? pieces.size() : pieces.front().size;
   long result = 0;
   do {
-    result = call::make(number, descriptor, call::address(memory), static_cast<long>(size));
+    result = call::make(vector ? many : one, descriptor, call::address(memory), static_cast<long>(size));
   } while (result == call::error_interrupted);
   return result;
 }
@@ -32,9 +36,9 @@ Result<void, StartError> Net::attach_device() noexcept {
   descriptor_ = entry->descriptor;
   const solo5::Extension* known = extension();
   const auto index = static_cast<std::size_t>(entry - manifest().data());
-  scatter_ = granted(solo5::scatter);
-  const bool vnet = scatter_ && granted(solo5::vnet_header) && (known->vnet_devices >> index & 1) != 0;
-  if (!attach(entry->net, scatter_, vnet, granted(solo5::segment_udp))) {
+  const bool scatter = granted(solo5::scatter);
+  const bool vnet = scatter && granted(solo5::vnet_header) && (known->vnet_devices >> index & 1) != 0;
+  if (!attach(entry->net, scatter, vnet, granted(solo5::segment_udp))) {
     return Failure{StartError::no_memory};
   }
   shard().logger("spt").info("network '{}': mtu={} offload={}", name_, capabilities().mtu, vnet ? "yes" : "no");
@@ -49,17 +53,13 @@ void Net::end() noexcept {
 }
 
 long Net::read(std::span<const solo5::Piece> pieces) noexcept {
-  const long result = scatter_ ? system_call(call::Number::readv, descriptor_, pieces.data(), pieces.size())
-                               : system_call(call::Number::read, descriptor_, pieces.front().base, pieces.front().size);
+  const long result = transfer(call::Number::read, call::Number::readv, descriptor_, pieces);
   if (gone(result)) end();
   return result < 0 ? would_block : result;
 }
 
 long Net::write(std::span<const solo5::Piece> pieces) noexcept {
-  // One piece, as small answers are, needs no vector: the host has less to read.
-  const long result = pieces.size() > 1
-                          ? system_call(call::Number::writev, descriptor_, pieces.data(), pieces.size())
-                          : system_call(call::Number::write, descriptor_, pieces.front().base, pieces.front().size);
+  const long result = transfer(call::Number::write, call::Number::writev, descriptor_, pieces);
   if (result == call::error_again) return would_block;
   return result < 0 ? refused : result;
 }
