@@ -6,7 +6,9 @@
 #include <limits>
 
 #include <fcntl.h>
+#include <linux/ethtool.h>
 #include <linux/if_tun.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -56,6 +58,16 @@ std::uint16_t interface_mtu(int socket, std::string_view name) {
     return default_mtu;
   }
   return static_cast<std::uint16_t>(std::min<int>(request.ifr_mtu, std::numeric_limits<std::uint16_t>::max()));
+}
+
+/// Asks whether the link is up. Until Linux has seen that it is, some milliseconds after a tap was opened, it drops
+/// what is for the guest: the answer to its first question, which is repeated after a second or four. Asked, it looks
+/// at once (Linux 6.8; what it says does not matter here).
+void notice_link(int socket, std::string_view name) {
+  ethtool_value query{.cmd = ETHTOOL_GLINK, .data = 0};
+  ifreq request = request_for(name);
+  request.ifr_data = reinterpret_cast<char*>(&query);
+  control(socket, SIOCETHTOOL, &request);
 }
 
 /// What an attached tap does for its guest.
@@ -139,6 +151,7 @@ Result<NetPort> open_interface(std::string_view name, const WantedOffloads& want
   if (!set) {
     return std::unexpected{set.error()};
   }
+  notice_link(socket->get(), name);
   return NetPort{std::move(*tap), NetKind::tap, set->vnet_header, set->segment_udp, interface_mtu(socket->get(), name)};
 }
 
@@ -218,8 +231,9 @@ Result<int> open_queue(std::string_view name) {
 }  // namespace
 
 Result<> open_queues(const char* name, std::span<int> queues) {
-  if (const auto found = find_interface(name); !found) {
-    return std::unexpected{found.error()};
+  const auto socket = find_interface(name);
+  if (!socket) {
+    return std::unexpected{socket.error()};
   }
   for (int& queue : queues) {
     const auto opened = open_queue(name);
@@ -228,6 +242,7 @@ Result<> open_queues(const char* name, std::span<int> queues) {
     }
     queue = *opened;
   }
+  notice_link(socket->get(), name);
   return {};
 }
 

@@ -22,6 +22,8 @@
 #include <mirage/module/check/net.hpp>
 #include <mirage/target/unix/attachment.hpp>
 #include <mirage/target/unix/net.hpp>
+#include <mirage/target/unix/tap.hpp>
+#include <test/network/first_answer.hpp>
 
 using namespace mirage;
 using namespace mirage::target;
@@ -233,6 +235,24 @@ TEST_CASE("unix net: a tap with offloads") {
   REQUIRE(WIFEXITED(status));
   if (WEXITSTATUS(status) == 77) {
     MESSAGE("not run: no tap can be made in a network namespace here");
+  } else {
+    CHECK(WEXITSTATUS(status) == 0);
+  }
+}
+
+TEST_CASE("unix net: a tap that was just opened gets what the host sends") {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    ::_exit(test::unanswered_first_questions(true, [](const char* name) {
+      const auto frames = posix::open_frames(name);
+      return frames ? frames->descriptor : -1;
+    }));
+  }
+  int status = -1;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  REQUIRE(WIFEXITED(status));
+  if (WEXITSTATUS(status) == test::cannot_run) {
+    MESSAGE("not run: needs Linux 6.8 and a tap in a network namespace");
   } else {
     CHECK(WEXITSTATUS(status) == 0);
   }

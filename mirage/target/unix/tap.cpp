@@ -4,7 +4,9 @@
 #include <cstring>
 
 #include <fcntl.h>
+#include <linux/ethtool.h>
 #include <linux/if_tun.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -23,13 +25,19 @@ constexpr int vnet_header_size = 10;
 
 const char* reason() noexcept { return std::strerror(errno); }
 
+/// The MTU of an interface whose tap was attached. Asks for its link, too: until Linux has seen that it is up, some
+/// milliseconds after that, it drops what is for us, such as the answer to our first question. Asked, it looks at once
+/// (Linux 6.8).
 std::uint16_t interface_mtu(const char* name) noexcept {
   ifreq request{};
   std::copy_n(name, std::min(std::strlen(name), sizeof request.ifr_name - 1), request.ifr_name);
   const int socket = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  const bool known = ::ioctl(socket, SIOCGIFMTU, &request) == 0;
+  const int mtu = ::ioctl(socket, SIOCGIFMTU, &request) == 0 ? request.ifr_mtu : 1500;
+  ethtool_value query{.cmd = ETHTOOL_GLINK, .data = 0};
+  request.ifr_data = reinterpret_cast<char*>(&query);
+  ::ioctl(socket, SIOCETHTOOL, &request);
   ::close(socket);
-  return static_cast<std::uint16_t>(known ? std::clamp(request.ifr_mtu, 68, 65535) : 1500);
+  return static_cast<std::uint16_t>(std::clamp(mtu, 68, 65535));
 }
 
 /// Switches the host's offloads on (or off) for a tap that carries vnet headers (or not). Yields whether UDP is among
