@@ -38,9 +38,13 @@ class Table:
         rate, cpu = median[ours.name]
         for index, peer in enumerate(peers):
             other, other_cpu = median[peer.name]
+            # Of each round's own ratios: what a machine does slower for a while it does so for both.
+            pairs = list(zip(results[ours.name], results[peer.name]))
+            rates = statistics.median(a.rate / b.rate if b.rate else float("nan") for a, b in pairs)
+            times = statistics.median(a.cpu / b.cpu if b.cpu else float("nan") for a, b in pairs)
             head = f"{name if index == 0 else '':34}{rate / unit:10.1f} {self.cpu(cpu, unit):>8}" if index == 0 else f"{'':53}"
-            print(f"{head}  {peer.name:>16}{other / unit:10.1f} {self.cpu(other_cpu, unit):>8}  {rate / other if other else float('nan'):6.2f} "
-                  f"{cpu / other_cpu if other_cpu else float('nan'):6.2f}  {wanted[index] if index < len(wanted) else ''}", flush=True)
+            print(f"{head}  {peer.name:>16}{other / unit:10.1f} {self.cpu(other_cpu, unit):>8}  {rates:6.2f} "
+                  f"{times:6.2f}  {wanted[index] if index < len(wanted) else ''}", flush=True)
         if not peers:
             print(f"{name:34}{rate / unit:10.1f} {self.cpu(cpu, unit):>8}", flush=True)
         return median

@@ -51,7 +51,8 @@ def main():
             rounds = [[1 / subject.measure(l.wrk(seconds=1, **load)).cpu for subject in subjects]
                       for _ in range(1 if arguments.quick else 5)]
             one, two = (statistics.median(values) for values in zip(*rounds))
-            print(f"{name:34}{one / 1e3:10.1f}{two / 1e3:10.1f}{two / one:8.2f}  >= 0.9", flush=True)
+            ratio = statistics.median(of_two / of_one for of_one, of_two in rounds)
+            print(f"{name:34}{one / 1e3:10.1f}{two / 1e3:10.1f}{ratio:8.2f}  >= 0.9", flush=True)
         print(f"{'CPU of the two shards':34}{cpu_shares(subjects[1]):>20}", flush=True)
     return 0
 
