@@ -329,12 +329,24 @@ bool Network::owes() const {
                              [](const pollfd& entry) { return entry.fd >= 0 && (entry.events & POLLOUT) != 0; });
 }
 
+/// Connections whose peers have not taken what libslirp had acknowledged end with a reset: after a FIN a part would
+/// pass for the whole.
+void Network::reset_owing() {
+  constexpr linger at_once{.l_onoff = 1, .l_linger = 0};
+  for (const pollfd& entry : polls_) {
+    if (entry.fd >= 0 && (entry.events & POLLOUT) != 0) {
+      ::setsockopt(entry.fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    }
+  }
+}
+
 /// The last words of a guest that has ended.
 Result<> Network::settle() {
   const std::int64_t until = clock_ms() + settling_time;
   for (int timeout = 0; fill_polls(timeout), owes(); timeout = 0) {
     const std::int64_t left = until - clock_ms();
     if (left <= 0) {
+      reset_owing();
       return {};
     }
     if (const auto turned = turn(static_cast<int>(left)); !turned) {

@@ -53,6 +53,7 @@ class Network {
   void watch_for_guest(std::span<const std::byte> frame);
   void run_timers();
   [[nodiscard]] bool owes() const;
+  void reset_owing();
   Result<> settle();
   [[nodiscard]] bool is_listener(int descriptor) const;
   [[nodiscard]] bool holds_back(int descriptor) const;

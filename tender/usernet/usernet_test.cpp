@@ -396,8 +396,10 @@ TEST_CASE("usernet: what a guest sent before it ended arrives, though it left fr
   CHECK(read_text(upload.reader, 50'000).size() == 40'000);
 }
 
-TEST_CASE("usernet: what was acknowledged to a guest arrives, though it ends before a slow peer has read it") {
-  Upload upload;
+namespace {
+
+/// Sends until the peer, who reads nothing, lets nothing more in. How many bytes were acknowledged.
+std::uint32_t fill(Upload& upload) {
   const std::string text(1000, 'x');
   std::uint32_t acknowledged = 8;
   std::uint32_t window = 20'000;
@@ -413,8 +415,30 @@ TEST_CASE("usernet: what was acknowledged to a guest arrives, though it ends bef
     }
   }
   REQUIRE(window < text.size());
+  return acknowledged - 8;
+}
+
+}  // namespace
+
+TEST_CASE("usernet: what was acknowledged to a guest arrives, though it ends before a slow peer has read it") {
+  Upload upload;
+  const std::uint32_t acknowledged = fill(upload);
   upload.helper.close_socket();
-  CHECK(read_text(upload.reader, 30'000'000).size() == acknowledged - 8);
+  CHECK(read_text(upload.reader, 30'000'000).size() == acknowledged);
+}
+
+TEST_CASE("usernet: a peer that does not take it all sees no end, but a reset") {
+  Upload upload;
+  (void)fill(upload);
+  upload.helper.close_socket();
+  CHECK(exited(upload.helper.wait(), 0));
+  std::array<char, 65536> bytes{};
+  ssize_t size = 1;
+  while (size > 0) {
+    size = ::recv(upload.reader, bytes.data(), bytes.size(), 0);
+  }
+  CHECK(size < 0);
+  CHECK(errno == ECONNRESET);
 }
 
 TEST_CASE("usernet: runs without privileges behind a filter") {
