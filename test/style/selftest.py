@@ -53,6 +53,10 @@ PAGES = {
     "mirage/net/module.json": '{"name": "stack", "keys": [{"name": "mtu"}]}',
     "config/catalogue.cpp": 'field(json, "default", 0);\n',
     "config/include/mirage/config/key.hpp": "Key<T> key(int);\n",
+    "mirage/target/solo5/negotiation.hpp": "enum {\n  scatter = 1U << 6,\n};\n",
+    "mirage/target/spt/boot.cpp": "",
+    "doc/spt.md": "[d](tour.md) `mirage/target/solo5`, `mirage/target/spt`\n",
+    "doc/tour.md": "[e](spt.md)\n",
     "cli/main.cpp": 'add_command(app, line, "new", ""); add_option("--mtu", x);\n',
 }
 BROKEN = [
@@ -70,6 +74,7 @@ BROKEN = [
     ("doc/man/mirage.1", "Fl -mtu", "Ar mtu", "doc/man/mirage.1 does not name --mtu"),
     ("doc/man/mirage.1", ".Cm new", "new", "doc/man/mirage.1 does not name new"),
     ("mirage/net/module.json", '"mtu"', '"sent"', "no page names the key sent"),
+    ("mirage/target/spt/boot.cpp", "", "solo5::scatter", "doc/spt.md does not name the capability scatter"),
     ("port/zlib/recipe.sh", "", "", "no page names the folder port/zlib"),
 ]
 

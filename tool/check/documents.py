@@ -38,6 +38,8 @@ class Tree:
         self.code = "\n".join([*sources, *map(self.text, sources)]).lower()
         self.words = set(re.findall(r"\w+", self.code))
         self.options = set(re.findall(r"[a-z][a-z0-9-]*", self.code))
+        negotiation = self.text("mirage/target/solo5/negotiation.hpp") if "mirage/target/solo5/negotiation.hpp" in self.files else ""
+        self.capabilities = set(re.findall(r"^  (\w+) = 1U << ", negotiation, re.M))
         self.all_pages = "\n".join(map(self.text, self.pages)).replace("\\-", "-")
 
     def text(self, name: str) -> str:
@@ -183,6 +185,11 @@ def check_complete(tree: Tree) -> list[str]:
             public = re.sub(r"namespace detail \{.*?\n\}  // namespace detail", "", tree.text(file), flags=re.S)
             for function in re.findall(r"^(?! |template|class|struct)(?:inline )?[\w:<>, .]+ (\w+)\(", public, re.M):
                 want(f"{function}() of {file}", rf"`{function}\b|\b{function}\(")
+        if target := re.match(r"mirage/target/(\w+)/(?!test/|.*_test\.)", file):  # what it negotiates with a tender
+            for name in re.findall(r"\bsolo5::(\w+)", tree.text(file)):
+                page = f"doc/{target[1]}.md"
+                if name in tree.capabilities and page in tree.files and f"`{name}`" not in tree.text(page):
+                    errors.append(f"{page} does not name the capability {name}")
         if file == "config/catalogue.cpp" and "doc/add-a-target.md" in tree.files:
             for field in re.findall(r'(?:text|texts|field|at|contains)\((?:\w+, )?"(\w+)"', tree.text(file)):
                 if not re.search(rf"\b{field}\b", tree.text("doc/add-a-target.md")):
