@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: ISC
-"""The pages (README.md, doc/) say what is there: files, names and options exist, links lead somewhere, RFCs in the table
+"""The pages (README.md, doc/, and what else ends in .md) say what is there: files, names and options exist, links lead somewhere, RFCs in the table
 of features are cited where the feature lives; and whoever uses or extends mirage finds modules, keys, examples and
 options on some page.
 
@@ -30,7 +30,7 @@ class Tree:
         self.files = [name for name in names if (root / name).is_file()]
         self.folders = {"/".join(name.split("/")[:i]) for name in self.files for i in range(1, name.count("/") + 1)}
         self.files = [name for name in self.files if "/corpus/" not in name]
-        self.pages = [n for n in self.files if n == "README.md" or re.match(r"doc/.*\.(md|1)$", n)]
+        self.pages = [n for n in self.files if n.endswith(".md") or re.match(r"doc/man/.*\.1$", n)]
         self.texts: dict[str, str] = {}
         self.linked = {"README.md"}
         # Not what this check and its test say.
@@ -219,7 +219,8 @@ def check(root: Path) -> list[str]:
             errors += check_paths(tree, name) + check_links(tree, name) + check_names(tree, name)
         if name == "doc/network.md":
             errors += check_rfcs(tree, name)
-    errors += [f"{name}: no page has a link to it" for name in tree.pages if name not in tree.linked]
+    errors += [f"{name}: no page has a link to it" for name in tree.pages
+               if name.startswith("doc/") and name not in tree.linked]
     return errors + check_complete(tree) + check_manual(tree)
 
 
