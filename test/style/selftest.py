@@ -8,6 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tool/check"))
+import documents  # noqa: E402
 import layers  # noqa: E402
 import shape  # noqa: E402
 
@@ -43,8 +44,51 @@ def check_globals():
         sys.exit("globals.sh: junk passes for an archive without globals")
 
 
+PAGES = {
+    "README.md": "[a](doc/network.md#here) `net/ip/ip.hpp`, `Ip::input`, `--mtu`, `mirage_ip_sent_total`, the module `stack` of `mirage/net`\n",
+    "doc/network.md": "## Here\n[b](add-a-target.md)\n| x | `net/ip/ip.hpp` | RFC 791, RFC 1122 3.2.2 |\n",
+    "doc/add-a-target.md": "[c](man/mirage.1) `default`, `key<T>()`\n",
+    "doc/man/mirage.1": ".Op Fl -mtu\n.Cm new\n",
+    "mirage/net/ip/ip.hpp": "struct Ip { void input(); int mtu, sent; }; // RFC 791, RFC 1122\n",
+    "mirage/net/module.json": '{"name": "stack", "keys": [{"name": "mtu"}]}',
+    "config/catalogue.cpp": 'field(json, "default", 0);\n',
+    "config/include/mirage/config/key.hpp": "Key<T> key(int);\n",
+    "mirage/target/solo5/negotiation.hpp": "enum {\n  scatter = 1U << 6,\n};\n",
+    "mirage/target/spt/boot.cpp": "",
+    "doc/spt.md": "[d](tour.md) `mirage/target/solo5`, `mirage/target/spt`\n",
+    "doc/tour.md": "[e](spt.md)\n",
+    "cli/main.cpp": 'add_command(app, line, "new", ""); add_option("--mtu", x);\n',
+}
+BROKEN = [
+    ("README.md", "net/ip/ip.hpp", "net/ip/ipv4.hpp", "README.md:1: there is no net/ip/ipv4.hpp"),
+    ("README.md", "Ip::input", "Ip::receive", "nothing is called Ip::receive"),
+    ("README.md", "mirage_ip_sent_total", "mirage_ip_lost_total", "nothing is called mirage_ip_lost_total"),
+    ("README.md", "`--mtu`", "`--mru`", "there is no option --mru"),
+    ("README.md", "#here", "#there", "no heading"),
+    ("README.md", "doc/network.md#here", "doc/net.md", "leads nowhere"),
+    ("README.md", "the module `stack`", "", "no page names the module stack"),
+    ("doc/network.md", "RFC 791", "RFC 791, 792", "doc/network.md:3: RFC 792 is not cited"),
+    ("doc/network.md", "[b](add-a-target.md)", "", "doc/add-a-target.md: no page has a link to it"),
+    ("doc/add-a-target.md", "`default`", "", "does not name the field default"),
+    ("doc/add-a-target.md", "`key<T>()`", "", "no page names key()"),
+    ("doc/man/mirage.1", "Fl -mtu", "Ar mtu", "doc/man/mirage.1 does not name --mtu"),
+    ("doc/man/mirage.1", ".Cm new", "new", "doc/man/mirage.1 does not name new"),
+    ("mirage/net/module.json", '"mtu"', '"sent"', "no page names the key sent"),
+    ("mirage/target/spt/boot.cpp", "", "solo5::scatter", "doc/spt.md does not name the capability scatter"),
+    ("port/zlib/recipe.sh", "", "", "no page names the folder port/zlib"),
+]
+
+
+def check_documents():
+    if found := documents.check(tree(PAGES)):
+        sys.exit(f"true pages were refused: {found}")
+    for file, old, new, wanted in BROKEN:
+        expect(documents.check(tree(PAGES | {file: PAGES.get(file, "").replace(old, new)})), wanted)
+
+
 def main():
     check_globals()
+    check_documents()
     base = {"mirage/base/a.hpp": "", "mirage/net/ip/ip.hpp": "", "mirage/target/spt/net.hpp": ""}
     expect(layers.check(tree(base | {"mirage/net/tcp/tcp.cpp": "#include <mirage/net/ip/ip.hpp>\n"})), "mirage/net/ip/ip.hpp")
     expect(layers.check(tree(base | {"mirage/base/b.cpp": "#include <mirage/net/ip/ip.hpp>\n"})), "may use only: nothing")

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: ISC
 // A router with two interfaces: run it with
-//   mirage run --net inside=tap1 --net outside=tap0 -- --forward=tcp:8080=10.1.0.2:80 --filter='reject tcp port 25'
+//   mirage run --net inside=tap1 --net outside=tap0 --
+//     --inside-ipv4=10.1.0.1/24 --inside-ipv4-gateway=0.0.0.0 --outside-dhcp
+//     --forward=tcp:8080=10.1.0.2:80 --filter='reject tcp port 25'
 #include <mirage/config.hpp>
 
 using namespace mirage::config;
