@@ -279,6 +279,7 @@ class Connection {
     if (body.unread() && !body.skippable() && !response.source) response.close = true;
     // A source may read the body while the response goes out: then it is too late for an interim one.
     if (response.source && response.status < 400 && !body.welcome()) response.close = true;
+    body.hush();
     std::uint64_t sent = 0;
     Step step = co_await send(request, response, sent);
     if (Scope* running = stop(response)) co_await running->join();

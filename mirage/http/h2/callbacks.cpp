@@ -276,6 +276,7 @@ bool Session::respond(Stream& stream, const Response& response, const Delivery& 
                       std::string_view date) noexcept {
   const Text<8> status{"{}", response.status};
   const Text<24> length{"{}", delivery.length};
+  stream.expects_continue_ = false;  // too late for it
   if (stream.closed_) return false;
   Fields fields;
   bool room = fields.add(":status", status.view()) && fields.add("date", date);
