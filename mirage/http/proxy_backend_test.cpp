@@ -153,7 +153,10 @@ TEST_CASE("Max-Forwards of TRACE and OPTIONS, RFC 9110 section 7.6.2") {
                                          "OPTIONS /b HTTP/1.1\r\nHost: f\r\nMax-Forwards: 0\r\n\r\n",
                                          "TRACE /c HTTP/1.1\r\nHost: f\r\nMax-Forwards: 0\r\n\r\n",
                                          "GET /d HTTP/1.1\r\nHost: f\r\nMax-Forwards: 0\r\n\r\n",
-                                         "OPTIONS /e HTTP/1.1\r\nHost: f\r\nMax-Forwards: many\r\n\r\n"}) {
+                                         "OPTIONS /e HTTP/1.1\r\nHost: f\r\nMax-Forwards: many\r\n\r\n",
+                                         "OPTIONS /f HTTP/1.1\r\nHost: f\r\nMax-Forwards: \r\n\r\n",
+                                         "TRACE /g HTTP/1.1\r\nHost: f\r\nMax-Forwards: 0000000000000\r\n\r\n",
+                                         "OPTIONS /h HTTP/1.1\r\nHost: f\r\nMax-Forwards: 4294967296\r\n\r\n"}) {
     script.input.emplace_back(request);
   }
   const std::string answer = through(world, script);
@@ -161,8 +164,10 @@ TEST_CASE("Max-Forwards of TRACE and OPTIONS, RFC 9110 section 7.6.2") {
   CHECK(count(answer, "Max-Forwards: 1\n") == 1);
   CHECK(count(answer, "a /d\n") == 1);
   CHECK(count(answer, "Max-Forwards: 0\n") == 1);  // it means nothing to GET
-  CHECK(world.a.asked == 2);
-  CHECK(count(answer, "HTTP/1.1 200 ") == 3);
-  CHECK(count(answer, "HTTP/1.1 501 ") == 1);
-  CHECK(count(answer, "HTTP/1.1 400 ") == 1);
+  CHECK(count(answer, "a /h\n") == 1);
+  CHECK(count(answer, "Max-Forwards: 4294967294\n") == 1);
+  CHECK(world.a.asked == 3);
+  CHECK(count(answer, "HTTP/1.1 200 ") == 4);
+  CHECK(count(answer, "HTTP/1.1 501 ") == 2);
+  CHECK(count(answer, "HTTP/1.1 400 ") == 2);
 }
