@@ -21,7 +21,9 @@ struct UploadLimits {
 
 struct ProxyOptions {
   Balance balance = Balance::round_robin;
-  ClientOptions client{.maximum_connections = 256, .maximum_per_origin = 64, .maximum_tunnels = 512};
+  /// Backends are near: a SYN lost twice (RFC 6298: after 1 s, then 2 s) has its time, a silent host no more of it.
+  ClientOptions client{
+      .maximum_connections = 256, .maximum_per_origin = 64, .maximum_tunnels = 512, .connect_timeout = 4s};
   HealthThresholds thresholds;
   /// Protocols that an upgrade may change to, a list as in the Upgrade field; others are not passed on. A tunnel is
   /// past routing and log: h2c would be any number of requests that nobody sees.
