@@ -157,10 +157,10 @@ class ClientPool final : public ConnectionOwner<typename D::Flow, typename D::Or
   static std::size_t count_in(List<Item>& list, const Origin& origin) noexcept {
     std::size_t count = 0;
     for (Item* item = list.front(); item != nullptr; item = list.next(*item)) {
-      if constexpr (std::same_as<Item, Opening>) {
-        count += item->origin == origin ? 1 : 0;
-      } else {
+      if constexpr (std::same_as<Item, C>) {
         count += item->origin() == origin ? 1 : 0;
+      } else {
+        count += item->origin == origin ? 1 : 0;
       }
     }
     return count;
@@ -218,7 +218,8 @@ class ClientPool final : public ConnectionOwner<typename D::Flow, typename D::Or
   Task<Result<C*, ClientError>> acquire(const Origin& origin, bool fresh) {
     Asking self{origin, fresh};
     if (!serve(self)) {
-      if (waiting_ >= options_.maximum_waiting) co_return Failure{ClientError::busy};
+      // However many wait for an origin that hangs, as many places are left to others.
+      if (waiting_ + count_in(waiters_, origin) >= options_.maximum_waiting) co_return Failure{ClientError::busy};
       waiters_.push_back(self);
       ++waiting_;
       const auto waited = co_await within(options_.waiting_timeout, wait_for_turn(self));

@@ -194,6 +194,29 @@ TEST_CASE("a connection that becomes free as the time of who waits is over is no
   }
 }
 
+TEST_CASE("who waits for an origin that hangs leaves places in the queue to others") {
+  World world{{.maximum_per_origin = 1, .maximum_waiting = 8, .waiting_timeout = 5s}};
+  TestServer second{world.shard, world.tcp, world.app};
+  with(world, [&second](World& w) -> Task<void> {
+    Scope scope{w.shard};
+    auto serve = [](TestServer& server) -> Task<void> { (void)co_await server.serve(2); };
+    REQUIRE(scope.spawn(serve(second)));
+    co_await sleep(1ms);
+    std::string hung, other;
+    Scope clients{w.shard};
+    for (int i = 0; i < 20; ++i) REQUIRE(clients.spawn(take_turn(w, "http://h:1/slow", "x", hung)));
+    co_await sleep(1ms);
+    CHECK(hung.size() / 3 == 20 - 1 - 4);  // refused at once: half of the places are taken
+    for (const std::string_view name : {"a", "b"}) REQUIRE(clients.spawn(take_turn(w, "http://h:2/", name, other)));
+    co_await sleep(1s);
+    CHECK(other == "a b ");
+    clients.cancel();
+    co_await clients.join();
+    scope.cancel();
+    co_await scope.join();
+  });
+}
+
 TEST_CASE("tunnels take no connections away; they have a bound of their own") {
   World world{{.maximum_connections = 2, .maximum_per_origin = 1, .maximum_tunnels = 3}};
   std::vector<PipeFlow> flows;
