@@ -43,7 +43,7 @@ struct ClientOptions {
   Duration connect_timeout = 10s;
   Duration waiting_timeout = 10s;
   Duration head_timeout = 30s;      ///< from the last bytes of the request to the answer's head
-  Duration transfer_timeout = 60s;  ///< without progress of a body
+  Duration transfer_timeout = 60s;  ///< without a byte of an answer's body, or until 64 KiB of a request are taken
   Duration continue_timeout = 1s;
   Duration idle_timeout = 30s;  ///< how long a connection is kept for the next request
 };
@@ -153,6 +153,7 @@ class ClientConnection final : public Exchange, public ListNode<> {
   Task<Result<void, ClientError>> run(ClientRequest& request, std::string_view target, std::string_view authority) {
     body_.reset();
     reusable_ = false;
+    link_.patience = options_.transfer_timeout;  // what an earlier request took is not this one's affair
     heard_ = source_failed_ = abandoned_ = false;
     ++exchanges_;
     method_is_head_ = request.method == "HEAD";
@@ -244,9 +245,8 @@ class ClientConnection final : public Exchange, public ListNode<> {
 
   Task<Step> write(SliceList slices) {
     while (!slices.empty()) {
-      link_.guard.set_writing(options_.transfer_timeout);
-      const auto written = co_await link_.flow.write(slices.take_prefix(Link<F>::piece));
-      link_.guard.clear_writing();
+      const auto written = co_await link_.flow.write(link_.begin_piece(slices));
+      link_.end_piece();
       if (!written) co_return Step::failed;
       // A server answers when it has got the whole: that may take long.
       answer_due_ = after(shard().now(), options_.head_timeout);
