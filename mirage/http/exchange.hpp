@@ -238,6 +238,9 @@ class ClientConnection final : public Exchange, public ListNode<> {
     }
     const Step step = self.source_ ? co_await self.send_source() : co_await self.write(std::move(self.rest_));
     self.sent_ = step == Step::go_on;
+    // A server answers when it has got the whole: that may take long.
+    self.answer_due_ = after(self.shard().now(), self.options_.head_timeout);
+    if (self.awaits_answer_) self.link_.guard.set_until(self.answer_due_, Phase::head);
     // Half a request must not be taken for a whole one, and nothing can follow it. Who has refused it takes it for
     // none.
     if (!self.sent_ && !self.abandoned_) self.link_.flow.abort();
@@ -248,9 +251,6 @@ class ClientConnection final : public Exchange, public ListNode<> {
       const auto written = co_await link_.flow.write(link_.begin_piece(slices));
       link_.end_piece();
       if (!written) co_return Step::failed;
-      // A server answers when it has got the whole: that may take long.
-      answer_due_ = after(shard().now(), options_.head_timeout);
-      if (awaits_answer_) link_.guard.set_until(answer_due_, Phase::head);
     }
     co_return Step::go_on;
   }
@@ -312,7 +312,7 @@ class ClientConnection final : public Exchange, public ListNode<> {
 
   Task<Result<void, ClientError>> read_more() {
     awaits_answer_ = true;
-    link_.guard.set_until(answer_due_, Phase::head);
+    if (sent_) link_.guard.set_until(answer_due_, Phase::head);
     co_return co_await link_.read([this](Result<SliceList, FlowError> received) { return fill(received); });
   }
 
