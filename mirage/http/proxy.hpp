@@ -176,15 +176,14 @@ class Proxy {
     co_return gateway_failure(error);
   }
 
-  /// Checks every backend until cancelled; to be spawned beside the server.
+  /// Checks every backend until cancelled; to be spawned beside the server. Each in a task of its own: one that does
+  /// not answer delays no other's check.
   Task<void> check_health() {
-    while (true) {
-      for (Backend& backend : backends_.all()) {
-        const auto good = co_await within(options_.check_timeout, check(backend));
-        if (note_check(backend, good && *good, options_.thresholds)) tell(backend);
-      }
-      if (co_await sleep(options_.check_interval) == WaitStatus::cancelled) co_return;
-    }
+    do {
+      Scope checks{shard()};
+      for (Backend& backend : backends_.all()) (void)checks.spawn(check(*this, backend));
+      co_await checks.join();
+    } while (co_await sleep(options_.check_interval) != WaitStatus::cancelled);
   }
 
  private:
@@ -210,7 +209,13 @@ class Proxy {
            add_forwarded(forward.headers, request);
   }
 
-  Task<Result<void, ClientError>> check(Backend& backend) {
+  static Task<void> check(Proxy& self, Backend& backend) {
+    const auto good = co_await within(self.options_.check_timeout, self.ask(backend));
+    if (good && good->error_or(ClientError::closed) == ClientError::cancelled) co_return;
+    if (note_check(backend, good && *good, self.options_.thresholds)) self.tell(backend);
+  }
+
+  Task<Result<void, ClientError>> ask(Backend& backend) {
     ClientRequest request;
     auto response = co_await checks_.ask(backend.endpoint, options_.check_target, backend.authority, request);
     if (!response) co_return Failure{response.error()};

@@ -57,6 +57,30 @@ TEST_CASE("answers to requests are no checks: what checks find wrong stays so") 
   CHECK(answer.find("HTTP/1.1 503 ") != std::string::npos);
 }
 
+TEST_CASE("hosts that are not there do not delay the checks of others") {
+  ProxyWorld world{"0.0.0.1:9,0.0.0.2:9,0.0.0.3:9,0.0.0.4:9,0.0.0.1:1"};
+  world.a.sick = true;
+  auto body = [](ProxyWorld& w) -> Task<int> {
+    Scope scope{w.shard_};
+    auto serve = [](Server<PipeTcp, Origin>& to) -> Task<void> { (void)co_await to.serve(1); };
+    REQUIRE(scope.spawn(serve(w.server_a)));
+    co_await sleep(1ms);
+    REQUIRE(scope.spawn(w.proxy.check_health()));
+    co_await sleep(10s);  // two rounds of 2 s for who says nothing, 5 s between them
+    for (const Backend& backend : w.backends.all()) CHECK_FALSE(backend.up);
+    w.a.sick = false;
+    co_await sleep(14s);
+    CHECK(w.backends.all()[4].up);
+    const auto failures = w.backends.all()[0].failures;
+    co_await sleep(5s);  // in the middle of a round
+    scope.cancel();
+    co_await scope.join();
+    CHECK(w.backends.all()[0].failures == failures);  // what is cancelled says nothing
+    co_return 0;
+  };
+  CHECK(run(world.shard_, body(world)) == 0);
+}
+
 TEST_CASE("head and body of a request do not wait for each other: no Nagle towards backends") {
   ProxyWorld world{"0.0.0.1:1"};
   Script script;
