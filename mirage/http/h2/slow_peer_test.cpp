@@ -114,6 +114,20 @@ TEST_CASE("who takes 64 KiB of an answer within transfer_timeout gets all of it"
       false);
 }
 
+TEST_CASE("who takes the frames of a connection in small parts has transfer_timeout for 64 KiB of them") {
+  for (const bool fast : {false, true}) {
+    CAPTURE(fast);
+    World world;
+    with(world, [fast](World&, Peer& peer) -> Task<int> {
+      const auto id = peer.get("/endless");
+      peer.rest = fast ? 6s : 40s;  // for each 8 KiB
+      co_await peer.settle(100s);
+      CHECK(peer.answers[id].ended == fast);
+      co_return 0;
+    });
+  }
+}
+
 TEST_CASE("what an answer's source waits for is not the peer's time") {
   World world;
   with(world, [](World&, Peer& peer) -> Task<int> {
