@@ -205,6 +205,10 @@ Stream* Session::open(std::int32_t id) noexcept {
   streams_.push_back(*made);
   ++stream_count_;
   (void)nghttp2_session_set_stream_user_data(session_, id, made);
+  // In turn, frame by frame: by default nghttp2 has the others wait until all that there is of one stream has gone. A
+  // front proxy's streams are of many people.
+  const nghttp2_extpri equal{.urgency = NGHTTP2_EXTPRI_DEFAULT_URGENCY, .inc = 1};
+  (void)nghttp2_session_change_extpri_stream_priority(session_, id, &equal, 1);
   busy();
   made->patience_ = http_.transfer_timeout;
   head_stream_ = id;

@@ -128,6 +128,32 @@ TEST_CASE("who takes the frames of a connection in small parts has transfer_time
   }
 }
 
+TEST_CASE("on a slow line answers take turns, whatever they consist of: one does not hold up the others") {
+  for (const std::string_view path : {"/large", "/endless"}) {
+    CAPTURE(path);
+    World world;
+    with(
+        world,
+        [path](World&, Peer& peer) -> Task<int> {
+          const auto large = peer.ask(
+              {{":method", "GET"}, {":scheme", "http"}, {":path", "/large"}, {":authority", "a"}, {"priority", "u=0"}});
+          const auto other = peer.get(path);
+          for (int i = 0; i < 8; ++i) {
+            co_await peer.settle(50s);
+            nghttp2_submit_window_update(peer.session, 0, large, 65'536);
+            nghttp2_submit_window_update(peer.session, 0, other, 65'536);
+            nghttp2_submit_window_update(peer.session, 0, 0, 65'536);
+          }
+          co_await peer.settle(1s);
+          CHECK(peer.answers[large].body.size() >= 200'000);
+          // Of small parts there is one a turn.
+          CHECK(peer.answers[other].body.size() >= (path == "/large" ? 200'000 : 10'000));
+          co_return 0;
+        },
+        false);
+  }
+}
+
 TEST_CASE("what an answer's source waits for is not the peer's time") {
   World world;
   with(world, [](World&, Peer& peer) -> Task<int> {
