@@ -202,6 +202,40 @@ TEST_CASE("a malformed request ends its stream and no other, RFC 9113 section 8.
   });
 }
 
+TEST_CASE("a header section without measure is not read to its end: one byte can stand for 4 KiB of it") {
+  World world;
+  with(world, [](World& w, Peer& peer) -> Task<int> {
+    const std::string value(2900, 'v');
+    const auto id = peer.ask({{":method", "GET"},
+                              {":scheme", "http"},
+                              {":path", "/"},
+                              {":authority", "a"},
+                              {"x-a", value},
+                              {"x-a", value},
+                              {"x-a", value},
+                              {"x-a", value}});
+    co_await peer.settle();
+    CHECK(peer.answers[id].fields[":status"] == "431");
+    const auto more =
+        peer.ask({{":method", "GET"}, {":scheme", "http"}, {":path", "/"}, {":authority", "a"}, {"x-a", value},
+                  {"x-a", value},     {"x-a", value},      {"x-a", value}, {"x-a", value},      {"x-a", value},
+                  {"x-a", value},     {"x-a", value},      {"x-a", value}, {"x-a", value},      {"x-a", value},
+                  {"x-a", value},     {"x-a", value},      {"x-a", value}, {"x-a", value},      {"x-a", value}});
+    co_await peer.settle();
+    CHECK(peer.answers[more].reset == NGHTTP2_INTERNAL_ERROR);
+    const auto next = peer.ask({{":method", "GET"},
+                                {":scheme", "http"},
+                                {":path", "/"},
+                                {":authority", "a"},
+                                {"cookie", "c"},
+                                {"x-a", value}});
+    co_await peer.settle();
+    CHECK(peer.answers[next].fields[":status"] == "200");
+    CHECK(w.app.cookie == "c");
+    co_return 0;
+  });
+}
+
 TEST_CASE("a head of more than one small block takes buffers of about its size") {
   ServerOptions options;
   options.maximum_head = 64 * 1024;
