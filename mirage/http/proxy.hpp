@@ -165,13 +165,14 @@ class Proxy {
         co_return gateway_failure(ClientError::no_memory);
       }
       error = response.error();
+      tried = backend;  // where nothing has been sent another one may take it
+      if (error == ClientError::busy) continue;
       if (error != ClientError::not_connected) {
         // A client can ask for what takes too long, or is too large, as often as it likes: that takes no server away.
         backend->failures += blames_backend(error) ? 1 : 0;
         break;
       }
       if (note_refusal(*backend, options_.thresholds)) tell(*backend);
-      tried = backend;  // nothing has been sent: another one may take it
     }
     co_return gateway_failure(error);
   }

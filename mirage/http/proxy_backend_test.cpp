@@ -138,6 +138,31 @@ TEST_CASE("who waits for a connection gets the next one, whoever asks again") {
   CHECK(count(greedy.output, "HTTP/1.1 200 ") == 8);
 }
 
+TEST_CASE("a request that got no connection of one backend in time goes to another one") {
+  ProxyOptions options;
+  options.client.maximum_per_origin = 1;
+  options.client.waiting_timeout = 1s;
+  ProxyWorld world{"0.0.0.1:1,0.0.0.1:2", options};
+  Script slow, other;
+  slow.input.emplace_back("GET /nap HTTP/1.1\r\nHost: f\r\n\r\n");
+  for (int i = 0; i < 2; ++i) other.input.emplace_back("GET /x HTTP/1.1\r\nHost: f\r\n\r\n");
+  other.pause = 1s;
+  auto body = [](ProxyWorld& w, Script& one, Script& two) -> Task<int> {
+    Scope scope{w.shard_}, clients{w.shard_};
+    auto origin = [](Server<PipeTcp, Origin>& to, Port port) -> Task<void> { (void)co_await to.serve(port); };
+    REQUIRE(scope.spawn(origin(w.server_a, 1)));
+    REQUIRE(scope.spawn(origin(w.server_b, 2)));
+    co_await sleep(1ms);
+    REQUIRE(clients.spawn(talk(w, one, scope)));
+    REQUIRE(clients.spawn(talk(w, two, scope)));
+    co_await clients.join();
+    co_return 0;
+  };
+  CHECK(run(world.shard_, body(world, slow, other)) == 0);
+  CHECK(count(other.output, "X-Origin: b\r\n") == 2);
+  CHECK(world.backends.all()[0].failures == 0);
+}
+
 TEST_CASE("a request with the fields of a browser takes buffers of about their size while it is passed on") {
   ProxyWorld world{"0.0.0.1:1"};
   Script script;
