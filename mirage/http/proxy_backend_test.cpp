@@ -163,6 +163,18 @@ TEST_CASE("a request that got no connection of one backend in time goes to anoth
   CHECK(world.backends.all()[0].failures == 0);
 }
 
+TEST_CASE("a head that the client takes is not too large for the proxy") {
+  ProxyWorld world{"0.0.0.1:1"};
+  static const std::string head = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nX-Much: " + std::string(16'000, 'm');
+  static const std::string answer = head + "\r\n\r\n";
+  Stubborn backend{world.shard_, answer};
+  Script script;
+  script.input.emplace_back("GET / HTTP/1.1\r\nHost: f\r\n\r\n");
+  const std::string got = through(world, backend, script);
+  CHECK(got.starts_with("HTTP/1.1 200 "));
+  CHECK(count(got, std::string(16'000, 'm')) == 1);
+}
+
 TEST_CASE("a request with the fields of a browser takes buffers of about their size while it is passed on") {
   ProxyWorld world{"0.0.0.1:1"};
   Script script;
