@@ -184,17 +184,21 @@ class ClientPool final : public ConnectionOwner<typename D::Flow, typename D::Or
     return true;
   }
 
-  /// Serves the first of those that wait whom something is there for.
+  /// Serves the first of those that wait whom something is there for. An origin that nothing is there for is not looked
+  /// at again for each who waits for it.
   void wake_one() noexcept {
-    const Origin* in_vain = nullptr;
+    std::array<const Origin*, 8> in_vain{};
+    std::size_t next = 0;
     for (Asking* each = waiters_.front(); each != nullptr; each = waiters_.next(*each)) {
-      if (in_vain != nullptr && *in_vain == each->origin) continue;
+      if (std::ranges::any_of(in_vain, [each](const Origin* one) { return one != nullptr && *one == each->origin; })) {
+        continue;
+      }
       if (serve(*each)) {
         each->unlink();
         each->turn.notify_all();
         return;
       }
-      in_vain = &each->origin;
+      in_vain[next++ % in_vain.size()] = &each->origin;
     }
   }
 
