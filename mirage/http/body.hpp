@@ -40,7 +40,7 @@ class FlowBody final : public Body {
   FlowBody(Link<F>& link, const Framing& framing, bool expects_continue, std::size_t head_size) noexcept
       : link_(link),
         framing_(framing),
-        continue_(expects_continue && framing.has_body() ? Continue::wanted : Continue::none),
+        continue_wanted_(expects_continue && framing.has_body()),
         left_(framing.content_length),
         offset_(head_size) {}
 
@@ -54,20 +54,17 @@ class FlowBody final : public Body {
   /// Whether the rest may be worth skipping. A peer that still waits for "100 Continue" sends nothing: its body is not
   /// waited for.
   [[nodiscard]] bool skippable() const noexcept {
-    return !error_ && continue_ == Continue::none && !framing_.until_close &&
-           (framing_.chunked || left_ <= maximum_skip);
+    return !error_ && !continue_wanted_ && !framing_.until_close && (framing_.chunked || left_ <= maximum_skip);
   }
   /// Says "100 Continue" if the peer still waits for it; must come before the final response's head (RFC 9110 section
   /// 15.2). False for want of memory.
   [[nodiscard]] bool welcome() noexcept {
-    if (continue_ != Continue::wanted) return true;
-    continue_ = Continue::none;
+    if (!continue_wanted_ || hushed_) return true;
+    continue_wanted_ = false;
     return link_.output.append("HTTP/1.1 100 Continue\r\n\r\n");
   }
   /// The final response's head comes: a peer that still waits is not told any more. It may send all the same.
-  void hush() noexcept {
-    if (continue_ == Continue::wanted) continue_ = Continue::too_late;
-  }
+  void hush() noexcept { hushed_ = true; }
   /// Bytes of the input that belong to this message.
   [[nodiscard]] std::size_t end_of_message() const noexcept { return offset_; }
   [[nodiscard]] FieldLines trailers() const noexcept override {
@@ -170,7 +167,8 @@ class FlowBody final : public Body {
   ChunkedDecoder decoder_;
   MutableSlice trailers_;
   Slice head_pin_;  // keeps the head's memory while the request is handled
-  enum class Continue : std::uint8_t { none, wanted, too_late } continue_;
+  bool continue_wanted_;
+  bool hushed_ = false;
   bool ended_ = false;
   std::optional<ReadError> error_;
   std::uint64_t left_;
