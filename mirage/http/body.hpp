@@ -59,8 +59,12 @@ class FlowBody final : public Body {
   /// Says "100 Continue" if the peer still waits for it; must come before the final response's head (RFC 9110 section
   /// 15.2). False for want of memory.
   [[nodiscard]] bool welcome() noexcept {
-    return !std::exchange(continue_wanted_, false) || link_.output.append("HTTP/1.1 100 Continue\r\n\r\n");
+    if (!continue_wanted_ || hushed_) return true;
+    continue_wanted_ = false;
+    return link_.output.append("HTTP/1.1 100 Continue\r\n\r\n");
   }
+  /// The final response's head comes: a peer that still waits is not told any more. It may send all the same.
+  void hush() noexcept { hushed_ = true; }
   /// Bytes of the input that belong to this message.
   [[nodiscard]] std::size_t end_of_message() const noexcept { return offset_; }
   [[nodiscard]] FieldLines trailers() const noexcept override {
@@ -164,6 +168,7 @@ class FlowBody final : public Body {
   MutableSlice trailers_;
   Slice head_pin_;  // keeps the head's memory while the request is handled
   bool continue_wanted_;
+  bool hushed_ = false;
   bool ended_ = false;
   std::optional<ReadError> error_;
   std::uint64_t left_;

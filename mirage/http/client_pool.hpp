@@ -157,10 +157,10 @@ class ClientPool final : public ConnectionOwner<typename D::Flow, typename D::Or
   static std::size_t count_in(List<Item>& list, const Origin& origin) noexcept {
     std::size_t count = 0;
     for (Item* item = list.front(); item != nullptr; item = list.next(*item)) {
-      if constexpr (std::same_as<Item, Opening>) {
-        count += item->origin == origin ? 1 : 0;
-      } else {
+      if constexpr (std::same_as<Item, C>) {
         count += item->origin() == origin ? 1 : 0;
+      } else {
+        count += item->origin == origin ? 1 : 0;
       }
     }
     return count;
@@ -184,17 +184,21 @@ class ClientPool final : public ConnectionOwner<typename D::Flow, typename D::Or
     return true;
   }
 
-  /// Serves the first of those that wait whom something is there for.
+  /// Serves the first of those that wait whom something is there for. An origin that nothing is there for is not looked
+  /// at again for each who waits for it.
   void wake_one() noexcept {
-    const Origin* in_vain = nullptr;
+    std::array<const Origin*, 8> in_vain{};
+    std::size_t next = 0;
     for (Asking* each = waiters_.front(); each != nullptr; each = waiters_.next(*each)) {
-      if (in_vain != nullptr && *in_vain == each->origin) continue;
+      if (std::ranges::any_of(in_vain, [each](const Origin* one) { return one != nullptr && *one == each->origin; })) {
+        continue;
+      }
       if (serve(*each)) {
         each->unlink();
         each->turn.notify_all();
         return;
       }
-      in_vain = &each->origin;
+      in_vain[next++ % in_vain.size()] = &each->origin;
     }
   }
 
@@ -218,7 +222,8 @@ class ClientPool final : public ConnectionOwner<typename D::Flow, typename D::Or
   Task<Result<C*, ClientError>> acquire(const Origin& origin, bool fresh) {
     Asking self{origin, fresh};
     if (!serve(self)) {
-      if (waiting_ >= options_.maximum_waiting) co_return Failure{ClientError::busy};
+      // However many wait for an origin that hangs, as many places are left to others.
+      if (waiting_ + count_in(waiters_, origin) >= options_.maximum_waiting) co_return Failure{ClientError::busy};
       waiters_.push_back(self);
       ++waiting_;
       const auto waited = co_await within(options_.waiting_timeout, wait_for_turn(self));

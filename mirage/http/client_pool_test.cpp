@@ -194,6 +194,70 @@ TEST_CASE("a connection that becomes free as the time of who waits is over is no
   }
 }
 
+TEST_CASE("who waits for an origin that hangs leaves places in the queue to others") {
+  World world{{.maximum_per_origin = 1, .maximum_waiting = 8, .waiting_timeout = 5s}};
+  TestServer second{world.shard, world.tcp, world.app};
+  with(world, [&second](World& w) -> Task<void> {
+    Scope scope{w.shard};
+    auto serve = [](TestServer& server) -> Task<void> { (void)co_await server.serve(2); };
+    REQUIRE(scope.spawn(serve(second)));
+    co_await sleep(1ms);
+    std::string hung, other;
+    Scope clients{w.shard};
+    for (int i = 0; i < 20; ++i) REQUIRE(clients.spawn(take_turn(w, "http://h:1/slow", "x", hung)));
+    co_await sleep(1ms);
+    CHECK(hung.size() / 3 == 20 - 1 - 4);  // refused at once: half of the places are taken
+    for (const std::string_view name : {"a", "b"}) REQUIRE(clients.spawn(take_turn(w, "http://h:2/", name, other)));
+    co_await sleep(1s);
+    CHECK(other == "a b ");
+    clients.cancel();
+    co_await clients.join();
+    scope.cancel();
+    co_await scope.join();
+  });
+}
+
+namespace {
+
+/// An origin that counts how often it is looked at.
+struct Watched {
+  int id = 0;
+  bool operator==(const Watched& other) const noexcept {
+    ++looks;
+    return id == other.id;
+  }
+  static inline unsigned looks = 0;
+};
+struct WatchedDialler {
+  using Flow = PipeFlow;
+  using Origin = Watched;
+  using Error = FlowError;
+  Shard& shard() { return tcp.shard(); }
+  Task<Result<PipeFlow, FlowError>> connect(const Watched&) { co_return co_await tcp.connect(Endpoint{{}, 1}); }
+  PipeTcp& tcp;
+};
+
+}  // namespace
+
+TEST_CASE("who waits for origins that hang is hardly looked at when another one's connection becomes free") {
+  World world;
+  with(world, [](World& w) -> Task<void> {
+    ClientPool pool{WatchedDialler{w.tcp}, {.waiting_timeout = 100s}};
+    auto ask = [](Shard&, ClientPool<WatchedDialler>& by, int id, std::string_view path) -> Task<void> {
+      ClientRequest request;
+      (void)co_await by.ask(Watched{id}, path, "h", request);
+    };
+    Scope clients{w.shard};
+    for (int i = 0; i < 60; ++i) REQUIRE(clients.spawn(ask(w.shard, pool, i % 2, "/slow")));
+    co_await sleep(1s);
+    Watched::looks = 0;
+    co_await ask(w.shard, pool, 2, "/");
+    CHECK(Watched::looks < 300);
+    clients.cancel();
+    co_await clients.join();
+  });
+}
+
 TEST_CASE("tunnels take no connections away; they have a bound of their own") {
   World world{{.maximum_connections = 2, .maximum_per_origin = 1, .maximum_tunnels = 3}};
   std::vector<PipeFlow> flows;

@@ -255,6 +255,38 @@ TEST_CASE("a body waits for 100 Continue, RFC 9110 section 10.1.1") {
   CHECK(world.app.received == 7);
 }
 
+TEST_CASE("the time for an answer begins behind the request, however long its source takes") {
+  struct Late final : BodySource {
+    explicit Late(Shard& s) : shard_(s) {}
+    Shard& shard() { return shard_; }
+    Task<Result<SliceList, BodyError>> next() noexcept override {
+      if (left-- == 0) co_return SliceList{};
+      (void)co_await sleep(45s);
+      co_return SliceList{Slice::from_static(std::string_view{"late"})};
+    }
+    Shard& shard_;
+    unsigned left = 2;
+  };
+  World world;
+  with(world, [](World& w) -> Task<void> {
+    ClientRequest request;
+    request.method = "PUT";
+    request.source = std::make_unique<Late>(w.shard);
+    auto response = co_await w.client.fetch("http://h:1/", std::move(request));
+    REQUIRE(response);
+    CHECK(response->status() == 200);
+    CHECK(w.app.received == 8);
+    co_await response->end();
+    ClientRequest slow;
+    slow.method = "PUT";
+    slow.source = std::make_unique<Uploaded>(w.shard, 4000);
+    const Time before = w.shard.now();
+    const auto none = co_await w.client.fetch("http://h:1/slow", std::move(slow));
+    CHECK(none.error_or(ClientError::busy) == ClientError::timed_out);
+    CHECK(w.shard.now() - before < 31s);
+  });
+}
+
 TEST_CASE("time limits and failures are told apart") {
   World world{{.head_timeout = 3s}};
   with(world, [](World& w) -> Task<void> {

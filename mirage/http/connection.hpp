@@ -171,12 +171,12 @@ class Connection {
   }
 
   /// Answers an error and ends the connection: after a bad head nothing that follows can be trusted.
-  Step refuse(std::uint16_t status) noexcept {
+  Step refuse(std::uint16_t status, Method method = Method::get) noexcept {
     ++counters_.refused;
     const Response response = Response::text(status, "request refused\n");
     const Delivery delivery{.framing = Delivery::Framing::length, .length = response.body.byte_count()};
-    const bool said =
-        append_head(link_.output, response, delivery, date_.get(shard())) && link_.output.append(response.body[0]);
+    const bool said = append_head(link_.output, response, delivery, date_.get(shard())) &&
+                      (method == Method::head || link_.output.append(response.body[0]));
     if (options_.access_log != nullptr) log({}, status, response.body.byte_count(), shard().now());
     return said ? Step::finish : Step::no_memory;
   }
@@ -205,7 +205,7 @@ class Connection {
     Request& request = exchange->request;
     request.peer = link_.flow.peer();
     if (const auto parsed = parse_head(link_.input.text().substr(0, head_size), request); !parsed) {
-      return refuse(status_of(parsed.error()));
+      return refuse(status_of(parsed.error()), request.method);
     }
     ++counters_.requests;
     // Nobody could serve a tunnel: handlers never see the flow.
@@ -275,10 +275,12 @@ class Connection {
       if (Scope* running = stop(response)) co_await running->join();
       response = Response::text(500, "no final status\n");
     }
-    // What is left of a body that nobody reads any more must not be taken for a request; a source may still read it.
-    if (body.unread() && !body.skippable() && !response.source) response.close = true;
-    // A source may read the body while the response goes out: then it is too late for an interim one.
-    if (response.source && response.status < 400 && !body.welcome()) response.close = true;
+    if (!response.source) {  // what is left of a body that nobody reads any more must not be taken for a request
+      if (body.unread() && !body.skippable()) response.close = true;
+    } else if (response.status < 400 && !body.welcome()) {
+      response.close = true;
+    }
+    body.hush();  // a source may read the body while the response goes out: then it is too late for an interim one
     std::uint64_t sent = 0;
     Step step = co_await send(request, response, sent);
     if (Scope* running = stop(response)) co_await running->join();

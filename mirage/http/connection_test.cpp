@@ -76,6 +76,17 @@ TEST_CASE("oversized heads and bodies are refused") {
   CHECK(echo.paths.empty());
 }
 
+TEST_CASE("what is refused of HEAD has no content either, RFC 9110 section 9.3.2") {
+  for (const std::string_view method : {"HEAD", "GET"}) {
+    Script script;
+    script.input.push_back(std::string{method} + " / HTTP/1.1\r\n\r\n");
+    Echo echo;
+    const std::string answer = converse(echo, script);
+    CHECK(answer.starts_with("HTTP/1.1 400 "));
+    CHECK(answer.ends_with("\r\n\r\n") == (method == "HEAD"));
+  }
+}
+
 TEST_CASE("a slow head ends the connection") {
   Echo echo;
   Script script;

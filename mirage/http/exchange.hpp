@@ -37,13 +37,13 @@ struct ClientOptions {
   std::uint64_t maximum_body = UINT64_MAX;  ///< bytes of an answer that read() hands out
   std::uint32_t maximum_connections = 64;   ///< at once, idle ones included
   std::uint32_t maximum_per_origin = 8;
-  std::uint32_t maximum_waiting = 256;  ///< for a connection to become free
+  std::uint32_t maximum_waiting = 256;  ///< for a connection to become free; for one origin as many as are left at most
   std::uint32_t maximum_tunnels = 64;   ///< connections that have changed their protocol: not counted above
   std::uint8_t maximum_redirects = 5;
   Duration connect_timeout = 10s;
   Duration waiting_timeout = 10s;
   Duration head_timeout = 30s;      ///< from the last bytes of the request to the answer's head
-  Duration transfer_timeout = 60s;  ///< without progress of a body
+  Duration transfer_timeout = 60s;  ///< without a byte of an answer's body, or until 64 KiB of a request are taken
   Duration continue_timeout = 1s;
   Duration idle_timeout = 30s;  ///< how long a connection is kept for the next request
 };
@@ -153,6 +153,7 @@ class ClientConnection final : public Exchange, public ListNode<> {
   Task<Result<void, ClientError>> run(ClientRequest& request, std::string_view target, std::string_view authority) {
     body_.reset();
     reusable_ = false;
+    link_.patience = options_.transfer_timeout;  // what an earlier request took is not this one's affair
     heard_ = source_failed_ = abandoned_ = false;
     ++exchanges_;
     method_is_head_ = request.method == "HEAD";
@@ -237,6 +238,9 @@ class ClientConnection final : public Exchange, public ListNode<> {
     }
     const Step step = self.source_ ? co_await self.send_source() : co_await self.write(std::move(self.rest_));
     self.sent_ = step == Step::go_on;
+    // A server answers when it has got the whole: that may take long.
+    self.answer_due_ = after(self.shard().now(), self.options_.head_timeout);
+    if (self.awaits_answer_) self.link_.guard.set_until(self.answer_due_, Phase::head);
     // Half a request must not be taken for a whole one, and nothing can follow it. Who has refused it takes it for
     // none.
     if (!self.sent_ && !self.abandoned_) self.link_.flow.abort();
@@ -244,13 +248,9 @@ class ClientConnection final : public Exchange, public ListNode<> {
 
   Task<Step> write(SliceList slices) {
     while (!slices.empty()) {
-      link_.guard.set_writing(options_.transfer_timeout);
-      const auto written = co_await link_.flow.write(slices.take_prefix(Link<F>::piece));
-      link_.guard.clear_writing();
+      const auto written = co_await link_.flow.write(link_.begin_piece(slices));
+      link_.end_piece();
       if (!written) co_return Step::failed;
-      // A server answers when it has got the whole: that may take long.
-      answer_due_ = after(shard().now(), options_.head_timeout);
-      if (awaits_answer_) link_.guard.set_until(answer_due_, Phase::head);
     }
     co_return Step::go_on;
   }
@@ -312,7 +312,7 @@ class ClientConnection final : public Exchange, public ListNode<> {
 
   Task<Result<void, ClientError>> read_more() {
     awaits_answer_ = true;
-    link_.guard.set_until(answer_due_, Phase::head);
+    if (sent_) link_.guard.set_until(answer_due_, Phase::head);
     co_return co_await link_.read([this](Result<SliceList, FlowError> received) { return fill(received); });
   }
 

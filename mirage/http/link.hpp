@@ -2,6 +2,8 @@
 // A flow with what has been received from it and what is to be written to it, under one deadline.
 #pragma once
 
+#include <algorithm>
+
 #include <mirage/async/quick.hpp>
 #include <mirage/async/then.hpp>
 #include <mirage/base/time.hpp>
@@ -102,6 +104,7 @@ struct Link {
       : flow(std::move(from)),
         maximum_body(body),
         transfer_timeout(transfer),
+        patience(transfer),
         guard(flow.shard()),
         input(flow.shard().buffers(), head),
         output(flow.shard().buffers()),
@@ -129,14 +132,8 @@ struct Link {
 
   Task<Step> drain(SliceList pending) {
     while (!pending.empty()) {
-      awaited -= static_cast<std::int32_t>(pending.byte_count());
-      if (awaited < 0) {
-        awaited = piece;
-        patience = transfer_timeout;
-      }
-      guard.set_writing(patience);
-      const auto written = co_await flow.write(pending.take_prefix(piece));
-      patience = guard.clear_writing();
+      const auto written = co_await flow.write(begin_piece(pending));
+      end_piece();
       if (written) continue;
       flow.abort();  // what may follow would make no sense to the peer
       co_return Step::failed;
@@ -144,11 +141,21 @@ struct Link {
     co_return Step::go_on;
   }
 
+  /// What is to be written next of `pending`, and the peer's time for it: `transfer_timeout` for each `piece`, however
+  /// small the parts are that it is written in. What it took has earned it time for what follows.
+  [[nodiscard]] SliceList begin_piece(SliceList& pending) noexcept {
+    [[clang::uninitialized]] SliceList next = pending.take_prefix(piece);
+    guard.set_writing(patience);
+    earned = transfer_timeout / piece * static_cast<std::int64_t>(next.byte_count());
+    return next;
+  }
+  void end_piece() noexcept { patience = std::min(transfer_timeout, guard.clear_writing() + earned); }
+
   F flow;
   std::uint64_t maximum_body;
   Duration transfer_timeout;
-  Duration patience{};       // what is left of it for the peer to take a piece, however small its parts are
-  std::int32_t awaited = 0;  // of the piece
+  Duration patience;  // what is left of it for the peer to take what is written
+  Duration earned{};  // once it has taken that
   DeadlineGuard guard;
   Input input;
   Output output;

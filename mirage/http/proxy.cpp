@@ -116,6 +116,12 @@ std::optional<std::string_view> limit_of(const Request& request) noexcept {
   return limited ? request.header("max-forwards") : std::nullopt;
 }
 
+/// RFC 9110 section 7.6.2: any number of digits; what is beyond ours goes on as the most that we know.
+std::optional<std::uint32_t> hops_of(std::string_view limit) noexcept {
+  if (limit.empty() || limit.find_first_not_of("0123456789") != std::string_view::npos) return std::nullopt;
+  return parse_unsigned<std::uint32_t>(limit).value_or(UINT32_MAX);
+}
+
 constexpr std::size_t longest_chain = 512;
 
 /// What is said of who forwarded a request, "A, B, ": its lines are one list (RFC 9110 section 5.3). Of what is too
@@ -149,7 +155,7 @@ std::string_view forwarded_before(std::array<char, longest_chain>& memory, const
 std::uint16_t status_here(const Request& request) noexcept {
   const auto limit = limit_of(request);
   if (!limit) return 0;
-  const auto left = parse_unsigned<std::uint32_t>(*limit);
+  const auto left = hops_of(*limit);
   if (!left) return 400;
   if (*left != 0) return 0;
   return request.method == Method::options ? 200 : 501;  // what came here is shown to nobody: it may hold secrets
@@ -165,7 +171,7 @@ bool add_forwarded(HeaderBlock& to, const Request& request) noexcept {
   to.remove("x-forwarded-proto");
   if (const auto limit = limit_of(request)) {
     to.remove("max-forwards");
-    if (!to.add("Max-Forwards", std::uint64_t{parse_unsigned<std::uint32_t>(*limit).value_or(1)} - 1)) return false;
+    if (!to.add("Max-Forwards", std::uint64_t{hops_of(*limit).value_or(1) - 1})) return false;
   }
   return to.add("X-Forwarded-For", chain.view()) &&
          (request.authority.size() > 255 || to.add("X-Forwarded-Host", request.authority)) &&

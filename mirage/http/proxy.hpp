@@ -21,7 +21,9 @@ struct UploadLimits {
 
 struct ProxyOptions {
   Balance balance = Balance::round_robin;
-  ClientOptions client{.maximum_connections = 256, .maximum_per_origin = 64, .maximum_tunnels = 512};
+  /// Backends are near: a SYN lost twice (RFC 6298: after 1 s, then 2 s) has its time, a silent host no more of it.
+  ClientOptions client{
+      .maximum_connections = 256, .maximum_per_origin = 64, .maximum_tunnels = 512, .connect_timeout = 4s};
   HealthThresholds thresholds;
   /// Protocols that an upgrade may change to, a list as in the Upgrade field; others are not passed on. A tunnel is
   /// past routing and log: h2c would be any number of requests that nobody sees.
@@ -163,26 +165,26 @@ class Proxy {
         co_return gateway_failure(ClientError::no_memory);
       }
       error = response.error();
+      tried = backend;  // where nothing has been sent another one may take it
+      if (error == ClientError::busy) continue;
       if (error != ClientError::not_connected) {
         // A client can ask for what takes too long, or is too large, as often as it likes: that takes no server away.
         backend->failures += blames_backend(error) ? 1 : 0;
         break;
       }
       if (note_refusal(*backend, options_.thresholds)) tell(*backend);
-      tried = backend;  // nothing has been sent: another one may take it
     }
     co_return gateway_failure(error);
   }
 
-  /// Checks every backend until cancelled; to be spawned beside the server.
+  /// Checks every backend until cancelled; to be spawned beside the server. Each in a task of its own: one that does
+  /// not answer delays no other's check.
   Task<void> check_health() {
-    while (true) {
-      for (Backend& backend : backends_.all()) {
-        const auto good = co_await within(options_.check_timeout, check(backend));
-        if (note_check(backend, good && *good, options_.thresholds)) tell(backend);
-      }
-      if (co_await sleep(options_.check_interval) == WaitStatus::cancelled) co_return;
-    }
+    do {
+      Scope checks{shard()};
+      for (Backend& backend : backends_.all()) (void)checks.spawn(check(*this, backend));
+      co_await checks.join();
+    } while (co_await sleep(options_.check_interval) != WaitStatus::cancelled);
   }
 
  private:
@@ -208,7 +210,13 @@ class Proxy {
            add_forwarded(forward.headers, request);
   }
 
-  Task<Result<void, ClientError>> check(Backend& backend) {
+  static Task<void> check(Proxy& self, Backend& backend) {
+    const auto good = co_await within(self.options_.check_timeout, self.ask(backend));
+    if (good && good->error_or(ClientError::closed) == ClientError::cancelled) co_return;
+    if (note_check(backend, good && *good, self.options_.thresholds)) self.tell(backend);
+  }
+
+  Task<Result<void, ClientError>> ask(Backend& backend) {
     ClientRequest request;
     auto response = co_await checks_.ask(backend.endpoint, options_.check_target, backend.authority, request);
     if (!response) co_return Failure{response.error()};

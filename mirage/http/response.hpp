@@ -26,7 +26,7 @@ enum class BodyError : std::uint8_t { failed, no_memory };
 class HeaderBlock {
  public:
   static constexpr std::size_t capacity = 512;
-  static constexpr std::size_t maximum_capacity = 16 * 1024;
+  static constexpr std::size_t maximum_capacity = std::size_t{64} * 1024;
   HeaderBlock() noexcept {}  // NOLINT: only the text counts, and only that is moved
   HeaderBlock(HeaderBlock&& other) noexcept { take(other); }
   HeaderBlock& operator=(HeaderBlock&& other) noexcept {

@@ -59,6 +59,26 @@ TEST_CASE("the interim response comes before the final one's head, also when a s
   CHECK(answer.ends_with("\r\n\r\n3\r\nxyz\r\n0\r\n\r\n"));
 }
 
+TEST_CASE("no 100 Continue comes behind a final head, whose source may read the body all the same") {
+  for (const bool sends : {false, true}) {
+    CAPTURE(sends);
+    struct Refuse : Reflect {
+      Response operator()(const Request& request, Body& body) {
+        Response response = Reflect::operator()(request, body);
+        response.status = 403;
+        return response;
+      }
+    } handler;
+    Script script;
+    script.input = {"POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"};
+    if (sends) script.input.emplace_back("xyz");  // RFC 9110 section 10.1.1: it need not wait for ever
+    const std::string answer = converse(handler, script);
+    CHECK(answer.starts_with("HTTP/1.1 403 "));
+    CHECK(count(answer, "HTTP/1.1") == 1);
+    CHECK(answer.ends_with("\r\n\r\n3\r\nxyz\r\n0\r\n\r\n") == sends);
+  }
+}
+
 namespace {
 
 /// Answers each piece with its length, until the stream ends.

@@ -6,6 +6,7 @@
 
 #include <doctest/doctest.h>
 
+#include <mirage/http/client_pool.hpp>
 #include <mirage/http/connection_test.hpp>
 #include <mirage/http/pipe_test.hpp>
 #include <mirage/http/server.hpp>
@@ -184,43 +185,112 @@ struct Dripping {
   Shard& shard_;
 };
 
-/// Takes a kilobyte of the answer each `pause`, `times` times; how often it got one.
-unsigned taken_of_answer(Duration pause, unsigned times) {
-  TestEnvironment environment;
-  Shard shard{environment};
+/// The same through a tunnel.
+struct DrippingTunnel final : Upgrade {
+  std::string_view protocol() const noexcept override { return "drops"; }
+  Task<Result<void, FlowError>> run(Tunnel& tunnel) noexcept override {
+    Drops drops{tunnel.shard()};
+    while (true) {
+      auto drop = co_await drops.next();
+      if (!co_await tunnel.write(*std::move(drop))) co_return Failure{FlowError::closed};
+    }
+  }
+};
+struct Switching {
+  Response operator()(const Request&, Body&) {
+    Response response;
+    response.status = 101;
+    response.upgrade = std::make_unique<DrippingTunnel>();
+    return response;
+  }
+};
+
+/// Takes a kilobyte out of the pipe each `pause`, `times` times; `taken`: how often there was one.
+Task<void> take_slowly(Shard&, Pipe& pipe, Duration pause, unsigned times, unsigned& taken) {
+  for (; taken < times && !pipe.broken && !pipe.ended; ++taken) {
+    co_await sleep(pause);
+    if (pipe.slices.empty()) break;
+    for (std::size_t size = 0; size < 1000 && !pipe.slices.empty(); pipe.slices.pop_front()) {
+      size += pipe.slices.front().size();
+      pipe.bytes -= pipe.slices.front().size();
+    }
+    pipe.writable.notify_all();
+  }
+}
+
+/// Of a server's answer to `request`.
+template <class H>
+unsigned taken_of_answer(H& handler, Shard& shard, std::string_view request, Duration pause, unsigned times) {
   PipeTcp tcp{shard};
-  Dripping handler{shard};
-  Server<PipeTcp, Dripping> server{shard, tcp, handler};
+  Server<PipeTcp, H> server{shard, tcp, handler};
   unsigned taken = 0;
-  auto body = [](Shard&, PipeTcp& to, auto& serving, Duration each, unsigned count, unsigned& got) -> Task<int> {
+  auto body = [](PipeTcp& to, auto& serving, std::string_view asked, Duration each, unsigned count,
+                 unsigned& got) -> Task<int> {
     Scope scope{to.shard()};
     auto serve = [](auto& one) -> Task<void> { (void)co_await one.serve(1); };
     REQUIRE(scope.spawn(serve(serving)));
     co_await sleep(1ms);
     auto flow = co_await to.connect({.address = {}, .port = 1});
     REQUIRE(flow);
-    (void)co_await flow->write(SliceList{Slice::from_static("GET / HTTP/1.1\r\nHost: x\r\n\r\n")});
-    Pipe& pipe = to.wires[0]->pipes[1];
-    for (; got < count && !pipe.broken && !pipe.ended; ++got) {
-      co_await sleep(each);
-      if (pipe.slices.empty()) break;
-      for (std::size_t size = 0; size < 1000 && !pipe.slices.empty(); pipe.slices.pop_front()) {
-        size += pipe.slices.front().size();
-        pipe.bytes -= pipe.slices.front().size();
-      }
-      pipe.writable.notify_all();
-    }
+    (void)co_await flow->write(SliceList{Slice::from_static(asked)});
+    co_await take_slowly(to.shard(), to.wires[0]->pipes[1], each, count, got);
     scope.cancel();
     co_await scope.join();
     co_return 0;
   };
-  CHECK(run(shard, body(shard, tcp, server, pause, times, taken)) == 0);
+  CHECK(run(shard, body(tcp, server, request, pause, times, taken)) == 0);
+  return taken;
+}
+
+/// Of a client's request.
+unsigned taken_of_request(Duration pause, unsigned times) {
+  TestEnvironment environment;
+  Shard shard{environment};
+  PipeTcp tcp{shard};
+  ClientPool pool{AddressDialler{shard, tcp}};
+  unsigned taken = 0;
+  auto body = [](PipeTcp& to, auto& from, Duration each, unsigned count, unsigned& got) -> Task<int> {
+    Scope scope{to.shard()};
+    auto ask = [](PipeTcp& at, auto& by) -> Task<void> {
+      ClientRequest request;
+      request.method = "PUT";
+      request.source = std::make_unique<Drops>(at.shard());
+      (void)co_await by.ask(Endpoint{{}, 1}, "/", "h", request);
+    };
+    auto listener = to.listen(1, {});
+    REQUIRE(scope.spawn(ask(to, from)));
+    auto flow = co_await listener->accept();
+    REQUIRE(flow);
+    co_await take_slowly(to.shard(), to.wires[0]->pipes[0], each, count, got);
+    scope.cancel();
+    co_await scope.join();
+    co_return 0;
+  };
+  CHECK(run(shard, body(tcp, pool, pause, times, taken)) == 0);
   return taken;
 }
 
 }  // namespace
 
 TEST_CASE("who takes an answer in small parts has transfer_timeout for 64 KiB, not for each part") {
-  CHECK(taken_of_answer(20s, 200) < 50);
-  CHECK(taken_of_answer(700ms, 1000) == 1000);  // 64 KiB in less than a minute
+  TestEnvironment environment;
+  Shard shard{environment};
+  Dripping handler{shard};
+  const std::string_view request = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
+  CHECK(taken_of_answer(handler, shard, request, 20s, 200) < 50);
+  CHECK(taken_of_answer(handler, shard, request, 700ms, 1000) == 1000);  // 64 KiB in less than a minute
+}
+
+TEST_CASE("the same through a tunnel: the messages of many protocols are small") {
+  TestEnvironment environment;
+  Shard shard{environment};
+  Switching handler;
+  const std::string_view request = "GET / HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: drops\r\n\r\n";
+  CHECK(taken_of_answer(handler, shard, request, 20s, 200) < 50);
+  CHECK(taken_of_answer(handler, shard, request, 700ms, 1000) == 1000);
+}
+
+TEST_CASE("the same of a server that takes a request in small parts: it holds a connection, and who waits for one") {
+  CHECK(taken_of_request(20s, 200) < 50);
+  CHECK(taken_of_request(700ms, 1000) == 1000);
 }

@@ -47,13 +47,13 @@ class FlowTunnel final : public Tunnel {
     if (!early.empty()) co_return early;
     co_return co_await link_.flow.read();
   }
-  /// As for a response, the peer must take each 64 KiB within the connection's time: whoever closes its window would
-  /// otherwise keep the writer, and what it holds, for as long as it likes. Then the connection is over.
+  /// As for a response, the peer must take 64 KiB within the connection's time, not each small message: whoever closes
+  /// its window would otherwise keep the writer, and what it holds, for as long as it likes. Then the connection is
+  /// over.
   Task<Result<void, FlowError>> write(SliceList slices) noexcept override {
     while (!slices.empty()) {
-      link_.guard.set_writing(link_.transfer_timeout);
-      const auto written = co_await link_.flow.write(slices.take_prefix(Link<F>::piece));
-      link_.guard.clear_writing();
+      const auto written = co_await link_.flow.write(link_.begin_piece(slices));
+      link_.end_piece();
       if (!written) co_return Failure{link_.guard.expired() ? FlowError::timed_out : written.error()};
     }
     co_return Result<void, FlowError>{};

@@ -26,10 +26,10 @@ class Page::Writer {
   }
 
  private:
-  /// Large blocks while there are, small ones then: half a page would be a lie.
+  /// Middle ones hold what a stack counts in two; small ones when there are no others: half a page would be a lie.
   [[nodiscard]] bool next_block() noexcept {
     if (failed_ || !text_.push_back(std::move(block_).freeze())) return failed_ = true, false;
-    block_ = pool_.allocate_sparing(large_capacity, 0);
+    block_ = pool_.allocate_sparing(text_.size() < SliceList::capacity / 2 ? middle_capacity : large_capacity, 0);
     if (!block_) block_ = pool_.allocate_sparing(frame_capacity, 0);
     failed_ = !block_;
     return !failed_;

@@ -121,6 +121,10 @@ TEST_CASE("every counter of every layer of a stack") {
   }
   CHECK(samples.at("mirage_tcp_connections") == 0);
   CHECK(samples.at("mirage_metrics_left_out") == 0);
+  const auto before = bed.shard.buffers().statistics().bytes_in_use;
+  const SliceList text = page.render();
+  CAPTURE(text.byte_count());
+  CHECK(bed.shard.buffers().statistics().bytes_in_use - before <= text.byte_count() + std::size_t{10} * 1024);
 }
 
 TEST_CASE("more than a page holds is counted; without memory there is no page") {

@@ -95,7 +95,9 @@ struct Callbacks {
     // What comes behind the content are trailers.
     Head& head = to->begun_ ? to->tail_ : to->head_;
     head.add(own.shard_.buffers(), text_of(name, name_size), text_of(value, value_size), own.http_.maximum_head);
-    return 0;
+    // A byte on the wire may stand for 4 KiB, each of which nghttp2 checks: a section without measure is a reset and
+    // not looked at any more. One that is merely too large has its answer.
+    return head.size() / 4 > own.http_.maximum_head ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
   }
 
   static int on_frame_received(nghttp2_session* session, const nghttp2_frame* frame, void* user) noexcept {
@@ -276,6 +278,7 @@ bool Session::respond(Stream& stream, const Response& response, const Delivery& 
                       std::string_view date) noexcept {
   const Text<8> status{"{}", response.status};
   const Text<24> length{"{}", delivery.length};
+  stream.expects_continue_ = false;  // too late for it
   if (stream.closed_) return false;
   Fields fields;
   bool room = fields.add(":status", status.view()) && fields.add("date", date);

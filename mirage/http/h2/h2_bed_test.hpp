@@ -83,7 +83,8 @@ struct App {
       response.source_length_known = request.path == "/broken";
       response.source_length = 1500;
     }
-    if (request.path == "/mirror") {
+    if (request.path == "/mirror" || request.path == "/mirror-403") {
+      if (request.path == "/mirror-403") response.status = 403;
       response.body.clear();
       response.source = std::make_unique<Mirror>(shard_, body);
     }

@@ -185,6 +185,28 @@ TEST_CASE("100 Continue when the handler reads, RFC 9110 section 10.1.1") {
   });
 }
 
+TEST_CASE("no interim response comes behind a final head, whose source may read the body all the same") {
+  World world;
+  with(world, [](World&, Peer& peer) -> Task<int> {
+    const std::string body = "content";
+    peer.hold = true;
+    const auto id = peer.ask({{":method", "POST"},
+                              {":scheme", "http"},
+                              {":path", "/mirror-403"},
+                              {":authority", "a"},
+                              {"expect", "100-continue"}},
+                             &body);
+    co_await peer.settle(1s);
+    CHECK(peer.answers[id].statuses == "403 ");
+    peer.hold = false;  // RFC 9110 section 10.1.1: it need not wait for ever
+    nghttp2_session_resume_data(peer.session, id);
+    co_await peer.settle();
+    CHECK(peer.answers[id].body == body);
+    CHECK(peer.answers[id].statuses == "403 ");
+    co_return 0;
+  });
+}
+
 TEST_CASE("requests that are answered by the server itself") {
   World world;
   with(world, [](World& w, Peer& peer) -> Task<int> {

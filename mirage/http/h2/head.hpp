@@ -16,6 +16,8 @@ class Head {
   /// 6.5.2 counts it; what is beyond is dropped and too_large() says so.
   void add(BufferPool& pool, std::string_view name, std::string_view value, std::size_t maximum) noexcept;
   [[nodiscard]] bool too_large() const noexcept { return too_large_; }
+  /// Bytes of the section, as section 6.5.2 counts them.
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
   [[nodiscard]] bool asks_for_tunnel() const noexcept { return pseudo(method) == "CONNECT"; }
   /// An empty line included; empty for want of memory, or when there is no method or path. Several cookie fields become
   /// one (section 8.2.3), Host is that of :authority (section 8.3.1); one that says otherwise stays, a second Host that

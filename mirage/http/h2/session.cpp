@@ -16,6 +16,7 @@ Session::Session(Shard& shard, SessionOwner& owner, const ServerOptions& http, c
       options_(options),
       counters_(counters),
       output_(output),
+      write_patience_(http.transfer_timeout),
       paid_at_(shard.now()) {}
 
 Session::~Session() {
@@ -49,8 +50,14 @@ bool Session::over() const noexcept {
 }
 
 void Session::writing(bool on) noexcept {
-  write_deadline_ = on ? after(shard_.now(), http_.transfer_timeout) : never;
-  if (on) watch(write_deadline_);
+  if (on) {
+    earned_ = http_.transfer_timeout / piece * static_cast<std::int64_t>(output_.byte_count());
+    write_deadline_ = after(shard_.now(), write_patience_);
+    watch(write_deadline_);
+  } else if (write_deadline_ != never) {
+    const Duration left = std::exchange(write_deadline_, never) - shard_.now();
+    write_patience_ = std::min(http_.transfer_timeout, left + earned_);
+  }
 }
 
 void Session::terminate(ErrorCode code) noexcept {
@@ -198,6 +205,10 @@ Stream* Session::open(std::int32_t id) noexcept {
   streams_.push_back(*made);
   ++stream_count_;
   (void)nghttp2_session_set_stream_user_data(session_, id, made);
+  // In turn, frame by frame: by default nghttp2 has the others wait until all that there is of one stream has gone. A
+  // front proxy's streams are of many people.
+  const nghttp2_extpri equal{.urgency = NGHTTP2_EXTPRI_DEFAULT_URGENCY, .inc = 1};
+  (void)nghttp2_session_change_extpri_stream_priority(session_, id, &equal, 1);
   busy();
   made->patience_ = http_.transfer_timeout;
   head_stream_ = id;

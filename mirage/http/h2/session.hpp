@@ -141,7 +141,7 @@ class Session : private Timer {
   [[nodiscard]] bool over() const noexcept;
   /// Wakes the writer.
   [[nodiscard]] WaitQueue& work() noexcept { return work_; }
-  /// While the flow takes what was collected; it has transfer_timeout for that.
+  /// While the flow takes what was collected; it has transfer_timeout for 64 KiB, in parts of whatever size.
   void writing(bool on) noexcept;
   /// GOAWAY; streams end.
   void terminate(ErrorCode code) noexcept;
@@ -204,6 +204,8 @@ class Session : private Timer {
   Time head_deadline_ = never;
   std::int32_t head_stream_ = 0;  // whose section that is
   Time write_deadline_ = never;
+  Duration write_patience_;  // what is left of it; more is earned by what is taken
+  Duration earned_{};
   Time end_deadline_ = never;
   std::size_t taken_ = 0;  // of the streams together
   Time moved_at_{};        // when that was last `piece`

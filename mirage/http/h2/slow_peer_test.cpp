@@ -114,6 +114,46 @@ TEST_CASE("who takes 64 KiB of an answer within transfer_timeout gets all of it"
       false);
 }
 
+TEST_CASE("who takes the frames of a connection in small parts has transfer_timeout for 64 KiB of them") {
+  for (const bool fast : {false, true}) {
+    CAPTURE(fast);
+    World world;
+    with(world, [fast](World&, Peer& peer) -> Task<int> {
+      const auto id = peer.get("/endless");
+      peer.rest = fast ? 6s : 40s;  // for each 8 KiB
+      co_await peer.settle(100s);
+      CHECK(peer.answers[id].ended == fast);
+      co_return 0;
+    });
+  }
+}
+
+TEST_CASE("on a slow line answers take turns, whatever they consist of: one does not hold up the others") {
+  for (const std::string_view path : {"/large", "/endless"}) {
+    CAPTURE(path);
+    World world;
+    with(
+        world,
+        [path](World&, Peer& peer) -> Task<int> {
+          const auto large = peer.ask(
+              {{":method", "GET"}, {":scheme", "http"}, {":path", "/large"}, {":authority", "a"}, {"priority", "u=0"}});
+          const auto other = peer.get(path);
+          for (int i = 0; i < 8; ++i) {
+            co_await peer.settle(50s);
+            nghttp2_submit_window_update(peer.session, 0, large, 65'536);
+            nghttp2_submit_window_update(peer.session, 0, other, 65'536);
+            nghttp2_submit_window_update(peer.session, 0, 0, 65'536);
+          }
+          co_await peer.settle(1s);
+          CHECK(peer.answers[large].body.size() >= 200'000);
+          // Of small parts there is one a turn.
+          CHECK(peer.answers[other].body.size() >= (path == "/large" ? 200'000 : 10'000));
+          co_return 0;
+        },
+        false);
+  }
+}
+
 TEST_CASE("what an answer's source waits for is not the peer's time") {
   World world;
   with(world, [](World&, Peer& peer) -> Task<int> {
@@ -158,6 +198,40 @@ TEST_CASE("a malformed request ends its stream and no other, RFC 9113 section 8.
     co_await peer.settle(30s);
     CHECK(peer.goaway == nothing);
     CHECK(peer.answers[slow].reset == nothing);
+    co_return 0;
+  });
+}
+
+TEST_CASE("a header section without measure is not read to its end: one byte can stand for 4 KiB of it") {
+  World world;
+  with(world, [](World& w, Peer& peer) -> Task<int> {
+    const std::string value(2900, 'v');
+    const auto id = peer.ask({{":method", "GET"},
+                              {":scheme", "http"},
+                              {":path", "/"},
+                              {":authority", "a"},
+                              {"x-a", value},
+                              {"x-a", value},
+                              {"x-a", value},
+                              {"x-a", value}});
+    co_await peer.settle();
+    CHECK(peer.answers[id].fields[":status"] == "431");
+    const auto more =
+        peer.ask({{":method", "GET"}, {":scheme", "http"}, {":path", "/"}, {":authority", "a"}, {"x-a", value},
+                  {"x-a", value},     {"x-a", value},      {"x-a", value}, {"x-a", value},      {"x-a", value},
+                  {"x-a", value},     {"x-a", value},      {"x-a", value}, {"x-a", value},      {"x-a", value},
+                  {"x-a", value},     {"x-a", value},      {"x-a", value}, {"x-a", value},      {"x-a", value}});
+    co_await peer.settle();
+    CHECK(peer.answers[more].reset == NGHTTP2_INTERNAL_ERROR);
+    const auto next = peer.ask({{":method", "GET"},
+                                {":scheme", "http"},
+                                {":path", "/"},
+                                {":authority", "a"},
+                                {"cookie", "c"},
+                                {"x-a", value}});
+    co_await peer.settle();
+    CHECK(peer.answers[next].fields[":status"] == "200");
+    CHECK(w.app.cookie == "c");
     co_return 0;
   });
 }

@@ -271,6 +271,12 @@ bool Session::mask(SliceList& payload, MaskingKey& key) noexcept {
   return true;
 }
 
+Failure<Error> Session::cut_off(FlowError error) noexcept {
+  close_sent_ = true;
+  tunnel_.abort();
+  return Failure{error_of(error)};
+}
+
 /// Precondition: it is this task's turn to write.
 Task<Session::Done> Session::send_frame(Opcode opcode, bool final, SliceList payload) noexcept {
   FrameHeader header{.final = final, .opcode = opcode, .length = payload.byte_count(), .mask = {}};
@@ -282,13 +288,13 @@ Task<Session::Done> Session::send_frame(Opcode opcode, bool final, SliceList pay
   // A list that is full already goes out in two writes.
   if (payload.full()) {
     if (const auto sent = co_await tunnel_.write(std::exchange(frame, SliceList{})); !sent) {
-      co_return Failure{error_of(sent.error())};
+      co_return cut_off(sent.error());
     }
     frame = std::move(payload);
   } else {
     for (Slice& slice : payload) (void)frame.push_back(std::move(slice));
   }
-  if (const auto sent = co_await tunnel_.write(std::move(frame)); !sent) co_return Failure{error_of(sent.error())};
+  if (const auto sent = co_await tunnel_.write(std::move(frame)); !sent) co_return cut_off(sent.error());
   co_return Done{};
 }
 

@@ -113,6 +113,9 @@ class Session {
   Task<Done> acquire(bool control, bool first) noexcept;
   void release() noexcept;
   Task<Done> send_frame(Opcode opcode, bool final, SliceList payload) noexcept;
+  /// Some of a frame may have gone out, as when a time limit ended its write: the peer would take whatever follows for
+  /// the rest of it.
+  [[nodiscard]] Failure<Error> cut_off(FlowError error) noexcept;
   Task<Done> send_control(Opcode opcode, Bytes payload) noexcept;
   [[nodiscard]] bool mask(SliceList& payload, MaskingKey& key) noexcept;
 

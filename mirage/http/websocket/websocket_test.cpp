@@ -438,6 +438,36 @@ Task<void> ping_and_ignore(Shard&, PipeTcp& tcp) {
 
 }  // namespace
 
+TEST_CASE(
+    "a frame that a time limit has cut off is the last one: the peer would take what follows for the rest of it") {
+  struct PipeTunnel final : Tunnel {
+    explicit PipeTunnel(PipeFlow f) : flow(std::move(f)) {}
+    Shard& shard() noexcept override { return flow.shard(); }
+    Task<Result<SliceList, FlowError>> read() noexcept override { return flow.read(); }
+    Task<Result<void, FlowError>> write(SliceList slices) noexcept override { return flow.write(std::move(slices)); }
+    void shutdown() noexcept override { flow.shutdown(); }
+    void abort() noexcept override { flow.abort(); }
+    PipeFlow flow;
+  };
+  TestEnvironment environment;
+  Shard shard{environment};
+  auto body = [](Shard& s) -> Task<int> {
+    auto wire = std::make_shared<Wire>();
+    PipeTunnel tunnel{PipeFlow{s, wire, 1}};
+    PipeFlow peer{s, wire, 0};
+    Session session{tunnel, Role::server};
+    static const std::string large(60'000, 'l');
+    const auto sent = co_await within(1s, session.send(Kind::binary, SliceList{Slice::from_static(large)}));
+    CHECK_FALSE((sent && *sent));
+    CHECK((co_await session.send(Kind::text, SliceList{Slice::from_static("next")})).error_or(Error::flow) ==
+          Error::closed);
+    CHECK((co_await session.receive()).error_or(Error::closed) == Error::flow);
+    CHECK((co_await peer.read()).error_or(FlowError::closed) == FlowError::reset);
+    co_return 0;
+  };
+  CHECK(run(shard, body(shard)) == 0);
+}
+
 TEST_CASE("a peer that sends pings and takes no pongs is given up") {
   TestEnvironment environment;
   Shard shard{environment};
