@@ -47,8 +47,7 @@ std::string tail(const std::string& text, std::size_t limit) {
 
 /// Runs a step of the build: its output is seen on a terminal, or when it fails.
 void run_step(const Common& common, const Words& words, const std::string& what, const fs::path& folder = {}) {
-  progress(common, what);
-  const auto done = plan::run_program(words, shows_progress(common) ? Output::to_error : Output::capture, folder);
+  const auto done = run_shown(common, words, what, folder);
   if (done.status == 0) return;
   throw Error("", std::format("{} failed:\n{}{}", what, tail(done.output, 6000), tail(done.errors, 3000)),
               std::format("The command was: {}", plan::shell_line(words)));
@@ -59,9 +58,8 @@ std::string find_sysroot(const Common& common, const Project& project, const std
   const auto there = plan::run_program({script, "--arch", architecture, "--print-path"}, Output::capture);
   const std::string path = there.output.substr(0, there.output.find('\n'));
   if (there.status == 0) return path;
-  progress(common, "building the sysroot: once, about two minutes");
-  const auto built =
-      plan::run_program({script, "--arch", architecture}, shows_progress(common) ? Output::to_error : Output::capture);
+  const auto built = run_shown(common, {script, "--arch", architecture},
+                               "building the sysroot: once, about two minutes", {}, Output::capture_output);
   if (built.status == 0) return path;
   throw Error("", "the sysroot does not build:\n" + tail(built.errors, 4000), "See doc/toolchain.md.");
 }
@@ -72,9 +70,8 @@ fs::path find_port(const Common& common, const Project& project, const std::stri
   const auto there = plan::run_program({script, "--arch", variant, "--print-path", name}, Output::capture);
   const std::string path = there.output.substr(0, there.output.find('\n'));
   if (there.status == 0) return path;
-  progress(common, std::format("building the port {}: once", name));
-  const auto built =
-      plan::run_program({script, "--arch", variant, name}, shows_progress(common) ? Output::to_error : Output::capture);
+  const auto built = run_shown(common, {script, "--arch", variant, name},
+                               std::format("building the port {}: once", name), {}, Output::capture_output);
   if (built.status == 0) return path;
   throw Error("", std::format("the port {} does not build:\n{}", name, tail(built.errors, 4000)),
               "See doc/add-a-port.md.");
