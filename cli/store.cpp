@@ -8,7 +8,6 @@
 #include <iostream>
 #include <iterator>
 #include <map>
-#include <print>
 #include <set>
 
 #include <nlohmann/json.hpp>
@@ -194,7 +193,7 @@ int run_list(const Common& common, const StoreOptions& options) {
 
 /// Beside the result, on standard error.
 void warn(const Common& common, const StoreOptions& options, std::string_view text) {
-  if (!common.quiet) std::print(stderr, "mirage: {}: {}\n", options.image, text);
+  if (!common.quiet) say("mirage: {}: {}\n", options.image, text);
 }
 
 /// Who reads such a value would have half a transaction without a word.
