@@ -29,6 +29,17 @@ constexpr std::array needed{Needed{"clang++-19", "clang-19"}, Needed{"ld.lld-19"
                             Needed{"llvm-strip-19", "llvm-19"}, Needed{"cmake", "cmake"},
                             Needed{"ninja", "ninja-build"}};
 
+/// The guest's toolchain and the scripts that build it take no such paths, and what they say of it does not say that.
+void refuse_odd_path(const fs::path& path, std::string_view what, std::string_view mend) {
+  const std::string text = path.string();
+  const auto odd = text.find_first_of(" \t\n\"'\\$;&|<>()*?[]`#");
+  if (odd == std::string::npos) return;
+  throw Error("",
+              std::format("the path of {} has a {}: '{}'", what,
+                          text[odd] == ' ' ? "space" : std::format("'{}'", text[odd]), text),
+              std::string{mend});
+}
+
 /// The folder of the cache, made when it is not there, for us alone.
 FolderLock lock_cache(const Common& common, const fs::path& folder) {
   std::error_code failure;
@@ -166,6 +177,10 @@ LibraryBuild build_libraries(const Common& common, const Project& project, const
   const auto& target = *plan.target;
   const std::string architecture = target.architectures.front();
   LibraryBuild build;
+  if (target.guest) {
+    refuse_odd_path(project.root().path, "mirage's own files", "Images need it without: move them. Target unix works.");
+    refuse_odd_path(plan::cache_folder(), "the cache", "Images need it without: MIRAGE_CACHE names another.");
+  }
   if (target.guest) build.sysroot = find_sysroot(common, project, architecture);
   const fs::path& root = project.root().path;
   std::string origin = root.string() + build.sysroot;
@@ -209,7 +224,9 @@ std::string build_image(const Common& common, Project& project, const plan::Plan
                                .sanitize = options.sanitize};
   const std::string ninja_file = folder + "/build.ninja";
   plan::write_if_changed(project.folder() / ninja_file, plan::generate_ninja(image));
-  fs::create_directories(project.folder() / "dist");
+  std::error_code failure;
+  fs::create_directories(project.folder() / "dist", failure);
+  if (failure) throw Error("dist", std::format("cannot be made: {}", failure.message()));
   plan::write_if_changed(project.folder() / "build/compile_commands.json", compile_commands(project, ninja_file));
   run_step(common, {"ninja", "-f", ninja_file}, "building the image", project.folder());
   // What `mirage run` compares with: also when there was nothing to do, as after configuring the same again.
