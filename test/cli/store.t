@@ -335,3 +335,9 @@ Edges of keys and folders.
   [1]
   $ mirage store format --help | grep -c 'default: tree'
   1
+
+What the host says of a disk that fails is said: full, too large, broken.
+
+  $ truncate -s 20M large.img && (ulimit -f 0; trap '' XFSZ; mirage store format large.img)
+  mirage: large.img: the device: File too large
+  [1]
