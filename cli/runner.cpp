@@ -59,8 +59,9 @@ void append_filled(Words& out, const Words& words, const Names& names) {
 std::uint16_t parse_port(const std::string& text, const std::string& whole) {
   std::uint16_t port = 0;
   if (!parse_value(text, port) || port == 0) {
-    throw plan::UsageError("", std::format("bad port forwarding '{}'", whole),
-                           "Say -p HOST:GUEST, such as -p 8080:80 or -p 5353:53/udp.");
+    throw plan::UsageError(
+        "", std::format("bad port forwarding '{}'", whole),
+        "Say -p HOST:GUEST, such as -p 8080:80, -p 5353:53/udp or, with an IPv4 address, -p 0.0.0.0:8080:80.");
   }
   return port;
 }

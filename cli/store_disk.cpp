@@ -31,6 +31,8 @@ int open_disk(const std::string& path, DiskFile::Mode mode) {
       ::open(path.c_str(), (writes ? O_RDWR : O_RDONLY) | (writes && is_disk ? O_EXCL : 0) | O_CLOEXEC);
   if (descriptor < 0 && is_disk && errno == EBUSY)
     throw plan::Error(path, "is in use: it is mounted, or another program has the disk for itself");
+  if (descriptor < 0 && errno == ENOENT)
+    throw plan::Error(path, "is not there", "Make it: mirage store format --size 64M IMAGE.");
   if (descriptor < 0) fail_with_errno(path, "cannot be opened");
   return descriptor;
 }

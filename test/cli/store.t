@@ -56,7 +56,8 @@ What goes wrong is said, with status 1; wrong usage has status 2.
     -> Name a folder that is not there yet.
   [1]
   $ mirage store check nowhere.img
-  mirage: nowhere.img: cannot be opened: No such file or directory
+  mirage: nowhere.img: is not there
+    -> Make it: mirage store format --size 64M IMAGE.
   [1]
   $ truncate -s 4M blank.img && mirage store check blank.img
   mirage: blank.img: the image is blank
