@@ -29,6 +29,17 @@ constexpr std::array needed{Needed{"clang++-19", "clang-19"}, Needed{"ld.lld-19"
                             Needed{"llvm-strip-19", "llvm-19"}, Needed{"cmake", "cmake"},
                             Needed{"ninja", "ninja-build"}};
 
+/// The guest's toolchain and the scripts that build it take no such paths, and what they say of it does not say that.
+void refuse_odd_path(const fs::path& path, std::string_view what, std::string_view mend) {
+  const std::string text = path.string();
+  const auto odd = text.find_first_of(" \t\n\"'\\$;&|<>()*?[]`#");
+  if (odd == std::string::npos) return;
+  throw Error("",
+              std::format("the path of {} has a {}: '{}'", what,
+                          text[odd] == ' ' ? "space" : std::format("'{}'", text[odd]), text),
+              std::string{mend});
+}
+
 /// The folder of the cache, made when it is not there, for us alone.
 FolderLock lock_cache(const Common& common, const fs::path& folder) {
   std::error_code failure;
@@ -47,8 +58,7 @@ std::string tail(const std::string& text, std::size_t limit) {
 
 /// Runs a step of the build: its output is seen on a terminal, or when it fails.
 void run_step(const Common& common, const Words& words, const std::string& what, const fs::path& folder = {}) {
-  progress(common, what);
-  const auto done = plan::run_program(words, shows_progress(common) ? Output::to_error : Output::capture, folder);
+  const auto done = run_shown(common, words, what, folder);
   if (done.status == 0) return;
   throw Error("", std::format("{} failed:\n{}{}", what, tail(done.output, 6000), tail(done.errors, 3000)),
               std::format("The command was: {}", plan::shell_line(words)));
@@ -59,9 +69,8 @@ std::string find_sysroot(const Common& common, const Project& project, const std
   const auto there = plan::run_program({script, "--arch", architecture, "--print-path"}, Output::capture);
   const std::string path = there.output.substr(0, there.output.find('\n'));
   if (there.status == 0) return path;
-  progress(common, "building the sysroot: once, about two minutes");
-  const auto built =
-      plan::run_program({script, "--arch", architecture}, shows_progress(common) ? Output::to_error : Output::capture);
+  const auto built = run_shown(common, {script, "--arch", architecture},
+                               "building the sysroot: once, about two minutes", {}, Output::capture_output);
   if (built.status == 0) return path;
   throw Error("", "the sysroot does not build:\n" + tail(built.errors, 4000), "See doc/toolchain.md.");
 }
@@ -72,9 +81,8 @@ fs::path find_port(const Common& common, const Project& project, const std::stri
   const auto there = plan::run_program({script, "--arch", variant, "--print-path", name}, Output::capture);
   const std::string path = there.output.substr(0, there.output.find('\n'));
   if (there.status == 0) return path;
-  progress(common, std::format("building the port {}: once", name));
-  const auto built =
-      plan::run_program({script, "--arch", variant, name}, shows_progress(common) ? Output::to_error : Output::capture);
+  const auto built = run_shown(common, {script, "--arch", variant, name},
+                               std::format("building the port {}: once", name), {}, Output::capture_output);
   if (built.status == 0) return path;
   throw Error("", std::format("the port {} does not build:\n{}", name, tail(built.errors, 4000)),
               "See doc/add-a-port.md.");
@@ -169,6 +177,10 @@ LibraryBuild build_libraries(const Common& common, const Project& project, const
   const auto& target = *plan.target;
   const std::string architecture = target.architectures.front();
   LibraryBuild build;
+  if (target.guest) {
+    refuse_odd_path(project.root().path, "mirage's own files", "Images need it without: move them. Target unix works.");
+    refuse_odd_path(plan::cache_folder(), "the cache", "Images need it without: MIRAGE_CACHE names another.");
+  }
   if (target.guest) build.sysroot = find_sysroot(common, project, architecture);
   const fs::path& root = project.root().path;
   std::string origin = root.string() + build.sysroot;
@@ -212,7 +224,9 @@ std::string build_image(const Common& common, Project& project, const plan::Plan
                                .sanitize = options.sanitize};
   const std::string ninja_file = folder + "/build.ninja";
   plan::write_if_changed(project.folder() / ninja_file, plan::generate_ninja(image));
-  fs::create_directories(project.folder() / "dist");
+  std::error_code failure;
+  fs::create_directories(project.folder() / "dist", failure);
+  if (failure) throw Error("dist", std::format("cannot be made: {}", failure.message()));
   plan::write_if_changed(project.folder() / "build/compile_commands.json", compile_commands(project, ninja_file));
   run_step(common, {"ninja", "-f", ninja_file}, "building the image", project.folder());
   // What `mirage run` compares with: also when there was nothing to do, as after configuring the same again.

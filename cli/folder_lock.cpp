@@ -2,7 +2,6 @@
 #include <cerrno>
 #include <cstring>
 #include <format>
-#include <print>
 
 #include <fcntl.h>
 #include <sys/file.h>
@@ -10,6 +9,7 @@
 #include <unistd.h>
 
 #include <cli/folder_lock.hpp>
+#include <cli/report.hpp>
 #include <config/error.hpp>
 
 namespace mirage::cli {
@@ -32,7 +32,7 @@ FolderLock FolderLock::wait(const std::filesystem::path& file, int how, std::str
   FolderLock held(open(file.c_str(), how, 0666));  // NOLINT(android-cloexec-open): the lock is for our children, too
   int error = held.descriptor_ < 0 ? errno : lock(held.descriptor_, LOCK_EX | LOCK_NB);
   if (held.descriptor_ >= 0 && error == EWOULDBLOCK) {
-    if (!waiting.empty()) std::print(stderr, "mirage: {}\n", waiting);
+    if (!waiting.empty()) say("mirage: {}\n", waiting);
     error = lock(held.descriptor_, LOCK_EX);
   }
   if (error == 0) return held;

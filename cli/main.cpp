@@ -11,8 +11,12 @@
 #include <print>
 #include <span>
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <cli/command.hpp>
+#include <cli/report.hpp>
 #include <config/error.hpp>
 #include <config/json.hpp>
 #include <mirage/base/option.hpp>
@@ -183,11 +187,11 @@ int print_error(const Common& common, const plan::Error& error) {
   if (common.json) {
     const nlohmann::ordered_json json{
         {"error", {{"place", error.place()}, {"message", error.what()}, {"mend", error.mend()}}}};
-    std::print("{}\n", plan::json_text(json));
+    (void)std::fputs((plan::json_text(json) + "\n").c_str(), stdout);  // does not throw where nothing can be written
     return 1;
   }
-  std::print(stderr, "mirage: {}{}{}\n", error.place(), error.place().empty() ? "" : ": ", error.what());
-  if (!error.mend().empty()) std::print(stderr, "  -> {}\n", error.mend());
+  say("mirage: {}{}{}\n", error.place(), error.place().empty() ? "" : ": ", error.what());
+  if (!error.mend().empty()) say("  -> {}\n", error.mend());
   return 1;
 }
 
@@ -244,10 +248,18 @@ std::string command_read(const CLI::App& app) {
   return app.get_name() + (read.empty() ? "" : " " + command_read(*read.front()));
 }
 
+/// "--target: 1 required TEXT missing" and "--target: At Most 1 required but received 2", so that they say it.
+std::string mismatch_of(const std::string& text) {
+  const std::string name = text.substr(0, text.find(':'));
+  if (text.ends_with(" missing")) return name + " needs a value";
+  return text.contains("At Most 1 ") ? name + " is given twice" : text;
+}
+
 /// What CLI11 found wrong, in our words where its own say little.
 plan::UsageError usage_error_of(const CLI::App& app, const CLI::ParseError& problem) {
   std::string text = problem.what();
   if (text == "A subcommand is required") text = "a command is required";
+  if (dynamic_cast<const CLI::ArgumentMismatch*>(&problem) != nullptr) text = mismatch_of(text);
   if (const auto left = app.remaining(true); dynamic_cast<const CLI::ExtrasError*>(&problem) != nullptr) {
     text = left.size() == 1 ? "unexpected argument" : "unexpected arguments";
     for (const auto& word : left) text += std::format(" '{}'", word);
@@ -300,14 +312,26 @@ int run_main(std::vector<std::string> words) {
   } catch (const std::filesystem::filesystem_error& failure) {
     return print_error(line.common, plan::Error(failure.path1().string(), failure.code().message()));
   } catch (const std::exception& failure) {
+    if (std::ferror(stdout) != 0) return 1;  // what is wrong with it is said in the end
     return print_error(line.common, plan::Error("", failure.what()));
+  }
+}
+
+/// What we open must not take the number of a standard descriptor that is closed: what is printed would go there. It
+/// stays one that cannot be used.
+void hold_standard_descriptors() {
+  for (int descriptor = open("/dev/null", O_RDONLY); descriptor >= 0; descriptor = open("/dev/null", O_RDONLY)) {
+    if (descriptor > STDERR_FILENO) {
+      close(descriptor);
+      return;
+    }
   }
 }
 
 /// Output that got nowhere, on a full disk for instance, is no success.
 int flushed(int status) {
   if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return status;
-  std::print(stderr, "mirage: standard output: cannot be written\n");
+  say("mirage: standard output: cannot be written\n");
   return status == 0 ? 1 : status;
 }
 
@@ -318,5 +342,6 @@ int flushed(int status) {
 int main(int argc, char** argv) {
   // A parent may ignore it, which exec keeps: our children would end without a status, and unnoticed.
   (void)std::signal(SIGCHLD, SIG_DFL);
+  mirage::cli::hold_standard_descriptors();
   return mirage::cli::flushed(mirage::cli::run_main({argv + (argc > 0 ? 1 : 0), argv + argc}));
 }

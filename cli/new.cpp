@@ -31,6 +31,25 @@ bool is_project_name(std::string_view name) {
          std::isalnum(static_cast<unsigned char>(name.front())) != 0;
 }
 
+/// Whole or not at all: half a project would be in the way of the next attempt.
+std::vector<std::string> copy_layout(const fs::path& layout, const std::string& project) {
+  std::vector<std::string> files;
+  try {
+    for (const auto& entry : fs::recursive_directory_iterator(layout)) {
+      if (!entry.is_regular_file()) continue;
+      const fs::path name = project / fs::relative(entry.path(), layout);
+      plan::write_if_changed(name, plan::replaced(plan::read_text(entry.path()), "@NAME@", project));
+      files.push_back(name);
+    }
+  } catch (...) {
+    std::error_code none;
+    fs::remove_all(project, none);
+    throw;
+  }
+  std::ranges::sort(files);
+  return files;
+}
+
 }  // namespace
 
 int run_new(const Common& common, const NewOptions& options) {
@@ -49,15 +68,7 @@ int run_new(const Common& common, const NewOptions& options) {
   if (fs::exists(options.name)) {
     throw plan::Error("", std::format("'{}' exists already", options.name), "Choose another name.");
   }
-  std::vector<std::string> files;
-  for (const auto& entry : fs::recursive_directory_iterator(folder / options.layout)) {
-    if (!entry.is_regular_file()) continue;
-    const auto name = fs::relative(entry.path(), folder / options.layout);
-    const auto text = plan::read_text(entry.path());
-    plan::write_if_changed(options.name / name, plan::replaced(text, "@NAME@", options.name));
-    files.push_back(options.name / name);
-  }
-  std::ranges::sort(files);
+  const auto files = copy_layout(folder / options.layout, options.name);
   print_result(
       common,
       std::format("Created {0}. Next: cd {0} && mirage configure -t spt && mirage build && mirage run\n", options.name),

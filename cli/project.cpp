@@ -3,12 +3,12 @@
 #include <array>
 #include <format>
 #include <fstream>
-#include <print>
 #include <sstream>
 #include <string_view>
 #include <utility>
 
 #include <cli/project.hpp>
+#include <cli/report.hpp>
 #include <config/error.hpp>
 #include <config/evaluate.hpp>
 #include <config/generate/build_file.hpp>
@@ -63,7 +63,7 @@ const plan::Graph& Project::graph() {
   graph_ = purpose_ == Purpose::question && exists()
                ? ask(said)
                : plan::evaluate(config_, folder_ / "build/config", root_.path, said);
-  if (!quiet_ && !said.empty()) std::print(stderr, "{}{}", said, said.ends_with('\n') ? "" : "\n");
+  if (!quiet_ && !said.empty()) say("{}{}", said, said.ends_with('\n') ? "" : "\n");
   return *graph_;
 }
 

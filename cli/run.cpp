@@ -101,12 +101,12 @@ int run_run(const Common& common, const RunOptions& options) {
     return 0;
   }
   if (!common.quiet && is_stale(project, plan, image)) {
-    std::print(stderr, "mirage: dist/{} is older than its sources or configuration (mirage build)\n", plan.image());
+    say("mirage: dist/{} is older than its sources or configuration (mirage build)\n", plan.image());
   }
   project.unlock();
   const auto connected = [&] {
     if (common.json || common.quiet) return;
-    for (const auto& forward : launch.forwards) std::print(stderr, "mirage: {}\n", where_to_connect(forward));
+    for (const auto& forward : launch.forwards) say("mirage: {}\n", where_to_connect(forward));
   };
   const int status = guest_status(plan.target->run, supervise(launch, connected));
   if (common.json) {

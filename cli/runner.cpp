@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: ISC
 #include <algorithm>
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 #include <filesystem>
 #include <format>
@@ -11,6 +12,7 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cli/net_interface.hpp>
@@ -57,8 +59,9 @@ void append_filled(Words& out, const Words& words, const Names& names) {
 std::uint16_t parse_port(const std::string& text, const std::string& whole) {
   std::uint16_t port = 0;
   if (!parse_value(text, port) || port == 0) {
-    throw plan::UsageError("", std::format("bad port forwarding '{}'", whole),
-                           "Say -p HOST:GUEST, such as -p 8080:80 or -p 5353:53/udp.");
+    throw plan::UsageError(
+        "", std::format("bad port forwarding '{}'", whole),
+        "Say -p HOST:GUEST, such as -p 8080:80, -p 5353:53/udp or, with an IPv4 address, -p 0.0.0.0:8080:80.");
   }
   return port;
 }
@@ -117,21 +120,25 @@ Names values_at_run_time(const plan::Plan& plan, const Words& arguments) {
   return values;
 }
 
-/// Moves the host's end to a port that nobody has now, and none of `others`: the next one within 100, else it stays.
-void find_free(Forward& forward, const std::vector<Forward>& others) {
+/// Moves the host's end to a port that nobody has now or has chosen, and none of `others`: the next one within 100,
+/// else it stays.
+ChosenPort find_free(Forward& forward, const std::vector<Forward>& others) {
+  ChosenPort chosen;
   const std::uint16_t wanted = forward.host;
   const auto is_free = [&] {
-    return std::ranges::find(others, forward.host, &Forward::host) == others.end() && refusal_of(forward) == 0;
+    return std::ranges::find(others, forward.host, &Forward::host) == others.end() && refusal_of(forward) == 0 &&
+           chosen.take(forward.protocol, forward.host);
   };
   for (int turn = 0; turn < 100; ++turn) {
-    if (is_free()) return;
+    if (is_free()) return chosen;
     forward.host = static_cast<std::uint16_t>(forward.host == 65535 ? 1024 : forward.host + 1);
   }
   forward.host = wanted;
+  return chosen;
 }
 
-std::vector<Forward> chosen_forwards(const plan::Plan& plan, const Words& arguments) {
-  std::vector<Forward> forwards;
+void choose_forwards(const plan::Plan& plan, const Words& arguments, Launch& launch) {
+  auto& forwards = launch.forwards;
   const auto values = values_at_run_time(plan, arguments);
   for (const auto& planned : plan.keys) {
     if (planned.key.type != "u16" || (planned.key.name != "port" && !planned.key.name.ends_with("-port"))) continue;
@@ -139,11 +146,10 @@ std::vector<Forward> chosen_forwards(const plan::Plan& plan, const Words& argume
     if (!parse_value(values.at(planned.key.name), forward.guest) || forward.guest == 0) continue;
     if (std::ranges::find(forwards, forward.guest, &Forward::guest) != forwards.end()) continue;
     forward.host = static_cast<std::uint16_t>(forward.guest < 1024 ? forward.guest + 8000 : forward.guest);
-    find_free(forward, forwards);
+    launch.chosen_ports.push_back(find_free(forward, forwards));
     forward.or_next = true;
     forwards.push_back(forward);
   }
-  return forwards;
 }
 
 /// "NAME=VALUE" options by name; each must be a device of the image.
@@ -312,7 +318,7 @@ class Launcher {
                   std::format("Say --net {}=tap0.", name));
     }
     user_mode_ = true;
-    choose_forwards();
+    add_forwards();
     names["descriptor"] = std::to_string(network_descriptor);
     names["mtu"] = std::to_string(user_mtu());
     for (const auto& forward : launch_.forwards) names["forwards"] += filled(run_.forward, names_of(forward));
@@ -322,7 +328,7 @@ class Launcher {
     if (run_.helper) add_helper();
   }
 
-  void choose_forwards() {
+  void add_forwards() {
     for (const auto& text : options_.forwards) {
       const auto forward = parse_forward(text);
       const auto is_same = [&](const Forward& each) {
@@ -336,7 +342,7 @@ class Launcher {
       if (error != 0) refuse(forward, error);
       launch_.forwards.push_back(forward);
     }
-    if (options_.forwards.empty()) launch_.forwards = chosen_forwards(plan_, options_.arguments);
+    if (options_.forwards.empty()) choose_forwards(plan_, options_.arguments, launch_);
   }
 
   static Names names_of(const Forward& forward) {
@@ -391,6 +397,22 @@ class Launcher {
 };
 
 }  // namespace
+
+ChosenPort::~ChosenPort() {
+  if (descriptor_ >= 0) close(descriptor_);
+}
+
+/// An abstract name of Unix sockets: as ports, each network namespace has its own, and it is gone when we are.
+bool ChosenPort::take(const std::string& protocol, std::uint16_t port) {
+  if (descriptor_ < 0) descriptor_ = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (descriptor_ < 0) return true;  // goes without
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const auto name = std::format("mirage run {} {}", protocol, port);
+  name.copy(address.sun_path + 1, sizeof address.sun_path - 1);
+  const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
+  return bind(descriptor_, reinterpret_cast<const sockaddr*>(&address), size) == 0 || errno != EADDRINUSE;
+}
 
 Forward parse_forward(const std::string& text) {
   Forward forward;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <cli/command.hpp>
@@ -22,6 +23,26 @@ struct Forward {
   bool or_next = false;  ///< we chose the host's: when another takes it first, the helper takes the next
 };
 
+/// A port of this machine that no other `mirage run` chooses while this is kept: QEMU opens it some time after we
+/// looked whether it is free. Others do not see it.
+class ChosenPort {
+ public:
+  ChosenPort() = default;  ///< none
+  ChosenPort(ChosenPort&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
+  ChosenPort& operator=(ChosenPort&& other) noexcept {
+    std::swap(descriptor_, other.descriptor_);
+    return *this;
+  }
+  ChosenPort(const ChosenPort&) = delete;
+  ChosenPort& operator=(const ChosenPort&) = delete;
+  ~ChosenPort();
+  /// False: another has it.
+  [[nodiscard]] bool take(const std::string& protocol, std::uint16_t port);
+
+ private:
+  int descriptor_ = -1;
+};
+
 /// "8080:80", "0.0.0.0:8080:80", "5353:53/udp". Throws Error.
 [[nodiscard]] Forward parse_forward(const std::string& text);
 
@@ -31,6 +52,7 @@ struct Launch {
   plan::Words environment;  ///< NAME=VALUE, on top of ours
   plan::Words helper;       ///< mirage-usernet and its arguments; empty: none
   std::vector<Forward> forwards;
+  std::vector<ChosenPort> chosen_ports;
   bool console_to_error = false;  ///< standard output is for the result
 };
 inline constexpr int network_descriptor = 3;

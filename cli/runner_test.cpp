@@ -213,6 +213,33 @@ TEST_CASE("forwards that are chosen have a port of the host each") {
   CHECK(last[0].host < 65535);
 }
 
+TEST_CASE("a port is chosen by one at a time") {
+  const std::string protocol = std::format("test {}", getpid());
+  ChosenPort first;
+  ChosenPort second;
+  CHECK(first.take(protocol, 8080));
+  CHECK(!second.take(protocol, 8080));
+  CHECK(second.take(protocol, 8081));
+  const ChosenPort moved = std::move(first);
+  CHECK(!ChosenPort{}.take(protocol, 8080));
+  first = ChosenPort{};
+  second = ChosenPort{};
+  CHECK(ChosenPort{}.take(protocol, 8081));
+}
+
+TEST_CASE("a port that was chosen is not chosen again before somebody listens there") {
+  const auto on = target();
+  auto plan = plan_with(on, {{"net", "service"}});
+  plan::PlannedKey port;
+  port.key.name = "port";
+  port.key.type = "u16";
+  port.value = "80";
+  plan.keys.push_back(port);
+  const RunOptions options;
+  const auto first = make_launch(plan, options, "i", "");
+  CHECK(make_launch(plan, options, "i", "").forwards.front().host > first.forwards.front().host);
+}
+
 TEST_CASE("the helper may move the forwards that were chosen, not those that were given") {
   auto on = target();
   on.run.helper = true;

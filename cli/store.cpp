@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: ISC
 // `mirage store`: makes, checks, lists, fills and empties images of stores.
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <format>
 #include <fstream>
 #include <iostream>
 #include <iterator>
 #include <map>
-#include <print>
 #include <set>
 
 #include <nlohmann/json.hpp>
@@ -16,8 +17,11 @@
 
 #include <cli/command.hpp>
 #include <cli/report.hpp>
+#include <cli/store_disk.hpp>
 #include <cli/store_image.hpp>
 #include <cli/store_input.hpp>
+#include <config/text.hpp>
+#include <mirage/module/block.hpp>
 #include <mirage/module/block_blank.hpp>
 
 namespace mirage::cli {
@@ -194,7 +198,7 @@ int run_list(const Common& common, const StoreOptions& options) {
 
 /// Beside the result, on standard error.
 void warn(const Common& common, const StoreOptions& options, std::string_view text) {
-  if (!common.quiet) std::print(stderr, "mirage: {}: {}\n", options.image, text);
+  if (!common.quiet) say("mirage: {}: {}\n", options.image, text);
 }
 
 /// Who reads such a value would have half a transaction without a word.
@@ -339,15 +343,7 @@ int run_remove(const Common& common, const StoreOptions& options) {
   return 0;
 }
 
-}  // namespace
-
-std::vector<std::string> store_types() {
-  std::vector<std::string> names;
-  for (const StoreFormat* each : store_formats()) names.emplace_back(each->name());
-  return names;
-}
-
-int run_store(const Common& common, const StoreOptions& options) {
+int run_action(const Common& common, const StoreOptions& options) {
   switch (options.action) {
     case StoreAction::format:
       return run_format(common, options);
@@ -367,6 +363,29 @@ int run_store(const Common& common, const StoreOptions& options) {
       return run_remove(common, options);
   }
   return 1;
+}
+
+}  // namespace
+
+std::vector<std::string> store_types() {
+  std::vector<std::string> names;
+  for (const StoreFormat* each : store_formats()) names.emplace_back(each->name());
+  return names;
+}
+
+int run_store(const Common& common, const StoreOptions& options) {
+  try {
+    return run_action(common, options);
+  } catch (const plan::UsageError&) {
+    throw;
+  } catch (const plan::Error& error) {
+    // The host knows more: that its disk is full, for instance.
+    const std::string text = error.what();
+    const int failure = DiskFile::failure();
+    if (failure == 0 || failure == EIO) throw;
+    throw plan::Error(error.place(), plan::replaced(text, to_string(BlockError::io), std::strerror(failure)),
+                      error.mend());
+  }
 }
 
 }  // namespace mirage::cli

@@ -31,6 +31,8 @@ int open_disk(const std::string& path, DiskFile::Mode mode) {
       ::open(path.c_str(), (writes ? O_RDWR : O_RDONLY) | (writes && is_disk ? O_EXCL : 0) | O_CLOEXEC);
   if (descriptor < 0 && is_disk && errno == EBUSY)
     throw plan::Error(path, "is in use: it is mounted, or another program has the disk for itself");
+  if (descriptor < 0 && errno == ENOENT)
+    throw plan::Error(path, "is not there", "Make it: mirage store format --size 64M IMAGE.");
   if (descriptor < 0) fail_with_errno(path, "cannot be opened");
   return descriptor;
 }
@@ -95,13 +97,18 @@ void DiskFile::undo(const std::string& path, Created created) noexcept {
   if (created == Created::grown) (void)!::truncate(path.c_str(), 0);
 }
 
+DiskFile::Outcome DiskFile::failed(int error) noexcept {
+  failure_ = error;
+  return Outcome{Failure{BlockError::io}};
+}
+
 DiskFile::Outcome DiskFile::read(std::uint64_t sector, MutableBytes bytes) noexcept {
   if (const auto range = check_range(geometry_, sector, bytes.size()); !range) return Outcome{range};
   auto at = static_cast<off_t>(sector * geometry_.sector_size);
   while (!bytes.empty()) {
     const ssize_t count = pread(descriptor_, bytes.data(), bytes.size(), at);
     if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return Outcome{Failure{BlockError::io}};
+    if (count <= 0) return failed(count < 0 ? errno : 0);
     bytes = bytes.subspan(static_cast<std::size_t>(count));
     at += count;
   }
@@ -122,7 +129,7 @@ DiskFile::Outcome DiskFile::put(std::uint64_t sector, Bytes bytes, int flags) no
     const iovec part{const_cast<std::byte*>(bytes.data()), bytes.size()};
     const ssize_t count = pwritev2(descriptor_, &part, 1, at, flags);
     if (count < 0 && errno == EINTR) continue;
-    if (count <= 0) return Outcome{Failure{BlockError::io}};
+    if (count <= 0) return failed(count < 0 ? errno : 0);
     bytes = bytes.subspan(static_cast<std::size_t>(count));
     at += count;
   }
@@ -130,7 +137,7 @@ DiskFile::Outcome DiskFile::put(std::uint64_t sector, Bytes bytes, int flags) no
 }
 
 DiskFile::Outcome DiskFile::flush() noexcept {
-  if (fdatasync(descriptor_) != 0) return Outcome{Failure{BlockError::io}};
+  if (fdatasync(descriptor_) != 0) return failed(errno);
   return Outcome{Result<void, BlockError>{}};
 }
 

@@ -31,8 +31,12 @@ class DiskFile {
   Outcome write(std::uint64_t sector, Bytes bytes) noexcept;
   Outcome flush() noexcept;
   Outcome write_durable(std::uint64_t sector, Bytes bytes) noexcept;
+  /// Why the last operation of any that failed did: an errno, which BlockError has no word for; 0: none did.
+  [[nodiscard]] static int failure() noexcept { return failure_; }
 
  private:
+  static Outcome failed(int error) noexcept;
+  static inline int failure_ = 0;
   Outcome put(std::uint64_t sector, Bytes bytes, int flags) noexcept;
   int descriptor_;
   BlockGeometry geometry_;

@@ -12,6 +12,7 @@
 
 #include <cli/command.hpp>
 #include <cli/project.hpp>
+#include <cli/report.hpp>
 #include <config/error.hpp>
 #include <config/json.hpp>
 #include <config/place.hpp>
@@ -94,9 +95,8 @@ int run_symbolize(const Common& common, const std::string& file, const std::stri
   }
   if (common.json) std::print("{}\n", plan::json_text(resolved));
   if (addresses != 0 && resolved.empty()) {
-    std::print(stderr,
-               "mirage: {} names none of {} addresses: is it the .debug file of the image that wrote the log?\n",
-               symbols, addresses);
+    say("mirage: {} names none of {} addresses: is it the .debug file of the image that wrote the log?\n", symbols,
+        addresses);
   }
   return 0;
 }

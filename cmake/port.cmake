@@ -21,7 +21,9 @@ function(mirage_port name)
     message(FATAL_ERROR "there is no port '${name}'")
   endif()
   set(archive ${path}/lib/libport_${name}.a)
-  add_custom_command(OUTPUT ${archive} COMMAND ${script} --arch ${arch} ${name} COMMENT "Port ${name}, once" USES_TERMINAL VERBATIM)
+  # Its output is the path, for other scripts; what it does is on its standard error.
+  add_custom_command(OUTPUT ${archive} COMMAND ${script} --arch ${arch} ${name} > /dev/null COMMENT "Port ${name}, once"
+    USES_TERMINAL VERBATIM)
   add_custom_target(port_${name}_build DEPENDS ${archive})
   add_library(port_${name} INTERFACE)
   add_dependencies(port_${name} port_${name}_build)

@@ -99,10 +99,14 @@ using Clock = std::chrono::steady_clock;
 /// A program with all that it started: a group of its own, so that the whole of it can be ended.
 class Running {
  public:
-  Running(pid_t pid, int out, int err, Ending& ending, std::chrono::milliseconds limit)
-      : pid_(pid), ending_(ending), ends_{pollfd{out, POLLIN, 0}, pollfd{err, POLLIN, 0}, pollfd{-1, POLLIN, 0}} {
+  Running(pid_t pid, int out, int err, Ending& ending, std::chrono::milliseconds limit, const Watch& watch)
+      : pid_(pid),
+        ending_(ending),
+        watch_(watch),
+        ends_{pollfd{out, POLLIN, 0}, pollfd{err, POLLIN, 0}, pollfd{-1, POLLIN, 0}} {
     ends_[2].fd = ending.descriptor();
     if (limit.count() > 0) deadline_ = Clock::now() + limit;
+    if (watch.say) next_say_ = Clock::now() + watch.first;
   }
 
   /// Reads both ends until they are closed and the program has ended.
@@ -113,6 +117,7 @@ class Running {
       read(1, finished.errors);
       if (ending_.take()) end(SIGTERM);
       reap(finished);
+      tell(finished);
       if (deadline_ && Clock::now() >= *deadline_) {
         finished.timed_out = !ending_.taken();
         end(SIGKILL);
@@ -124,9 +129,17 @@ class Running {
 
  private:
   [[nodiscard]] int wait_time() const {
-    if (!deadline_) return -1;
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(*deadline_ - Clock::now()).count();
+    if (!deadline_ && !next_say_) return -1;
+    const auto next =
+        std::min(deadline_.value_or(Clock::time_point::max()), next_say_.value_or(Clock::time_point::max()));
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(next - Clock::now()).count();
     return static_cast<int>(std::clamp<std::int64_t>(left, 0, 60'000));
+  }
+
+  void tell(const Finished& so_far) {
+    if (ended_ || !next_say_ || Clock::now() < *next_say_) return;
+    watch_.say(so_far);
+    next_say_ = Clock::now() + watch_.then;
   }
 
   void read(std::size_t which, std::string& text) {
@@ -156,8 +169,10 @@ class Running {
 
   pid_t pid_;
   Ending& ending_;
+  const Watch& watch_;
   std::array<pollfd, 3> ends_;
   std::optional<Clock::time_point> deadline_;
+  std::optional<Clock::time_point> next_say_;
   bool ended_ = false;
 };
 
@@ -188,18 +203,20 @@ struct Child {
 
 }  // namespace
 
-Finished run_program(const Words& words, Output output, const fs::path& folder, std::chrono::milliseconds limit) {
+Finished run_program(const Words& words, Output output, const fs::path& folder, std::chrono::milliseconds limit,
+                     const Watch& watch) {
   Pipe out;
   Pipe err;
   Pipe failure;
   Ending ending;
-  const bool captures = output == Output::capture;
+  const bool captures = output == Output::capture || output == Output::capture_output;
+  const bool captures_errors = output == Output::capture;
   Child child{.words = {},
               .folder = folder.empty() ? nullptr : folder.c_str(),
               .out = captures                     ? out.write
                      : output == Output::to_error ? 2
                                                   : -1,
-              .err = captures ? err.write : -1,
+              .err = captures_errors ? err.write : -1,
               .failure = failure.write,
               .parent = getpid()};
   for (const auto& word : words) child.words.push_back(const_cast<char*>(word.c_str()));
@@ -215,7 +232,7 @@ Finished run_program(const Words& words, Output output, const fs::path& folder, 
   while (::read(failure.read, &error, sizeof error) < 0 && errno == EINTR) {
   }
   Finished finished;
-  Running(pid, captures ? out.read : -1, captures ? err.read : -1, ending, limit).finish(finished);
+  Running(pid, captures ? out.read : -1, captures_errors ? err.read : -1, ending, limit, watch).finish(finished);
   if (error != 0) return {.status = 127, .errors = words[0] + ": " + std::strerror(error) + "\n"};
   return finished;
 }

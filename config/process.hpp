@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -19,14 +20,22 @@ struct Finished {
   bool timed_out = false;  ///< it was killed at the limit
 };
 
-/// What becomes of the program's standard output and error.
-enum class Output { inherit, capture, to_error };
+/// What becomes of the program's standard output and error. `to_error`: both to our standard error; `capture_output`:
+/// only its output is kept, and its errors are seen.
+enum class Output { inherit, capture, capture_output, to_error };
+
+/// `say` is called when the program has run for `first`, and then every `then`, with what it has said so far.
+struct Watch {
+  std::chrono::milliseconds first{};
+  std::chrono::milliseconds then{};
+  std::function<void(const Finished&)> say = {};
+};
 
 /// Runs `words` in `folder` (empty: here) and waits, for `limit` at most (0: without one). Nothing goes through a
-/// shell. `to_error`: both to our standard error. It does not outlive us: a signal that ends us ends it first, with
-/// what it started. One thread at most may be running.
+/// shell. It does not outlive us: a signal that ends us ends it first, with what it started. One thread at most may be
+/// running.
 [[nodiscard]] Finished run_program(const Words& words, Output output, const std::filesystem::path& folder = {},
-                                   std::chrono::milliseconds limit = {});
+                                   std::chrono::milliseconds limit = {}, const Watch& watch = {});
 
 /// The program's path in PATH (or itself when it has a slash and can be executed); empty: none.
 [[nodiscard]] std::filesystem::path find_program(const std::string& name);

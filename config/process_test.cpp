@@ -33,6 +33,27 @@ TEST_CASE("a program that takes too long is ended with what it started") {
   CHECK(done.output == "before\n");
 }
 
+TEST_CASE("who watches hears what a program has said so far, now and again until its end") {
+  std::vector<std::string> heard;
+  const Watch watch{.first = std::chrono::milliseconds(50),
+                    .then = std::chrono::milliseconds(20),
+                    .say = [&](const Finished& so_far) { heard.push_back(so_far.output + so_far.errors); }};
+  (void)run_program({"sh", "-c", "echo one; sleep 0.5; echo two >&2; sleep 0.5; echo three"}, Output::capture, {}, {},
+                    watch);
+  REQUIRE(heard.size() > 2);
+  CHECK(heard.front() == "one\n");
+  CHECK(heard.back() == "one\ntwo\n");
+  heard.clear();
+  (void)run_program({"true"}, Output::capture, {}, {}, {.first = std::chrono::hours(1), .then = {}, .say = watch.say});
+  CHECK(heard.empty());
+}
+
+TEST_CASE("of a program whose errors are seen, only the output is kept") {
+  const auto done = run_program({"sh", "-c", "exec 2>/dev/null; echo out; echo err >&2"}, Output::capture_output);
+  CHECK(done.output == "out\n");
+  CHECK(done.errors.empty());
+}
+
 /// As many descriptors as this are left, for as long as it lives.
 class FewDescriptors {
  public:

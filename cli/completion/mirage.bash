@@ -11,6 +11,8 @@ _mirage() {
   case $previous in
     -t | --target) COMPREPLY=($(compgen -W "$(mirage query targets 2>/dev/null || echo unix spt hvt virtio)" -- "$current")); return ;;
     --template) COMPREPLY=($(compgen -W 'hello website echo' -- "$current")); return ;;
+    --type) COMPREPLY=($(compgen -W 'tree fat tar volume' -- "$current")); return ;;
+    --layer) COMPREPLY=($(compgen -W 'partition= checksum crypt= crypt_authenticated=' -- "$current")); compopt -o nospace; return ;;
     --accel) COMPREPLY=($(compgen -W 'kvm tcg' -- "$current")); return ;;
     --block) COMPREPLY=($(compgen -W "$(mirage query devices 2>/dev/null | sed -n 's/^block \(.*\)/\1=/p')" -- "$current")); compopt -o nospace; return ;;
     --net) COMPREPLY=($(compgen -W "$(mirage query devices 2>/dev/null | sed -n 's/^net \(.*\)/\1=/p')" -- "$current")); compopt -o nospace; return ;;
@@ -30,7 +32,14 @@ _mirage() {
       if [ "$COMP_CWORD" = 2 ]; then
         COMPREPLY=($(compgen -W 'format check list import export cat set remove' -- "$current"))
       else
-        COMPREPLY=($(compgen -f -W "--type --layer --size --force --recursive --to --from $plain" -- "$current"))
+        local own=
+        case ${COMP_WORDS[2]} in
+          format) own='--size --force' ;;
+          list) own='--recursive' ;;
+          import) own='--to' ;;
+          export) own='--from' ;;
+        esac
+        COMPREPLY=($(compgen -f -W "--type --layer $own $plain" -- "$current"))
       fi
       ;;
     symbolize) COMPREPLY=($(compgen -f -W "--image $common" -- "$current")) ;;

@@ -68,7 +68,7 @@ std::string variables(const ImageBuild& build) {
         "link = {} {}\n"
         "libraries = {} {}\n",
         flags("compile.rsp"), common_flags(build), flags("link.rsp"),
-        word("-Wl,-T," + (build.root / plan.target->linker_script).string()), libraries, flags("libraries.rsp"));
+        "-T " + word((build.root / plan.target->linker_script).string()), libraries, flags("libraries.rsp"));
   }
   const std::string_view sanitize = build.sanitize ? " -fsanitize=address,undefined" : "";
   return std::format(
@@ -130,7 +130,7 @@ std::string packing_steps(const ImageBuild& build, const std::string& image, con
   for (const auto& name : packing.symbols) out += " --keep-symbol=" + name;
   out += std::format(
       "\nlink_packed = {} -Wl,-z,noseparate-code {} -Wl,--just-symbols={} -Wl,--start-group{} -Wl,--end-group\n",
-      word("@" + (build.flags_folder / "link.rsp").string()), word("-Wl,-T," + script), word(symbols), words);
+      word("@" + (build.flags_folder / "link.rsp").string()), "-T " + word(script), word(symbols), words);
   out += std::format("build {}: symbols {}\n", path(symbols), path(debug));
   out += std::format("build {}: pack {}\n", path(packed), path(plain));
   out += std::format("build {}: link_packed {} | {} {}{}\n", path(linked), path(packed), path(symbols), path(script),

@@ -62,6 +62,23 @@ TEST_CASE("names of any characters but line breaks reach the compiler as they ar
                        "the name \"htdocs/two\\012lines\" has a line break, which a build file cannot have", Error);
 }
 
+TEST_CASE("a comma in the path of mirage's files is a part of it, to the linker too") {
+  Planned planned;
+  planned.target.guest = true;
+  planned.target.linker_script = "image.ld";
+  const auto done = commands_of({.plan = &planned.plan,
+                                 .root = "/one, two",
+                                 .libraries_folder = "/cache",
+                                 .flags_folder = "/cache/guest",
+                                 .libraries = {},
+                                 .ports = {},
+                                 .folder = "build/spt",
+                                 .sources = {"a.cpp"},
+                                 .crunch_inputs = {}});
+  CHECK(done.output.contains(" -T '/one, two/image.ld' "));
+  CHECK(!done.output.contains("-Wl,-T"));
+}
+
 TEST_CASE("each source has an object of its own") {
   const Planned planned;
   const auto done = commands_of({.plan = &planned.plan,

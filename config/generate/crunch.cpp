@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: ISC
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <cstring>
 #include <format>
 #include <fstream>
 #include <iterator>
@@ -81,7 +83,7 @@ void collect(const fs::path& folder, const std::string& prefix, std::vector<std:
 std::string read_file(const fs::path& file, const std::string& place) {
   std::ifstream in(file, std::ios::binary);
   std::string content{std::istreambuf_iterator<char>(in), {}};
-  if (!in) throw Error(place, std::format("cannot read {}", file.string()));
+  if (!in) throw Error(place, std::format("cannot read {}: {}", file.string(), std::strerror(errno)));
   return content;
 }
 

@@ -104,8 +104,41 @@ Wrong usage ends with status 2.
     -> mirage query --help tells what it takes.
   [2]
 
+  $ mirage configure --target
+  mirage: --target needs a value
+    -> mirage configure --help tells what it takes.
+  [2]
+  $ mirage new --template echo --template=hello name
+  mirage: --template is given twice
+    -> mirage new --help tells what it takes.
+  [2]
+
 What cannot be written is an error.
 
   $ mirage --help >/dev/full
   mirage: standard output: cannot be written
   [1]
+
+Once: also what is longer than a buffer, and an error for programs.
+
+  $ mirage new site --template website -q && cd site && mirage query main >/dev/full
+  mirage: standard output: cannot be written
+  [1]
+  $ sed "s/takes<[^>]*>/takes<$(head -c 9000 /dev/zero | tr '\0' x)>/" config.cpp >long.cpp && mirage query name --json -f long.cpp >/dev/full
+  mirage: standard output: cannot be written
+  [1]
+
+Where errors cannot be written, they are errors.
+
+  $ mirage bild 2>/dev/full
+  [2]
+  $ mirage bild 2>&-
+  [2]
+  $ mirage query nothing --json 2>&- >&-
+  [2]
+
+What is closed does not become what the command opens, the folder that it locks for instance.
+
+  $ mkdir bin && printf '#!/bin/sh\nreadlink /proc/$PPID/fd/[12] >>opened; exit 1\n' >bin/clang++-19 && chmod +x bin/clang++-19
+  $ PATH=$PWD/bin:$PATH MIRAGE_CACHE=$PWD/cache mirage configure >&- 2>&-; sort -u opened
+  /dev/null

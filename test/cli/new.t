@@ -32,6 +32,13 @@ A project is made from a template.
   {"name":"site","files":["site/.gitignore","site/config.cpp","site/htdocs/index.html","site/htdocs/style.css","site/main.hpp"]}
   $ mirage new call --template echo -q
 
+What cannot be written whole is not left in the way.
+
+  $ (ulimit -f 0; trap '' XFSZ; mirage new large 2>&1) | sed 's|/[a-z.]*:|/FILE:|'; ls large
+  mirage: cannot write large/FILE: File too large
+  ls: cannot access 'large': No such file or directory
+  [2]
+
 Without a project, the commands say so.
 
   $ mirage configure

@@ -25,3 +25,21 @@ Several unikernels that start at once in user mode get a port of this machine ea
   mirage: http://localhost:PORT leads to port 80
   mirage: http://localhost:PORT leads to port 80
   mirage: http://localhost:PORT leads to port 80
+
+So do those under QEMU, which opens its ports itself, later.
+
+  $ mirage configure -q -t virtio && mkdir ../bin && touch dist/web.virtio && cat >../bin/qemu-system-x86_64 <<'END'
+  > #!/bin/sh
+  > while [ -e runs ]; do sleep 0.05; done
+  > END
+  $ chmod +x ../bin/qemu-system-x86_64; export PATH=$PWD/../bin:$PATH; round | tail -1
+  mirage: http://localhost:PORT leads to port 80
+  $ cat log.* | sort -u | grep -c http
+  4
+
+The host's end of a forwarding is an address, which is no name.
+
+  $ mirage run --dry-run -p localhost:8080:80
+  mirage: bad port forwarding 'localhost:8080:80'
+    -> Say -p HOST:GUEST, such as -p 8080:80, -p 5353:53/udp or, with an IPv4 address, -p 0.0.0.0:8080:80.
+  [2]

@@ -56,7 +56,8 @@ What goes wrong is said, with status 1; wrong usage has status 2.
     -> Name a folder that is not there yet.
   [1]
   $ mirage store check nowhere.img
-  mirage: nowhere.img: cannot be opened: No such file or directory
+  mirage: nowhere.img: is not there
+    -> Make it: mirage store format --size 64M IMAGE.
   [1]
   $ truncate -s 4M blank.img && mirage store check blank.img
   mirage: blank.img: the image is blank
@@ -335,3 +336,9 @@ Edges of keys and folders.
   [1]
   $ mirage store format --help | grep -c 'default: tree'
   1
+
+What the host says of a disk that fails is said: full, too large, broken.
+
+  $ truncate -s 20M large.img && (ulimit -f 0; trap '' XFSZ; mirage store format large.img)
+  mirage: large.img: the device: File too large
+  [1]

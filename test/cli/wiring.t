@@ -46,8 +46,8 @@ A link in a directory that leads nowhere, or to itself; hidden ones are an edito
 
   $ sed -i 's/crunch("pages")/crunch("htdocs")/' config.cpp && ln -s nowhere 'htdocs/.#index.html' && mirage configure -q
   $ for to in nowhere more.html; do ln -sf $to htdocs/more.html; mirage configure 2>&1 | sed "s|$PWD/||"; done; rm htdocs/more.html htdocs/.#*
-  mirage: config.cpp:8: cannot read htdocs/more.html
-  mirage: config.cpp:8: cannot read htdocs/more.html
+  mirage: config.cpp:8: cannot read htdocs/more.html: No such file or directory
+  mirage: config.cpp:8: cannot read htdocs/more.html: Too many levels of symbolic links
 
 A header that does not exist.
 

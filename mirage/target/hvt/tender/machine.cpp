@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <mirage/target/hvt/abi.hpp>
 #include <mirage/target/hvt/tender/cpu.hpp>
@@ -56,7 +57,9 @@ Result<> copy_cpuid(int kvm, int processor) {
 Result<File> open_kvm() {
   auto kvm = File::open("/dev/kvm", O_RDWR);
   if (!kvm) {
-    return kvm;
+    const bool is_there = ::access("/dev/kvm", F_OK) == 0;
+    return fail(kvm.error().text(), is_there ? " (who is in its group, usually kvm, may)"
+                                             : " (no KVM here: targets spt and virtio need none)");
   }
   if (call(kvm->get(), KVM_GET_API_VERSION, 0) != KVM_API_VERSION) {
     return fail("KVM: unknown version of the interface");
@@ -135,9 +138,13 @@ Result<> Machine::prepare(const GuestMemory& memory, std::uint64_t entry) {
 Exit Machine::run() {
   Exit exit;
   if (call(processor(), KVM_RUN, 0) == 0) {
+    refusals_ = 0;
     return decode();
   }
-  if (errno == EINTR || errno == EAGAIN) {
+  // KVM may ask for another try; where it is not whole (within some virtual machines), it does for ever.
+  constexpr unsigned refusal_limit = 10'000;
+  const bool may_try_again = errno == EAGAIN && ++refusals_ < refusal_limit;
+  if (errno == EINTR || may_try_again) {
     exit.kind = Exit::Kind::interrupted;
     shared_->immediate_exit = 0;
   } else if (errno == EFAULT) {
@@ -148,6 +155,9 @@ Exit Machine::run() {
                 << Hex{instruction_pointer()};
   } else {
     exit.detail << "KVM: cannot run the guest: " << Errno{errno};
+    if (refusals_ == refusal_limit) {
+      exit.detail << " (/dev/kvm does not work on this machine; targets spt and virtio need none)";
+    }
   }
   return exit;
 }

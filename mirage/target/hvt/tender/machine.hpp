@@ -70,6 +70,7 @@ class Machine {
   mirage::tender::File processor_;
   kvm_run* shared_ = nullptr;  // lives as long as the tender
   std::uint64_t cycle_frequency_ = 0;
+  unsigned refusals_ = 0;  // of KVM, since it last ran the guest
 };
 
 }  // namespace mirage::target::hvt

@@ -51,8 +51,13 @@ std::string_view kind_of(int signal) {
 }
 
 /// Readable memory from the stack pointer upwards: to the end of its segment, or to the next one. Empty when the stack
-/// pointer is outside the guest or on a guard page: then there is no backtrace.
-std::span<const std::byte> readable_stack(std::uint64_t stack) {
+/// pointer is outside the guest or on the guard page of the first stack: then there is no backtrace. A guest may have
+/// made guard pages of its own, for stacks on the heap: the page of the fault is not read, and when it is the one that
+/// such a stack has grown onto, its frames lie above it.
+std::span<const std::byte> readable_stack(const runtime::Frame& frame, std::uint64_t fault) {
+  std::uint64_t stack = frame.sp;
+  constexpr std::uint64_t page_size = 4096;
+  const std::uint64_t page = fault & ~(page_size - 1);
   std::uint64_t end = known.memory_end;
   for (std::size_t i = 0; i < known.segment_count; ++i) {
     const tender::Segment& segment = known.segments[i];
@@ -60,6 +65,14 @@ std::span<const std::byte> readable_stack(std::uint64_t stack) {
       end = segment.read ? segment.end : stack;
     } else if (stack < segment.start && segment.start < end) {
       end = segment.start;
+    }
+  }
+  // What was to be executed can be read.
+  if (fault != frame.pc && page + page_size > stack && page < end) {
+    if (frame.fp >= page + page_size) {
+      stack = std::max(stack, page + page_size);
+    } else {
+      end = page;
     }
   }
   if (stack < memory_start || stack >= end) {
@@ -82,7 +95,8 @@ void handle(int signal, siginfo_t* info, void* context) {
       .frame = {.pc = value(REG_RIP), .sp = value(REG_RSP), .fp = value(REG_RBP)},
       .registers = {"raxrbxrcxrdxrsirdirbprsp r8 r9r10r11r12r13r14r15ripefl", registers},
   };
-  const runtime::BacktraceBounds bounds{readable_stack(value(REG_RSP)), known.text_begin, known.text_end};
+  const runtime::BacktraceBounds bounds{readable_stack(report.frame, report.address.value_or(0)), known.text_begin,
+                                        known.text_end};
   std::array<char, 4096> text;
   const std::string_view formatted = runtime::format_fault(report, bounds, text);
   call(SYS_write, 1, formatted.data(), formatted.size());

@@ -259,6 +259,10 @@ int execute(std::uintptr_t at) {
 int execute_heap(const spt::BootInfo&) { return execute(reinterpret_cast<std::uintptr_t>(_end)); }
 int execute_data(const spt::BootInfo&) { return execute(reinterpret_cast<std::uintptr_t>(buffer)); }
 int execute_stack(const spt::BootInfo&) { return execute(reinterpret_cast<std::uintptr_t>(mirage_stack_begin)); }
+int execute_frame(const spt::BootInfo&) {
+  const char here = 0;
+  return execute(reinterpret_cast<std::uintptr_t>(&here));
+}
 int execute_low(const spt::BootInfo&) { return execute(spt::memory_start + 0x8000); }
 
 int zero_page(const spt::BootInfo&) {
@@ -376,12 +380,27 @@ int many_random(const spt::BootInfo&) {
   return 0;
 }
 
-int guard_page(const spt::BootInfo&) {
+std::uintptr_t make_guard_page() {
   const std::uintptr_t page = (reinterpret_cast<std::uintptr_t>(_end) + 4095) & ~std::uintptr_t{4095};
   *reinterpret_cast<volatile char*>(page) = 1;
   expect(call(10, static_cast<long>(page), 4096, 0) == 0, "mprotect");
   print("guarded\n");
+  return page;
+}
+int guard_page(const spt::BootInfo&) {
+  const std::uintptr_t page = make_guard_page();
   *reinterpret_cast<volatile char*>(page + 4095) = 1;
+  return 0;
+}
+
+/// A stack on the heap that has grown onto its guard page: the frame pointer is above, a caller in the text.
+int heap_stack(const spt::BootInfo&) {
+  const std::uintptr_t page = make_guard_page();
+  const std::uintptr_t frame = page + 4096 + 64;
+  auto* const words = reinterpret_cast<volatile std::uintptr_t*>(frame);
+  words[0] = 0;
+  words[1] = reinterpret_cast<std::uintptr_t>(&make_guard_page) + 1;
+  asm volatile("movq %0, %%rbp; movq %1, %%rsp; pushq $1" ::"a"(frame), "d"(page + 2048) : "memory");
   return 0;
 }
 
@@ -408,6 +427,7 @@ constexpr Named deeds[] = {
     {"execute_heap", execute_heap},
     {"execute_data", execute_data},
     {"execute_stack", execute_stack},
+    {"execute_frame", execute_frame},
     {"execute_low", execute_low},
     {"zero_page", zero_page},
     {"overflow_stack", overflow_stack},
@@ -419,6 +439,7 @@ constexpr Named deeds[] = {
     {"socket", forbidden<41, 2, 1>},
     {"mprotect", forbidden<10, 0x100000, 4096, 7>},
     {"guard_page", guard_page},
+    {"heap_stack", heap_stack},
     {"unguard", forbidden<10, 0x100000, 4096, 3>},
     {"guard_two", forbidden<10, 0x100000, 8192, 0>},
     {"guard_beyond", forbidden<10, 0x200000, 4096, 0>},

@@ -145,6 +145,10 @@ def test_extended(tender):
     expect("too many random bytes", tender.run("extended.spt", "many_random"), BAD_SYSTEM_CALL)
     status, out, _ = tender.run("extended.spt", "guard_page")
     check("a guard page faults", status == SEGMENTATION_FAULT and out.startswith("guarded\n"), (status, out))
+    if not tender.stock:
+        status, out, _ = tender.run("extended.spt", "heap_stack")
+        check("fault report of a stack on the heap", status == SEGMENTATION_FAULT and "fault: " in out and
+              len(re.findall(r"^  at ", out, re.MULTILINE)) == 2, (status, out))
     for deed in ("unguard", "guard_two", "guard_beyond"):
         expect(deed, tender.run("extended.spt", deed), BAD_SYSTEM_CALL)
 
@@ -155,6 +159,9 @@ def test_faults(tender):
     addresses = re.findall(r"^  at 0x[0-9a-f]{16}$", out, re.MULTILINE)
     check("fault report", status == SEGMENTATION_FAULT and "fault: " in out and "rip=" in out and
           "0x000000000dead000" in out and len(addresses) >= 7, (status, out))
+    status, out, _ = tender.run("base.spt", "execute_frame")
+    check("fault report of code on the stack", status == SEGMENTATION_FAULT and
+          len(re.findall(r"^  at ", out, re.MULTILINE)) > 2, (status, out))
     status, out, _ = tender.run("base.spt", "overflow_stack")
     check("fault report without a stack", status == SEGMENTATION_FAULT and "fault: " in out, (status, out))
 
