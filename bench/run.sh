@@ -15,7 +15,7 @@ image() { # EXAMPLE TARGET
   folder=$work/$name-$2
   rm -rf "$folder"
   cp -r "$root/example/$1" "$folder"
-  (cd "$folder" && "$tools/mirage" configure -t "$2" >/dev/null && "$tools/mirage" build >/dev/null)
+  (cd "$folder" && "$tools/mirage" configure -t "$2" >/dev/null && "$tools/mirage" build -q >/dev/null)
   echo "$folder/dist/$name.$2"
 }
 
@@ -76,7 +76,7 @@ bench_net() { # [--quick] [--only REGEX]
   mkdir "$folder/guest/htdocs"
   head -c 1024 /dev/urandom >"$folder/guest/htdocs/1k.bin"
   head -c 102400 /dev/urandom >"$folder/guest/htdocs/100k.bin"
-  (cd "$folder/guest" && "$tools/mirage" configure -t spt --optimize=speed >/dev/null && "$tools/mirage" build >/dev/null)
+  (cd "$folder/guest" && "$tools/mirage" configure -t spt --optimize=speed >/dev/null && "$tools/mirage" build -q >/dev/null)
   "$root/bench/net/net.py" "$@" "$tools" "$folder/guest/dist/bench.spt" "$folder/guest/htdocs" "$folder/work"
 }
 
@@ -99,7 +99,7 @@ bench_shards() { # [--quick]
   local folder=$work/shards
   rm -rf "$folder" && cp -r "$root/bench/net/guest" "$folder"
   mkdir "$folder/htdocs" && echo shards >"$folder/htdocs/index.html"
-  (cd "$folder" && "$tools/mirage" configure -t spt --cpus=many >/dev/null && "$tools/mirage" build >/dev/null)
+  (cd "$folder" && "$tools/mirage" configure -t spt --cpus=many >/dev/null && "$tools/mirage" build -q >/dev/null)
   "$root/bench/shards/shards.py" "$@" "$tools" "$folder/dist/bench.spt"
 }
 
@@ -111,7 +111,7 @@ bench_loss() {
   local folder=$work/loss
   rm -rf "$folder" && cp -r "$root/bench/net/guest" "$folder"
   mkdir "$folder/htdocs" && echo loss >"$folder/htdocs/index.html"
-  (cd "$folder" && "$tools/mirage" configure -t spt >/dev/null && "$tools/mirage" build >/dev/null)
+  (cd "$folder" && "$tools/mirage" configure -t spt >/dev/null && "$tools/mirage" build -q >/dev/null)
   "$root/bench/loss/relay.py" "$tools" "$folder/dist/bench.spt"
 }
 
@@ -130,7 +130,7 @@ bench_store() { # [--quick] [--only REGEX]
   rm -rf "$folder" && mkdir -p "$folder"
   for target in unix spt virtio; do
     cp -r "$root/bench/store/guest" "$folder/$target"
-    (cd "$folder/$target" && "$tools/mirage" configure -t "$target" >/dev/null && "$tools/mirage" build >/dev/null)
+    (cd "$folder/$target" && "$tools/mirage" configure -t "$target" >/dev/null && "$tools/mirage" build -q >/dev/null)
   done
   "$root/bench/store/store.py" "$@" "$tools" "$folder"
   echo '## The tree store beside LMDB: the same values, file system and durability, all in memory (median of 15 rounds by turns)'

@@ -28,7 +28,7 @@ An installed copy needs nothing of the source tree.
 A project somewhere else builds against it.
 
   $ mkdir elsewhere && cd elsewhere && mirage new hello -q && cd hello
-  $ mirage configure -t spt -q && mirage build | sed 's/([0-9.]* KiB)/(SIZE)/' && mirage run -- --greeting=installed | head -1
+  $ mirage configure -t spt -q && mirage build 2>/dev/null | sed 's/([0-9.]* KiB)/(SIZE)/' && mirage run -- --greeting=installed | head -1
   Built dist/hello.spt (SIZE). Next: mirage run
   info [hello] installed
   $ grep -c "$MIRAGE_SOURCE" build/spt/build.ninja
