@@ -40,6 +40,17 @@ plan::Plan plan_with(const plan::Target& of, std::initializer_list<std::pair<con
   return out;
 }
 
+/// With a network and a key "port".
+plan::Plan plan_with_port(const plan::Target& of) {
+  auto plan = plan_with(of, {{"net", "service"}});
+  plan::PlannedKey port;
+  port.key.name = "port";
+  port.key.type = "u16";
+  port.value = "80";
+  plan.keys.push_back(port);
+  return plan;
+}
+
 TEST_CASE("port forwardings") {
   CHECK(parse_forward("8080:80").host == 8080);
   CHECK(parse_forward("8080:80").address == "127.0.0.1");
@@ -165,12 +176,7 @@ TEST_CASE("a forwarding that cannot be says why") {
 
 TEST_CASE("a key called port is forwarded to where the guest will listen") {
   const auto on = target();
-  auto plan = plan_with(on, {{"net", "service"}});
-  plan::PlannedKey port;
-  port.key.name = "port";
-  port.key.type = "u16";
-  port.value = "80";
-  plan.keys.push_back(port);
+  const auto plan = plan_with_port(on);
   RunOptions options;
   options.dry_run = true;
   CHECK(make_launch(plan, options, "i", "").forwards.front().guest == 80);
@@ -229,12 +235,7 @@ TEST_CASE("a port is chosen by one at a time") {
 
 TEST_CASE("a port that was chosen is not chosen again before somebody listens there") {
   const auto on = target();
-  auto plan = plan_with(on, {{"net", "service"}});
-  plan::PlannedKey port;
-  port.key.name = "port";
-  port.key.type = "u16";
-  port.value = "80";
-  plan.keys.push_back(port);
+  const auto plan = plan_with_port(on);
   const RunOptions options;
   const auto first = make_launch(plan, options, "i", "");
   CHECK(make_launch(plan, options, "i", "").forwards.front().host > first.forwards.front().host);
@@ -243,12 +244,7 @@ TEST_CASE("a port that was chosen is not chosen again before somebody listens th
 TEST_CASE("the helper may move the forwards that were chosen, not those that were given") {
   auto on = target();
   on.run.helper = true;
-  auto plan = plan_with(on, {{"net", "service"}});
-  plan::PlannedKey port;
-  port.key.name = "port";
-  port.key.type = "u16";
-  port.value = "80";
-  plan.keys.push_back(port);
+  const auto plan = plan_with_port(on);
   const std::string folder = "runner_test_helper";
   std::filesystem::create_directory(folder);
   std::ofstream{folder + "/mirage-usernet"};

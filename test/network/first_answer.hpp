@@ -16,11 +16,13 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 namespace mirage::test {
 
-inline constexpr int cannot_run = 77;  ///< no tap can be made in a network namespace, or Linux is older than 6.8
+inline constexpr int cannot_run = 77;   ///< no tap can be made in a network namespace, or Linux is older than 6.8
+inline constexpr int open_failed = 78;  ///< what is to be tested has not opened a tap
 
 /// A tap "mirage0", up, 10.0.0.1/24; false when that cannot be made.
 inline bool make_tap() {
@@ -45,10 +47,10 @@ inline bool make_tap() {
   return done;
 }
 
-/// Asks the host behind `tap`, whose frames have `header` bytes in front, by ARP for 10.0.0.1: whether it answers
-/// within 200 ms.
-inline bool ask(int tap, std::size_t header) {
-  std::array<unsigned char, 10 + 42> question{};
+/// Asks the host behind `tap`, whose frames have vnet headers, by ARP for 10.0.0.1: whether it answers within 200 ms.
+inline bool ask(int tap) {
+  constexpr std::size_t header = 10;
+  std::array<unsigned char, header + 42> question{};
   constexpr std::array<unsigned char, 42> frame{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0,  2, 8, 6,
                                                 0,    1,    8,    0,    6,    4,    0, 1, 2, 0, 0,  0, 0, 2,
                                                 10,   0,    0,    2,    0,    0,    0, 0, 0, 0, 10, 0, 0, 1};
@@ -64,10 +66,8 @@ inline bool ask(int tap, std::size_t header) {
   return false;
 }
 
-/// Run in a process of its own. `open(name)` opens a tap and returns its descriptor, with vnet headers (10 bytes) when
-/// `vnet`. How many of 20 first questions had no answer; below 0: open() failed; cannot_run.
 template <class Open>
-int unanswered_first_questions(bool vnet, Open open) {
+int ask_first_questions(Open open) {
   utsname system{};
   int major = 0;
   int minor = 0;
@@ -78,11 +78,22 @@ int unanswered_first_questions(bool vnet, Open open) {
     if (::unshare(CLONE_NEWNET) != 0 && ::unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) return cannot_run;
     if (!make_tap()) return cannot_run;
     const int tap = open("mirage0");
-    if (tap < 0) return -1;
-    unanswered += ask(tap, vnet ? 10 : 0) ? 0 : 1;
+    if (tap < 0) return open_failed;
+    unanswered += ask(tap) ? 0 : 1;
     ::close(tap);
   }
   return unanswered;
+}
+
+/// `open(name)` opens a tap and returns its descriptor, on which frames have vnet headers. How many of 20 first
+/// questions had no answer, each in a network namespace of a process of its own; open_failed; cannot_run.
+template <class Open>
+int unanswered_first_questions(Open open) {
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(ask_first_questions(open));
+  int status = 0;
+  const bool ended = ::waitpid(child, &status, 0) == child && WIFEXITED(status);
+  return ended ? WEXITSTATUS(status) : open_failed;
 }
 
 }  // namespace mirage::test

@@ -163,17 +163,23 @@ TEST_CASE("what nobody reads fills the stream's window and no more; the answer e
   });
 }
 
+namespace {
+
+/// A request whose `body` is held back for now.
+std::int32_t ask_for_continue(Peer& peer, const char* path, const std::string& body) {
+  peer.hold = true;
+  return peer.ask(
+      {{":method", "POST"}, {":scheme", "http"}, {":path", path}, {":authority", "a"}, {"expect", "100-continue"}},
+      &body);
+}
+
+}  // namespace
+
 TEST_CASE("100 Continue when the handler reads, RFC 9110 section 10.1.1") {
   World world;
   with(world, [](World&, Peer& peer) -> Task<int> {
     const std::string body = "content";
-    peer.hold = true;
-    const auto id = peer.ask({{":method", "POST"},
-                              {":scheme", "http"},
-                              {":path", "/mirror"},
-                              {":authority", "a"},
-                              {"expect", "100-continue"}},
-                             &body);
+    const auto id = ask_for_continue(peer, "/mirror", body);
     co_await peer.settle();
     CHECK(peer.answers[id].statuses == "100 200 ");
     co_await peer.settle();
@@ -189,13 +195,7 @@ TEST_CASE("no interim response comes behind a final head, whose source may read 
   World world;
   with(world, [](World&, Peer& peer) -> Task<int> {
     const std::string body = "content";
-    peer.hold = true;
-    const auto id = peer.ask({{":method", "POST"},
-                              {":scheme", "http"},
-                              {":path", "/mirror-403"},
-                              {":authority", "a"},
-                              {"expect", "100-continue"}},
-                             &body);
+    const auto id = ask_for_continue(peer, "/mirror-403", body);
     co_await peer.settle(1s);
     CHECK(peer.answers[id].statuses == "403 ");
     peer.hold = false;  // RFC 9110 section 10.1.1: it need not wait for ever
