@@ -8,6 +8,17 @@ using namespace mirage;
 using namespace mirage::http;
 using namespace mirage::http::test;
 
+namespace {
+
+/// A second origin, "http://h:2", for as long as `scope` is.
+Task<void> open(Scope& scope, TestServer& server) {
+  auto serve = [](TestServer& to) -> Task<void> { (void)co_await to.serve(2); };
+  REQUIRE(scope.spawn(serve(server)));
+  co_await sleep(1ms);
+}
+
+}  // namespace
+
 TEST_CASE("connections are bounded per origin; who comes late waits, not for ever") {
   World world{{.maximum_per_origin = 2, .waiting_timeout = 5s}};
   with(world, [](World& w) -> Task<void> {
@@ -29,9 +40,7 @@ TEST_CASE("a connection that becomes free wakes who can use it, not who came fir
   TestServer second{world.shard, world.tcp, world.app};
   with(world, [&second](World& w) -> Task<void> {
     Scope scope{w.shard};
-    auto serve = [](TestServer& server) -> Task<void> { (void)co_await server.serve(2); };
-    REQUIRE(scope.spawn(serve(second)));
-    co_await sleep(1ms);
+    co_await open(scope, second);
     auto a = co_await w.client.fetch("http://h:1/");
     auto b = std::make_unique<Result<ClientResponse, ClientError>>(co_await w.client.fetch("http://h:2/"));
     REQUIRE((a && *b));
@@ -97,9 +106,7 @@ TEST_CASE("a place for a connection that becomes free is the first one's who wai
   TestServer second{world.shard, world.tcp, world.app};
   with(world, [&second](World& w) -> Task<void> {
     Scope server{w.shard};
-    auto serve = [](TestServer& to) -> Task<void> { (void)co_await to.serve(2); };
-    REQUIRE(server.spawn(serve(second)));
-    co_await sleep(1ms);
+    co_await open(server, second);
     Scope scope{w.shard};
     std::string order;
     auto held = std::make_unique<Result<ClientResponse, ClientError>>(co_await w.client.fetch("http://h:1/close"));
@@ -199,9 +206,7 @@ TEST_CASE("who waits for an origin that hangs leaves places in the queue to othe
   TestServer second{world.shard, world.tcp, world.app};
   with(world, [&second](World& w) -> Task<void> {
     Scope scope{w.shard};
-    auto serve = [](TestServer& server) -> Task<void> { (void)co_await server.serve(2); };
-    REQUIRE(scope.spawn(serve(second)));
-    co_await sleep(1ms);
+    co_await open(scope, second);
     std::string hung, other;
     Scope clients{w.shard};
     for (int i = 0; i < 20; ++i) REQUIRE(clients.spawn(take_turn(w, "http://h:1/slow", "x", hung)));

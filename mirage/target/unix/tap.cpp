@@ -25,19 +25,28 @@ constexpr int vnet_header_size = 10;
 
 const char* reason() noexcept { return std::strerror(errno); }
 
-/// The MTU of an interface whose tap was attached. Asks for its link, too: until Linux has seen that it is up, some
-/// milliseconds after that, it drops what is for us, such as the answer to our first question. Asked, it looks at once
-/// (Linux 6.8).
-std::uint16_t interface_mtu(const char* name) noexcept {
-  ifreq request{};
-  std::copy_n(name, std::min(std::strlen(name), sizeof request.ifr_name - 1), request.ifr_name);
-  const int socket = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  const int mtu = ::ioctl(socket, SIOCGIFMTU, &request) == 0 ? request.ifr_mtu : 1500;
+/// Asks for the link of an interface whose tap was attached. Until Linux has seen that it is up, some milliseconds
+/// after that, it drops what is for us, such as the answer to our first question. Asked, it looks at once (Linux 6.8).
+void notice_link(int socket, ifreq request) noexcept {
   ethtool_value query{.cmd = ETHTOOL_GLINK, .data = 0};
   request.ifr_data = reinterpret_cast<char*>(&query);
   ::ioctl(socket, SIOCETHTOOL, &request);
+}
+
+std::uint16_t interface_mtu(int socket, ifreq request) noexcept {
+  const bool known = ::ioctl(socket, SIOCGIFMTU, &request) == 0;
+  return static_cast<std::uint16_t>(known ? std::clamp(request.ifr_mtu, 68, 65535) : 1500);
+}
+
+/// What is in use of an attached tap.
+FrameDescriptor attached(int tap, const char* name, bool vnet, bool segment_udp) noexcept {
+  ifreq request{};
+  std::copy_n(name, std::min(std::strlen(name), sizeof request.ifr_name - 1), request.ifr_name);
+  const int socket = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  notice_link(socket, request);
+  const std::uint16_t mtu = interface_mtu(socket, request);
   ::close(socket);
-  return static_cast<std::uint16_t>(std::clamp(mtu, 68, 65535));
+  return {tap, vnet, segment_udp, mtu};
 }
 
 /// Switches the host's offloads on (or off) for a tap that carries vnet headers (or not). Yields whether UDP is among
@@ -77,7 +86,7 @@ Result<FrameDescriptor, StartError> open_interface(const char* name) noexcept {
     ::close(tap);
     return Failure{segment_udp.error()};
   }
-  return FrameDescriptor{tap, true, *segment_udp, interface_mtu(name)};
+  return attached(tap, name, true, *segment_udp);
 }
 
 Result<FrameDescriptor, StartError> use_socket(int descriptor) noexcept {
@@ -98,7 +107,7 @@ Result<FrameDescriptor, StartError> use_tap(int descriptor) noexcept {
   }
   const bool vnet = (request.ifr_flags & IFF_VNET_HDR) != 0;
   MIRAGE_TRY(const bool segment_udp, set_offloads(descriptor, vnet));
-  return FrameDescriptor{descriptor, vnet, segment_udp, interface_mtu(request.ifr_name)};
+  return attached(descriptor, request.ifr_name, vnet, segment_udp);
 }
 
 Result<FrameDescriptor, StartError> use_descriptor(std::string_view text) noexcept {
