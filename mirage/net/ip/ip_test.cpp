@@ -41,10 +41,12 @@ constexpr bool bucket_limits() {
   RateLimit limit{10ms, 3};
   const Time start{Duration{1h}};
   int allowed = 0;
-  for (int i = 0; i < 10; ++i) allowed += limit.allow(start);
-  if (allowed != 3 || limit.allow(start + 9ms) || !limit.allow(start + 10ms)) return false;
-  for (int i = 0; i < 10; ++i) allowed += limit.allow(start + 1h);
-  return allowed == 6;
+  for (int i = 0; i < 10; ++i) allowed += limit.allow(start, 1);
+  if (allowed != 3 || limit.allow(start + 9ms, 1) || !limit.allow(start + 10ms, 1)) return false;
+  for (int i = 0; i < 10; ++i) allowed += limit.allow(start + 1h, 1);
+  if (allowed != 6) return false;
+  for (int i = 0; i < 10; ++i) allowed += limit.allow(start + 2h, 2);
+  return allowed == 8;
 }
 static_assert(bucket_limits());
 

@@ -12,13 +12,16 @@ class RateLimit {
  public:
   /// On average one per `interval`, up to `burst` at once.
   constexpr RateLimit(Duration interval, std::uint32_t burst) noexcept : interval_(interval), burst_(burst) {}
-  [[nodiscard]] constexpr bool allow(Time now) noexcept {
+  /// `tokens` is what this one costs, 0, 1 or 2 by chance. Were it always 1, who shares the bucket with others could
+  /// tell by what is left to him what they were answered, so which ports are open to them (CVE-2020-25705).
+  [[nodiscard]] constexpr bool allow(Time now, std::uint32_t tokens) noexcept {
     // `full_` is when the bucket is full again; each token moves it one interval on.
     const Time start = full_ < now ? now : full_;
     if (start + interval_ - now > interval_ * burst_) return false;
-    full_ = start + interval_;
+    full_ = start + interval_ * tokens;
     return true;
   }
+  static constexpr std::uint32_t token_choices = 3;
 
  private:
   Duration interval_;
