@@ -20,6 +20,7 @@ Router::Router(Shard& shard, RouterPort inside, RouterPort outside, const Router
       reassembly_(shard.buffers(), options.reassembly),
       inside_(*this, inside, forward::Side::inside),
       outside_(*this, outside, forward::Side::outside),
+      services_(outside),
       timer_(*this),
       shortest_(std::min(std::ranges::min(options.forwarder.flows.timeouts), options.reassembly.timeout)) {}
 
@@ -30,12 +31,17 @@ Router::~Router() {
 
 bool Router::start() noexcept {
   Drbg& random = shard_.random();
-  if (!forwarder_.start({random.next_u64(), random.next_u64()}, random.next_u64())) return false;
+  if (!forwarder_.start({random.next_u64(), random.next_u64()}, random.next_u64(), &services_)) return false;
   attach(inside_);
   attach(outside_);
   inside_.port.hook = &inside_;
   outside_.port.hook = &outside_;
   return true;
+}
+
+bool Router::Services::uses(std::uint8_t protocol, Port number) noexcept {
+  if (protocol == ip_protocol::udp) return port.udp.is_bound(number);
+  return protocol == ip_protocol::tcp && port.tcp.listens(IpAddress{port.ip.prefix().address}, number);
 }
 
 void Router::attach(const Side& side) noexcept {

@@ -25,8 +25,11 @@ struct RouterCounters {
 /// What a router needs of the stack on one of its networks.
 struct RouterPort {
   template <DhcpClients clients>
-  RouterPort(BasicStack<1, clients>& stack) noexcept : ip(stack.ip()), hook(stack.hook()) {}
+  RouterPort(BasicStack<1, clients>& stack) noexcept
+      : ip(stack.ip()), tcp(stack.tcp()), udp(stack.udp()), hook(stack.hook()) {}
   ip::Ip& ip;
+  tcp::Tcp& tcp;
+  udp::Udp& udp;
   PacketHook*& hook;
 };
 
@@ -55,6 +58,11 @@ class Router {
     RouterPort port;
     forward::Side side;
   };
+  struct Services final : forward::OwnPorts {
+    explicit Services(RouterPort outside) noexcept : port(outside) {}
+    bool uses(std::uint8_t protocol, Port number) noexcept override;
+    RouterPort port;
+  };
   struct ExpiryTimer : Timer {
     explicit ExpiryTimer(Router& router) noexcept;
     Router* owner;
@@ -71,6 +79,7 @@ class Router {
   ip::Reassembly reassembly_;
   Side inside_;
   Side outside_;
+  Services services_;
   ExpiryTimer timer_;
   Duration shortest_;  ///< life of a flow or a fragment
   RouterCounters counters_;

@@ -24,6 +24,8 @@ StackOptions inside_options() {
   return options;
 }
 
+Port source_port(const Parsed& packet) { return load_big<Port>(Bytes(packet.payload), 0); }
+
 /// The outside side is the Testbed's own stack (10.0.0.2/24 with gateway 10.0.0.1); inside is a second one.
 struct RouterBed : Testbed {
   explicit RouterBed(const RouterOptions& options = {})
@@ -114,6 +116,38 @@ TEST_CASE("the router itself still answers on both sides, and rejects what is fo
   const Parsed error = parse(bed.take());
   CHECK(error.ip.protocol == 1);
   CHECK(std::to_integer<int>(error.payload.at(1)) == wire::icmpv4_unreachable::port);
+}
+
+TEST_CASE("no host gets the port of a service of the router's own, nor what comes for it (CVE-2021-3773)") {
+  RouterBed bed;
+  Collector service;
+  REQUIRE(bed.stack.udp().bind(5000, service));
+  auto listener = bed.stack.tcp().listen(8080);
+  REQUIRE(listener);
+  bed.from_inside(bed.outbound(bytes_of("mine")));
+  CHECK(source_port(parse(bed.take())) != 5000);
+  Packet syn(wire::tcp_header_size);
+  wire::TcpHeader{.source_port = 8080, .destination_port = 80, .flags = wire::TcpFlags::syn}.emit(syn, 0);
+  bed.from_inside(bed.host.ipv4(6, syn, [](wire::Ipv4Header& header) { header.destination = server; }));
+  CHECK(source_port(parse(bed.take())) != 8080);
+  bed.arrive(bed.inbound(bytes_of("for the service")));
+  CHECK(service.received.size() == 1);
+  CHECK(bed.inside_net.sent.empty());
+}
+
+TEST_CASE("a service that comes later than a host's use of its port gets all but that host's answers") {
+  RouterBed bed;
+  bed.from_inside(bed.outbound(bytes_of("question")));
+  CHECK(source_port(parse(bed.take())) == 5000);
+  bed.arrive(bed.gateway.ipv4(17, bed.gateway.udp(53, 5000, bytes_of("unsolicited"))));
+  CHECK(bed.net.sent.empty());  // RFC 5382 REQ-4, in its spirit: no word about a port that is in use
+  Collector service;
+  REQUIRE(bed.stack.udp().bind(5000, service));
+  bed.arrive(bed.gateway.ipv4(17, bed.gateway.udp(53, 5000, bytes_of("for the service"))));
+  CHECK(service.received.size() == 1);
+  bed.arrive(bed.inbound(bytes_of("answer")));
+  CHECK(service.received.size() == 1);
+  CHECK(bed.inside_net.sent.size() == 1);
 }
 
 TEST_CASE("RFC 1812 5.2.7.3: a packet whose hops are over is reported by the address of its side") {

@@ -11,6 +11,9 @@ using wire::TcpFlags;
 namespace {
 
 constexpr std::size_t host_buckets = 256;
+/// How far beyond what the inside host has acknowledged a reset may be: a large receive window. Ports alone can be
+/// guessed, and a quiet connection has nothing to come back by (Feng et al., ReDAN, NDSS 2025).
+constexpr std::uint32_t reset_window = 4U << 20;
 
 constexpr FlowState opening_state(Side opener, Inspected::Kind kind) noexcept {
   if (opener == Side::outside) return FlowState::inbound_opening;
@@ -20,7 +23,7 @@ constexpr FlowState opening_state(Side opener, Inspected::Kind kind) noexcept {
 
 }  // namespace
 
-bool FlowTable::start(const SipKey& key) noexcept {
+bool FlowTable::start(const SipKey& key, OwnPorts* own) noexcept {
   key_ = key;
   flows_.reset(new (std::nothrow) Flow[options_.flows]);
   hosts_.reset(new (std::nothrow) Host[host_buckets]);
@@ -28,7 +31,7 @@ bool FlowTable::start(const SipKey& key) noexcept {
     return false;
   for (std::uint32_t i = options_.flows; i-- > 0;) flows_[i].next_original = std::exchange(free_, &flows_[i]);
   // One mapping more than flows: a new flow's comes before the one that makes room for it goes.
-  return ports_.start(key, options_.flows + options_.forwards + 1);
+  return ports_.start(key, options_.flows + options_.forwards + 1, own);
 }
 
 FlowMatch FlowTable::find(const Tuple& tuple) const noexcept {
@@ -57,6 +60,7 @@ Result<Flow*, FlowTable::OpenError> FlowTable::open(const Opening& opening, Time
   flow.opener = opening.from;
   flow.host = bucket;
   flow.fin_original = flow.fin_reply = flow.answered = false;
+  flow.acknowledged = 0;
   original_.insert(hash(flow.original), flow);
   reply_.insert(hash(flow.reply), flow);
   ++hosts_[bucket].flows;
@@ -88,7 +92,7 @@ void FlowTable::pass(Flow& flow, FlowDirection direction, const Inspected& packe
 }
 
 FlowState FlowTable::next_state(Flow& flow, FlowDirection direction, const Inspected& packet) noexcept {
-  if (packet.kind == Inspected::Kind::tcp) return next_tcp_state(flow, direction, packet.tcp_flags);
+  if (packet.kind == Inspected::Kind::tcp) return next_tcp_state(flow, direction, packet);
   if (flow.state == FlowState::inbound_opening) {  // a sender that is forged does not see the answer: he falls silent
     if (direction == FlowDirection::original) return flow.answered ? FlowState::inbound_two_way : flow.state;
     flow.answered = true;
@@ -99,11 +103,16 @@ FlowState FlowTable::next_state(Flow& flow, FlowDirection direction, const Inspe
 
 /// RFC 5382 section 5 and RFC 7857 section 2: opening until both sides have spoken, closing after two FINs or a RST; a
 /// reset that was forged does not end what goes on: further segments bring the flow back.
-FlowState FlowTable::next_tcp_state(Flow& flow, FlowDirection direction, std::uint8_t flags) noexcept {
+FlowState FlowTable::next_tcp_state(Flow& flow, FlowDirection direction, const Inspected& packet) noexcept {
+  const std::uint8_t flags = packet.tcp_flags;
   const bool original = direction == FlowDirection::original;
+  const bool outward = original == (flow.opener == Side::inside);
   const FlowState opening = opening_state(flow.opener, Inspected::Kind::tcp);
+  if (outward && (flags & TcpFlags::ack) != 0) flow.acknowledged = packet.tcp_acknowledgement;
   // What a stranger opens and resets must not live longer by that.
   if ((flags & TcpFlags::rst) != 0) {
+    const bool guessed = !outward && packet.tcp_sequence - flow.acknowledged > reset_window;
+    if (guessed && flow.state == FlowState::tcp_established) return flow.state;
     return flow.state == FlowState::inbound_opening ? flow.state : FlowState::tcp_closing;
   }
   if ((flags & TcpFlags::syn) != 0) {

@@ -56,7 +56,8 @@ struct Flow : ListNode<>, ListNode<ByHost> {
   std::uint8_t host = 0;  ///< bucket of the per-host bound
   bool fin_original = false;
   bool fin_reply = false;
-  bool answered = false;  ///< the other side has spoken; TCP: a SYN-ACK came
+  bool answered = false;           ///< the other side has spoken; TCP: a SYN-ACK came
+  std::uint32_t acknowledged = 0;  ///< TCP: by the inside host, last
   Flow* next_original = nullptr;
   Flow* next_reply = nullptr;
 };
@@ -72,8 +73,8 @@ class FlowTable {
   FlowTable(const FlowTable&) = delete;
   FlowTable& operator=(const FlowTable&) = delete;
 
-  /// Takes all the memory it will ever use; false when there is none.
-  [[nodiscard]] bool start(const SipKey& key) noexcept;
+  /// Takes all the memory it will ever use; false when there is none. `own` may be null.
+  [[nodiscard]] bool start(const SipKey& key, OwnPorts* own) noexcept;
   /// The flow that a packet with this tuple belongs to; `flow` is null when there is none.
   [[nodiscard]] FlowMatch find(const Tuple& tuple) const noexcept;
   enum class OpenError : std::uint8_t { full, host_bound, taken };
@@ -112,7 +113,7 @@ class FlowTable {
   template <class Tag>
   bool evict(Lists<Tag>& by_state, Side opener) noexcept;
   static FlowState next_state(Flow& flow, FlowDirection direction, const Inspected& packet) noexcept;
-  static FlowState next_tcp_state(Flow& flow, FlowDirection direction, std::uint8_t flags) noexcept;
+  static FlowState next_tcp_state(Flow& flow, FlowDirection direction, const Inspected& packet) noexcept;
 
   FlowOptions options_;
   SipKey key_{};

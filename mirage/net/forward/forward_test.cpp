@@ -86,6 +86,29 @@ TEST_CASE("RFC 5382: only a SYN opens; established for two hours, gone four minu
   }
 }
 
+TEST_CASE("a reset whose number cannot be right takes no connection's mapping away") {
+  Router router;
+  const Tuple tuple = tcp(host, 4000, server, 80);
+  const Tuple back = tcp(server, 80, external, 4000);
+  const auto deadline_in = [&] { return router.forwarder.next_deadline() - router.now; };
+  CHECK(router.out({.tuple = tuple, .flags = TcpFlags::syn}).forwarded());
+  CHECK(router.in({.tuple = back, .flags = TcpFlags::syn | TcpFlags::ack, .sequence = 0xffff'fff0}).forwarded());
+  CHECK(router.out({.tuple = tuple, .acknowledgement = 0xffff'fff1}).forwarded());
+  // It goes on to the host, who knows better than we do (RFC 5961 3.2).
+  for (const std::uint32_t guess : {0xffff'fff0U, 0x7fff'ffffU, 0x00ff'ffffU}) {
+    CHECK(router.in({.tuple = back, .flags = TcpFlags::rst, .sequence = guess}).forwarded());
+    CHECK(deadline_in() == 7440s);
+  }
+  SUBCASE("the peer's own") {
+    CHECK(router.in({.tuple = back, .flags = TcpFlags::rst, .sequence = 20'000}).forwarded());
+    CHECK(deadline_in() == 240s);
+  }
+  SUBCASE("the host's, whatever its number") {
+    CHECK(router.out({.tuple = tuple, .flags = TcpFlags::rst, .sequence = 77}).forwarded());
+    CHECK(deadline_in() == 240s);
+  }
+}
+
 TEST_CASE("RFC 5508 3.1: echo requests have their identifier translated") {
   Router router;
   const Build request{.tuple = echo(host, server, 77), .flags = wire::icmpv4_type::echo_request};

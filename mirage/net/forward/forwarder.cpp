@@ -51,10 +51,10 @@ bool make_fit(const Inspected& packet, Offload& offload, std::uint16_t mtu) noex
 
 }  // namespace
 
-bool Forwarder::start(const SipKey& key, std::uint64_t random) noexcept {
+bool Forwarder::start(const SipKey& key, std::uint64_t random, OwnPorts* own) noexcept {
   key_ = key;
   random_ = random;
-  return flows_.start(key);
+  return flows_.start(key, own);
 }
 
 void Forwarder::attach(Side side, const Attachment& attachment) noexcept {
@@ -150,7 +150,7 @@ bool Forwarder::is_mapped(const Inspected& packet) noexcept {
   const bool query = packet.kind == Inspected::Kind::icmp_query;
   const bool error = packet.kind == Inspected::Kind::icmp_error;
   const Port port = error ? packet.tuple.source_port : packet.tuple.destination_port;
-  return !query && flows_.ports().of_external(packet.tuple.protocol, port) != nullptr;
+  return !query && flows_.ports().has_external(packet.tuple.protocol, port);
 }
 
 /// An error goes against the packet that it quotes, so it belongs to the flow of that packet's answers.

@@ -82,8 +82,9 @@ class Forwarder {
   Forwarder(const Forwarder&) = delete;
   Forwarder& operator=(const Forwarder&) = delete;
 
-  /// Takes its memory. `key` and `random` must be unpredictable. False when there is no memory.
-  [[nodiscard]] bool start(const SipKey& key, std::uint64_t random) noexcept;
+  /// Takes its memory. `key` and `random` must be unpredictable. False when there is no memory. `own`, if there is one,
+  /// outlives it.
+  [[nodiscard]] bool start(const SipKey& key, std::uint64_t random, OwnPorts* own = nullptr) noexcept;
   /// Sets or changes what is attached. A new outside address ends every flow, which nobody could answer any more.
   void attach(Side side, const Attachment& attachment) noexcept;
   /// False when the external port or the inside endpoint is taken. Precondition: started.

@@ -43,6 +43,11 @@ void check(const TransmitFrame& frame) {
   if (segmented && offload.header_length != frame.header.size()) std::abort();
 }
 
+/// The router's own services, on both sides of what a host may ask for.
+struct Services final : OwnPorts {
+  bool uses(std::uint8_t, Port port) noexcept override { return port % 8 == 1; }
+};
+
 void feed(Forwarder& forwarder, BufferPool& pool, Bytes packet, Side from, unsigned control, Time now) {
   MutableSlice buffer = pool.allocate(packet.size());
   if (!buffer || packet.size() < wire::ipv4_header_size) return;
@@ -72,8 +77,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     options.flows.flows_per_host = 4;
     options.translate = size % 5 != 0;
     options.rules = *RuleList::parse(options.translate ? "reject tcp port 25" : "drop icmp; accept");
+    Services services;
     Forwarder forwarder{pool, options};
-    if (!forwarder.start({1, 2}, 3)) std::abort();
+    if (!forwarder.start({1, 2}, 3, &services)) std::abort();
     forwarder.attach(Side::inside, {{Ipv4Address::of(10, 1, 0, 1), 24}, 1500});
     forwarder.attach(Side::outside, {{Ipv4Address::of(198, 51, 100, 7), 24}, 600});
     (void)forwarder.add({17, 80, Ipv4Address::of(10, 1, 0, 2), 80});

@@ -57,7 +57,10 @@ Result<void, InspectError> inspect_transport(Bytes first, std::size_t available,
     const auto view = wire::TcpView::parse(transport);
     if (!view) return Failure{InspectError::malformed};
     out.kind = Inspected::Kind::tcp;
-    out.tcp_flags = view->header().flags;
+    const wire::TcpHeader header = view->header();
+    out.tcp_flags = header.flags;
+    out.tcp_sequence = header.sequence;
+    out.tcp_acknowledgement = header.acknowledgement;
     out.inspected_size = out.header_size + view->header_size();
   } else if (out.tuple.protocol == ip_protocol::udp) {
     if (!wire::UdpHeader::parse(transport, available - out.header_size)) return Failure{InspectError::malformed};

@@ -24,6 +24,8 @@ struct Inspected {
   Ipv4Address source{};       ///< of the packet itself; differs from `tuple` in errors
   Ipv4Address destination{};  ///< likewise
   std::uint8_t tcp_flags = 0;
+  std::uint32_t tcp_sequence = 0;
+  std::uint32_t tcp_acknowledgement = 0;
   std::uint8_t time_to_live = 0;
   bool dont_fragment = false;
   std::uint16_t total_length = 0;

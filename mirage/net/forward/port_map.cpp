@@ -3,8 +3,9 @@
 
 namespace mirage::net::forward {
 
-bool PortMap::start(const SipKey& key, std::uint32_t count) noexcept {
+bool PortMap::start(const SipKey& key, std::uint32_t count, OwnPorts* own) noexcept {
   key_ = key;
+  own_ = own;
   mappings_.reset(new (std::nothrow) PortMapping[count]);
   if (mappings_ == nullptr || !inside_.start(count) || !external_.start(count)) return false;
   for (std::uint32_t i = count; i-- > 0;) mappings_[i].next_inside = std::exchange(free_, &mappings_[i]);
@@ -27,14 +28,23 @@ PortMapping* PortMap::of_external(std::uint8_t protocol, Port port) noexcept {
   });
 }
 
+bool PortMap::has_external(std::uint8_t protocol, Port port) noexcept {
+  const PortMapping* mapping = of_external(protocol, port);
+  return mapping != nullptr && (mapping->permanent || !is_own(protocol, port));
+}
+
+bool PortMap::is_free(std::uint8_t protocol, Port port) noexcept {
+  return of_external(protocol, port) == nullptr && !is_own(protocol, port);
+}
+
 /// 0 when every candidate is taken. Bounded: after `attempts` ports the table is as good as full.
 Port PortMap::choose(std::uint8_t protocol, Port wanted, std::uint32_t random) noexcept {
   constexpr std::uint32_t pairs = (last_port - first_port + 1U) / 2;
   constexpr std::uint32_t attempts = 512;
-  if (wanted >= first_port && wanted <= last_port && of_external(protocol, wanted) == nullptr) return wanted;
+  if (wanted >= first_port && wanted <= last_port && is_free(protocol, wanted)) return wanted;
   for (std::uint32_t i = 0; i < attempts; ++i) {
     const auto port = static_cast<Port>(first_port + (random + i) % pairs * 2 + wanted % 2);
-    if (of_external(protocol, port) == nullptr) return port;
+    if (is_free(protocol, port)) return port;
   }
   return 0;
 }

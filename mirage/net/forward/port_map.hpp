@@ -22,16 +22,29 @@ struct PortMapping {
   PortMapping* next_external = nullptr;
 };
 
+/// What the router's own stack listens to on its outside address. A host that were given such a port as its external
+/// one would get what comes for the service (CVE-2021-3773).
+class OwnPorts {
+ public:
+  [[nodiscard]] virtual bool uses(std::uint8_t protocol, Port port) noexcept = 0;
+
+ protected:
+  ~OwnPorts() = default;
+};
+
 class PortMap {
  public:
   /// Ports given out. The stack's own ephemeral ports lie above, so the two never meet.
   static constexpr Port first_port = 1024;
   static constexpr Port last_port = 32767;
 
-  /// Room for `count` mappings; false without memory.
-  [[nodiscard]] bool start(const SipKey& key, std::uint32_t count) noexcept;
+  /// Room for `count` mappings; false without memory. `own` may be null.
+  [[nodiscard]] bool start(const SipKey& key, std::uint32_t count, OwnPorts* own) noexcept;
   [[nodiscard]] PortMapping* of_inside(std::uint8_t protocol, Ipv4Address inside, Port port) noexcept;
   [[nodiscard]] PortMapping* of_external(std::uint8_t protocol, Port port) noexcept;
+  /// Whether what comes for the port, and belongs to no flow, is the mapping's, if there is one: also a service that
+  /// came later than the mapping gets what is its own.
+  [[nodiscard]] bool has_external(std::uint8_t protocol, Port port) noexcept;
   /// A mapping without references: keeps the port if it is free and in range, else takes another of the same parity
   /// (RFC 4787 REQ-4), starting at a random one. Null when there is no room or no free port.
   [[nodiscard]] PortMapping* create(std::uint8_t protocol, Ipv4Address inside, Port port,
@@ -44,9 +57,14 @@ class PortMap {
 
  private:
   [[nodiscard]] std::uint64_t hash(std::uint8_t protocol, Ipv4Address address, Port port) const noexcept;
+  [[nodiscard]] bool is_own(std::uint8_t protocol, Port port) const noexcept {
+    return own_ != nullptr && own_->uses(protocol, port);
+  }
+  [[nodiscard]] bool is_free(std::uint8_t protocol, Port port) noexcept;
   [[nodiscard]] Port choose(std::uint8_t protocol, Port wanted, std::uint32_t random) noexcept;
   [[nodiscard]] PortMapping* add(const PortMapping& value) noexcept;
   SipKey key_{};
+  OwnPorts* own_ = nullptr;
   std::unique_ptr<PortMapping[]> mappings_;  // NOLINT: sized at run time
   PortMapping* free_ = nullptr;              ///< chained through next_inside
   std::uint32_t size_ = 0;

@@ -45,6 +45,8 @@ struct Build {
   bool dont_fragment = true;
   std::size_t payload = 5;
   std::uint8_t flags = TcpFlags::ack;
+  std::uint32_t sequence = 1000;
+  std::uint32_t acknowledgement = 0;
 
   [[nodiscard]] std::size_t transport_size() const {
     return tuple.protocol == ip_protocol::tcp ? wire::tcp_header_size : std::size_t{8};
@@ -55,7 +57,8 @@ struct Build {
       checksum_at = wire::tcp_offset::checksum;
       wire::TcpHeader{.source_port = tuple.source_port,
                       .destination_port = tuple.destination_port,
-                      .sequence = 1000,
+                      .sequence = sequence,
+                      .acknowledgement = acknowledgement,
                       .flags = flags}
           .emit(out, 0);
     } else if (tuple.protocol == ip_protocol::udp) {

@@ -72,6 +72,9 @@ class Tcp {
   // For the application
   /// Port 0 is refused as denied.
   [[nodiscard]] Result<Listener, ListenError> listen(Port port, const ListenOptions& options = {}) noexcept;
+  [[nodiscard]] bool listens(const IpAddress& local, Port port) noexcept {
+    return find_listener(local, port) != nullptr;
+  }
   /// Opens a connection from an ephemeral port. Cancelling the wait gives it up.
   [[nodiscard]] ConnectAwaiter connect(const Endpoint& remote) noexcept { return ConnectAwaiter{open(remote)}; }
   /// The same; `early` is written first, and goes with the SYN where options allow it and the server has given us a

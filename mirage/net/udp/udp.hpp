@@ -46,6 +46,7 @@ class Udp {
   // module type Udp
   [[nodiscard]] Result<Port, UdpError> bind(Port port, DatagramHandler& handler) noexcept;
   void unbind(Port port) noexcept;
+  [[nodiscard]] bool is_bound(Port port) const noexcept { return ports_.find(port) != nullptr; }
   /// How many were accepted, from the front; last_error() tells why the first of the rest was not.
   std::size_t send(std::span<Datagram> datagrams) noexcept;
   [[nodiscard]] Result<void, UdpError> join(const IpAddress& group, std::uint16_t interface = 0) noexcept;
