@@ -162,6 +162,16 @@ static_assert(prefix_round_trip());
 
 }  // namespace
 
+TEST_CASE("a name server's option of half an address is none (RFC 8106 5.1, CVE-2020-16898)") {
+  std::array<std::byte, 48> option{std::byte{nd_option::rdnss}};
+  for (std::size_t size = 0; size <= option.size(); size += 8) {
+    CAPTURE(size);
+    const auto servers = RdnssOption::parse(Bytes(option).first(size));
+    CHECK(servers.has_value() == (size == 24 || size == 40));
+    if (servers) CHECK(servers->count() == (size - 8) / 16);
+  }
+}
+
 TEST_CASE("walks over random chains stay within their bytes") {
   std::mt19937 random{11};
   std::size_t transports = 0;

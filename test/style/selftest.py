@@ -56,7 +56,9 @@ PAGES = {
     "mirage/target/solo5/negotiation.hpp": "enum {\n  scatter = 1U << 6,\n};\n",
     "mirage/target/spt/boot.cpp": "",
     "doc/spt.md": "[d](tour.md) `mirage/target/solo5`, `mirage/target/spt`\n",
-    "doc/tour.md": "[e](spt.md)\n",
+    "doc/tour.md": "[e](spt.md) [f](attacks.md)\n",
+    "doc/attacks.md": '| SYN flood | `"a SYN is"` |\n',
+    "mirage/net/ip/ip_test.cpp": 'TEST_CASE(\n    "a SYN is answered") {}\n',
     "cli/main.cpp": 'add_command(app, line, "new", ""); add_option("--mtu", x);\n',
 }
 BROKEN = [
@@ -69,6 +71,7 @@ BROKEN = [
     ("README.md", "the module `stack`", "", "no page names the module stack"),
     ("doc/network.md", "RFC 791", "RFC 791, 792", "doc/network.md:3: RFC 792 is not cited"),
     ("doc/network.md", "[b](add-a-target.md)", "", "doc/add-a-target.md: no page has a link to it"),
+    ("doc/attacks.md", "a SYN is", "a SYN was", 'doc/attacks.md:1: no test case begins with "a SYN was"'),
     ("doc/add-a-target.md", "`default`", "", "does not name the field default"),
     ("doc/add-a-target.md", "`key<T>()`", "", "no page names key()"),
     ("doc/man/mirage.1", "Fl -mtu", "Ar mtu", "doc/man/mirage.1 does not name --mtu"),

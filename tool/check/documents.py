@@ -40,6 +40,7 @@ class Tree:
         self.options = set(re.findall(r"[a-z][a-z0-9-]*", self.code))
         negotiation = self.text("mirage/target/solo5/negotiation.hpp") if "mirage/target/solo5/negotiation.hpp" in self.files else ""
         self.capabilities = set(re.findall(r"^  (\w+) = 1U << ", negotiation, re.M))
+        self.cases = re.findall(r'TEST_CASE\(\s*"((?:[^"\\]|\\.)*)"', "\n".join(self.text(n) for n in sources if n.endswith("_test.cpp")))
         self.all_pages = "\n".join(map(self.text, self.pages)).replace("\\-", "-")
 
     def text(self, name: str) -> str:
@@ -130,6 +131,13 @@ def check_names(tree: Tree, name: str) -> list[str]:
     return errors
 
 
+def check_cases(tree: Tree, name: str) -> list[str]:
+    """What stands in quotation marks in backticks is the beginning of a test case's name."""
+    return [f'{name}:{number}: no test case begins with "{case}"'
+            for number, line in enumerate(tree.text(name).splitlines(), 1)
+            for case in re.findall(r'`"([^`]*)"`', line) if not any(known.startswith(case) for known in tree.cases)]
+
+
 def rfcs(line: str) -> set[str]:
     """RFC 4861 6.3, 4191 and (8.2): the documents, not their sections."""
     lists = re.findall(r"RFC ((?:\d{3,5}(?: [\d.]+)?(?:,? \([^)]*\))?(?:, (?:\d\.[\d.]+, )*| and )?)+)", line)
@@ -217,6 +225,8 @@ def check(root: Path) -> list[str]:
     for name in tree.pages:
         if name.endswith(".md"):
             errors += check_paths(tree, name) + check_links(tree, name) + check_names(tree, name)
+        if name == "doc/attacks.md":
+            errors += check_cases(tree, name)
         if name == "doc/network.md":
             errors += check_rfcs(tree, name)
     errors += [f"{name}: no page has a link to it" for name in tree.pages

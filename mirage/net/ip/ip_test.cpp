@@ -263,6 +263,30 @@ TEST_CASE("a lost fragment: time exceeded is sent and nothing stays") {
   CHECK(bed.shard.buffers().statistics().bytes_in_use == 0);
 }
 
+TEST_CASE("the identification tells nobody how much others are sent (RFC 6864 4, RFC 7739)") {
+  Testbed bed;
+  bed.start();
+  const Peer near;
+  const Peer other{{{2, 0, 0, 0, 0, 7}}, Ipv4Address::of(10, 0, 0, 7)};
+  bed.meet(near);
+  bed.meet(other);
+  const auto ping = [&](const Peer& peer) {
+    bed.arrive(peer.ipv4(1, Peer::icmp(wire::icmpv4_type::echo_request, 0, 1, bytes_of("?"))));
+    return parse(bed.take()).ip.identification;
+  };
+  const std::uint16_t first = ping(near);
+  for (int i = 0; i < 10; ++i) (void)ping(other);
+  CHECK(ping(near) == first + 1);
+  // What must not be fragmented needs none: what ports are open shows nowhere else (idle scans).
+  Collector echo;
+  echo.echo = &bed.stack.udp();
+  REQUIRE(bed.stack.udp().bind(7, echo));
+  bed.arrive(near.ipv4(17, near.udp(5000, 7, bytes_of("x"))));
+  const auto answer = parse(bed.take());
+  CHECK(answer.ip.dont_fragment);
+  CHECK(answer.ip.identification == 0);
+}
+
 TEST_CASE("source routes are refused (RFC 7126), other options are not") {
   Testbed bed;
   bed.start();
