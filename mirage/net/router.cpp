@@ -75,7 +75,7 @@ bool Router::input(Side& from, LinkPacket& packet) noexcept {
   // What one device has put together the other one has to take apart; for UDP nobody else does (device/offload).
   const bool udp = decision.frame.offload.segmentation == Offload::Segmentation::udp;
   const bool can = !udp || egress.capabilities(0).segment_udp;
-  if (!can || !egress.forward(std::move(decision.frame))) ++counters_.drop_egress;
+  if (!can || !egress.forward(std::move(decision.frame), decision.new_source)) ++counters_.drop_egress;
   return true;
 }
 

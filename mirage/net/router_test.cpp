@@ -193,6 +193,33 @@ TEST_CASE("RFC 4787 REQ-14: fragments are joined, translated, and cut again wher
   CHECK(wire::checksum_is_valid(joined, pseudo));
 }
 
+TEST_CASE("RFC 6864 5.3: hosts that choose the same identification do not share one outside") {
+  RouterOptions options;
+  SUBCASE("translated") {}
+  SUBCASE("routed as they are: theirs is kept") { options.forwarder.translate = false; }
+  RouterBed bed{options};
+  const Peer other{{{2, 0, 0, 0, 1, 3}}, Ipv4Address::of(10, 1, 0, 3)};
+  bed.inside_net.arrive(other.arp(ArpPacket::request, inside_ip));
+  bed.turns(2);
+  std::vector<std::uint16_t> seen;
+  for (const Peer* host : std::initializer_list<const Peer*>{&bed.host, &other}) {
+    const Packet datagram = host->udp(5000, 53, bytes_of("question"), server);
+    bed.from_inside(host->ipv4(17, datagram, [](wire::Ipv4Header& header) {
+      header.destination = server;
+      header.identification = 99;
+    }));
+    const Sent sent = bed.take();
+    REQUIRE_FALSE(sent.bytes.empty());
+    CHECK(wire::checksum_is_valid(Bytes(sent.bytes).subspan(14, 20)));
+    seen.push_back(parse(sent).ip.identification);
+  }
+  if (options.forwarder.translate) {
+    CHECK(seen[0] != seen[1]);
+  } else {
+    CHECK(seen == std::vector<std::uint16_t>{99, 99});
+  }
+}
+
 TEST_CASE("fragments from outside neither join nor displace what inside hosts send") {
   RouterBed bed{{.reassembly = {.datagrams = 4}}};
   const Packet datagram = bed.host.udp(5000, 53, Packet(2000, std::byte{0x42}), server);

@@ -273,6 +273,7 @@ Decision Forwarder::send(const Inspected& packet, LinkPacket& data, const Transl
   decision.kind = Decision::Kind::forward;
   decision.egress = egress;
   decision.destination = destination;
+  decision.new_source = load_big<std::uint32_t>(frame->header.bytes(), wire::ipv4_at::source) != packet.source.value;
   decision.frame = std::move(*frame);
   return decision;
 }

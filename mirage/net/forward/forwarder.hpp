@@ -69,6 +69,7 @@ struct Decision {
   Kind kind = Kind::drop;
   Side egress = Side::inside;
   Ipv4Address destination{};
+  bool new_source = false;  ///< `frame` comes from another address than the packet did
   TransmitFrame frame;
   std::uint8_t icmp_type = 0;
   std::uint8_t icmp_code = 0;

@@ -168,9 +168,10 @@ class Ip {
   Result<void, IpError> send(const Path& path, std::uint8_t protocol, std::uint8_t traffic_class,
                              TransmitFrame&& frame) noexcept;
   /// Sends a packet of another host, complete with its IP header, to its next hop; cut into fragments where it exceeds
-  /// the link's MTU and allows it. Checksum offsets count from the IP header.
+  /// the link's MTU and allows it. Checksum offsets count from the IP header. `new_source`: the source address has been
+  /// translated, so that the identification has to be, too: two hosts may have chosen the same (RFC 6864 5.3).
   /// Precondition: a checksum to be completed starts behind the IP header, its field lies in `frame.header`.
-  Result<void, IpError> forward(TransmitFrame frame) noexcept;
+  Result<void, IpError> forward(TransmitFrame frame, bool new_source) noexcept;
   [[nodiscard]] MutableSlice new_frame(std::uint32_t transport_header) noexcept;
   [[nodiscard]] const NetCapabilities& capabilities(std::uint16_t interface) const noexcept {
     return link(interface).capabilities();
