@@ -75,7 +75,14 @@ bool Router::input(Side& from, LinkPacket& packet) noexcept {
   // What one device has put together the other one has to take apart; for UDP nobody else does (device/offload).
   const bool udp = decision.frame.offload.segmentation == Offload::Segmentation::udp;
   const bool can = !udp || egress.capabilities(0).segment_udp;
-  if (!can || !egress.forward(std::move(decision.frame), decision.new_source)) ++counters_.drop_egress;
+  Result<void, IpError> sent = Failure{IpError::too_long};
+  if (can) sent = egress.forward(std::move(decision.frame), decision.new_source);
+  if (sent) return true;
+  ++counters_.drop_egress;
+  if (sent.error() == IpError::no_route) {  // RFC 1812 4.3.3.1, 5.2.7.1: its next hop does not answer
+    from.port.ip.send_error(
+        original, {.type = wire::icmpv4_type::destination_unreachable, .code = wire::icmpv4_unreachable::host});
+  }
   return true;
 }
 

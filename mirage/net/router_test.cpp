@@ -294,6 +294,23 @@ TEST_CASE("a fragment without the others is given up, flows end with time: nothi
   CHECK(bed.router.counters().drop_reassembly == 1);
 }
 
+TEST_CASE("RFC 1812 4.3.3.1: who sends to a host that does not answer for its address is told") {
+  RouterBed bed;
+  const Packet stray =
+      bed.outbound(bytes_of("x"), [](auto& header) { header.destination = Ipv4Address::of(10, 0, 0, 99); });
+  bed.from_inside(stray);
+  CHECK(bed.inside_net.sent.empty());
+  bed.run(5s);  // questions for the address
+  bed.from_inside(stray);
+  REQUIRE(bed.inside_net.sent.size() == 1);
+  const Parsed error = parse(bed.take_inside());
+  CHECK(error.ip.source == inside_ip);
+  CHECK(error.ip.destination == bed.host.ip);
+  CHECK(wire::Icmpv4Header::parse(error.payload)->type == wire::icmpv4_type::destination_unreachable);
+  CHECK(wire::Icmpv4Header::parse(error.payload)->code == wire::icmpv4_unreachable::host);
+  CHECK(bed.router.counters().drop_egress == 1);
+}
+
 TEST_CASE("a next hop that does not answer is counted, not waited for") {
   RouterBed bed;
   const Packet stray = bed.outbound(bytes_of("x"));
