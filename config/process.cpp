@@ -176,10 +176,39 @@ class Running {
   bool ended_ = false;
 };
 
-/// What stands ready for the child before fork: behind it, only async-signal-safe calls (and execvp, for which one
+/// Flags and search paths that compilers, make and CMake take from the environment. With them a guest would be made
+/// with the host's headers, and what is kept in the cache, under a name that says nothing of them, with somebody's
+/// flags.
+constexpr std::array<std::string_view, 14> not_passed_on{"CPATH",
+                                                         "C_INCLUDE_PATH",
+                                                         "CPLUS_INCLUDE_PATH",
+                                                         "OBJC_INCLUDE_PATH",
+                                                         "LIBRARY_PATH",
+                                                         "CFLAGS",
+                                                         "CXXFLAGS",
+                                                         "CPPFLAGS",
+                                                         "ASMFLAGS",
+                                                         "LDFLAGS",
+                                                         "MAKEFLAGS",
+                                                         "MFLAGS",
+                                                         "CMAKE_BUILD_TYPE",
+                                                         "CMAKE_TOOLCHAIN_FILE"};
+
+std::vector<char*> environment_of_programs() {
+  std::vector<char*> kept;
+  for (char** each = environ; *each != nullptr; ++each) {
+    const std::string_view text = *each;
+    if (std::ranges::find(not_passed_on, text.substr(0, text.find('='))) == not_passed_on.end()) kept.push_back(*each);
+  }
+  kept.push_back(nullptr);
+  return kept;
+}
+
+/// What stands ready for the child before fork: behind it, only async-signal-safe calls (and execvpe, for which one
 /// thread is enough).
 struct Child {
   std::vector<char*> words;
+  std::vector<char*> environment;
   const char* folder = nullptr;
   int out = -1;
   int err = -1;
@@ -195,7 +224,8 @@ struct Child {
   if (child.out >= 0) (void)dup2(child.out, 1);
   if (child.err >= 0) (void)dup2(child.err, 2);
   (void)sigprocmask(SIG_SETMASK, &mask, nullptr);
-  if (child.folder == nullptr || chdir(child.folder) == 0) execvp(child.words[0], child.words.data());
+  if (child.folder == nullptr || chdir(child.folder) == 0)
+    execvpe(child.words[0], child.words.data(), child.environment.data());
   const int error = errno;
   (void)!write(child.failure, &error, sizeof error);
   _exit(127);
@@ -212,6 +242,7 @@ Finished run_program(const Words& words, Output output, const fs::path& folder, 
   const bool captures = output == Output::capture || output == Output::capture_output;
   const bool captures_errors = output == Output::capture;
   Child child{.words = {},
+              .environment = environment_of_programs(),
               .folder = folder.empty() ? nullptr : folder.c_str(),
               .out = captures                     ? out.write
                      : output == Output::to_error ? 2

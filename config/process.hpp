@@ -32,8 +32,8 @@ struct Watch {
 };
 
 /// Runs `words` in `folder` (empty: here) and waits, for `limit` at most (0: without one). Nothing goes through a
-/// shell. It does not outlive us: a signal that ends us ends it first, with what it started. One thread at most may be
-/// running.
+/// shell, and flags of compilers in our environment (CFLAGS, CPATH and the like) are kept from it. It does not outlive
+/// us: a signal that ends us ends it first, with what it started. One thread at most may be running.
 [[nodiscard]] Finished run_program(const Words& words, Output output, const std::filesystem::path& folder = {},
                                    std::chrono::milliseconds limit = {}, const Watch& watch = {});
 

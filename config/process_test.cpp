@@ -25,6 +25,16 @@ TEST_CASE("a program's end") {
   CHECK(missing.errors == "no-such-program: No such file or directory\n");
 }
 
+TEST_CASE("flags and search paths of the environment reach no compiler") {
+  for (const char* name : {"CPATH", "LIBRARY_PATH", "CXXFLAGS", "LDFLAGS", "MAKEFLAGS"}) {
+    CAPTURE(name);
+    REQUIRE(setenv(name, "/somewhere", 1) == 0);
+    const Finished finished = run_program({"printenv", name, "PATH"}, Output::capture);
+    unsetenv(name);
+    CHECK(finished.output == std::string(std::getenv("PATH")) + "\n");
+  }
+}
+
 TEST_CASE("a program that takes too long is ended with what it started") {
   const auto done = run_program({"sh", "-c", "echo before; sleep 1000 & sleep 1000"}, Output::capture, {},
                                 std::chrono::milliseconds(200));

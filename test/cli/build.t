@@ -105,6 +105,12 @@ The same source gives the same bytes, wherever it is built.
   $ cmp dist/hello.spt ../else/where/hello/dist/hello.spt && cmp dist/hello.spt.debug ../else/where/hello/dist/hello.spt.debug && echo the same
   the same
 
+Images are made of what config.cpp says: flags and headers of the environment stay out of them.
+
+  $ mkdir headers && echo '#error "a header of the host"' > headers/stdint.h
+  $ touch main.hpp && CPATH=$PWD/headers CXXFLAGS=-march=none LDFLAGS=-lnothing mirage build -q && echo built
+  built
+
 A mistake in the application is the compiler's to explain.
 
   $ sed -i 's/log.info/log.inform/' main.hpp

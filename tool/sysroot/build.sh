@@ -2,6 +2,9 @@
 # SPDX-License-Identifier: ISC
 # Builds the guest sysroot from Debian's source packages; see doc/toolchain.md.
 set -euo pipefail
+# Kept under a name that says nothing of them (config/process.cpp has the same list).
+unset CPATH C_INCLUDE_PATH CPLUS_INCLUDE_PATH OBJC_INCLUDE_PATH LIBRARY_PATH CFLAGS CXXFLAGS CPPFLAGS ASMFLAGS LDFLAGS \
+  MAKEFLAGS MFLAGS CMAKE_BUILD_TYPE CMAKE_TOOLCHAIN_FILE
 here=$(cd "$(dirname "$(readlink -f "$0")")" && pwd)
 
 usage() {
