@@ -37,7 +37,8 @@ void overrun() {
 }
 
 int try_nothrow() {
-  auto* const block = new (std::nothrow) char[std::size_t{1} << 33];
+  const volatile std::size_t size = std::size_t{1} << 33;  // hidden from the compiler, which would know the answer
+  auto* const block = new (std::nothrow) char[size];
   keep(block);
   return block == nullptr ? 11 : 12;
 }
@@ -52,6 +53,7 @@ int main(int argc, char** argv) {
   if (way == "double-free") free_twice();
   if (way == "overrun") overrun();
   if (way == "new") keep(new char[std::size_t{1} << 33]);
+  if (way == "new-more") keep(new char[std::size_t{1} << 37]);
   if (way == "nothrow") return try_nothrow();
   if (way == "abort") call_abort();
   if (way == "assert") assert(argc == 77);
