@@ -124,7 +124,7 @@ TEST_CASE("unix environment: clocks, entropy, deadlines, events") {
   environment.wait(never);
   CHECK(flag.events_ == EPOLLIN);
   CHECK(environment.dispatch());
-  environment.forget(pipe[0]);
+  environment.end_watch(pipe[0], flag);
   CHECK_FALSE(environment.dispatch());
   ::close(pipe[0]);
   ::close(pipe[1]);
