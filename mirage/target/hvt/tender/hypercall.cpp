@@ -136,7 +136,12 @@ Hypercalls::Result Hypercalls::poll(Address address) {
   return with<PollCall>(address, [this](PollCall& call) -> Result {
     constexpr std::uint64_t soon = 1'000'000;
     const bool stuck = queue_ != nullptr && queue_->stuck();
-    const auto ready = waits_.wait(stuck ? std::min(call.timeout, soon) : call.timeout);
+    const bool untaken = queue_ != nullptr && queue_->has_untaken();
+    auto ready = waits_.wait(untaken ? 0 : stuck ? std::min(call.timeout, soon) : call.timeout);
+    if (untaken && (ready.set & 1) == 0) {
+      ready.set |= 1;
+      ++ready.count;
+    }
     call.ready_set = ready.set;
     call.ready_count = ready.count;
     return {};
