@@ -166,6 +166,19 @@ TEST_CASE("unix net: errors") {
   ::close(stream[1]);
 }
 
+TEST_CASE("unix net: standard input and output are no networks, and stay as they are") {
+  posix::Environment environment;
+  Shard shard{environment};
+  for (const int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    const int before = ::fcntl(standard, F_GETFL);
+    attach("--net:standard=@" + std::to_string(standard));
+    posix::Net net{shard, "standard"};
+    CHECK(start(shard, net).find("must be above 2") != std::string::npos);
+    CHECK(::fcntl(standard, F_GETFL) == before);
+    ::fcntl(standard, F_SETFL, before);
+  }
+}
+
 TEST_CASE("unix net: the process ends when the other end is gone") {
   const pid_t child = ::fork();
   if (child == 0) {

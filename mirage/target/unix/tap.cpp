@@ -115,6 +115,7 @@ Result<FrameDescriptor, StartError> use_descriptor(std::string_view text) noexce
   struct stat status{};
   if (!number || ::fstat(*number, &status) != 0) return Failure{StartError{"'{}' is not an open descriptor", text}};
   const int descriptor = *number;
+  if (descriptor <= STDERR_FILENO) return Failure{StartError{"descriptor {} must be above 2", descriptor}};
   const int flags = ::fcntl(descriptor, F_GETFL);
   if (flags < 0 || ::fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) != 0) {
     return Failure{StartError{"cannot make descriptor {} non-blocking: {}", descriptor, reason()}};
