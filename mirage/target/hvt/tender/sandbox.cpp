@@ -110,6 +110,7 @@ Result<> filter_calls(const Confinement& confinement) {
     allow_device(filter, device, confinement.granted);
   }
   filter.allow(SYS_epoll_pwait2, {is(0, confinement.wait_set)});
+  filter.allow(SYS_epoll_pwait, {is(0, confinement.wait_set)});  // where the kernel has no epoll_pwait2
   if (confinement.block_queue >= 0) {
     // Hands over what is prepared, never waits. What the ring may do with whom, it knows itself.
     filter.allow(SYS_io_uring_enter,

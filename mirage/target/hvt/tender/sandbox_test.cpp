@@ -97,6 +97,7 @@ TEST_CASE("hvt sandbox: what serving a guest needs") {
   CHECK(fixture.allowed(SYS_pread64, fixture.disk, fixture.buffer, 512UL, capacity - 512));
   CHECK(fixture.allowed(SYS_pwrite64, fixture.disk, fixture.buffer, 512UL, capacity - 512));
   CHECK(fixture.allowed(SYS_epoll_pwait2, wait_set, fixture.buffer, 1, nullptr, nullptr, 0));
+  CHECK(fixture.allowed(SYS_epoll_pwait, wait_set, fixture.buffer, 1, 0, nullptr, 0));
 }
 
 TEST_CASE("hvt sandbox: other system calls") {
@@ -124,6 +125,7 @@ TEST_CASE("hvt sandbox: other arguments") {
   CHECK_FALSE(fixture.allowed(SYS_write, fixture.sockets[1], fixture.buffer, 100));
   CHECK_FALSE(fixture.allowed(SYS_write, fixture.sockets[0], fixture.buffer, 100'000UL));
   CHECK_FALSE(fixture.allowed(SYS_epoll_pwait2, 5, fixture.buffer, 1, nullptr, nullptr, 0));
+  CHECK_FALSE(fixture.allowed(SYS_epoll_pwait, 5, fixture.buffer, 1, 0, nullptr, 0));
   for (const long call : {SYS_pread64, SYS_pwrite64}) {
     CHECK_FALSE(fixture.allowed(call, fixture.sockets[0], fixture.buffer, 512UL, 0UL));
     CHECK_FALSE(fixture.allowed(call, fixture.disk, fixture.buffer, 512UL, capacity));

@@ -15,6 +15,25 @@ namespace mirage::target::hvt {
 namespace {
 
 constexpr std::uint64_t second = 1'000'000'000;
+using Events = std::array<epoll_event, mirage::target::solo5::manifest_limit>;
+
+/// epoll_pwait2(2), which musl 1.2.3 does not wrap: nanoseconds, without a timer descriptor.
+long wait_precisely(int epoll, Events& events, std::uint64_t timeout) {
+  const std::uint64_t bounded = std::min(timeout, std::uint64_t{1} << 62);  // 146 years
+  struct {
+    std::int64_t seconds;
+    std::int64_t nanoseconds;
+  } const time{static_cast<std::int64_t>(bounded / second), static_cast<std::int64_t>(bounded % second)};
+  return ::syscall(SYS_epoll_pwait2, epoll, events.data(), static_cast<int>(events.size()), &time, nullptr, 0);
+}
+
+/// In milliseconds, rounded up; an hour at most, after which the guest asks again.
+long wait_roughly(int epoll, Events& events, std::uint64_t timeout) {
+  constexpr std::uint64_t millisecond = 1'000'000;
+  const std::uint64_t bounded = std::min(timeout, 3600 * second) + millisecond - 1;
+  return ::syscall(SYS_epoll_pwait, epoll, events.data(), static_cast<int>(events.size()),
+                   static_cast<int>(bounded / millisecond), nullptr, 0);
+}
 
 }  // namespace
 
@@ -38,15 +57,11 @@ mirage::tender::Result<> WaitSet::add(int descriptor, unsigned index) {
 }
 
 WaitSet::Ready WaitSet::wait(std::uint64_t timeout) const {
-  std::array<epoll_event, mirage::target::solo5::manifest_limit> events;
-  const std::uint64_t bounded = std::min(timeout, std::uint64_t{1} << 62);  // 146 years
-  // epoll_pwait2(2), which musl 1.2.3 does not wrap: nanoseconds, without a timer descriptor.
-  struct {
-    std::int64_t seconds;
-    std::int64_t nanoseconds;
-  } const time{static_cast<std::int64_t>(bounded / second), static_cast<std::int64_t>(bounded % second)};
-  const auto count =
-      ::syscall(SYS_epoll_pwait2, epoll_.get(), events.data(), static_cast<int>(events.size()), &time, nullptr, 0);
+  Events events;
+  long count = wait_precisely(epoll_.get(), events, timeout);
+  if (count < 0 && errno != EINTR) {  // Linux before 5.11, or a sandbox around this process
+    count = wait_roughly(epoll_.get(), events, timeout);
+  }
   Ready ready;
   ready.count = count < 0 ? 0 : static_cast<int>(count);
   for (int i = 0; i < ready.count; ++i) {

@@ -19,8 +19,8 @@ class WaitSet {
     std::uint64_t set = 0;  // bit per manifest index
     int count = 0;
   };
-  /// Waits until a device has a frame or `timeout` nanoseconds have passed; a signal for the
-  /// tender (from a debugger) ends the wait early.
+  /// Waits until a device has a frame or `timeout` nanoseconds have passed; a signal for the tender (from a debugger)
+  /// ends the wait early.
   [[nodiscard]] Ready wait(std::uint64_t timeout) const;
 
   [[nodiscard]] int descriptor() const { return epoll_.get(); }
