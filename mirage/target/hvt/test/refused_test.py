@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: ISC
 """usage: refused_test.py TENDER IMAGE
 
-What the tender says where KVM does not work: it is not there, may not be opened, or never runs the guest.
+What the tender says where KVM does not work: it is not there, may not be opened, or never runs the guest. And of what is
+no image.
 """
 import ctypes
 import os
 import struct
 import subprocess
 import sys
+import tempfile
 
 TENDER, IMAGE = sys.argv[1:]
 KVM_RUN = 0xAE80
@@ -27,10 +29,10 @@ def never_run():
     assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, filter_program, 0, 0) == 0
 
 
-def says(name, expected, words=(), **options):
+def says(name, expected, words=(), image=IMAGE, **options):
     global failed
     try:
-        done = subprocess.run([*words, TENDER, "--mem=2", "--", IMAGE, "hello"], capture_output=True, text=True, timeout=60,
+        done = subprocess.run([*words, TENDER, "--mem=2", "--", image, "hello"], capture_output=True, text=True, timeout=60,
                               check=False, **options)
         seen = (done.returncode, done.stderr)
     except subprocess.TimeoutExpired:
@@ -40,6 +42,11 @@ def says(name, expected, words=(), **options):
         print(f"FAILED {name}: {seen}")
 
 
+with tempfile.TemporaryDirectory(prefix="mirage-hvt-test-") as folder:
+    pipe = os.path.join(folder, "pipe")
+    os.mkfifo(pipe)
+    says("a pipe that nobody writes to", "not an ELF file", image=pipe)
+    says("a folder", "not an ELF file", image=folder)
 hidden = ["unshare", "-rm", "sh", "-c", 'mount -t tmpfs none /dev && exec "$@"', "sh"]
 if subprocess.run([*hidden, "true"], check=False, capture_output=True).returncode == 0:
     says("without KVM", "cannot open '/dev/kvm': No such file or directory (no KVM here", hidden)

@@ -2,11 +2,9 @@
 #include <array>
 #include <string_view>
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <mirage/target/spt/tender/spt.hpp>
-#include <tender/file.hpp>
 #include <tender/privilege.hpp>
 
 namespace mirage::target::spt {
@@ -50,7 +48,7 @@ std::unexpected<tender::Error> about(const char* kernel, const tender::Error& er
 
 /// Loads the image named on the command line and attaches its devices.
 Result<> prepare(const tender::Options& options, Guest& guest) {
-  const auto kernel = tender::File::open(options.kernel, O_RDONLY | O_NONBLOCK);
+  const auto kernel = tender::open_image(options.kernel);
   if (!kernel) {
     return std::unexpected{kernel.error()};
   }
@@ -91,7 +89,7 @@ Result<> share(tender::Options& options, std::uint16_t count, Guest& guest) {
   if (count == 1) {
     return {};
   }
-  const auto kernel = tender::File::open(options.kernel, O_RDONLY | O_NONBLOCK);
+  const auto kernel = tender::open_image(options.kernel);
   if (!kernel) {
     return std::unexpected{kernel.error()};
   }
