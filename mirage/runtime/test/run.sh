@@ -65,6 +65,7 @@ check 255 'backtrace .newest first.:\n  at 0x[0-9a-f]{16}\n.*heap: double free\n
 check 255 'header was overwritten' ./misbehave overrun
 check 255 'out of memory: 8589934592 bytes wanted, [0-9]+ of 67108864 in use' ./misbehave new
 check 11 '' ./misbehave nothrow
+check 0 '' ./misbehave unmap
 check 255 'abort called' ./misbehave abort
 check 255 'assertion failed: argc == 77 .*misbehave.cpp' ./misbehave assert
 check 255 'length_error' ./misbehave length
