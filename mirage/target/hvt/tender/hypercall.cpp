@@ -125,7 +125,7 @@ Hypercalls::Result Hypercalls::puts(Address address) {
       continue;
     }
     if (written <= 0) {
-      break;  // nobody reads the console any more: that is no reason to end the guest
+      break;  // nobody reads the console any more, or it is full and not to be waited for: no reason to end the guest
     }
     *text = text->subspan(static_cast<std::size_t>(written));
   }

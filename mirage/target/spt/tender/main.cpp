@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: ISC
 #include <array>
+#include <cerrno>
+#include <csignal>
 #include <string_view>
 
 #include <unistd.h>
@@ -111,6 +113,14 @@ Result<> share(tender::Options& options, std::uint16_t count, Guest& guest) {
   return {};
 }
 
+/// What finds nobody who reads it is lost, as on the other targets: that is no reason to end the guest.
+Result<> outlive_console() {
+  if (::signal(SIGPIPE, SIG_IGN) == SIG_ERR) {
+    return tender::fail("cannot handle signals: ", tender::Errno{errno});
+  }
+  return {};
+}
+
 /// Gives up everything that the guest does not need; after the last step only the guest's system calls work.
 Result<> confine(const Guest& guest) {
   std::array<int, solo5::manifest_limit + 2 + shard_limit> keep;
@@ -127,6 +137,7 @@ Result<> confine(const Guest& guest) {
       .and_then([] { return tender::drop_privileges(); })
       .and_then([&] { return guest.share.count > 1 ? tender::end_with_starter() : Result<>{}; })
       .and_then([] { return tender::restrict_process(); })
+      .and_then([] { return outlive_console(); })
       .and_then([&] { return install_fault_handler(guest.image, guest.memory_end); })
       .and_then([&] {
         tender::wipe_environment();

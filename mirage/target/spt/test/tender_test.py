@@ -166,6 +166,18 @@ def test_faults(tender):
     check("fault report without a stack", status == SEGMENTATION_FAULT and "fault: " in out, (status, out))
 
 
+def test_closed_console(tender):
+    """Nobody reads what the guest prints any more: that is no reason to end it."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        command = [tender.program, "--mem=2", "--", os.path.join(tender.folder, "base.spt"), "hello"]
+        status = subprocess.run(command, stdout=writer, timeout=60, check=False).returncode
+        check("closed console", status == 0, status)
+    finally:
+        os.close(writer)
+
+
 def test_packet_socket(tender):
     for kind in (socket.SOCK_SEQPACKET, socket.SOCK_DGRAM):
         for image in ("net.spt", "net-extended.spt"):
@@ -414,6 +426,7 @@ def main():
         test_block_direct(tender)
         test_extended(tender)
         test_faults(tender)
+        test_closed_console(tender)
         test_packet_socket(tender)
         test_taps(tender)
         test_descriptors(tender)
