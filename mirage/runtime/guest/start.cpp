@@ -108,7 +108,7 @@ bool add_memory(std::span<std::byte> memory) noexcept {
 void set_up_memory(const BootInfo& boot, std::uint64_t key) noexcept {
   state.heap.set_up([](HeapFault fault, const void*) noexcept { panic(describe(fault)); }, key);
   if (!add_memory(boot.heap)) platform::abort("no memory for the heap");
-  if (!boot.low_heap.empty()) (void)state.heap.add_region(boot.low_heap);  // too small a region is no loss
+  (void)add_memory(boot.second_heap);  // too small a region is no loss
   state.bounds = {boot.stack, reinterpret_cast<std::uintptr_t>(&__ehdr_start), reinterpret_cast<std::uintptr_t>(etext)};
 }
 

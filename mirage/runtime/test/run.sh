@@ -82,6 +82,8 @@ check 12 '' ./misbehave nothrow
 check 255 'out of memory: 137438953472 bytes wanted, [0-9]+ of 75161927680 in use' ./misbehave new-more
 image plain misbehave -DHEAP_MIB=1048576
 check 12 '' ./misbehave nothrow
+image plain misbehave -DSECOND_HEAP_MIB=71680
+check 12 '' ./misbehave nothrow
 cd "$build/exceptions"
 check 3 '^hello\n$' ./hello
 check 0 'destroyed' ./container
