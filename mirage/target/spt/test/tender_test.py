@@ -153,6 +153,35 @@ def test_extended(tender):
         expect(deed, tender.run("extended.spt", deed), BAD_SYSTEM_CALL)
 
 
+def memory_of(process):
+    """What a process has in memory, but a sanitizer's."""
+    with open(f"/proc/{process}/maps", encoding="ascii") as maps, open(f"/proc/{process}/mem", "rb", 0) as memory:
+        for line in maps:
+            begin, end = (int(number, 16) for number in line.split()[0].split("-"))
+            if "rw" in line and end - begin < 1 << 28:
+                memory.seek(begin)
+                yield begin, memory.read(end - begin)
+
+
+def test_seed(tender):
+    """A guest wipes its seed as it uses it: there is no other copy in its address space."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    number = theirs.fileno()
+    guest = subprocess.Popen([tender.program, "--mem=2", f"--net:service=@{number}", "--",
+                              os.path.join(tender.folder, "net-extended.spt"), "net"], pass_fds=[number], stdout=subprocess.PIPE)
+    try:
+        ours.recv(1)  # it runs
+        parts = dict(memory_of(guest.pid))
+        seed = parts[0x10000][0x1000 + 40 + 56:][:64]  # behind boot info and head of the extension
+        copies = sum(part.count(seed[:16]) + part.count(seed[32:48]) for part in parts.values())
+        check("seed", seed.strip(b"\0") and copies == 2, (seed, copies))
+    finally:
+        guest.kill()
+        guest.wait()
+        ours.close()
+        theirs.close()
+
+
 def test_faults(tender):
     """Our tender reports registers and a backtrace."""
     status, out, _ = tender.run("base.spt", "nested_fault")
@@ -425,6 +454,7 @@ def main():
         test_block_read_only(tender)
         test_block_direct(tender)
         test_extended(tender)
+        test_seed(tender)
         test_faults(tender)
         test_closed_console(tender)
         test_packet_socket(tender)
