@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -98,6 +99,7 @@ TEST_CASE("hvt sandbox: what serving a guest needs") {
   CHECK(fixture.allowed(SYS_pwrite64, fixture.disk, fixture.buffer, 512UL, capacity - 512));
   CHECK(fixture.allowed(SYS_epoll_pwait2, wait_set, fixture.buffer, 1, nullptr, nullptr, 0));
   CHECK(fixture.allowed(SYS_epoll_pwait, wait_set, fixture.buffer, 1, 0, nullptr, 0));
+  CHECK(fixture.allowed(SYS_setitimer, ITIMER_REAL, nullptr, nullptr));
 }
 
 TEST_CASE("hvt sandbox: other system calls") {
@@ -109,6 +111,7 @@ TEST_CASE("hvt sandbox: other system calls") {
   CHECK_FALSE(fixture.allowed(SYS_mmap, nullptr, 4096UL, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0UL));
   CHECK_FALSE(fixture.allowed(SYS_mprotect, 0x10000UL, 4096UL, PROT_READ));
   CHECK_FALSE(fixture.allowed(SYS_kill, 1, 0));
+  CHECK_FALSE(fixture.allowed(SYS_setitimer, ITIMER_PROF, nullptr, nullptr));
   CHECK_FALSE(fixture.allowed(SYS_ptrace, 0, 0, nullptr, nullptr));
   CHECK_FALSE(fixture.allowed(SYS_close, fixture.disk));
   CHECK_FALSE(fixture.allowed(SYS_dup, fixture.disk));
