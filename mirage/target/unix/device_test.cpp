@@ -244,6 +244,8 @@ int tap_in_namespace() {
   if (maker < 0 || ::ioctl(maker, TUNSETIFF, &request) != 0) return 77;
   if (::ioctl(maker, TUNSETPERSIST, 1) != 0) return 2;
   ::close(maker);
+  const auto down = posix::open_frames("mirage0");
+  if (down || !std::string_view{down.error().text()}.contains("is down")) return 8;
   const int control = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   request.ifr_flags = IFF_UP;
   if (::ioctl(control, SIOCSIFFLAGS, &request) != 0) return 3;
