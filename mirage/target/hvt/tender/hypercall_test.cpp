@@ -331,6 +331,21 @@ TEST_CASE("hvt calls: frames") {
   CHECK(fixture.text(data_address, 5) == "frame");
 }
 
+TEST_CASE("hvt calls: what the tender has to hear ends a poll, and is none of the guest's business") {
+  Fixture fixture;
+  std::array<int, 2> debugger{};
+  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM, 0, debugger.data()) == 0);
+  REQUIRE(fixture.waits.add_own(debugger[0]));
+  REQUIRE(::write(debugger[1], "\x03", 1) == 1);  // before the wait: no signal interrupts it any more
+  hvt::PollCall poll{1'000'000'000, 0, 0, 0};
+  const auto before = std::chrono::steady_clock::now();
+  CHECK(fixture.call(Hypercall::poll, poll));
+  CHECK(std::chrono::steady_clock::now() - before < std::chrono::milliseconds{500});
+  CHECK(poll.ready_count == 0);
+  CHECK(poll.ready_set == 0);
+  for (const int descriptor : debugger) ::close(descriptor);
+}
+
 namespace {
 
 /// Polls until a deadline and for a frame; 0: both ended the wait.

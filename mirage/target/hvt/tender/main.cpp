@@ -126,7 +126,7 @@ Result<> open_tools(const tender::Options& options, const DebugOptions& debug, G
   }
   tools.connection = std::move(*connection);
   tools.debugger.emplace(*guest.machine, *guest.memory, tools.connection.get());
-  return tools.debugger->enable_interrupts();
+  return tools.debugger->enable_interrupts().and_then([&] { return guest.waits->add_own(tools.connection.get()); });
 }
 
 Result<> confine(const Guest& guest, Tools& tools) {
