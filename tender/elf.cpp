@@ -4,11 +4,11 @@
 #include <optional>
 
 #include <elf.h>
+#include <fcntl.h>
 #include <sys/mman.h>
 
 #include <mirage/target/solo5/negotiation.hpp>
 #include <tender/elf.hpp>
-#include <tender/file.hpp>
 
 namespace mirage::tender {
 
@@ -240,6 +240,8 @@ Result<std::uint64_t> read_wanted(int descriptor, const Headers& headers) {
 }
 
 }  // namespace
+
+Result<File> open_image(const char* path) { return File::open(path, O_RDONLY | O_NONBLOCK); }
 
 Result<Image> read_image(int descriptor, solo5::AbiTarget target, std::uint32_t version) {
   Headers headers;

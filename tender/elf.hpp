@@ -8,6 +8,7 @@
 
 #include <mirage/target/solo5/note.hpp>
 #include <tender/error.hpp>
+#include <tender/file.hpp>
 #include <tender/manifest.hpp>
 #include <tender/memory.hpp>
 
@@ -42,6 +43,9 @@ struct Image {
 
   [[nodiscard]] std::span<const Segment> segments() const { return {segment_storage.data(), segment_count}; }
 };
+
+/// Opens an image; never waits, as for who writes to a pipe.
+Result<File> open_image(const char* path);
 
 /// Reads and checks headers, notes and manifest of the image in `descriptor`. The image must be for `target` in ABI
 /// `version`. Errors do not contain the file's name.

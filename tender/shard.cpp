@@ -3,7 +3,6 @@
 #include <cerrno>
 #include <charconv>
 #include <csignal>
-#include <cstring>
 
 #include <fcntl.h>
 #include <sched.h>
@@ -150,13 +149,8 @@ void close_all(const Shared& shared) {
         ::close(queue);
       }
     }
-    if (net.option->source[0] == '@') {
-      int given = -1;
-      const char* text = net.option->source + 1;
-      std::from_chars(text, text + std::strlen(text), given);
-      if (given > STDERR_FILENO) {
-        ::close(given);
-      }
+    if (const auto given = given_descriptor(net.option->source); given && *given > STDERR_FILENO) {
+      ::close(*given);
     }
   }
   for (const int bell : shared.share.all_bells()) {

@@ -241,7 +241,8 @@ int ShardSupervisor::run(bool confined) {
     status_ = 1;
   }
   Ticks::prepare();
-  reap();  // who has ended before there was somebody to hear of it
+  ::signal(SIGPIPE, SIG_IGN);  // a console that nobody reads any more ends nobody
+  reap();                      // who has ended before there was somebody to hear of it
   while (anybody_left()) {
     std::array<pollfd, shard_limit + 1> waits;
     for (std::size_t i = 0; i < shard_limit; ++i) {

@@ -61,6 +61,11 @@ class Starter {
   }
 
   void signal(int number) const { ::kill(pid_, number); }
+  /// Nobody will ever read.
+  void close_console() {
+    ::close(console_);
+    console_ = -1;
+  }
   /// Nothing more finds room on the console, which nobody reads.
   void wait_until_stuck() const {
     int before = -1;
@@ -174,6 +179,18 @@ TEST_CASE(
   CHECK_FALSE(starter.ended_within(std::chrono::milliseconds{2500}));
   CHECK(starter.ended_within(std::chrono::seconds{3}, true) == 3);
   CHECK(starter.text().size() == 1000 * 94);  // with "[0] "
+}
+
+TEST_CASE("shards: a console that is closed ends nobody") {
+  Starter starter{[](int index) {
+    ::usleep(200'000);
+    say("here\n");
+    ::usleep(200'000);
+    say("and still\n");
+    ::_exit(index * 3);
+  }};
+  starter.close_console();
+  CHECK(starter.ended_within(std::chrono::seconds{3}) == 3);
 }
 
 TEST_CASE("shards: how they end is heard though the starter's parent ignores such signals") {

@@ -188,12 +188,12 @@ Result<NetPort> use_tap(int descriptor, const WantedOffloads& wanted) {
   return NetPort{File{descriptor}, NetKind::tap, set->vnet_header, set->segment_udp, mtu};
 }
 
-Result<NetPort> use_descriptor(std::string_view text, const WantedOffloads& wanted) {
-  int descriptor = -1;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), descriptor);
-  if (error != std::errc{} || end != text.data() + text.size() || descriptor < 0) {
-    return fail("invalid descriptor ", Quoted{text});
+Result<NetPort> use_descriptor(std::string_view source, const WantedOffloads& wanted) {
+  const auto given = given_descriptor(source);
+  if (!given) {
+    return fail("invalid descriptor ", Quoted{source.substr(1)});
   }
+  const int descriptor = *given;
   struct stat status{};
   const int flags = ::fcntl(descriptor, F_GETFL);
   if (flags < 0 || ::fstat(descriptor, &status) != 0) {
@@ -230,6 +230,17 @@ Result<int> open_queue(std::string_view name) {
 
 }  // namespace
 
+std::optional<int> given_descriptor(std::string_view source) {
+  int descriptor = -1;
+  if (!source.starts_with('@')) {
+    return std::nullopt;
+  }
+  source.remove_prefix(1);
+  const auto [end, error] = std::from_chars(source.data(), source.data() + source.size(), descriptor);
+  const bool whole = error == std::errc{} && end == source.data() + source.size();
+  return whole && descriptor >= 0 ? std::optional{descriptor} : std::nullopt;
+}
+
 Result<> open_queues(const char* name, std::span<int> queues) {
   const auto socket = find_interface(name);
   if (!socket) {
@@ -248,7 +259,7 @@ Result<> open_queues(const char* name, std::span<int> queues) {
 
 Result<NetPort> open_net(const char* source, const WantedOffloads& wanted) {
   const std::string_view text{source};
-  return text.starts_with('@') ? use_descriptor(text.substr(1), wanted) : open_interface(text, wanted);
+  return text.starts_with('@') ? use_descriptor(text, wanted) : open_interface(text, wanted);
 }
 
 }  // namespace mirage::tender

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
+#include <string_view>
 
 #include <tender/attach.hpp>
 #include <tender/file.hpp>
@@ -17,6 +19,9 @@ struct NetPort {
   bool segment_udp = false;  ///< UDP is segmented and coalesced by the host, too (Linux 6.2)
   std::uint16_t mtu = 1500;
 };
+
+/// FD, when `source` is "@FD".
+std::optional<int> given_descriptor(std::string_view source);
 
 /// Opens what `--net:NAME=SOURCE` says: a tap interface, or "@FD". Offloads are switched on as wanted when the
 /// host can, else off: with them on and no vnet header, frames longer than the MTU would arrive.

@@ -12,7 +12,7 @@ namespace {
 constexpr std::uint32_t used_mark = 0x7573'6564;
 constexpr std::uint32_t free_mark = 0x6672'6565;
 constexpr std::uint32_t last_flag = 1u << 31;  // in `state`: nothing follows this block in its region
-constexpr std::size_t maximum_request = std::size_t{1} << 35;
+constexpr std::size_t maximum_request = Heap::largest_region;
 constexpr std::uint32_t smallest = 2;  // granules of a block: header and one granule (the links of a free block)
 
 }  // namespace

@@ -39,6 +39,7 @@ class Heap {
 
   static constexpr std::size_t granule = 16;      ///< alignment and rounding of every block
   static constexpr std::size_t region_limit = 4;  ///< regions per heap
+  static constexpr std::size_t largest_region = std::size_t{1} << 35;
 
   constexpr Heap() noexcept = default;  // all zero bits: a global one takes no space in the image
   Heap(const Heap&) = delete;
@@ -50,8 +51,8 @@ class Heap {
     key_ = key;
   }
 
-  /// Adds memory, which stays the caller's to keep alive; false when it is too small, too large (above 32 GiB) or one
-  /// too many. Writes one header at its start, nothing else.
+  /// Adds memory, which stays the caller's to keep alive; false when it is too small, too large or one too many. Writes
+  /// one header at its start, nothing else.
   bool add_region(std::span<std::byte> memory) noexcept;
 
   /// `alignment` is a power of two. Returns nullptr when there is no such block; a size of 0 gives a unique pointer.

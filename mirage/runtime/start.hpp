@@ -11,8 +11,8 @@ struct BootInfo {
   /// Readable and writable memory used for nothing else: normally from the page after the linker's `_end` up to the
   /// end of guest memory. Zeroed or not does not matter. Untouched until allocated from.
   std::span<std::byte> heap;
-  /// A second such region (the low memory below 1 MiB); may be empty.
-  std::span<std::byte> low_heap = {};
+  /// A second such region (the low memory below 1 MiB, or what a machine has above 4 GiB); may be empty.
+  std::span<std::byte> second_heap = {};
   /// The stack in use, lowest byte first, without its guard page: bounds backtraces. May be empty (no backtrace).
   std::span<const std::byte> stack = {};
   /// NUL-terminated, shell-style quoting, at most `command_line_limit` bytes are looked at; nullptr means empty.

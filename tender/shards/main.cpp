@@ -4,12 +4,16 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <initializer_list>
+#include <optional>
 #include <string_view>
 
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <tender/privilege.hpp>
 #include <tender/shard.hpp>
+#include <tender/tap.hpp>
 
 namespace {
 
@@ -34,16 +38,18 @@ class CommandLine {
  public:
   explicit CommandLine(const char* image) { (void)add(image); }  // there is room for the first
 
-  /// Keeps a copy of a word that was put together.
-  Result<> compose(const Line& word) {
-    const std::string_view text = word.text();
-    if (text.size() >= text_.size() - used_) {
-      return fail("the command line is too long");
+  /// Keeps a word that is put together from `parts`.
+  Result<> compose(std::initializer_list<std::string_view> parts) {
+    char* const word = text_.data() + used_;
+    for (const std::string_view part : parts) {
+      if (part.size() >= text_.size() - used_) {
+        return fail("the command line is too long");
+      }
+      std::ranges::copy(part, text_.data() + used_);
+      used_ += part.size();
     }
-    char* copy = text_.data() + used_;
-    *std::ranges::copy(text, copy).out = '\0';
-    used_ += text.size() + 1;
-    return add(copy);
+    text_[used_++] = '\0';
+    return add(word);
   }
   Result<> add(const char* word) {
     if (count_ + 1 == words_.size()) {
@@ -61,44 +67,35 @@ class CommandLine {
   std::size_t used_ = 0;
 };
 
-void append_mac(Line& line, const MacAddress& mac) {
+Line in_decimal(unsigned number) {
+  Line line;
+  return line << number;
+}
+
+Line spelled(const MacAddress& mac) {
   constexpr std::string_view digits = "0123456789abcdef";
+  Line line;
   for (std::size_t i = 0; i < mac.size(); ++i) {
     line << (i == 0 ? "" : ":") << digits.substr(mac[i] >> 4, 1) << digits.substr(mac[i] & 15, 1);
   }
+  return line;
 }
 
 Result<> add_device(CommandLine& command, const DeviceOption& option) {
-  Line source;
-  source << (option.is_net ? "--net:" : "--block:") << option.name << "=" << option.source;
-  if (auto added = command.compose(source); !added) {
-    return added;
+  auto added = command.compose({option.is_net ? "--net:" : "--block:", option.name, "=", option.source});
+  if (added && option.mac) {
+    added = command.compose({"--net-mac:", option.name, "=", spelled(*option.mac).text()});
   }
-  Line detail;
-  if (option.mac) {
-    detail << "--net-mac:" << option.name << "=";
-    append_mac(detail, *option.mac);
-    if (auto added = command.compose(detail); !added) {
-      return added;
-    }
+  if (added && option.mtu) {
+    added = command.compose({"--net-mtu:", option.name, "=", in_decimal(*option.mtu).text()});
   }
-  if (option.mtu) {
-    detail = {};
-    detail << "--net-mtu:" << option.name << "=" << *option.mtu;
-    return command.compose(detail);
+  if (added && option.block_size != 0) {
+    added = command.compose({"--block-sector-size:", option.name, "=", in_decimal(option.block_size).text()});
   }
-  if (option.block_size != 0) {
-    detail << "--block-sector-size:" << option.name << "=" << option.block_size;
-    if (auto added = command.compose(detail); !added) {
-      return added;
-    }
+  if (added && option.direct) {
+    added = command.compose({"--block-direct:", option.name, "=on"});
   }
-  if (option.direct) {
-    detail = {};
-    detail << "--block-direct:" << option.name << "=on";
-    return command.compose(detail);
-  }
-  return {};
+  return added;
 }
 
 /// What the image inherits stays open when it starts.
@@ -113,7 +110,7 @@ Result<> add_place(CommandLine& command, const ShardShare& share) {
     place << "," << bell;
     inherit(bell);
   }
-  return command.compose(place);
+  return command.compose({place.text()});
 }
 
 Result<> become_image(const Options& options, const ShardShare& share) {
@@ -122,12 +119,8 @@ Result<> become_image(const Options& options, const ShardShare& share) {
     if (const auto added = add_device(command, option); !added) {
       return added;
     }
-    if (option.is_net && option.source[0] == '@') {
-      int descriptor = 0;
-      for (const char* digit = option.source + 1; *digit >= '0' && *digit <= '9' && descriptor < 1'000'000; ++digit) {
-        descriptor = descriptor * 10 + (*digit - '0');
-      }
-      inherit(descriptor);
+    if (const auto given = option.is_net ? given_descriptor(option.source) : std::nullopt) {
+      inherit(*given);
     }
   }
   if (share.count > 1) {
@@ -145,6 +138,9 @@ Result<> become_image(const Options& options, const ShardShare& share) {
 }
 
 Result<int> run(std::span<char* const> arguments) {
+  if (const auto opened = open_standard_descriptors(); !opened) {
+    return std::unexpected{opened.error()};
+  }
   std::uint16_t count = 1;
   auto options = parse_options(arguments, extra_options, &count);
   if (!options) {

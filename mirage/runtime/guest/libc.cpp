@@ -68,19 +68,24 @@ long random_bytes(std::byte* out, std::size_t size) noexcept {
   return platform::entropy({out, size}) ? static_cast<long>(size) : -ENOSYS;
 }
 
+/// To whole pages; 0 where there are none, or more than there can be.
+std::size_t in_pages(std::size_t size) noexcept { return (size + page_size - 1) & ~(page_size - 1); }
+
 /// Anonymous private memory, from the heap; used by musl for thread-local storage that outgrows its static area.
 long map_memory(long address, std::size_t size, long protection, long flags) noexcept {
   if (address != 0 || (flags & MAP_ANONYMOUS) == 0 || (flags & MAP_FIXED) != 0) return -ENODEV;
   if ((protection & PROT_EXEC) != 0) return -EPERM;
+  size = in_pages(size);
+  if (size == 0) return -EINVAL;
   void* const memory = state.heap.allocate(size, page_size);
   if (memory == nullptr) return -ENOMEM;
   std::memset(memory, 0, size);
   return reinterpret_cast<long>(memory);
 }
 
-/// Only whole mappings.
-long unmap_memory(void* memory) noexcept {
-  if (!state.heap.owns(memory)) return -EINVAL;
+/// Only whole mappings: a part would take the rest along.
+long unmap_memory(void* memory, std::size_t size) noexcept {
+  if (!state.heap.owns(memory) || in_pages(size) != (state.heap.usable_size(memory) & ~(page_size - 1))) return -EINVAL;
   state.heap.release(memory);
   return 0;
 }
@@ -108,7 +113,7 @@ long unikernel_syscall(long number, long a, long b, long c, long d, long /*e*/, 
     case SYS_mmap:
       return map_memory(a, static_cast<std::size_t>(b), c, d);
     case SYS_munmap:
-      return unmap_memory(pointer<void>(a));
+      return unmap_memory(pointer<void>(a), static_cast<std::size_t>(b));
     case SYS_brk:
       return -ENOMEM;
     case SYS_exit:

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: ISC
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstring>
@@ -94,10 +95,20 @@ std::span<char* const> split(const char* line, std::span<char*> words) noexcept 
   return words.first(*count);
 }
 
+/// In regions as large as they can be; what none is left for stays unused. False when there is no memory at all.
+bool add_memory(std::span<std::byte> memory) noexcept {
+  bool any = false;
+  for (std::size_t size = 0; !memory.empty(); memory = memory.subspan(size), any = true) {
+    size = std::min(memory.size(), Heap::largest_region);
+    if (!state.heap.add_region(memory.first(size))) break;
+  }
+  return any;
+}
+
 void set_up_memory(const BootInfo& boot, std::uint64_t key) noexcept {
   state.heap.set_up([](HeapFault fault, const void*) noexcept { panic(describe(fault)); }, key);
-  if (!state.heap.add_region(boot.heap)) platform::abort("no memory for the heap");
-  if (!boot.low_heap.empty()) (void)state.heap.add_region(boot.low_heap);  // too small a region is no loss
+  if (!add_memory(boot.heap)) platform::abort("no memory for the heap");
+  (void)add_memory(boot.second_heap);  // too small a region is no loss
   state.bounds = {boot.stack, reinterpret_cast<std::uintptr_t>(&__ehdr_start), reinterpret_cast<std::uintptr_t>(etext)};
 }
 

@@ -9,7 +9,14 @@
 
 namespace {
 
-constexpr std::size_t heap_size = std::size_t{64} << 20;
+#ifndef HEAP_MIB
+#define HEAP_MIB 64
+#endif
+#ifndef SECOND_HEAP_MIB
+#define SECOND_HEAP_MIB 0
+#endif
+constexpr std::size_t heap_size = std::size_t{HEAP_MIB} << 20;
+constexpr std::size_t second_heap_size = std::size_t{SECOND_HEAP_MIB} << 20;
 constexpr std::size_t stack_looked_at = std::size_t{1} << 20;
 
 long linux_call(long number, long a, long b = 0, long c = 0, long d = 0, long e = 0, long f = 0) noexcept {
@@ -27,6 +34,13 @@ long linux_call(long number, long a, long b = 0, long c = 0, long d = 0, long e 
 template <class T>
 long word(T* pointer) noexcept {
   return reinterpret_cast<long>(pointer);
+}
+
+std::span<std::byte> map_memory(std::size_t size) noexcept {
+  if (size == 0) return {};
+  constexpr long flags = MAP_ANONYMOUS | MAP_PRIVATE | MAP_NORESERVE;
+  const long memory = linux_call(SYS_mmap, 0, static_cast<long>(size), PROT_READ | PROT_WRITE, flags, -1, 0);
+  return {reinterpret_cast<std::byte*>(memory), size};
 }
 
 std::uint64_t read_clock(long clock) noexcept {
@@ -83,9 +97,9 @@ extern "C" [[noreturn]] [[gnu::no_stack_protector]] void test_start(const std::u
     }
     line[used++] = ' ';
   }
-  const long heap = linux_call(SYS_mmap, 0, heap_size, PROT_READ | PROT_WRITE, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
   const auto top = reinterpret_cast<std::uintptr_t>(stack);
-  mirage::runtime::start({.heap = {reinterpret_cast<std::byte*>(heap), heap_size},
+  mirage::runtime::start({.heap = map_memory(heap_size),
+                          .second_heap = map_memory(second_heap_size),
                           .stack = {reinterpret_cast<const std::byte*>(top - stack_looked_at), stack_looked_at},
                           .command_line = line});
 }

@@ -65,6 +65,7 @@ check 255 'backtrace .newest first.:\n  at 0x[0-9a-f]{16}\n.*heap: double free\n
 check 255 'header was overwritten' ./misbehave overrun
 check 255 'out of memory: 8589934592 bytes wanted, [0-9]+ of 67108864 in use' ./misbehave new
 check 11 '' ./misbehave nothrow
+check 0 '' ./misbehave unmap
 check 255 'abort called' ./misbehave abort
 check 255 'assertion failed: argc == 77 .*misbehave.cpp' ./misbehave assert
 check 255 'length_error' ./misbehave length
@@ -76,6 +77,13 @@ check 0 'call_abort.*main.*runtime/guest/start.cpp' sh -c \
 image plain hello -DNO_ENTROPY
 check 3 'no entropy source' ./hello
 image plain hello
+image plain misbehave -DHEAP_MIB=71680
+check 12 '' ./misbehave nothrow
+check 255 'out of memory: 137438953472 bytes wanted, [0-9]+ of 75161927680 in use' ./misbehave new-more
+image plain misbehave -DHEAP_MIB=1048576
+check 12 '' ./misbehave nothrow
+image plain misbehave -DSECOND_HEAP_MIB=71680
+check 12 '' ./misbehave nothrow
 cd "$build/exceptions"
 check 3 '^hello\n$' ./hello
 check 0 'destroyed' ./container

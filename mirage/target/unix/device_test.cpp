@@ -2,6 +2,7 @@
 // The devices of target unix on what the host has for everybody: pairs of sockets, temporary files, and taps in a
 // network namespace that the test makes for itself.
 #include <array>
+#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -15,6 +16,7 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,6 +26,7 @@
 #include <mirage/target/unix/net.hpp>
 #include <mirage/target/unix/tap.hpp>
 #include <test/network/first_answer.hpp>
+#include <test/sandbox/forbid.hpp>
 
 using namespace mirage;
 using namespace mirage::target;
@@ -124,10 +127,39 @@ TEST_CASE("unix environment: clocks, entropy, deadlines, events") {
   environment.wait(never);
   CHECK(flag.events_ == EPOLLIN);
   CHECK(environment.dispatch());
-  environment.forget(pipe[0]);
+  environment.end_watch(pipe[0], flag);
   CHECK_FALSE(environment.dispatch());
   ::close(pipe[0]);
   ::close(pipe[1]);
+}
+
+namespace {
+
+/// Waits for a deadline and for an event; 0: it waited for both.
+int wait_without(unsigned error) {
+  test::forbid(SYS_epoll_pwait2, error);
+  posix::Environment environment;
+  const Time before = environment.monotonic();
+  environment.wait(before + 20ms + 1us);
+  if (environment.monotonic() - before < 20ms + 1us) return 1;
+  int pipe[2];
+  Flag flag;
+  if (::pipe(pipe) != 0 || !environment.watch(pipe[0], EPOLLIN, &flag) || ::write(pipe[1], "x", 1) != 1) return 2;
+  environment.wait(never);
+  return flag.events_ == EPOLLIN ? 0 : 3;
+}
+
+}  // namespace
+
+TEST_CASE("unix environment: kernels and sandboxes that have no epoll_pwait2") {
+  for (const unsigned error : {unsigned{ENOSYS}, unsigned{EPERM}}) {
+    const pid_t child = ::fork();
+    if (child == 0) ::_exit(wait_without(error));
+    int status = -1;
+    REQUIRE(::waitpid(child, &status, 0) == child);
+    CHECK(WIFEXITED(status));
+    CHECK(WEXITSTATUS(status) == 0);
+  }
 }
 
 TEST_CASE("unix net: two devices at the ends of a pair of sockets") {
@@ -166,6 +198,19 @@ TEST_CASE("unix net: errors") {
   ::close(stream[1]);
 }
 
+TEST_CASE("unix net: standard input and output are no networks, and stay as they are") {
+  posix::Environment environment;
+  Shard shard{environment};
+  for (const int standard : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    const int before = ::fcntl(standard, F_GETFL);
+    attach("--net:standard=@" + std::to_string(standard));
+    posix::Net net{shard, "standard"};
+    CHECK(start(shard, net).find("must be above 2") != std::string::npos);
+    CHECK(::fcntl(standard, F_GETFL) == before);
+    ::fcntl(standard, F_SETFL, before);
+  }
+}
+
 TEST_CASE("unix net: the process ends when the other end is gone") {
   const pid_t child = ::fork();
   if (child == 0) {
@@ -199,6 +244,8 @@ int tap_in_namespace() {
   if (maker < 0 || ::ioctl(maker, TUNSETIFF, &request) != 0) return 77;
   if (::ioctl(maker, TUNSETPERSIST, 1) != 0) return 2;
   ::close(maker);
+  const auto down = posix::open_frames("mirage0");
+  if (down || !std::string_view{down.error().text()}.contains("is down")) return 8;
   const int control = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   request.ifr_flags = IFF_UP;
   if (::ioctl(control, SIOCSIFFLAGS, &request) != 0) return 3;

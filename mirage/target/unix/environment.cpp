@@ -24,6 +24,19 @@ std::int64_t read_clock(clockid_t clock) noexcept {
   return std::int64_t{time.tv_sec} * second + time.tv_nsec;
 }
 
+/// epoll_pwait2(2). Where there is none (Linux before 5.11, some sandboxes) the wait is in milliseconds, rounded up.
+int wait_for_events(int epoll, std::span<epoll_event> events, const timespec* timeout) noexcept {
+  const int room = static_cast<int>(events.size());
+  const int count = ::epoll_pwait2(epoll, events.data(), room, timeout, nullptr);
+  if (count >= 0 || errno == EINTR) return count;
+  constexpr std::int64_t longest = 3600;  // seconds: the loop comes again
+  const auto milliseconds = [&] {
+    return static_cast<int>(std::min<std::int64_t>(timeout->tv_sec, longest) * 1000 +
+                            (timeout->tv_nsec + 999'999) / 1'000'000);
+  };
+  return ::epoll_wait(epoll, events.data(), room, timeout == nullptr ? -1 : milliseconds());
+}
+
 }  // namespace
 
 Environment::Environment() noexcept : epoll_(::epoll_create1(EPOLL_CLOEXEC)) { ::signal(SIGPIPE, SIG_IGN); }
@@ -53,7 +66,7 @@ void Environment::wait(Time deadline) noexcept {
 
 void Environment::collect(const timespec* timeout) noexcept {
   std::array<epoll_event, 128> events;
-  const int count = ::epoll_pwait2(epoll_, events.data(), events.size(), timeout, nullptr);
+  const int count = wait_for_events(epoll_, events, timeout);
   untold_ = std::span{events}.first(static_cast<std::size_t>(std::max(count, 0)));
   while (!untold_.empty()) {
     const epoll_event event = untold_.front();

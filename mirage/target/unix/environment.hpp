@@ -16,8 +16,8 @@ struct timespec;
 
 namespace mirage::target::posix {
 
-/// Hears of events on a descriptor. Must stay until forget(); may end its own watch, and itself, from on_ready(). Where
-/// another's on_ready() may end it, it goes through end_watch().
+/// Hears of events on a descriptor. Must stay until end_watch(); may end its own watch or another's, and itself, from
+/// on_ready().
 class Watch {
  public:
   /// `events`: EPOLLIN, EPOLLOUT, EPOLLHUP ...; runs between tasks, so it marks them ready and resumes none.
@@ -62,8 +62,9 @@ class Environment final : public mirage::Environment {
   /// Watches `descriptor` for `events` (with EPOLLET: edges). Without a watch an event only ends wait(). Moves the
   /// watch of a descriptor that is watched already. False when the system refuses.
   [[nodiscard]] bool watch(int descriptor, std::uint32_t events, Watch* watch) noexcept;
+  /// For a descriptor that was given no Watch.
   void forget(int descriptor) noexcept;
-  /// forget(), and `watch` hears of nothing any more, not even of events that came with the one being told.
+  /// `watch` hears of nothing any more, not even of events that came with the one being told.
   void end_watch(int descriptor, const Watch& watch) noexcept;
   /// Whether no descriptor is watched that anything could arrive at.
   [[nodiscard]] bool watches_nothing() const noexcept { return watched_ == 0; }

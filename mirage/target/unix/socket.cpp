@@ -103,7 +103,7 @@ bool Socket::watch() noexcept {
 }
 
 int Socket::release() noexcept {
-  if (descriptor_ >= 0) environment_of(shard_).forget(descriptor_);
+  if (descriptor_ >= 0) environment_of(shard_).end_watch(descriptor_, *this);
   readable_.notify_all();
   writable_.notify_all();
   return std::exchange(descriptor_, -1);

@@ -174,7 +174,7 @@ void LingerSet::Member::on_ready(std::uint32_t) noexcept {
 }
 
 void LingerSet::Member::end() noexcept {
-  environment_of(owner.shard_).forget(descriptor);
+  environment_of(owner.shard_).end_watch(descriptor, *this);
   ::close(descriptor);
   --owner.count_;
   delete this;  // leaves list and timer wheel

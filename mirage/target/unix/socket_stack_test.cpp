@@ -193,3 +193,48 @@ TEST_CASE_FIXTURE(Fixture, "unix sockets: a handler may unbind another port that
   CHECK(environment.dispatch());
   CHECK(handlers[0].heard + handlers[1].heard == 1);
 }
+
+namespace {
+
+Task<bool> accept_from(Shard&, posix::SocketListener& listener,
+                       std::optional<Result<posix::SocketFlow, FlowError>>& accepted) {
+  accepted.emplace(co_await listener.accept());
+  co_return accepted->has_value();
+}
+
+/// Gives a connection up as soon as it hears something.
+struct Dropper final : DatagramHandler {
+  void on_burst(std::span<Datagram> datagrams) noexcept override {
+    heard += datagrams.size();
+    flow.reset();
+  }
+  std::optional<posix::SocketFlow> flow;
+  std::size_t heard = 0;
+};
+
+}  // namespace
+
+TEST_CASE_FIXTURE(Fixture, "unix sockets: a handler may give up a connection that something has arrived on, too") {
+  auto listener = stack.tcp().listen(0);
+  REQUIRE(listener);
+  const int client = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  posix::SocketAddress server = posix::to_socket(AF_INET, {loopback, listener->port(), 0});
+  REQUIRE(::connect(client, server.get(), server.size) == 0);
+  std::optional<Result<posix::SocketFlow, FlowError>> accepted;
+  REQUIRE(run(shard, accept_from(shard, *listener, accepted)) == true);
+  while (environment.dispatch()) {
+  }
+  Dropper handler;
+  handler.flow.emplace(*std::move(*accepted));
+  const auto port = stack.udp().bind(0, handler);
+  REQUIRE(port);
+  std::array<Datagram, 1> one;
+  one[0].remote = {loopback, *port, 0};
+  REQUIRE(stack.udp().send(one) == 1);  // the first of two events that are told together
+  REQUIRE(::send(client, "data", 4, 0) == 4);
+  CHECK(environment.dispatch());
+  CHECK(handler.heard == 1);
+  CHECK_FALSE(handler.flow);
+  stack.udp().unbind(*port);
+  ::close(client);
+}

@@ -23,6 +23,15 @@ constexpr unsigned long offloads = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
 constexpr unsigned long udp_offloads = 0x20 | 0x40;  // TUN_F_USO4, TUN_F_USO6: Linux 6.2, not in older headers
 constexpr int vnet_header_size = 10;
 
+ifreq request_for(const char* name) noexcept {
+  ifreq request{};
+  std::copy_n(name, std::min(std::strlen(name), sizeof request.ifr_name - 1), request.ifr_name);
+  return request;
+}
+
+/// What is asked about interfaces is asked of some socket.
+int query_socket() noexcept { return ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0); }
+
 const char* reason() noexcept { return std::strerror(errno); }
 
 /// Asks for the link of an interface whose tap was attached. Until Linux has seen that it is up, some milliseconds
@@ -40,13 +49,20 @@ std::uint16_t interface_mtu(int socket, ifreq request) noexcept {
 
 /// What is in use of an attached tap.
 FrameDescriptor attached(int tap, const char* name, bool vnet, bool segment_udp) noexcept {
-  ifreq request{};
-  std::copy_n(name, std::min(std::strlen(name), sizeof request.ifr_name - 1), request.ifr_name);
-  const int socket = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  const ifreq request = request_for(name);
+  const int socket = query_socket();
   notice_link(socket, request);
   const std::uint16_t mtu = interface_mtu(socket, request);
   ::close(socket);
   return {tap, vnet, segment_udp, mtu};
+}
+
+bool is_down(const char* name) noexcept {
+  ifreq request = request_for(name);
+  const int socket = query_socket();
+  const bool known = ::ioctl(socket, SIOCGIFFLAGS, &request) == 0;
+  ::close(socket);
+  return known && (request.ifr_flags & IFF_UP) == 0;
 }
 
 /// Switches the host's offloads on (or off) for a tap that carries vnet headers (or not). Yields whether UDP is among
@@ -66,10 +82,10 @@ Result<FrameDescriptor, StartError> open_interface(const char* name) noexcept {
   if (std::strlen(name) >= IFNAMSIZ || ::if_nametoindex(name) == 0) {
     return Failure{StartError{"there is no interface '{}' (ip tuntap add {} mode tap user $USER)", name, name}};
   }
+  if (is_down(name)) return Failure{StartError{"interface '{}' is down (ip link set {} up)", name, name}};
   const int tap = ::open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
   if (tap < 0) return Failure{StartError{"cannot open /dev/net/tun: {}", reason()}};
-  ifreq request{};
-  std::strcpy(request.ifr_name, name);
+  ifreq request = request_for(name);
   request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
   int failed = ::ioctl(tap, TUNSETIFF, &request);
   if (failed != 0 && errno == EINVAL) {  // the interface was created with several queues
@@ -115,6 +131,7 @@ Result<FrameDescriptor, StartError> use_descriptor(std::string_view text) noexce
   struct stat status{};
   if (!number || ::fstat(*number, &status) != 0) return Failure{StartError{"'{}' is not an open descriptor", text}};
   const int descriptor = *number;
+  if (descriptor <= STDERR_FILENO) return Failure{StartError{"descriptor {} must be above 2", descriptor}};
   const int flags = ::fcntl(descriptor, F_GETFL);
   if (flags < 0 || ::fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) != 0) {
     return Failure{StartError{"cannot make descriptor {} non-blocking: {}", descriptor, reason()}};

@@ -14,6 +14,7 @@ class Environment final : public mirage::Environment {
   /// Halts the processor until a device or the timer interrupts. Devices interrupt only while it sleeps: in between
   /// they are polled.
   void wait(Time deadline) noexcept override;
+  [[nodiscard]] std::size_t memory() const noexcept override;
   void write_console(std::string_view text) noexcept override;
 };
 

@@ -9,6 +9,7 @@
 #include <mirage/machine/x86_64/cpu.hpp>
 #include <mirage/machine/x86_64/descriptor_tables.hpp>
 #include <mirage/target/hvt/abi.hpp>
+#include <mirage/target/solo5/boot.hpp>
 
 namespace mirage::target::hvt {
 
@@ -41,16 +42,12 @@ inline void hypercall(Hypercall number, Call& call) noexcept {
 }
 
 [[nodiscard]] inline std::span<const solo5::ManifestEntry> manifest() noexcept {
-  const auto* header = reinterpret_cast<const solo5::ManifestHeader*>(guest.boot->manifest);  // NOLINT
-  return {reinterpret_cast<const solo5::ManifestEntry*>(header + 1), header->entries};
+  return solo5::entries_of(reinterpret_cast<const void*>(guest.boot->manifest));  // NOLINT(performance-no-int-to-ptr)
 }
 
 /// The attached device of that name and type, or nullptr.
 [[nodiscard]] inline const solo5::ManifestEntry* find_device(std::string_view name, solo5::DeviceType type) noexcept {
-  for (const solo5::ManifestEntry& entry : manifest()) {
-    if (entry.is(type) && entry.attached != 0 && entry.name_view() == name) return &entry;
-  }
-  return nullptr;
+  return solo5::find_attached(manifest(), name, type);
 }
 
 /// A device's handle in hypercalls.

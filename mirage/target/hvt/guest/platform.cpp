@@ -15,21 +15,6 @@ namespace solo5 = target::solo5;
 
 namespace {
 
-/// The tender's seed, in two halves, each once: it is wiped as it is used.
-bool take_seed(std::span<std::byte> out) noexcept {
-  constexpr std::size_t half = solo5::seed_size / 2;
-  solo5::Extension* const extension = hvt::guest.extension;
-  if (extension == nullptr || out.size() > half) return false;
-  for (const std::size_t start : {std::size_t{0}, half}) {
-    const auto seed = std::span(extension->seed).subspan(start, half);
-    if (std::ranges::all_of(seed, [](std::uint8_t byte) { return byte == 0; })) continue;
-    std::memcpy(out.data(), seed.data(), out.size());
-    std::ranges::fill(seed, std::uint8_t{0});
-    return true;
-  }
-  return false;
-}
-
 bool ask_tender(std::span<std::byte> out) noexcept {
   if (!hvt::granted(solo5::reseed)) return false;
   while (!out.empty()) {
@@ -104,7 +89,9 @@ void abort(std::string_view reason) noexcept {
   halt(hvt::abort_status, &space);
 }
 
-bool entropy(std::span<std::byte> out) noexcept { return take_seed(out) || ask_tender(out) || ask_processor(out); }
+bool entropy(std::span<std::byte> out) noexcept {
+  return solo5::take_seed(hvt::guest.extension, out) || ask_tender(out) || ask_processor(out);
+}
 
 bool set_thread_pointer(std::uintptr_t pointer) noexcept {
   machine::write_msr(machine::msr_fs_base, pointer);

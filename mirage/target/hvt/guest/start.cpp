@@ -86,7 +86,7 @@ void mirage_hvt_start(mirage::target::hvt::BootInfo* boot) {
   constexpr std::size_t spare = 16;
   runtime::start({
       .heap = hvt::Region{heap.begin, heap.end - spare}.bytes(),
-      .low_heap = hvt::Region{hvt::low_memory_used(), hvt::image_start}.bytes(),
+      .second_heap = hvt::Region{hvt::low_memory_used(), hvt::image_start}.bytes(),
       .stack = machine::image_stack(),
       .command_line = reinterpret_cast<const char*>(boot->command_line),  // NOLINT
   });

@@ -55,6 +55,8 @@ class BlockQueue {
   /// The kernel has not taken everything yet: submit() again.
   [[nodiscard]] bool stuck() const { return prepared_ != 0; }
   [[nodiscard]] std::optional<BlockCompletion> take();
+  /// Completions wait for take() of which the ring, which the kernel has told us of, tells no more.
+  [[nodiscard]] bool has_untaken() const { return done_count_ != 0; }
 
  private:
   struct Slot {

@@ -3,6 +3,7 @@
 // told to do what would wait by itself.
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <cstring>
 #include <memory>
 #include <span>
@@ -94,6 +95,17 @@ struct Machine {
       results[done.token] = done.result;
     }
     return call.completed;
+  }
+
+  /// What the poll hypercall says within a second: whether there is nothing to take is to be `expected`.
+  bool waits_for_nothing(bool expected) {
+    hvt::PollCall poll{expected ? 1'000'000U : 1'000'000'000U, 0, 0, 0};
+    std::memcpy(bytes.data() + call_address, &poll, sizeof(poll));
+    const auto before = std::chrono::steady_clock::now();
+    REQUIRE(calls.call(static_cast<unsigned>(hvt::Hypercall::poll), tender::GuestAddress{call_address}));
+    const bool at_once = std::chrono::steady_clock::now() - before < std::chrono::milliseconds{500};
+    std::memcpy(&poll, bytes.data() + call_address, sizeof(poll));
+    return at_once && poll.ready_set == (expected ? 0U : 1U) && poll.ready_count == (expected ? 0 : 1);
   }
 
   bool available = false;
@@ -226,6 +238,22 @@ TEST_CASE("hvt block queue: at most 64, completions that are not taken included;
     CHECK(call.result == invalid);
     CHECK(call.started == 0);
   }
+}
+
+TEST_CASE("hvt block queue: a completion ends the wait also when the guest has taken others and left it") {
+  Machine machine;
+  if (!machine.available) return;
+  const std::vector<BlockRequest> requests(3, BlockRequest{0, 2, 0, data_address, 512, 0, 0});
+  BlockQueueCall call{requests_address, completions_address, 3, 0, 0, 0, 0, 0};
+  REQUIRE(machine.call(call, requests));
+  for (const std::uint64_t left : {3U, 2U, 1U}) {
+    CAPTURE(left);
+    CHECK(machine.waits_for_nothing(false));
+    call = {0, completions_address, 0, 1, 0, 0, 0, 0};
+    REQUIRE(machine.call(call, {}));
+    CHECK(call.completed == 1);
+  }
+  CHECK(machine.waits_for_nothing(true));
 }
 
 TEST_CASE("hvt block queue: without a grant the call ends the guest") {

@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: ISC
 #include <algorithm>
 
-#include <fcntl.h>
-
 #include <mirage/target/hvt/tender/guest.hpp>
 #include <mirage/target/hvt/tender/move.hpp>
-#include <tender/file.hpp>
 
 namespace mirage::target::hvt {
 
@@ -39,7 +36,7 @@ Result<> protect(void* context, const tender::Segment& segment) {
 }
 
 Result<> load(const tender::Options& options, Guest& guest) {
-  const auto file = tender::File::open(options.kernel, O_RDONLY);
+  const auto file = tender::open_image(options.kernel);
   if (!file) {
     return std::unexpected{file.error()};
   }

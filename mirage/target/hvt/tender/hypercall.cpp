@@ -125,7 +125,7 @@ Hypercalls::Result Hypercalls::puts(Address address) {
       continue;
     }
     if (written <= 0) {
-      break;  // nobody reads the console any more: that is no reason to end the guest
+      break;  // nobody reads the console any more, or it is full and not to be waited for: no reason to end the guest
     }
     *text = text->subspan(static_cast<std::size_t>(written));
   }
@@ -136,7 +136,12 @@ Hypercalls::Result Hypercalls::poll(Address address) {
   return with<PollCall>(address, [this](PollCall& call) -> Result {
     constexpr std::uint64_t soon = 1'000'000;
     const bool stuck = queue_ != nullptr && queue_->stuck();
-    const auto ready = waits_.wait(stuck ? std::min(call.timeout, soon) : call.timeout);
+    const bool untaken = queue_ != nullptr && queue_->has_untaken();
+    auto ready = waits_.wait(untaken ? 0 : stuck ? std::min(call.timeout, soon) : call.timeout);
+    if (untaken && (ready.set & 1) == 0) {
+      ready.set |= 1;
+      ++ready.count;
+    }
     call.ready_set = ready.set;
     call.ready_count = ready.count;
     return {};

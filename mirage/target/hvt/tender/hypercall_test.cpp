@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: ISC
 #include <array>
+#include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <memory>
 #include <span>
@@ -11,9 +13,12 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <mirage/target/hvt/tender/hypercall.hpp>
+#include <test/sandbox/forbid.hpp>
 
 namespace hvt = mirage::target::hvt;
 namespace solo5 = mirage::target::solo5;
@@ -324,6 +329,47 @@ TEST_CASE("hvt calls: frames") {
   CHECK(net.result == ok);
   CHECK(net.length == 5);
   CHECK(fixture.text(data_address, 5) == "frame");
+}
+
+TEST_CASE("hvt calls: what the tender has to hear ends a poll, and is none of the guest's business") {
+  Fixture fixture;
+  std::array<int, 2> debugger{};
+  REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM, 0, debugger.data()) == 0);
+  REQUIRE(fixture.waits.add_own(debugger[0]));
+  REQUIRE(::write(debugger[1], "\x03", 1) == 1);  // before the wait: no signal interrupts it any more
+  hvt::PollCall poll{1'000'000'000, 0, 0, 0};
+  const auto before = std::chrono::steady_clock::now();
+  CHECK(fixture.call(Hypercall::poll, poll));
+  CHECK(std::chrono::steady_clock::now() - before < std::chrono::milliseconds{500});
+  CHECK(poll.ready_count == 0);
+  CHECK(poll.ready_set == 0);
+  for (const int descriptor : debugger) ::close(descriptor);
+}
+
+namespace {
+
+/// Polls until a deadline and for a frame; 0: both ended the wait.
+int poll_without_epoll_pwait2() {
+  mirage::test::forbid(SYS_epoll_pwait2, ENOSYS);
+  Fixture fixture;
+  const auto before = std::chrono::steady_clock::now();
+  hvt::PollCall poll{20'000'001, 0, 0, 0};
+  if (!fixture.call(Hypercall::poll, poll) || poll.ready_set != 0) return 1;
+  if (std::chrono::steady_clock::now() - before < std::chrono::nanoseconds{20'000'001}) return 2;
+  if (::write(fixture.sockets[1], "frame", 5) != 5) return 3;
+  poll.timeout = top;
+  return fixture.call(Hypercall::poll, poll) && poll.ready_set == 2 ? 0 : 4;
+}
+
+}  // namespace
+
+TEST_CASE("hvt calls: poll on kernels without epoll_pwait2") {
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(poll_without_epoll_pwait2());
+  int status = -1;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
 }
 
 TEST_CASE("hvt calls: a frame in pieces") {

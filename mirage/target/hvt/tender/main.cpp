@@ -9,6 +9,7 @@
 #include <span>
 #include <string_view>
 
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <mirage/target/hvt/tender/core_file.hpp>
@@ -72,8 +73,13 @@ constexpr std::array<tender::ExtraOption, 3> extra_options{{
   ::_exit(status.value_or(1));
 }
 
-/// Ends the tender as Solo5's does, with status 1; nothing needs to be undone.
+extern "C" void end_unheard(int) { ::_exit(1); }
+
+/// Ends the tender as Solo5's does, with status 1; nothing needs to be undone. Where nobody reads what it says, that is
+/// waited for half a second.
 extern "C" void end_on_signal(int signal) {
+  const itimerval soon{{0, 0}, {0, 500'000}};
+  ::setitimer(ITIMER_REAL, &soon, nullptr);
   tender::Line line;
   line << "Exiting on signal " << signal;
   tender::print_error(program, line);
@@ -81,10 +87,15 @@ extern "C" void end_on_signal(int signal) {
 }
 
 Result<> handle_signals() {
-  struct sigaction action{};
-  action.sa_handler = end_on_signal;
-  ::sigfillset(&action.sa_mask);
-  if (::sigaction(SIGINT, &action, nullptr) != 0 || ::sigaction(SIGTERM, &action, nullptr) != 0 ||
+  struct sigaction ending{};
+  ending.sa_handler = end_on_signal;
+  ::sigfillset(&ending.sa_mask);
+  ::sigdelset(&ending.sa_mask, SIGALRM);
+  sigset_t alarm;
+  ::sigemptyset(&alarm);
+  ::sigaddset(&alarm, SIGALRM);
+  if (::sigaction(SIGINT, &ending, nullptr) != 0 || ::sigaction(SIGTERM, &ending, nullptr) != 0 ||
+      ::signal(SIGALRM, end_unheard) == SIG_ERR || ::sigprocmask(SIG_UNBLOCK, &alarm, nullptr) != 0 ||
       ::signal(SIGPIPE, SIG_IGN) == SIG_ERR) {
     return fail("cannot handle signals");
   }
@@ -115,7 +126,7 @@ Result<> open_tools(const tender::Options& options, const DebugOptions& debug, G
   }
   tools.connection = std::move(*connection);
   tools.debugger.emplace(*guest.machine, *guest.memory, tools.connection.get());
-  return tools.debugger->enable_interrupts();
+  return tools.debugger->enable_interrupts().and_then([&] { return guest.waits->add_own(tools.connection.get()); });
 }
 
 Result<> confine(const Guest& guest, Tools& tools) {

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <mirage/target/hvt/abi.hpp>
@@ -110,6 +111,7 @@ Result<> filter_calls(const Confinement& confinement) {
     allow_device(filter, device, confinement.granted);
   }
   filter.allow(SYS_epoll_pwait2, {is(0, confinement.wait_set)});
+  filter.allow(SYS_epoll_pwait, {is(0, confinement.wait_set)});  // where the kernel has no epoll_pwait2
   if (confinement.block_queue >= 0) {
     // Hands over what is prepared, never waits. What the ring may do with whom, it knows itself.
     filter.allow(SYS_io_uring_enter,
@@ -125,6 +127,7 @@ Result<> filter_calls(const Confinement& confinement) {
   }
   allow_debugger(filter, confinement);
   allow_core_dump(filter, confinement);
+  filter.allow(SYS_setitimer, {equal(0, ITIMER_REAL)});  // ends the tender when a signal has and nobody listens
   filter.allow(SYS_rt_sigreturn);
   filter.allow(SYS_exit_group);
 #if __has_feature(address_sanitizer)

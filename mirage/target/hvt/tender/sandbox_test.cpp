@@ -9,6 +9,7 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -97,6 +98,8 @@ TEST_CASE("hvt sandbox: what serving a guest needs") {
   CHECK(fixture.allowed(SYS_pread64, fixture.disk, fixture.buffer, 512UL, capacity - 512));
   CHECK(fixture.allowed(SYS_pwrite64, fixture.disk, fixture.buffer, 512UL, capacity - 512));
   CHECK(fixture.allowed(SYS_epoll_pwait2, wait_set, fixture.buffer, 1, nullptr, nullptr, 0));
+  CHECK(fixture.allowed(SYS_epoll_pwait, wait_set, fixture.buffer, 1, 0, nullptr, 0));
+  CHECK(fixture.allowed(SYS_setitimer, ITIMER_REAL, nullptr, nullptr));
 }
 
 TEST_CASE("hvt sandbox: other system calls") {
@@ -108,6 +111,7 @@ TEST_CASE("hvt sandbox: other system calls") {
   CHECK_FALSE(fixture.allowed(SYS_mmap, nullptr, 4096UL, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0UL));
   CHECK_FALSE(fixture.allowed(SYS_mprotect, 0x10000UL, 4096UL, PROT_READ));
   CHECK_FALSE(fixture.allowed(SYS_kill, 1, 0));
+  CHECK_FALSE(fixture.allowed(SYS_setitimer, ITIMER_PROF, nullptr, nullptr));
   CHECK_FALSE(fixture.allowed(SYS_ptrace, 0, 0, nullptr, nullptr));
   CHECK_FALSE(fixture.allowed(SYS_close, fixture.disk));
   CHECK_FALSE(fixture.allowed(SYS_dup, fixture.disk));
@@ -124,6 +128,7 @@ TEST_CASE("hvt sandbox: other arguments") {
   CHECK_FALSE(fixture.allowed(SYS_write, fixture.sockets[1], fixture.buffer, 100));
   CHECK_FALSE(fixture.allowed(SYS_write, fixture.sockets[0], fixture.buffer, 100'000UL));
   CHECK_FALSE(fixture.allowed(SYS_epoll_pwait2, 5, fixture.buffer, 1, nullptr, nullptr, 0));
+  CHECK_FALSE(fixture.allowed(SYS_epoll_pwait, 5, fixture.buffer, 1, 0, nullptr, 0));
   for (const long call : {SYS_pread64, SYS_pwrite64}) {
     CHECK_FALSE(fixture.allowed(call, fixture.sockets[0], fixture.buffer, 512UL, 0UL));
     CHECK_FALSE(fixture.allowed(call, fixture.disk, fixture.buffer, 512UL, capacity));

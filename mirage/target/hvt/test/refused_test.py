@@ -2,13 +2,18 @@
 # SPDX-License-Identifier: ISC
 """usage: refused_test.py TENDER IMAGE
 
-What the tender says where KVM does not work: it is not there, may not be opened, or never runs the guest.
+What the tender says where KVM does not work: it is not there, may not be opened, or never runs the guest. And of what is
+no image; and that a signal ends it when nobody reads what it says.
 """
 import ctypes
 import os
+import select
+import signal
+import socket
 import struct
 import subprocess
 import sys
+import tempfile
 
 TENDER, IMAGE = sys.argv[1:]
 KVM_RUN = 0xAE80
@@ -27,10 +32,10 @@ def never_run():
     assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, filter_program, 0, 0) == 0
 
 
-def says(name, expected, words=(), **options):
+def says(name, expected, words=(), image=IMAGE, **options):
     global failed
     try:
-        done = subprocess.run([*words, TENDER, "--mem=2", "--", IMAGE, "hello"], capture_output=True, text=True, timeout=60,
+        done = subprocess.run([*words, TENDER, "--mem=2", "--", image, "hello"], capture_output=True, text=True, timeout=60,
                               check=False, **options)
         seen = (done.returncode, done.stderr)
     except subprocess.TimeoutExpired:
@@ -40,6 +45,47 @@ def says(name, expected, words=(), **options):
         print(f"FAILED {name}: {seen}")
 
 
+def ends_unheard(folder):
+    """Waiting for gdb, with no room for another word on its standard error."""
+    global failed
+    console = os.path.join(folder, "console")
+    os.mkfifo(console)
+    reader = os.open(console, os.O_RDONLY | os.O_NONBLOCK)
+    writer = os.open(console, os.O_WRONLY)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    tender = subprocess.Popen([TENDER, "--mem=2", "--gdb", f"--gdb-port={port}", "--", IMAGE], stderr=writer)
+    try:
+        select.select([reader], [], [], 60)
+        said = os.read(reader, 4096)
+        if b"waiting for a debugger" not in said:
+            print(f"not run: {said.decode().strip()}")
+            return
+        filler = os.open(console, os.O_WRONLY | os.O_NONBLOCK)
+        try:
+            while os.write(filler, bytes(4096)) > 0:
+                pass
+        except BlockingIOError:
+            pass
+        tender.send_signal(signal.SIGTERM)
+        if tender.wait(timeout=10) != 1:
+            failed = 1
+            print(f"FAILED a signal: status {tender.returncode}")
+    except subprocess.TimeoutExpired:
+        failed = 1
+        print("FAILED a signal: it goes on")
+    finally:
+        tender.kill()
+        tender.wait()
+
+
+with tempfile.TemporaryDirectory(prefix="mirage-hvt-test-") as folder:
+    ends_unheard(folder)
+    pipe = os.path.join(folder, "pipe")
+    os.mkfifo(pipe)
+    says("a pipe that nobody writes to", "not an ELF file", image=pipe)
+    says("a folder", "not an ELF file", image=folder)
 hidden = ["unshare", "-rm", "sh", "-c", 'mount -t tmpfs none /dev && exec "$@"', "sh"]
 if subprocess.run([*hidden, "true"], check=False, capture_output=True).returncode == 0:
     says("without KVM", "cannot open '/dev/kvm': No such file or directory (no KVM here", hidden)

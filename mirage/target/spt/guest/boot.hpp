@@ -5,6 +5,7 @@
 #include <span>
 #include <string_view>
 
+#include <mirage/target/solo5/boot.hpp>
 #include <mirage/target/spt/abi.hpp>
 
 namespace mirage::target::spt {
@@ -24,16 +25,12 @@ namespace mirage::target::spt {
 }
 
 [[nodiscard]] inline std::span<const solo5::ManifestEntry> manifest() noexcept {
-  const auto* header = static_cast<const solo5::ManifestHeader*>(boot_info().manifest);
-  return {reinterpret_cast<const solo5::ManifestEntry*>(header + 1), header->entries};
+  return solo5::entries_of(boot_info().manifest);
 }
 
 /// The attached device of that name and type, or nullptr.
 [[nodiscard]] inline const solo5::ManifestEntry* find_device(std::string_view name, solo5::DeviceType type) noexcept {
-  for (const solo5::ManifestEntry& entry : manifest()) {
-    if (entry.is(type) && entry.attached != 0 && entry.name_view() == name) return &entry;
-  }
-  return nullptr;
+  return solo5::find_attached(manifest(), name, type);
 }
 
 }  // namespace mirage::target::spt

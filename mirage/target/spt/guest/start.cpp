@@ -42,7 +42,7 @@ void mirage_spt_start(const mirage::target::spt::BootInfo* boot) {
   const auto command_line_end = reinterpret_cast<std::uintptr_t>(boot->command_line) + solo5::command_line_size;
   mirage::runtime::start({
       .heap = spt::pages(reinterpret_cast<std::uintptr_t>(_end), boot->memory_size),
-      .low_heap = spt::pages(command_line_end, solo5::lowest_image_address),
+      .second_heap = spt::pages(command_line_end, solo5::lowest_image_address),
       .stack = {mirage_stack_begin, mirage_stack_end},
       .command_line = boot->command_line,
   });

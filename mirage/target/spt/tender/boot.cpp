@@ -47,6 +47,16 @@ Result<> grant_share(const tender::ShardShare& share, solo5::Extension& extensio
   return {};
 }
 
+/// Into the boot info and nowhere else: the guest wipes it as it uses it, and no copy is to be left in its address
+/// space.
+Result<> write_seed(std::span<std::byte> boot_info) {
+  constexpr std::size_t offset = offsetof(ExtendedBootInfo, extension) + offsetof(solo5::Extension, seed);
+  if (::getrandom(boot_info.data() + offset, solo5::seed_size, 0) != static_cast<ssize_t>(solo5::seed_size)) {
+    return fail("cannot get random bytes: ", Errno{errno});
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<WaitSet> make_wait_set(const tender::AttachedDevices& devices, const tender::ShardShare& share) {
@@ -101,9 +111,6 @@ Result<Grant> negotiate(const tender::Image& image, const tender::AttachedDevice
   if (const auto shared = grant_share(share, extension); !shared) {
     return std::unexpected{shared.error()};
   }
-  if (::getrandom(extension.seed, sizeof extension.seed, 0) != sizeof extension.seed) {
-    return fail("cannot get random bytes: ", Errno{errno});
-  }
   return grant;
 }
 
@@ -127,6 +134,9 @@ Result<> write_boot_info(const tender::GuestMemory& memory, const tender::Image&
   info.base.timer_descriptor = waits.timer;
   info.extension = grant.extension;
   std::memcpy(area->data(), &info, head);
+  if (const auto seeded = grant.extended ? write_seed(*area) : Result<>{}; !seeded) {
+    return seeded;
+  }
   std::ranges::copy(manifest, area->begin() + static_cast<std::ptrdiff_t>(head));
   return tender::join_arguments(options.arguments, area->last(solo5::command_line_size));
 }

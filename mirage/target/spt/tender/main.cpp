@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: ISC
 #include <array>
+#include <cerrno>
+#include <csignal>
 #include <string_view>
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <mirage/target/spt/tender/spt.hpp>
-#include <tender/file.hpp>
 #include <tender/privilege.hpp>
 
 namespace mirage::target::spt {
@@ -50,7 +50,7 @@ std::unexpected<tender::Error> about(const char* kernel, const tender::Error& er
 
 /// Loads the image named on the command line and attaches its devices.
 Result<> prepare(const tender::Options& options, Guest& guest) {
-  const auto kernel = tender::File::open(options.kernel, O_RDONLY | O_NONBLOCK);
+  const auto kernel = tender::open_image(options.kernel);
   if (!kernel) {
     return std::unexpected{kernel.error()};
   }
@@ -91,7 +91,7 @@ Result<> share(tender::Options& options, std::uint16_t count, Guest& guest) {
   if (count == 1) {
     return {};
   }
-  const auto kernel = tender::File::open(options.kernel, O_RDONLY | O_NONBLOCK);
+  const auto kernel = tender::open_image(options.kernel);
   if (!kernel) {
     return std::unexpected{kernel.error()};
   }
@@ -113,6 +113,14 @@ Result<> share(tender::Options& options, std::uint16_t count, Guest& guest) {
   return {};
 }
 
+/// What finds nobody who reads it is lost, as on the other targets: that is no reason to end the guest.
+Result<> outlive_console() {
+  if (::signal(SIGPIPE, SIG_IGN) == SIG_ERR) {
+    return tender::fail("cannot handle signals: ", tender::Errno{errno});
+  }
+  return {};
+}
+
 /// Gives up everything that the guest does not need; after the last step only the guest's system calls work.
 Result<> confine(const Guest& guest) {
   std::array<int, solo5::manifest_limit + 2 + shard_limit> keep;
@@ -129,6 +137,7 @@ Result<> confine(const Guest& guest) {
       .and_then([] { return tender::drop_privileges(); })
       .and_then([&] { return guest.share.count > 1 ? tender::end_with_starter() : Result<>{}; })
       .and_then([] { return tender::restrict_process(); })
+      .and_then([] { return outlive_console(); })
       .and_then([&] { return install_fault_handler(guest.image, guest.memory_end); })
       .and_then([&] {
         tender::wipe_environment();

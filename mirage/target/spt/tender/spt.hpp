@@ -31,7 +31,7 @@ struct WaitSet {
 /// An epoll set with a timer, every network device and the shard's bell in it.
 tender::Result<WaitSet> make_wait_set(const tender::AttachedDevices& devices, const tender::ShardShare& share);
 
-/// What the guest is granted beside the base ABI; nothing when its image does not ask.
+/// What the guest is granted beside the base ABI; nothing when its image does not ask. Without the seed.
 struct Grant {
   bool extended = false;
   std::uint64_t memory_end = 0;  ///< of the guest
@@ -40,7 +40,7 @@ struct Grant {
 tender::Result<Grant> negotiate(const tender::Image& image, const tender::AttachedDevices& devices,
                                 const tender::ShardShare& share);
 
-/// Writes boot info, manifest and command line into low memory.
+/// Writes boot info, with a seed if granted, manifest and command line into low memory.
 tender::Result<> write_boot_info(const tender::GuestMemory& memory, const tender::Image& image,
                                  const tender::Options& options, const WaitSet& waits, const Grant& grant);
 

@@ -153,6 +153,35 @@ def test_extended(tender):
         expect(deed, tender.run("extended.spt", deed), BAD_SYSTEM_CALL)
 
 
+def memory_of(process):
+    """What a process has in memory, but a sanitizer's."""
+    with open(f"/proc/{process}/maps", encoding="ascii") as maps, open(f"/proc/{process}/mem", "rb", 0) as memory:
+        for line in maps:
+            begin, end = (int(number, 16) for number in line.split()[0].split("-"))
+            if "rw" in line and end - begin < 1 << 28:
+                memory.seek(begin)
+                yield begin, memory.read(end - begin)
+
+
+def test_seed(tender):
+    """A guest wipes its seed as it uses it: there is no other copy in its address space."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    number = theirs.fileno()
+    guest = subprocess.Popen([tender.program, "--mem=2", f"--net:service=@{number}", "--",
+                              os.path.join(tender.folder, "net-extended.spt"), "net"], pass_fds=[number], stdout=subprocess.PIPE)
+    try:
+        ours.recv(1)  # it runs
+        parts = dict(memory_of(guest.pid))
+        seed = parts[0x10000][0x1000 + 40 + 56:][:64]  # behind boot info and head of the extension
+        copies = sum(part.count(seed[:16]) + part.count(seed[32:48]) for part in parts.values())
+        check("seed", seed.strip(b"\0") and copies == 2, (seed, copies))
+    finally:
+        guest.kill()
+        guest.wait()
+        ours.close()
+        theirs.close()
+
+
 def test_faults(tender):
     """Our tender reports registers and a backtrace."""
     status, out, _ = tender.run("base.spt", "nested_fault")
@@ -164,6 +193,18 @@ def test_faults(tender):
           len(re.findall(r"^  at ", out, re.MULTILINE)) > 2, (status, out))
     status, out, _ = tender.run("base.spt", "overflow_stack")
     check("fault report without a stack", status == SEGMENTATION_FAULT and "fault: " in out, (status, out))
+
+
+def test_closed_console(tender):
+    """Nobody reads what the guest prints any more: that is no reason to end it."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        command = [tender.program, "--mem=2", "--", os.path.join(tender.folder, "base.spt"), "hello"]
+        status = subprocess.run(command, stdout=writer, timeout=60, check=False).returncode
+        check("closed console", status == 0, status)
+    finally:
+        os.close(writer)
 
 
 def test_packet_socket(tender):
@@ -413,7 +454,9 @@ def main():
         test_block_read_only(tender)
         test_block_direct(tender)
         test_extended(tender)
+        test_seed(tender)
         test_faults(tender)
+        test_closed_console(tender)
         test_packet_socket(tender)
         test_taps(tender)
         test_descriptors(tender)

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include <mirage/machine/x86_64/cpu.hpp>
+#include <mirage/runtime/panic.hpp>
 #include <mirage/runtime/platform.hpp>
 #include <mirage/target/virtio/attachment.hpp>
 #include <mirage/target/virtio/environment.hpp>
@@ -42,6 +43,8 @@ Time Environment::monotonic() noexcept { return Time{Duration{static_cast<std::i
 WallTime Environment::wall() noexcept { return WallTime{Duration{static_cast<std::int64_t>(platform::wall_ns())}}; }
 
 bool Environment::entropy(MutableBytes out) noexcept { return platform::entropy(out); }
+
+std::size_t Environment::memory() const noexcept { return runtime::heap_statistics().capacity; }
 
 void Environment::write_console(std::string_view text) noexcept {
   platform::console_write(std::span<const char>(text));

@@ -132,7 +132,7 @@ const char* copy_command_line(Region& memory) noexcept {
   set_up_interrupts_and_clock();
   find_console();
   runtime::start({.heap = memory.pages(),
-                  .low_heap = other.pages(),
+                  .second_heap = other.pages(),
                   .stack = machine::image_stack(),
                   .command_line = command_line});
 }

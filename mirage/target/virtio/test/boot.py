@@ -128,6 +128,11 @@ class Tests:
                 result = qemu(self.misbehave, machine, "--how=status --status=5", memory=memory)
                 check(result.status == 5, f"{machine} -m {memory}: {result.console}")
 
+    def case_buffers_leave_memory_to_the_application(self):
+        for memory in ("2M", "16M", "512M"):
+            result = qemu(self.misbehave, arguments="--how=buffers", memory=memory)
+            check(result.status == 0, f"-m {memory}: status {result.status}\n{result.console}")
+
     def case_entropy(self):
         weak = "the stack canary is weak"
         result = qemu(self.misbehave, arguments="--how=entropy", processor="qemu64")

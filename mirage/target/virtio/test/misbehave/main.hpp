@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <new>
 #include <string_view>
 
 #include <mirage/async/fiber/fiber.hpp>
@@ -75,6 +76,18 @@ inline bool misbehave(std::string_view how) {
   return false;
 }
 
+/// Keeps every buffer that there is, as floods may. False when that leaves the application less than its part.
+inline bool keep_all_buffers(mirage::Shard& shard) {
+  const auto keep = [&] {
+    const auto* kept =
+        opaque(new (std::nothrow) mirage::MutableSlice(shard.buffers().allocate(mirage::frame_capacity)));
+    return kept != nullptr && *kept;
+  };
+  while (keep()) {
+  }
+  return opaque(std::malloc(shard.environment().memory() / 8)) != nullptr;
+}
+
 }  // namespace misbehaviour
 
 struct Misbehave {
@@ -94,6 +107,7 @@ struct Misbehave {
       log.info("entropy: {}", found);
       co_return found ? 0 : 2;
     }
+    if (keys.how == "buffers") co_return misbehaviour::keep_all_buffers(keys.shard) ? 0 : 2;
     if (keys.how == "vectors") {
       // AVX registers are usable when the processor has them.
       if (__builtin_cpu_supports("avx")) asm volatile("vzeroupper");
