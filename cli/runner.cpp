@@ -314,8 +314,8 @@ class Launcher {
       return;
     }
     if (user_mode_) {
-      throw Error("", std::format("only one network can be in user mode; '{}' needs an interface", name),
-                  std::format("Say --net {}=tap0.", name));
+      throw MissingDevice("", std::format("only one network can be in user mode; '{}' needs an interface", name),
+                          std::format("Say --net {}=tap0.", name));
     }
     user_mode_ = true;
     add_forwards();
@@ -380,7 +380,8 @@ class Launcher {
   void add_block(const std::string& name, const Names& blocks, const std::string& place) {
     const auto given = blocks.find(name);
     if (given == blocks.end()) {
-      throw Error(place, std::format("the disk '{}' has no file", name), std::format("Say --block {}=FILE.", name));
+      throw MissingDevice(place, std::format("the disk '{}' has no file", name),
+                          std::format("Say --block {}=FILE.", name));
     }
     const std::string& file = given->second;
     if (access(file.c_str(), R_OK) != 0) {
@@ -460,6 +461,8 @@ int guest_status(const plan::Runner& runner, const Ended& ended) {
   // QEMU's debug-exit device ends it with (value << 1) | 1; the guest writes its status, with 127 for all above. It
   // does not write 0, but powers off: a status of 1 is an error of QEMU's own.
   if (runner.status == "isa-debug-exit" && status == 1) return 1;
+  // It ends well, too, when it is told to end, which is no end of the guest's.
+  if (runner.status == "isa-debug-exit" && status == 0 && ended.signal != 0) return 128 + ended.signal;
   if (runner.status == "isa-debug-exit" && (status & 1) != 0) return status >> 1 == 127 ? 255 : status >> 1;
   return status;
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <cli/command.hpp>
+#include <config/error.hpp>
 #include <config/plan.hpp>
 #include <config/process.hpp>
 
@@ -68,6 +69,13 @@ inline constexpr int ready_descriptor = 4;
 struct Ended {
   int status = 0;       ///< as shells have it: 128 and the signal that killed it, 127 when it could not be executed
   bool is_exit = true;  ///< its own status
+  int signal = 0;       ///< that was to end it: passed on, or the terminal's; 0: none
+};
+
+/// A device of the image that the command line gives nothing for.
+class MissingDevice : public plan::Error {
+ public:
+  using plan::Error::Error;
 };
 
 /// The guest's exit status from that.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: ISC
+#include <csignal>
 #include <filesystem>
 #include <format>
 #include <fstream>
@@ -347,6 +348,18 @@ TEST_CASE("exit status") {
   CHECK(guest_status(runner, {.status = 2 * 64 + 1}) == 64);
   CHECK(guest_status(runner, {.status = 255}) == 255);
   CHECK(guest_status(runner, {.status = 2 * 63 + 1}) == 63);
+  CHECK(guest_status(runner, {.status = 2 * 63 + 1, .signal = SIGINT}) == 63);
+}
+
+TEST_CASE("QEMU ends well when it is told to end: that is no end of the guest's") {
+  Launch launch;
+  launch.command = {"/bin/sh", "-c", "trap 'exit 0' TERM; kill -TERM $PPID; while :; do sleep 0.01; done"};
+  const Ended ended = supervise(launch);
+  plan::Runner runner;
+  runner.status = "isa-debug-exit";
+  CHECK(guest_status(runner, ended) == 128 + SIGTERM);
+  runner.status = "exit";
+  CHECK(guest_status(runner, ended) == 0);
 }
 
 TEST_CASE("a status that is not the program's own is not the guest's") {

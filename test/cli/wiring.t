@@ -178,6 +178,20 @@ A default that does not fit, a name that is taken, a device name that no tender 
     -> Its configuration has no network device.
   [1]
 
+What an image takes is known without its devices.
+
+  $ mkdir -p dist && touch dist/disks.spt && mirage run -q -- --help
+  disks: options
+    --name=VALUE           name of this unikernel, in logs and to the network; text (default: disks)
+    --logs=VALUE           what to log; LEVEL or SOURCE:LEVEL, separated by commas; levels are quiet, error, warning, info, debug (default: info)
+    --delay=VALUE          wait before starting; a duration such as 500ms, 10s or 2m (default: 0s)
+  [63]
+  $ mirage run -q -- --logs=debug
+  mirage: config.cpp:4: the disk 'disk' has no file
+    -> Say --block disk=FILE.
+  [1]
+  $ rm dist/disks.spt
+
 A choice by a key: what is not taken is not there.
 
   $ cat > config.cpp <<END
