@@ -25,6 +25,8 @@ namespace mirage::cli {
 
 namespace {
 
+using Json = nlohmann::ordered_json;
+
 constexpr int usage_error = 2;
 
 /// Everything that the command line can say.
@@ -122,7 +124,7 @@ void add_information_commands(CLI::App& app, CommandLine& line) {
 
   add_plain_command(app, line, "version", "print the version", [&line] {
     if (line.common.json) {
-      std::print("{}\n", plan::json_text(nlohmann::ordered_json{{"version", MIRAGE_VERSION}}));
+      std::print("{}\n", plan::json_text(Json{{"version", MIRAGE_VERSION}}));
     } else {
       std::print("mirage {}\n", MIRAGE_VERSION);
     }
@@ -183,15 +185,25 @@ void add_store_commands(CLI::App& app, CommandLine& line) {
   remove->add_option("KEY", line.store.key, "its key")->required();
 }
 
-int print_error(const Common& common, const plan::Error& error) {
-  if (common.json) {
-    const nlohmann::ordered_json json{
-        {"error", {{"place", error.place()}, {"message", error.what()}, {"mend", error.mend()}}}};
-    (void)std::fputs((plan::json_text(json) + "\n").c_str(), stdout);  // does not throw where nothing can be written
-    return 1;
-  }
+Json error_json(const plan::Error& error) {
+  Json json{{"place", error.place()}, {"message", error.what()}, {"mend", error.mend()}};
+  for (const auto& further : error.more()) json["more"].push_back(error_json(further));
+  return json;
+}
+
+void say_error(const plan::Error& error) {
   say("mirage: {}{}{}\n", error.place(), error.place().empty() ? "" : ": ", error.what());
   if (!error.mend().empty()) say("  -> {}\n", error.mend());
+  for (const auto& further : error.more()) say_error(further);
+}
+
+int print_error(const Common& common, const plan::Error& error) {
+  if (common.json) {
+    const Json json{{"error", error_json(error)}};
+    (void)std::fputs((plan::json_text(json) + "\n").c_str(), stdout);  // does not throw where nothing can be written
+  } else {
+    say_error(error);
+  }
   return 1;
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: ISC
+#include <algorithm>
 #include <filesystem>
 #include <format>
 #include <print>
@@ -8,8 +9,10 @@
 #include <cli/report.hpp>
 #include <cli/runner.hpp>
 #include <config/error.hpp>
+#include <config/generate/description.hpp>
 #include <config/generate/source.hpp>
 #include <config/json.hpp>
+#include <mirage/base/option.hpp>
 
 namespace mirage::cli {
 
@@ -86,11 +89,19 @@ int run_run(const Common& common, const RunOptions& options) {
   if (!fs::exists(image) && !options.dry_run) {
     throw plan::Error("", std::format("there is no dist/{}", plan.image()), "Build it: mirage build.");
   }
-  auto launch = make_launch(plan, options,
-                            fs::relative(image).lexically_normal().string().starts_with("..")
-                                ? image.string()
-                                : "./" + fs::relative(image).string(),
-                            project.root().binary);
+  Launch launch;
+  try {
+    launch = make_launch(plan, options,
+                         fs::relative(image).lexically_normal().string().starts_with("..")
+                             ? image.string()
+                             : "./" + fs::relative(image).string(),
+                         project.root().binary);
+  } catch (const MissingDevice&) {
+    // Who asks what the image takes need not have its disks: we know what it would print.
+    if (options.dry_run || common.json || !std::ranges::contains(options.arguments, "--help")) throw;
+    std::print("{}", plan::describe_options(plan));
+    return exit_help;
+  }
   launch.console_to_error = common.json;
   if (options.dry_run) {
     if (common.json) {

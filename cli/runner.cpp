@@ -122,8 +122,8 @@ Names values_at_run_time(const plan::Plan& plan, const Words& arguments) {
 
 /// Moves the host's end to a port that nobody has now or has chosen, and none of `others`: the next one within 100,
 /// else it stays.
-ChosenPort find_free(Forward& forward, const std::vector<Forward>& others) {
-  ChosenPort chosen;
+TakenPort find_free(Forward& forward, const std::vector<Forward>& others) {
+  TakenPort chosen;
   const std::uint16_t wanted = forward.host;
   const auto is_free = [&] {
     return std::ranges::find(others, forward.host, &Forward::host) == others.end() && refusal_of(forward) == 0 &&
@@ -146,7 +146,7 @@ void choose_forwards(const plan::Plan& plan, const Words& arguments, Launch& lau
     if (!parse_value(values.at(planned.key.name), forward.guest) || forward.guest == 0) continue;
     if (std::ranges::find(forwards, forward.guest, &Forward::guest) != forwards.end()) continue;
     forward.host = static_cast<std::uint16_t>(forward.guest < 1024 ? forward.guest + 8000 : forward.guest);
-    launch.chosen_ports.push_back(find_free(forward, forwards));
+    launch.taken_ports.push_back(find_free(forward, forwards));
     forward.or_next = true;
     forwards.push_back(forward);
   }
@@ -314,8 +314,8 @@ class Launcher {
       return;
     }
     if (user_mode_) {
-      throw Error("", std::format("only one network can be in user mode; '{}' needs an interface", name),
-                  std::format("Say --net {}=tap0.", name));
+      throw MissingDevice("", std::format("only one network can be in user mode; '{}' needs an interface", name),
+                          std::format("Say --net {}=tap0.", name));
     }
     user_mode_ = true;
     add_forwards();
@@ -338,11 +338,20 @@ class Launcher {
         throw plan::UsageError("", std::format("port {} of the host is forwarded twice", forward.host),
                                "Choose another for one of them.");
       }
-      const int error = options_.dry_run ? 0 : refusal_of(forward);
-      if (error != 0) refuse(forward, error);
+      if (!options_.dry_run) take(forward);
       launch_.forwards.push_back(forward);
     }
     if (options_.forwards.empty()) choose_forwards(plan_, options_.arguments, launch_);
+  }
+
+  /// The helper opens its ports at once and says what is wrong; QEMU does later, and says that it could not set up a
+  /// rule.
+  void take(const Forward& forward) {
+    int error = refusal_of(forward);
+    TakenPort taken;
+    if (error == 0 && !taken.take(forward.protocol, forward.host, forward.address) && !run_.helper) error = EADDRINUSE;
+    if (error != 0) refuse(forward, error);
+    launch_.taken_ports.push_back(std::move(taken));
   }
 
   static Names names_of(const Forward& forward) {
@@ -371,7 +380,8 @@ class Launcher {
   void add_block(const std::string& name, const Names& blocks, const std::string& place) {
     const auto given = blocks.find(name);
     if (given == blocks.end()) {
-      throw Error(place, std::format("the disk '{}' has no file", name), std::format("Say --block {}=FILE.", name));
+      throw MissingDevice(place, std::format("the disk '{}' has no file", name),
+                          std::format("Say --block {}=FILE.", name));
     }
     const std::string& file = given->second;
     if (access(file.c_str(), R_OK) != 0) {
@@ -398,20 +408,21 @@ class Launcher {
 
 }  // namespace
 
-ChosenPort::~ChosenPort() {
+TakenPort::~TakenPort() {
   if (descriptor_ >= 0) close(descriptor_);
 }
 
 /// An abstract name of Unix sockets: as ports, each network namespace has its own, and it is gone when we are.
-bool ChosenPort::take(const std::string& protocol, std::uint16_t port) {
+bool TakenPort::take(const std::string& protocol, std::uint16_t port, const std::string& address) {
   if (descriptor_ < 0) descriptor_ = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (descriptor_ < 0) return true;  // goes without
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  const auto name = std::format("mirage run {} {}", protocol, port);
-  name.copy(address.sun_path + 1, sizeof address.sun_path - 1);
+  sockaddr_un socket_name{};
+  socket_name.sun_family = AF_UNIX;
+  const bool elsewhere = !address.empty() && address != "127.0.0.1" && address != "0.0.0.0";
+  const auto name = std::format("mirage run {} {}{}", protocol, port, elsewhere ? " " + address : "");
+  name.copy(socket_name.sun_path + 1, sizeof socket_name.sun_path - 1);
   const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
-  return bind(descriptor_, reinterpret_cast<const sockaddr*>(&address), size) == 0 || errno != EADDRINUSE;
+  return bind(descriptor_, reinterpret_cast<const sockaddr*>(&socket_name), size) == 0 || errno != EADDRINUSE;
 }
 
 Forward parse_forward(const std::string& text) {
@@ -450,6 +461,8 @@ int guest_status(const plan::Runner& runner, const Ended& ended) {
   // QEMU's debug-exit device ends it with (value << 1) | 1; the guest writes its status, with 127 for all above. It
   // does not write 0, but powers off: a status of 1 is an error of QEMU's own.
   if (runner.status == "isa-debug-exit" && status == 1) return 1;
+  // It ends well, too, when it is told to end, which is no end of the guest's.
+  if (runner.status == "isa-debug-exit" && status == 0 && ended.signal != 0) return 128 + ended.signal;
   if (runner.status == "isa-debug-exit" && (status & 1) != 0) return status >> 1 == 127 ? 255 : status >> 1;
   return status;
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include <cli/command.hpp>
+#include <config/error.hpp>
 #include <config/plan.hpp>
 #include <config/process.hpp>
 
@@ -23,21 +24,21 @@ struct Forward {
   bool or_next = false;  ///< we chose the host's: when another takes it first, the helper takes the next
 };
 
-/// A port of this machine that no other `mirage run` chooses while this is kept: QEMU opens it some time after we
-/// looked whether it is free. Others do not see it.
-class ChosenPort {
+/// A port of this machine that no other `mirage run` takes while this is kept: QEMU opens it some time after we looked
+/// whether it is free. Others do not see it.
+class TakenPort {
  public:
-  ChosenPort() = default;  ///< none
-  ChosenPort(ChosenPort&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
-  ChosenPort& operator=(ChosenPort&& other) noexcept {
+  TakenPort() = default;  ///< none
+  TakenPort(TakenPort&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
+  TakenPort& operator=(TakenPort&& other) noexcept {
     std::swap(descriptor_, other.descriptor_);
     return *this;
   }
-  ChosenPort(const ChosenPort&) = delete;
-  ChosenPort& operator=(const ChosenPort&) = delete;
-  ~ChosenPort();
-  /// False: another has it.
-  [[nodiscard]] bool take(const std::string& protocol, std::uint16_t port);
+  TakenPort(const TakenPort&) = delete;
+  TakenPort& operator=(const TakenPort&) = delete;
+  ~TakenPort();
+  /// False: another has it, there or (as is held for all but other addresses of this machine) on its loopback.
+  [[nodiscard]] bool take(const std::string& protocol, std::uint16_t port, const std::string& address = {});
 
  private:
   int descriptor_ = -1;
@@ -52,7 +53,7 @@ struct Launch {
   plan::Words environment;  ///< NAME=VALUE, on top of ours
   plan::Words helper;       ///< mirage-usernet and its arguments; empty: none
   std::vector<Forward> forwards;
-  std::vector<ChosenPort> chosen_ports;
+  std::vector<TakenPort> taken_ports;
   bool console_to_error = false;  ///< standard output is for the result
 };
 inline constexpr int network_descriptor = 3;
@@ -68,6 +69,13 @@ inline constexpr int ready_descriptor = 4;
 struct Ended {
   int status = 0;       ///< as shells have it: 128 and the signal that killed it, 127 when it could not be executed
   bool is_exit = true;  ///< its own status
+  int signal = 0;       ///< that was to end it: passed on, or the terminal's; 0: none
+};
+
+/// A device of the image that the command line gives nothing for.
+class MissingDevice : public plan::Error {
+ public:
+  using plan::Error::Error;
 };
 
 /// The guest's exit status from that.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: ISC
+#include <csignal>
 #include <filesystem>
 #include <format>
 #include <fstream>
@@ -221,16 +222,16 @@ TEST_CASE("forwards that are chosen have a port of the host each") {
 
 TEST_CASE("a port is chosen by one at a time") {
   const std::string protocol = std::format("test {}", getpid());
-  ChosenPort first;
-  ChosenPort second;
+  TakenPort first;
+  TakenPort second;
   CHECK(first.take(protocol, 8080));
   CHECK(!second.take(protocol, 8080));
   CHECK(second.take(protocol, 8081));
-  const ChosenPort moved = std::move(first);
-  CHECK(!ChosenPort{}.take(protocol, 8080));
-  first = ChosenPort{};
-  second = ChosenPort{};
-  CHECK(ChosenPort{}.take(protocol, 8081));
+  const TakenPort moved = std::move(first);
+  CHECK(!TakenPort{}.take(protocol, 8080));
+  first = TakenPort{};
+  second = TakenPort{};
+  CHECK(TakenPort{}.take(protocol, 8081));
 }
 
 TEST_CASE("a port that was chosen is not chosen again before somebody listens there") {
@@ -239,6 +240,23 @@ TEST_CASE("a port that was chosen is not chosen again before somebody listens th
   const RunOptions options;
   const auto first = make_launch(plan, options, "i", "");
   CHECK(make_launch(plan, options, "i", "").forwards.front().host > first.forwards.front().host);
+}
+
+TEST_CASE("a port that was given is one run's where the program opens it later") {
+  auto on = target();
+  const auto plan = plan_with(on, {{"net", "a"}});
+  RunOptions options;
+  options.forwards = {"47113:80", "127.0.0.2:47114:80"};
+  const auto first = make_launch(plan, options, "i", "");
+  CHECK_THROWS_WITH((void)make_launch(plan, options, "i", ""), "port 47113 of the host is in use");
+  options.forwards = {"0.0.0.0:47113:80"};
+  CHECK_THROWS_WITH((void)make_launch(plan, options, "i", ""), "port 47113 of the host is in use");
+  options.forwards = {"127.0.0.2:47113:80", "47114:80", "47113:80/udp"};
+  CHECK(make_launch(plan, options, "i", "").forwards.size() == 3);
+  options.forwards = {"127.0.0.2:47114:80"};
+  CHECK_THROWS_WITH((void)make_launch(plan, options, "i", ""), "port 47114 of the host is in use");
+  options.dry_run = true;
+  CHECK(make_launch(plan, options, "i", "").forwards.size() == 1);
 }
 
 TEST_CASE("the helper may move the forwards that were chosen, not those that were given") {
@@ -330,6 +348,18 @@ TEST_CASE("exit status") {
   CHECK(guest_status(runner, {.status = 2 * 64 + 1}) == 64);
   CHECK(guest_status(runner, {.status = 255}) == 255);
   CHECK(guest_status(runner, {.status = 2 * 63 + 1}) == 63);
+  CHECK(guest_status(runner, {.status = 2 * 63 + 1, .signal = SIGINT}) == 63);
+}
+
+TEST_CASE("QEMU ends well when it is told to end: that is no end of the guest's") {
+  Launch launch;
+  launch.command = {"/bin/sh", "-c", "trap 'exit 0' TERM; kill -TERM $PPID; while :; do sleep 0.01; done"};
+  const Ended ended = supervise(launch);
+  plan::Runner runner;
+  runner.status = "isa-debug-exit";
+  CHECK(guest_status(runner, ended) == 128 + SIGTERM);
+  runner.status = "exit";
+  CHECK(guest_status(runner, ended) == 0);
 }
 
 TEST_CASE("a status that is not the program's own is not the guest's") {

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: ISC
 // `mirage store`: makes, checks, lists, fills and empties images of stores.
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <filesystem>
 #include <format>
 #include <fstream>
@@ -20,8 +18,6 @@
 #include <cli/store_disk.hpp>
 #include <cli/store_image.hpp>
 #include <cli/store_input.hpp>
-#include <config/text.hpp>
-#include <mirage/module/block.hpp>
 #include <mirage/module/block_blank.hpp>
 
 namespace mirage::cli {
@@ -343,7 +339,15 @@ int run_remove(const Common& common, const StoreOptions& options) {
   return 0;
 }
 
-int run_action(const Common& common, const StoreOptions& options) {
+}  // namespace
+
+std::vector<std::string> store_types() {
+  std::vector<std::string> names;
+  for (const StoreFormat* each : store_formats()) names.emplace_back(each->name());
+  return names;
+}
+
+int run_store(const Common& common, const StoreOptions& options) {
   switch (options.action) {
     case StoreAction::format:
       return run_format(common, options);
@@ -363,29 +367,6 @@ int run_action(const Common& common, const StoreOptions& options) {
       return run_remove(common, options);
   }
   return 1;
-}
-
-}  // namespace
-
-std::vector<std::string> store_types() {
-  std::vector<std::string> names;
-  for (const StoreFormat* each : store_formats()) names.emplace_back(each->name());
-  return names;
-}
-
-int run_store(const Common& common, const StoreOptions& options) {
-  try {
-    return run_action(common, options);
-  } catch (const plan::UsageError&) {
-    throw;
-  } catch (const plan::Error& error) {
-    // The host knows more: that its disk is full, for instance.
-    const std::string text = error.what();
-    const int failure = DiskFile::failure();
-    if (failure == 0 || failure == EIO) throw;
-    throw plan::Error(error.place(), plan::replaced(text, to_string(BlockError::io), std::strerror(failure)),
-                      error.mend());
-  }
 }
 
 }  // namespace mirage::cli

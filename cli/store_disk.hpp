@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include <mirage/module/block.hpp>
 #include <mirage/module/ready.hpp>
@@ -31,14 +32,15 @@ class DiskFile {
   Outcome write(std::uint64_t sector, Bytes bytes) noexcept;
   Outcome flush() noexcept;
   Outcome write_durable(std::uint64_t sector, Bytes bytes) noexcept;
-  /// Why the last operation of any that failed did: an errno, which BlockError has no word for; 0: none did.
-  [[nodiscard]] static int failure() noexcept { return failure_; }
+  /// Why the last operation that failed did, an errno, which BlockError has no word for; 0: none has since this was
+  /// last asked.
+  [[nodiscard]] int take_failure() noexcept { return std::exchange(failure_, 0); }
 
  private:
-  static Outcome failed(int error) noexcept;
-  static inline int failure_ = 0;
+  Outcome failed(int error) noexcept;
   Outcome put(std::uint64_t sector, Bytes bytes, int flags) noexcept;
   int descriptor_;
+  int failure_ = 0;
   BlockGeometry geometry_;
 };
 

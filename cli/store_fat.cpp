@@ -28,17 +28,16 @@ class FatImage final : private FatHolder<Store>, public KvImage<Store> {
   explicit FatImage(ImageFile& file, More... more)
       : FatHolder<Store>(file, more...), KvImage<Store>(file, FatHolder<Store>::store), file_(file) {
     const auto started = file_.await(FatHolder<Store>::store.start());
-    if (!started) file_.fail(without_prefix(started.error().text(), "fat: "));
+    if (!started) file_.fail_with(started.error(), "fat: ");
   }
 
   StoreReport check() override {
     store::FatCheck<ImageFile> check{file_.shard(), file_};
-    if (const auto started = file_.await(check.start()); !started)
-      file_.fail(without_prefix(started.error().text(), "fat: "));
+    if (const auto started = file_.await(check.start()); !started) file_.fail_with(started.error(), "fat: ");
     const auto found = file_.await(check.check());
     StoreReport report;
     if (!found) {
-      report.problem = to_string(found.error());
+      report.problem = file_.reason_of(found.error());
       return report;
     }
     if (found->damaged()) {
@@ -98,7 +97,7 @@ class FatFormat final : public StoreFormat {
       file.fail("no entropy for the volume's id");
     store::DiskOf<ImageFile> disk{file.shard(), file};
     const auto made = file.await(store::fat::format(disk, options));
-    if (!made) file.fail(without_prefix(made.error().text(), "fat: "));
+    if (!made) file.fail_with(made.error(), "fat: ");
   }
   [[nodiscard]] std::unique_ptr<StoreImage> open(ImageFile& file) const override {
     if (file.geometry().read_only) return std::make_unique<FatImage<store::FatReader<ImageFile>>>(file);

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: ISC
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <format>
 
 #include <sys/random.h>
@@ -84,12 +86,18 @@ ImageFile::ImageFile(std::string path, Mode mode, std::span<const LayerChoice> l
     const std::string_view text = started.error().text();
     // The store's commands have no keys of a unikernel.
     const std::size_t key = text.find(" (the key create");
-    fail(text.substr(0, key), key == text.npos ? "" : "mirage store format makes the layer, and a store in it.");
+    if (key == text.npos) fail_with(started.error());
+    fail(text.substr(0, key), "mirage store format makes the layer, and a store in it.");
   }
 }
 
 ImageFile::ImageFile(std::string path, const BlockGeometry& geometry)
     : path_(std::move(path)), top_(blank_layer(shard_, geometry)) {}
+
+std::string ImageFile::host_reason() {
+  const int failure = top_->take_failure();
+  return failure == 0 || failure == EIO ? std::string() : std::string{std::strerror(failure)};
+}
 
 std::string ImageFile::head(std::size_t count) {
   constexpr std::size_t step = 4096;
@@ -97,7 +105,7 @@ std::string ImageFile::head(std::size_t count) {
   for (std::size_t at = 0; at < bytes.size(); at += step) {
     const MutableBytes piece = std::as_writable_bytes(std::span{bytes}).subspan(at, std::min(step, bytes.size() - at));
     const BlockResult done = await(read(at / geometry().sector_size, piece));
-    if (!done && at == 0) fail(to_string(done.error()));
+    if (!done && at == 0) fail_with(done.error());
     if (!done) bytes.resize(at);
   }
   return bytes;
@@ -105,7 +113,7 @@ std::string ImageFile::head(std::size_t count) {
 
 bool ImageFile::is_blank() {
   const auto blank = await(mirage::is_blank(shard_, top_->port()));
-  if (!blank) fail(to_string(blank.error()));
+  if (!blank) fail_with(blank.error());
   return *blank;
 }
 
@@ -116,9 +124,9 @@ void ImageFile::clear(std::uint64_t from, std::uint64_t count) {
   const std::vector<std::byte> zeros(step * size);
   for (std::uint64_t at = from / size; at < end; at += step) {
     const BlockResult done = await(write(at, Bytes{zeros}.first(std::min(step, end - at) * size)));
-    if (!done) fail(to_string(done.error()));
+    if (!done) fail_with(done.error());
   }
-  if (const BlockResult done = await(flush()); !done) fail(to_string(done.error()));
+  if (const BlockResult done = await(flush()); !done) fail_with(done.error());
 }
 
 StoreDamage ImageFile::read_all() {

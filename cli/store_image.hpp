@@ -8,11 +8,13 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <format>
 #include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include <cli/store_disk.hpp>
@@ -33,11 +35,6 @@ class HostEnvironment final : public Environment {
   [[nodiscard]] std::size_t memory() const noexcept override { return std::size_t{256} << 20; }
   void write_console(std::string_view) noexcept override {}
 };
-
-/// "fat: the volume is ..." is the store's own way to say it; here the place says which image.
-[[nodiscard]] constexpr std::string_view without_prefix(std::string_view text, std::string_view prefix) noexcept {
-  return text.starts_with(prefix) ? text.substr(prefix.size()) : text;
-}
 
 /// A name from an image, for the terminal: in quotes, with escapes, when it has what is not printed.
 [[nodiscard]] std::string shown(std::string_view name);
@@ -86,13 +83,40 @@ class ImageFile {
   T await(Task<T> task) {
     auto value = run(shard_, std::move(task));
     if (!value) throw plan::Error(path_, "out of memory");
+    // What went well in the end, from a second copy for instance, is the reason of no later error.
+    if constexpr (requires { value->has_value(); }) {
+      if (value->has_value()) (void)top_->take_failure();
+    }
     return *std::move(value);
   }
   [[noreturn]] void fail(std::string_view what, std::string mend = {}) const {
     throw plan::Error(path_, std::string{what}, std::move(mend));
   }
+  /// In words. The host knows more than that there was an input/output error: that its disk is full, for instance.
+  template <class E>
+  [[nodiscard]] std::string reason_of(E error) {
+    const std::string host = error == E::io ? host_reason() : std::string();
+    return host.empty() ? std::string{to_string(error)} : host;
+  }
+  /// Ends with an error of the disk or the store, about the value of this key unless it is empty.
+  template <class E>
+    requires std::is_enum_v<E>
+  [[noreturn]] void fail_with(E error, std::string_view key = {}) {
+    fail((key.empty() ? "" : "'" + shown(key) + "': ") + reason_of(error));
+  }
+  /// Ends with what a store or a layer could not start for. "fat: the volume is ..." is the store's own way to say it;
+  /// here the place says which image.
+  [[noreturn]] void fail_with(const StartError& error, std::string_view prefix = {}, std::string mend = {}) {
+    const std::string_view text = error.text();
+    const std::string host = host_reason();
+    fail(std::format("{}{}", text.starts_with(prefix) ? text.substr(prefix.size()) : text,
+                     host.empty() ? "" : " (" + host + ")"),
+         std::move(mend));
+  }
 
  private:
+  /// What the host said of the operation that has failed last; empty: nothing that the error does not say.
+  [[nodiscard]] std::string host_reason();
   template <class T>
   static Task<T> result_of(Shard&, Quick<T>& quick) {
     co_return co_await quick;
@@ -266,9 +290,7 @@ class KvImage : public StoreImage {
 
  protected:
   static constexpr std::uint64_t read_size = std::uint64_t{1} << 20;
-  [[noreturn]] void fail(const std::string& key, KvError error) const {
-    file_.fail((key.empty() ? "" : "'" + shown(key) + "': ") + std::string{to_string(error)});
-  }
+  [[noreturn]] void fail(const std::string& key, KvError error) const { file_.fail_with(error, key); }
   template <class T>
   T need(const std::string& key, Result<T, KvError> result) const {
     if (!result) fail(key, result.error());

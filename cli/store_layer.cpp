@@ -107,6 +107,10 @@ class BottomLayer final : public Layer {
   explicit BottomLayer(Shard& shard, const A&... arguments) : disk_(arguments...), port_(shard, disk_) {}
   [[nodiscard]] BlockPort& port() noexcept override { return port_; }
   Task<Result<void, StartError>> start() override { return started(port_.shard()); }
+  [[nodiscard]] int take_failure() noexcept override {
+    if constexpr (requires { disk_.take_failure(); }) return disk_.take_failure();
+    return 0;
+  }
 
  private:
   static Task<Result<void, StartError>> started(Shard&) { co_return Result<void, StartError>{}; }

@@ -38,6 +38,8 @@ class Layer {
   virtual Task<Result<void, StartError>> start() = 0;
   /// Whether this one, or one below it, finds damage by checksums or tags.
   [[nodiscard]] virtual bool verifies() const noexcept { return below_ != nullptr && below_->verifies(); }
+  /// What the host said of the file, see DiskFile.
+  [[nodiscard]] virtual int take_failure() noexcept { return below_ == nullptr ? 0 : below_->take_failure(); }
 
  protected:
   [[nodiscard]] Layer& below() noexcept { return *below_; }

@@ -27,7 +27,7 @@ class TarImage final : private TarHolder<Store>, public KvImage<Store> {
   explicit TarImage(ImageFile& file, More... more)
       : Holder(file, more...), KvImage<Store>(file, Holder::store), file_(file) {
     const auto started = file_.await(Holder::store.start());
-    if (!started) file_.fail(without_prefix(started.error().text(), "tar: "));
+    if (!started) file_.fail_with(started.error(), "tar: ");
   }
 
   /// Whoever got here has read all headers.

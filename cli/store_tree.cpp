@@ -21,7 +21,7 @@ class TreeImage final : private TreeHolder, public KvImage<Tree> {
  public:
   explicit TreeImage(ImageFile& file) : TreeHolder(file), KvImage(file, tree), file_(file) {
     const auto started = file_.await(tree.start());
-    if (!started) file_.fail(without_prefix(started.error().text(), "tree: "));
+    if (!started) file_.fail_with(started.error(), "tree: ");
   }
 
   StoreReport check() override {
@@ -31,7 +31,7 @@ class TreeImage final : private TreeHolder, public KvImage<Tree> {
     if (!walk.problem.empty()) {
       report.problem = std::format("{} (page {})", walk.problem, walk.bad_page);
     } else if (!checked) {
-      report.problem = to_string(checked.error());
+      report.problem = file_.reason_of(checked.error());
     }
     const store::tree::Superblock& state = tree.store().core().state();
     report.figures = {{"values", walk.keys},           {"large values", walk.objects}, {"nodes", walk.nodes},
@@ -68,8 +68,7 @@ class TreeFormat final : public StoreFormat {
     const auto formatted = file.await(tree.store().format(id, false));
     if (formatted) return;
     const bool is_taken = formatted.error().text().contains("not blank");
-    file.fail(without_prefix(formatted.error().text(), "tree: "),
-              is_taken ? "--force makes a new store in its place." : "");
+    file.fail_with(formatted.error(), "tree: ", is_taken ? "--force makes a new store in its place." : "");
   }
   [[nodiscard]] std::unique_ptr<StoreImage> open(ImageFile& file) const override {
     return std::make_unique<TreeImage>(file);

@@ -16,7 +16,7 @@ class VolumeImage final : public StoreImage {
  public:
   explicit VolumeImage(ImageFile& file) : file_(file), volume_(file.shard(), file) {
     const auto started = file_.await(volume_.start());
-    if (!started) file_.fail(started.error().text());
+    if (!started) file_.fail_with(started.error());
   }
 
   /// Whoever got here has read the header.
@@ -89,7 +89,7 @@ class VolumeImage final : public StoreImage {
     Volume::Part& part = need_part(key);
     const bool is_data = &part == &volume_.data();
     const bool fits = is_data ? store::volume::chunks_for(size) <= volume_.chunks() : part.has_room(size);
-    if (!fits) file_.fail(std::format("'{}': {}", key, to_string(FileError::no_space)));
+    if (!fits) file_.fail_with(FileError::no_space, key);
     empty(key);
     if (is_data) empty("journal");
   }
@@ -111,12 +111,12 @@ class VolumeImage final : public StoreImage {
       need(key, file_.await(part.write_at(chunk_size, {&byte, 1})));
       need(key, file_.await(part.truncate(size)));
     }
-    if (const BlockResult flushed = file_.await(file_.flush()); !flushed) file_.fail(to_string(flushed.error()));
+    if (const BlockResult flushed = file_.await(file_.flush()); !flushed) file_.fail_with(flushed.error());
     need(key, file_.await(part.sync()));
   }
   template <class T>
   T need(const std::string& key, Result<T, FileError> result) {
-    if (!result) file_.fail(std::format("'{}': {}", key, to_string(result.error())));
+    if (!result) file_.fail_with(result.error(), key);
     if constexpr (!std::is_void_v<T>) return *result;
   }
   ImageFile& file_;
@@ -139,7 +139,7 @@ class VolumeFormat final : public StoreFormat {
     if (!file.is_blank()) file.fail("the image is not blank", "--force makes a new volume in its place.");
     Volume volume{file.shard(), file};
     const auto made = file.await(volume.format());
-    if (!made) file.fail(made.error().text());
+    if (!made) file.fail_with(made.error());
   }
   [[nodiscard]] std::unique_ptr<StoreImage> open(ImageFile& file) const override {
     return std::make_unique<VolumeImage>(file);

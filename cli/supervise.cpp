@@ -141,13 +141,19 @@ Ended ended_with(int status) {
 
 /// Waits for `pid`, passing signals on. When only the helper ends, the guest says that its network is gone, and ends.
 Ended wait_for(pid_t pid, const sigset_t& signals) {
+  int ending = 0;
   while (true) {
     int status = 0;
     const pid_t ended = waitpid(pid, &status, WNOHANG);
-    if (ended == pid) return ended_with(status);
+    if (ended == pid) {
+      Ended how = ended_with(status);
+      how.signal = ending;
+      return how;
+    }
     if (ended < 0 && errno != EINTR) return {.status = 1, .is_exit = false};
     siginfo_t info{};
     const int signal = sigwaitinfo(&signals, &info);
+    if (signal > 0 && signal != SIGCHLD) ending = signal;
     if (signal == SIGTERM || signal == SIGHUP) (void)kill(pid, signal);
     // A terminal's, which the kernel sends, goes to its whole foreground group: the guest has it. A process's is for
     // us.

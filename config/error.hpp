@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace mirage::plan {
 
@@ -16,10 +17,14 @@ class Error : public std::runtime_error {
       : std::runtime_error(message), place_(std::move(place)), mend_(std::move(mend)) {}
   [[nodiscard]] const std::string& place() const noexcept { return place_; }
   [[nodiscard]] const std::string& mend() const noexcept { return mend_; }
+  /// What else is wrong, where that is known: the compiler does not stop at a file's first error.
+  [[nodiscard]] const std::vector<Error>& more() const noexcept { return more_; }
+  void add(Error further) { more_.push_back(std::move(further)); }
 
  private:
   std::string place_;
   std::string mend_;
+  std::vector<Error> more_;
 };
 
 /// The command line is wrong: exit status 2 instead of 1.

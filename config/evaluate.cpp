@@ -4,6 +4,7 @@
 #include <cstring>
 #include <format>
 #include <regex>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -49,61 +50,113 @@ std::vector<Diagnostic> parse(std::string_view output) {
   return found;
 }
 
+bool is_ours(const Diagnostic& diagnostic) { return fs::path(diagnostic.file).filename() == "program.cpp"; }
+
 /// Names as the user wrote them.
 std::string plain(std::string text) {
+  if (text.contains("did you mean 'mirage::config::")) return text;
   for (const std::string_view noise : {"mirage::config::", "const ", "std::"}) text = replaced(text, noise, "");
   return replaced(text, "basic_string<char>", "string");
 }
 
-std::string mend_for(const std::string& notes) {
-  static const std::regex conversion(R"(from 'Module<(\w+)>' to 'Module<(\w+)>' for (\d+)\w+ argument)");
+/// "candidate function not viable: why", also of templates: why; else nothing.
+std::string reason_in(const std::string& note) {
+  static const std::regex not_viable(R"(candidate function(?: template)?(?: \[.*\])? not viable: (.*))");
+  static const std::regex ignored(R"(candidate template ignored: (?:substitution failure \[.*\]: )?(.*))");
   std::smatch match;
-  if (std::regex_search(notes, match, conversion)) {
-    if (match[2].str() == "Interface") {
+  if (std::regex_match(note, match, not_viable) || std::regex_match(note, match, ignored)) return match[1];
+  return {};
+}
+
+std::string plural(const std::string& count, std::string_view word) {
+  return std::format("{} {}{}", count, word, count == "1" ? "" : "s");
+}
+
+/// Of a call whose arguments do not convert, or are too few or too many.
+std::string mend_for_call(const std::string& text) {
+  static const std::regex module(
+      R"(from 'Module<(\w+)>' to 'Module<(type_identity_t<)?(\w+)>+' for (\d+)\w+ argument)");
+  std::smatch match;
+  if (std::regex_search(text, match, module)) {
+    const std::string wanted = match[3];
+    if (wanted == "Interface") {
       return "A stack on several networks takes interfaces: stack(interface(\"front\"), interface(\"back\")).";
+    }
+    if (match[2].matched) {
+      return std::format("Both must be modules of one kind. Where a coarser one is wanted, name it: if_<{}>(...).",
+                         match[1].str());
     }
     return std::format(
         "Argument {} must be a {}, and a {} was given: check the order of the arguments against takes<...>.",
-        match[3].str(), match[2].str(), match[1].str());
+        match[4].str(), wanted, match[1].str());
   }
+  static const std::regex functor(R"(from 'Functor<(\w+)(, [^']*)?>' to '(vector<)?Module<)");
+  if (std::regex_search(text, match, functor)) {
+    return std::format("It becomes a {} when it is given what it takes: app({}).", match[1].str(),
+                       match[2].matched ? "..." : "");
+  }
+  if (text.contains("to 'vector<AnyKey>'")) return "Keys are a list: {port}.";
   static const std::regex count(R"(requires (?:single argument|(\d+) arguments?)[^,]*, but (no|\d+))");
-  if (std::regex_search(notes, match, count)) {
-    const std::string wanted = match[1].matched ? match[1].str() : "1";
+  if (std::regex_search(text, match, count)) {
     const std::string given = match[2].str();
-    return std::format("The functor takes {} module{}; {} {} given.", wanted, wanted == "1" ? "" : "s", given,
-                       given == "1" ? "was" : "were");
-  }
-  if (notes.contains("undeclared identifier") && !notes.contains("did you mean")) {
-    return "Does config.cpp begin with #include <mirage/config.hpp> and `using namespace mirage::config;`?";
+    return std::format("The functor takes {}; {} {} given.", plural(match[1].matched ? match[1].str() : "1", "module"),
+                       given, given == "1" ? "was" : "were");
   }
   return {};
+}
+
+std::string mend_for(const std::string& text) {
+  if (text.contains("constraints not satisfied for class template 'Key'")) {
+    return "A key is a bool, an integer, a std::string, a std::chrono duration, or an Ipv4Address, Ipv4Prefix, "
+           "IpAddress or IpPrefix.";
+  }
+  if (text.starts_with("use of undeclared identifier") && !text.contains("did you mean")) {
+    return "Does config.cpp begin with #include <mirage/config.hpp> and `using namespace mirage::config;`?";
+  }
+  if (text.contains("did you mean 'mirage::config::")) return "Say `using namespace mirage::config;`.";
+  return mend_for_call(text);
+}
+
+/// The error at `at` with the notes behind it.
+Error error_at(std::span<const Diagnostic> diagnostics, std::size_t at, std::string_view file_name) {
+  const auto is_users = [&](const Diagnostic& each) { return fs::path(each.file).filename() == file_name; };
+  // An error inside a header is reported where the user's file led to it.
+  const Diagnostic* shown = &diagnostics[at];
+  std::string text = plain(shown->message);
+  for (const auto& note : diagnostics.subspan(at + 1)) {
+    if (note.severity != "note") break;
+    if (!is_users(*shown) && is_users(note)) shown = &note;
+    if (const std::string reason = reason_in(plain(note.message)); !reason.empty()) text += "\n  " + reason;
+  }
+  // Our own two lines around the user's file say nothing to its reader.
+  const bool ours = is_ours(*shown);
+  for (const auto& line : shown->excerpt) text += ours ? "" : "\n" + line;
+  const auto place = std::format("{}:{}", fs::path(shown->file).filename().string(), shown->line);
+  return {ours ? std::string(file_name) : place, text, mend_for(text)};
 }
 
 }  // namespace
 
 void throw_compile_error(std::string_view output, std::string_view file_name) {
   const auto diagnostics = parse(output);
+  std::vector<Error> errors;
   for (std::size_t i = 0; i < diagnostics.size(); ++i) {
-    const auto& first = diagnostics[i];
-    if (!first.severity.ends_with("error")) continue;
-    // An error inside a header is reported where the user's file led to it.
-    const Diagnostic* shown = &first;
-    std::string text = plain(first.message);
-    for (std::size_t j = i + 1; j < diagnostics.size() && diagnostics[j].severity == "note"; ++j) {
-      if (fs::path(shown->file).filename() != file_name && fs::path(diagnostics[j].file).filename() == file_name) {
-        shown = &diagnostics[j];
-      }
-      const std::string note = plain(diagnostics[j].message);
-      if (note.starts_with("candidate function not viable: ")) text += "\n  " + note.substr(31);
-    }
-    // Our own two lines around the user's file say nothing to its reader.
-    const bool ours = fs::path(shown->file).filename() == "program.cpp";
-    for (const auto& line : shown->excerpt) text += ours ? "" : "\n" + line;
-    const auto place = std::format("{}:{}", fs::path(shown->file).filename().string(), shown->line);
-    throw Error(ours ? std::string(file_name) : place, text, mend_for(text));
+    if (!diagnostics[i].severity.ends_with("error")) continue;
+    Error error = error_at(diagnostics, i, file_name);
+    // Said once: the include that is missing, for instance.
+    if (std::ranges::contains(errors, error.mend(), &Error::mend)) error = Error(error.place(), error.what());
+    // Behind an error of the user's own, what our lines lack follows from it.
+    if (!errors.empty() && is_ours(diagnostics[i])) continue;
+    errors.push_back(std::move(error));
+    // Without the DSL every name of it is an error.
+    if (diagnostics[i].message == "use of undeclared identifier 'mirage'") break;
   }
-  throw Error(std::string(file_name), "does not build as a configuration:\n" + std::string(output.substr(0, 2000)),
-              output.contains("configure()") ? "Define `mirage::config::Unikernel configure()`." : "");
+  if (errors.empty()) {
+    throw Error(std::string(file_name), "does not build as a configuration:\n" + std::string(output.substr(0, 2000)),
+                output.contains("configure()") ? "Define `mirage::config::Unikernel configure()`." : "");
+  }
+  for (std::size_t i = 1; i < errors.size(); ++i) errors.front().add(errors[i]);
+  throw Error(errors.front());
 }
 
 namespace {

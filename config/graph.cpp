@@ -123,6 +123,24 @@ void check_keys(const std::vector<Key>& keys) {
   }
 }
 
+/// A branch that no configuration takes is a value that is written wrong.
+void check_condition(const Condition& condition, const std::string& place, const std::vector<Key>& keys) {
+  for (const auto& part : condition.parts) check_condition(part, place, keys);
+  if (condition.form != Condition::Form::equals) return;
+  const auto key = std::ranges::find(keys, condition.key, &Key::name);
+  if (key == keys.end() || key->choices.empty() || is_value_of(*key, condition.value)) return;
+  throw Error(place, std::format("--{} is never '{}'", key->name, condition.value),
+              std::format("It is {} ({}).", expected_of(*key), key->place));
+}
+
+void check_choices(const Graph& graph) {
+  for (const auto& vertex : graph.vertices) {
+    for (const auto& branch : vertex.branches) {
+      if (branch.condition) check_condition(*branch.condition, vertex.place, graph.keys);
+    }
+  }
+}
+
 }  // namespace
 
 std::string expected_of(const Key& key) {
@@ -170,6 +188,7 @@ Graph read_graph(std::string_view text) {
   }
   if (graph.jobs.empty()) throw Error(graph.place, "the unikernel has no job", "Give unikernel() a main_module.");
   check_keys(graph.keys);
+  check_choices(graph);
   return graph;
 }
 

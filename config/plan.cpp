@@ -44,11 +44,26 @@ void add_new(std::vector<Key>& keys, const Key& key) {
   }
 }
 
-std::string known_keys_hint(const std::vector<Key>& keys, const std::string& name) {
+/// The one of `names` that may be meant; empty: none is near.
+std::string nearest(const std::vector<std::string>& names, const std::string& name) {
   std::vector<Option> options;
-  options.reserve(keys.size());
-  for (const auto& key : keys) options.push_back({.name = key.name, .expected = {}, .fallback = {}, .doc = {}});
-  if (const Option* near = nearest_option(options, name)) return std::format("Did you mean --{}?", near->name);
+  options.reserve(names.size());
+  for (const auto& each : names) options.push_back({.name = each, .expected = {}, .fallback = {}, .doc = {}});
+  const Option* near = nearest_option(options, name);
+  return near == nullptr ? std::string() : std::string(near->name);
+}
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string out;
+  for (const auto& each : names) out += (out.empty() ? "" : ", ") + each;
+  return out;
+}
+
+std::string known_keys_hint(const std::vector<Key>& keys, const std::string& name) {
+  std::vector<std::string> all;
+  all.reserve(keys.size());
+  for (const auto& key : keys) all.push_back(key.name);
+  if (const auto near = nearest(all, name); !near.empty()) return std::format("Did you mean --{}?", near);
   std::string names;
   for (const auto& key : keys) names += " --" + key.name;
   return std::format("Keys are:{}.", names);
@@ -67,6 +82,11 @@ class Planner {
     plan_.libraries = target_.libraries;
     plan_.libraries.insert(plan_.libraries.end(), graph_.libraries.begin(), graph_.libraries.end());
     check_settings();
+    for (const auto& vertex : graph_.vertices) {
+      for (const auto& branch : vertex.branches) {
+        if (branch.condition) check_targets(*branch.condition, vertex.place);
+      }
+    }
     for (const auto& name : graph_.libraries) check_library(name, graph_.place);
     for (const auto& key : graph_.keys) add_key(key);
     for (const std::size_t job : graph_.jobs) (void)visit(job);
@@ -95,6 +115,17 @@ class Planner {
       throw UsageError("", std::format("bad value '{}' for key --{} ({})", value, name, key->place),
                        std::format("Give {}.", expected_of(*key)));
     }
+  }
+
+  /// A branch for a target that is none would never be taken, and nothing would say so.
+  void check_targets(const Condition& condition, const std::string& place) const {
+    for (const auto& part : condition.parts) check_targets(part, place);
+    if (condition.form != Condition::Form::target) return;
+    std::vector<std::string> names;
+    for (const auto& each : catalogue_.targets()) names.push_back(each.name);
+    if (std::ranges::contains(names, condition.value)) return;
+    throw Error(place, std::format("there is no target '{}'", condition.value),
+                std::format("Targets are: {}.", joined(names)));
   }
 
   [[nodiscard]] std::optional<std::string> value_of(const Key& key) const {
@@ -295,14 +326,21 @@ class Planner {
     return out;
   }
 
+  [[nodiscard]] std::string module_hint(const std::string& name) const {
+    const auto others = catalogue_.targets_with(name);
+    if (!others.empty()) return std::format("Targets that have it: {}.", joined(others));
+    std::vector<std::string> names;
+    for (const auto& module : catalogue_.modules()) names.push_back(module.name);
+    for (const auto& module : target_.modules) names.push_back(module.name);
+    const auto near = nearest(names, name);
+    return near.empty() ? "No target has it: check the name." : std::format("Did you mean {}?", near);
+  }
+
   const Module& find(const Vertex& vertex) const {
     const Module* module = catalogue_.find_module(target_, vertex.module);
     if (module == nullptr) {
-      std::string others;
-      for (const auto& name : catalogue_.targets_with(vertex.module)) others += (others.empty() ? "" : ", ") + name;
-      throw Error(
-          vertex.place, std::format("target {} has no module '{}'", target_.name, vertex.module),
-          others.empty() ? "No target has it: check the name." : std::format("Targets that have it: {}.", others));
+      throw Error(vertex.place, std::format("target {} has no module '{}'", target_.name, vertex.module),
+                  module_hint(vertex.module));
     }
     if (module->kind != vertex.kind) {
       throw Error(vertex.place, std::format("module '{}' is a {}, not a {}", module->name, module->kind, vertex.kind));
@@ -311,7 +349,11 @@ class Planner {
       if (std::ranges::contains(module->parameters, name)) continue;
       // A parameter that only names the instance is no constructor argument.
       if (name == "name") continue;
-      throw Error(vertex.place, std::format("module '{}' has no parameter '{}'", module->name, name));
+      const auto near = nearest(module->parameters, name);
+      throw Error(vertex.place, std::format("module '{}' has no parameter '{}'", module->name, name),
+                  !near.empty()                ? std::format("Did you mean {}?", near)
+                  : module->parameters.empty() ? "It has none."
+                                               : std::format("It has: {}.", joined(module->parameters)));
     }
     check_needs(vertex, *module);
     check_parameters(vertex, *module);

@@ -33,13 +33,9 @@ std::string identity(const fs::path& root) {
 }  // namespace
 
 Words config_compiler(const fs::path& root) {
-  return {"clang++-19",
-          "-std=c++23",
-          "-stdlib=libc++",
-          "-O0",
-          "-fno-color-diagnostics",
-          "-ferror-limit=1",
-          "-I",
+  return {"clang++-19", "-std=c++23", "-stdlib=libc++", "-O0", "-fno-color-diagnostics", "-ferror-limit=10",
+          // A port of 70000, a module that is made from itself, a configure() that returns nothing.
+          "-Werror=constant-conversion", "-Werror=uninitialized", "-Werror=return-type", "-I",
           (root / "config/include").string()};
 }
 

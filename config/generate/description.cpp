@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: ISC
 #include <algorithm>
+#include <array>
+#include <deque>
 #include <format>
 
 #include <config/generate/description.hpp>
 #include <config/json.hpp>
 #include <config/text.hpp>
 #include <config/value.hpp>
+#include <mirage/base/option.hpp>
 
 namespace mirage::plan {
 
@@ -178,6 +181,31 @@ std::string describe_keys(const std::vector<Key>& keys) {
                        expected_of(key), value, key.configure_only ? " [configure only]" : "");
   }
   return out;
+}
+
+std::string describe_options(const Plan& plan) {
+  struct Output final : LogSink {
+    void write_line(std::string_view line) noexcept override { (text += line) += '\n'; }
+    std::string text;
+  } output;
+  std::deque<std::string> texts;  // that the rows point to
+  const auto kept = [&](std::string text) { return texts.emplace_back(std::move(text)).c_str(); };
+  std::vector<OptionRow> rows;
+  for (const auto& planned : plan.keys) {
+    if (planned.key.configure_only) continue;
+    const KeyType& type = *find_key_type(planned.key.type);
+    rows.push_back({.name = kept(planned.key.name),
+                    .expected = kept(std::string(type.expected)),
+                    .fallback = kept(planned.value ? shown(type, *planned.value) : ""),
+                    .doc = kept(planned.key.doc),
+                    .form = !planned.value               ? Option::Form::required
+                            : planned.key.type == "bool" ? Option::Form::flag
+                                                         : Option::Form::value});
+  }
+  std::string help = "--help";
+  std::array<char*, 1> arguments{help.data()};
+  (void)parse_options(plan.name, rows, arguments, nullptr, output);
+  return output.text;
 }
 
 }  // namespace mirage::plan

@@ -18,5 +18,7 @@ namespace mirage::plan {
 
 /// The keys of the configuration, one a line, for `mirage configure --help`.
 [[nodiscard]] std::string describe_keys(const std::vector<Key>& keys);
+/// What the image prints for --help.
+[[nodiscard]] std::string describe_options(const Plan& plan);
 
 }  // namespace mirage::plan

@@ -91,6 +91,15 @@ No names: why.
   mirage: stripped names none of 2 addresses: is it the .debug file of the image that wrote the log?
   []
 
+What --json prints has the members that the manual names.
+
+  $ members() { mirage "$@" --json 2>/dev/null | python3 -c 'import json, sys; found = json.load(sys.stdin); print(*(found[0] if isinstance(found, list) else found))'; }
+  $ named() { sed -n '/^.Sh RESULTS/,/^.Sh RUN/p' "$MIRAGE_SOURCE/doc/man/mirage.1" | grep -A2 "^.It Cm $*$" | grep -m1 '^.Va' | sed 's/^.Va //; s/ ,//g'; }
+  $ same() { diff <(named ${1%%:*}) <(members ${1#*:}) || echo "$1"; }
+  $ same new:'new other'; for command in configure depend build describe version; do same $command:$command; done; same 'run Fl -dry-run:run --dry-run'
+  $ same store\ format:'store format --size 1M store.img'; same store\ set:'store set store.img key main.hpp'; same store\ list:'store list store.img'
+  $ same store\ import:'store import --to in store.img other'; same store\ export:'store export store.img out'; same store\ remove:'store remove store.img key'; rm -r other out store.img; mirage configure -q --greeting="Good morning" && mirage build -q
+
 The editor's view: commands of the compiler, with the project's and mirage's headers.
 
   $ grep -c '"file"' build/compile_commands.json
@@ -116,6 +125,16 @@ A mistake in the application is the compiler's to explain.
   $ sed -i 's/log.info/log.inform/' main.hpp
   $ mirage build 2>&1 | grep -o "main.hpp:[0-9]*:[0-9]*: error: no member named 'inform' in 'mirage::Logger'"
   main.hpp:11:11: error: no member named 'inform' in 'mirage::Logger'
+
+Nor does the compiler say what a coroutine lacks.
+
+  $ cp main.hpp whole.hpp && sed -i 's/log.inform/log.info/; s/^};/  static mirage::Task<> rest(int) { co_return; }\n  static void use() { (void)rest(1); }\n};/' main.hpp
+  $ mirage build 2>&1 | tail -1
+    -> A task's frame lies in its shard: one parameter must carry that, such as `const Keys& keys` or `mirage::Shard& shard` (doc/application.md).
+  $ sed -i 's/Task<> rest(int)/Task<> rest(const Keys\&)/; s/void use().*/mirage::Task<> use(const Keys\& keys) { (void)co_await mirage::within(mirage::Duration{1}, mirage::sleep(mirage::Duration{1})); }/' main.hpp
+  $ mirage build 2>&1 | tail -1
+    -> within() limits a task: what it is to limit must be a function that returns one (doc/application.md).
+  $ mv whole.hpp main.hpp
 
 An image that cannot be started says why.
 

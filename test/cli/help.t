@@ -51,6 +51,12 @@ The command, its version and its help.
   $ mirage version --json
   {"version":"0.1.0"}
 
+The manuals of the programs that it starts have their options.
+
+  $ for program in mirage-spt mirage-hvt mirage-usernet; do
+  >   diff <($program --help | grep -o -e '--[a-z][a-z-]*' | sort -u) <(grep -o 'Fl -[a-z][a-z-]*' "$MIRAGE_SOURCE/doc/man/$program.1" | sed 's/Fl -/--/' | sort -u) || echo $program
+  > done
+
 Wrong usage ends with status 2.
 
   $ mirage

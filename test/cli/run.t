@@ -37,6 +37,15 @@ So do those under QEMU, which opens its ports itself, later.
   $ cat log.* | sort -u | grep -c http
   4
 
+A port that is given is for one of them, from the start on; the next one may have it.
+
+  $ touch runs; mirage run -p 47115:80 >log.1 2>&1 & for try in $(seq 300); do grep -q leads log.1 && break; sleep 0.05; done
+  $ timeout 10 mirage run -q -p 47115:80
+  mirage: port 47115 of the host is in use
+    -> Choose another: -p 47116:80.
+  [1]
+  $ rm runs; wait; mirage run -q -p 47115:80
+
 The host's end of a forwarding is an address, which is no name.
 
   $ mirage run --dry-run -p localhost:8080:80

@@ -340,5 +340,11 @@ Edges of keys and folders.
 What the host says of a disk that fails is said: full, too large, broken.
 
   $ truncate -s 20M large.img && (ulimit -f 0; trap '' XFSZ; mirage store format large.img)
-  mirage: large.img: the device: File too large
+  mirage: large.img: the device: input/output error (File too large)
+  [1]
+  $ mirage store format -q large.img && (ulimit -f 0; trap '' XFSZ; echo x | mirage store set large.img 'an input/output error')
+  mirage: large.img: 'an input/output error': File too large
+  [1]
+  $ (ulimit -f 0; trap '' XFSZ; mirage store format --force large.img)
+  mirage: large.img: File too large
   [1]

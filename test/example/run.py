@@ -72,6 +72,14 @@ EXAMPLES = {
         ("GET /robots.txt HTTP/1.1\r\nHost: x\r\nRange: bytes=0-9\r\nConnection: close", 206, b"User-agent"),
         ("GET /../config.cpp HTTP/1.1\r\nHost: x\r\nConnection: close", 400, b""),
     ]),
+    "key-value": Server("application/key-value", 80, [
+        ("PUT /value/a/b HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nConnection: close\r\n\r\nsome text", 204, b""),
+        ("GET /value/a/b HTTP/1.1\r\nHost: x\r\nConnection: close", 200, b"some text"),
+        ("PUT /value/a HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nConnection: close\r\n\r\nx", 400, b"is a directory"),
+        ("DELETE /value/a/b HTTP/1.1\r\nHost: x\r\nConnection: close", 204, b""),
+        ("GET /value/a/b HTTP/1.1\r\nHost: x\r\nConnection: close", 404, b"not found"),
+        ("GET / HTTP/1.1\r\nHost: x\r\nConnection: close", 200, b"<h1>Values</h1>"),
+    ]),
     # As small as it gets: for images only.
     "small-website": Server("application/website", 80, [
         ("GET /style.css HTTP/1.1\r\nHost: x\r\nConnection: close", 200, b"main {"),
