@@ -37,7 +37,7 @@ struct ClientOptions {
   std::uint64_t maximum_body = UINT64_MAX;  ///< bytes of an answer that read() hands out
   std::uint32_t maximum_connections = 64;   ///< at once, idle ones included
   std::uint32_t maximum_per_origin = 8;
-  std::uint32_t maximum_waiting = 256;  ///< for a connection to become free; for one origin as many as are left at most
+  std::uint32_t maximum_waiting = 256;  ///< for a connection to become free, of all origins together
   std::uint32_t maximum_tunnels = 64;   ///< connections that have changed their protocol: not counted above
   std::uint8_t maximum_redirects = 5;
   Duration connect_timeout = 10s;
