@@ -36,7 +36,7 @@ std::int64_t cost_of(const nghttp2_frame& frame) noexcept {
     case NGHTTP2_HEADERS:
       return 0;  // bounded by maximum_streams, and by what resets cost
     case NGHTTP2_DATA:
-      return frame.hd.length == 0 && (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) == 0 ? 5 : 0;
+      return frame.hd.length == frame.data.padlen && (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) == 0 ? 5 : 0;
     case NGHTTP2_WINDOW_UPDATE:
       return 1;
     default:
