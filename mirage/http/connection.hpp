@@ -171,13 +171,14 @@ class Connection {
   }
 
   /// Answers an error and ends the connection: after a bad head nothing that follows can be trusted.
-  Step refuse(std::uint16_t status, Method method = Method::get) noexcept {
+  Step refuse(std::uint16_t status) noexcept {
     ++counters_.refused;
     const Response response = Response::text(status, "request refused\n");
     const Delivery delivery{.framing = Delivery::Framing::length, .length = response.body.byte_count()};
+    const bool without_body = link_.input.text().starts_with("HEAD ");
     const bool said = append_head(link_.output, response, delivery, date_.get(shard())) &&
-                      (method == Method::head || link_.output.append(response.body[0]));
-    if (options_.access_log != nullptr) log({}, status, response.body.byte_count(), shard().now());
+                      (without_body || link_.output.append(response.body[0]));
+    if (options_.access_log != nullptr) log({}, status, without_body ? 0 : delivery.length, shard().now());
     return said ? Step::finish : Step::no_memory;
   }
 
@@ -205,7 +206,7 @@ class Connection {
     Request& request = exchange->request;
     request.peer = link_.flow.peer();
     if (const auto parsed = parse_head(link_.input.text().substr(0, head_size), request); !parsed) {
-      return refuse(status_of(parsed.error()), request.method);
+      return refuse(status_of(parsed.error()));
     }
     ++counters_.requests;
     // Nobody could serve a tunnel: handlers never see the flow.
@@ -295,7 +296,7 @@ class Connection {
   /// Only to a protocol that the client asked for, and not in the middle of a body (RFC 9110 section 7.8).
   static bool switches(const Request& request, const Response& response, const FlowBody<F>& body) noexcept {
     return response.status == 101 && response.upgrade && !body.unread() &&
-           list_contains(request.upgrade, response.upgrade->protocol());
+           request.asks_for(response.upgrade->protocol());
   }
 
   Task<Step> upgrade(const Request& request, Response& response, const FlowBody<F>& body, Time started) {
