@@ -35,7 +35,8 @@ bool parse_target(Request& request) noexcept {
     const auto end = target.find_first_of("/?", scheme.size());
     request.authority = target.substr(scheme.size(), end == std::string_view::npos ? end : end - scheme.size());
     // An empty host and userinfo are errors (RFC 9110 sections 4.2.1, 4.2.4).
-    if (request.authority.empty() || !is_authority(request.authority)) return false;
+    if (request.authority.empty() || request.authority.starts_with(':')) return false;
+    if (!is_authority(request.authority)) return false;
     target = end == std::string_view::npos ? std::string_view{"/"} : target.substr(end);
     absolute = true;
     break;
@@ -71,7 +72,6 @@ struct Gathered {
   FramingFields framing;
   unsigned hosts = 0;
   std::string_view host;
-  std::string_view upgrade;
 };
 
 Result<void, ParseError> interpret(const Header& header, Request& request, Gathered& seen) noexcept {
@@ -87,8 +87,6 @@ Result<void, ParseError> interpret(const Header& header, Request& request, Gathe
     // RFC 9110 section 10.1.1: one of HTTP/1.0 is ignored, one that we do not know is refused.
     if (!equals_ignoring_case(header.value, "100-continue")) return Failure{ParseError::unknown_expectation};
     request.expects_continue = true;
-  } else if (equals_ignoring_case(header.name, "upgrade")) {
-    seen.upgrade = header.value;
   } else if (equals_ignoring_case(header.name, "te")) {
     request.takes_trailers |= list_contains(header.value, "trailers");
   }
@@ -113,15 +111,24 @@ Result<void, ParseError> conclude(Request& request, const Gathered& seen) noexce
   // RFC 9112 section 3.2.2: the absolute-form's authority counts, whatever Host says.
   if (request.authority.empty()) request.authority = seen.host;
   request.keep_alive = !seen.framing.close() && (!old || seen.framing.keep_alive());
-  if (seen.framing.upgrade() && !old) request.upgrade = seen.upgrade;
+  request.may_upgrade = seen.framing.upgrade() && !old;
   return {};
 }
 
 }  // namespace
 
 bool is_authority(std::string_view text) noexcept {
-  constexpr CharacterSet characters = CharacterSet{"-._~!$&'()*+,;=:%[]"}.and_alphanumeric();
-  return characters.contains_all(text);
+  constexpr CharacterSet name = CharacterSet{"-._~!$&'()*+,;=%"}.and_alphanumeric();
+  constexpr CharacterSet literal = CharacterSet{"-._~!$&'()*+,;=:"}.and_alphanumeric();
+  std::size_t end = text.find(':');
+  if (!text.starts_with('[')) {
+    if (!name.contains_all(text.substr(0, end))) return false;
+  } else {
+    end = text.find(']');
+    if (end == std::string_view::npos || end == 1 || !literal.contains_all(text.substr(1, end - 1))) return false;
+    if (++end != text.size() && text[end] != ':') return false;
+  }
+  return end >= text.size() || text.find_first_not_of("0123456789", end + 1) == std::string_view::npos;
 }
 
 std::string_view to_string(Version version) noexcept {
@@ -134,6 +141,14 @@ std::optional<std::string_view> Request::header(std::string_view name) const noe
     if (equals_ignoring_case(field.name, name)) return field.value;
   }
   return std::nullopt;
+}
+
+bool Request::asks_for(std::string_view protocol) const noexcept {
+  if (!may_upgrade) return false;
+  for (const Header& field : headers()) {
+    if (equals_ignoring_case(field.name, "upgrade") && list_contains(field.value, protocol)) return true;
+  }
+  return false;
 }
 
 std::uint16_t status_of(ParseError error) noexcept {
