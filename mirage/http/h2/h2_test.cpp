@@ -162,6 +162,16 @@ TEST_CASE("a body comes in as it is read, with trailers both ways, RFC 9113 sect
   });
 }
 
+TEST_CASE("trailers that fill a block to its end are trailers, too") {
+  TestEnvironment environment;
+  Shard shard{environment};
+  for (std::size_t left = 0; left < 4; ++left) {
+    h2::Head head;
+    head.add(shard.buffers(), "x", std::string(frame_capacity - std::string_view{"x: \r\n"}.size() - left, 'y'), 8000);
+    CHECK(head.take_fields().tailroom() >= 2);  // for the empty line that ends a section
+  }
+}
+
 TEST_CASE("a handler knows whether there is a body, also when all of it came with the head") {
   World world;
   with(world, [](World& w, Peer& peer) -> Task<int> {
