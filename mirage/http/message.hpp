@@ -31,7 +31,7 @@ struct Request {
   std::string_view query;   ///< after "?", without it
   /// Host and port that the client named: of the absolute-form, else of Host (RFC 9112 section 3.3); may be empty.
   std::string_view authority;
-  /// Connection says that Upgrade is meant for us (RFC 9110 section 7.8); see asks_for().
+  /// There is an Upgrade, and Connection says that it is meant for us (RFC 9110 section 7.8); see asks_for().
   bool may_upgrade = false;
   Version version = Version::http_1_1;
   bool keep_alive = true;
