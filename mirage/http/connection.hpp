@@ -330,39 +330,26 @@ class Connection {
   /// head goes out with the first, unless that is not there yet (events, a slow backend).
   Task<Step> stream(BodySource& source, const Delivery& delivery, std::uint64_t& sent) {
     const Step incomplete = delivery.framing == Delivery::Framing::close ? Step::broken : Step::failed;
-    const bool chunked = delivery.framing == Delivery::Framing::chunked;
-    const std::uint64_t limit = delivery.framing == Delivery::Framing::length ? delivery.length : UINT64_MAX;
+    const bool known = delivery.framing == Delivery::Framing::length;
+    BodyWriter writer{link_.output, known ? std::optional{delivery.length} : std::nullopt,
+                      delivery.framing == Delivery::Framing::chunked};
     auto pulling = link_.attend(source.next());
-    std::size_t said = 0;  // slices of the piece that is there
     while (true) {
       const bool pulled = co_await pulling.wait();
       if (pulled) {
-        const auto* const part = pulling.value();
-        if (part == nullptr || !*part) co_return incomplete;
-        if ((*part)->empty()) break;
-        if (said == 0) {
-          // More than announced would be taken for the next response.
-          if ((*part)->byte_count() > limit - sent) co_return incomplete;
-          sent += (*part)->byte_count();
-          if (chunked && !append_chunk_size(link_.output, (*part)->byte_count())) co_return incomplete;
-        }
-        for (; said != (*part)->size() && (said == 0 || link_.output.has_room()); ++said) {
-          if (!link_.output.append((**part)[said])) co_return incomplete;
-        }
-        if (said == (*part)->size()) {
-          if (chunked && !link_.output.append("\r\n")) co_return incomplete;
-          said = 0;
-        }
+        const auto* const piece = pulling.value();
+        if (piece == nullptr || !*piece || !writer.accepts(**piece)) co_return incomplete;
+        if ((*piece)->empty()) break;
+        const bool appended = writer.append(**piece);
+        sent = writer.sent();
+        if (!appended) co_return incomplete;
       }
       const Step flushed = co_await link_.flush();
       if (!pulled) continue;  // if that failed, the source's next piece is the last
       if (flushed != Step::go_on) co_return incomplete;
-      if (said == 0) pulling.begin(source.next());
+      if (writer.whole()) pulling.begin(source.next());
     }
-    if (chunked && !append_last_chunk(link_.output, delivery.trailers ? source.trailers() : nullptr)) {
-      co_return incomplete;
-    }
-    co_return delivery.framing == Delivery::Framing::length&& sent != limit ? incomplete : Step::go_on;
+    co_return writer.finish(delivery.trailers ? &source : nullptr) ? Step::go_on : incomplete;
   }
 
   const ServerOptions& options_;
