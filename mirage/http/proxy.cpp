@@ -282,7 +282,7 @@ Task<Result<void, FlowError>> RelayedTunnel::run(Tunnel& tunnel) noexcept {
 bool relay(Shard& shard, const Request& request, ClientResponse& response, Backend& backend,
            const ProxyOptions& options, Response& ours) noexcept {
   const ResponseHead& head = response.head();
-  ours.status = head.status;
+  ours.status = head.status > 599 ? 502 : head.status;  // RFC 9110 section 15: what is none counts as an error
   if (!copy_end_to_end(ours.headers, head.headers(), shard.buffers())) return false;
   (void)ours.headers.add("Via", via(head.version));
   if (head.status == 426) {  // which must say to what (RFC 9110 section 15.5.22), as far as we pass it on

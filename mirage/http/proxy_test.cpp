@@ -305,6 +305,16 @@ TEST_CASE("Upgrade lines are one list, RFC 9110 section 5.3; a 426 says what to 
   }
 }
 
+TEST_CASE("a status that is none counts as a server's error, RFC 9110 section 15") {
+  ProxyWorld world{"0.0.0.1:1"};
+  Script script;
+  script.input.emplace_back("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+  Stubborn backend{world.shard_, "HTTP/1.1 999 No\r\nContent-Length: 2\r\n\r\nno"};
+  const std::string answer = through(world, backend, script);
+  CHECK(answer.starts_with("HTTP/1.1 502 "));
+  CHECK(answer.ends_with("\r\n\r\nno"));
+}
+
 TEST_CASE("nothing is said of a host that the client has not named") {
   ProxyWorld world{"0.0.0.1:1"};
   Script script;
