@@ -39,7 +39,7 @@ class Client {
       if (!next) co_return response;
       const std::uint16_t status = response->status();
       co_await response->end();
-      co_await drain(*response);
+      (void)co_await within(drain_patience, drain(*response));
       if (redirects == pool_.options().maximum_redirects || !follow(request, status, url->same_origin(*next), spent)) {
         co_return Failure{ClientError::too_many_redirects};
       }
@@ -48,13 +48,14 @@ class Client {
   }
 
  private:
+  static constexpr Duration drain_patience = 1s;
   Task<Result<ClientResponse, ClientError>> ask(const Url& url, ClientRequest& request) {
     const auto origin = HostPort::of(url.host(), url.port());
     if (!origin) co_return Failure{ClientError::bad_url};
     co_return co_await pool_.ask(*origin, url.target(), url.authority(), request);
   }
 
-  /// Reads what a redirect says to people, so that the connection can be kept; not much of it.
+  /// Reads what a redirect says to people, so that the connection can be kept; not much of it, and not for long.
   Task<Result<void, ClientError>> drain(ClientResponse& response) {
     std::size_t total = 0;
     while (total < FlowBody<typename C::Flow>::maximum_skip) {

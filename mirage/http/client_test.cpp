@@ -129,6 +129,32 @@ TEST_CASE("redirects, RFC 9110 section 15.4") {
   for (std::size_t i = 0; i < expected.size(); ++i) CHECK(world.app.seen[i] == expected[i]);
 }
 
+TEST_CASE("what a redirect says to people is not waited for") {
+  World world;
+  auto trickle = [](Shard&, PipeTcp& tcp) -> Task<void> {
+    auto listener = tcp.listen(2, {});
+    auto flow = co_await listener->accept();
+    if (!flow) co_return;
+    std::string_view text = "HTTP/1.1 302 Found\r\nLocation: http://h:1/\r\nContent-Length: 1000\r\n\r\n";
+    for (int i = 0; i < 100 && co_await flow->write(SliceList{Slice::from_static(text)}); ++i, text = ".") {
+      (void)co_await sleep(30s);
+    }
+  };
+  with(world, [&trickle](World& w) -> Task<void> {
+    Scope scope{w.shard};
+    REQUIRE(scope.spawn(trickle(w.shard, w.tcp)));
+    co_await sleep(1ms);
+    const Time before = w.shard.now();
+    const auto response = co_await w.client.fetch("http://h:2/");
+    REQUIRE(response);
+    CHECK(response->status() == 200);
+    CHECK(w.shard.now() - before < 5s);
+    CHECK(w.client.pool().connections() == 1);
+    scope.cancel();
+    co_await scope.join();
+  });
+}
+
 TEST_CASE("what a redirect has no use for is no hindrance to the next one, RFC 9110 sections 15.4 and 15.4.4") {
   World world;
   with(world, [](World& w) -> Task<void> {
