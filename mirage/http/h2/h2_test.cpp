@@ -329,6 +329,27 @@ TEST_CASE("streams are bounded until their handlers have returned, whatever the 
   });
 }
 
+TEST_CASE("a stream that has its answer counts no more, whatever its handler still does, RFC 9113 section 5.1.2") {
+  World world;
+  with(world, [](World& w, Peer& peer) -> Task<int> {
+    co_await peer.settle();
+    std::vector<std::int32_t> asked;
+    for (int round = 0; round < 3; ++round) {
+      for (int i = 0; i < 100; ++i) asked.push_back(peer.get("/tail"));
+      co_await peer.settle(1ms);
+      for (int i = 0; i < 100; ++i)
+        CHECK(peer.answers[asked[static_cast<std::size_t>(round * 100 + i)]].ended == round < 2);
+    }
+    CHECK(w.counters().refused == 100);  // such handlers are bounded, too
+    CHECK(w.app.seen.size() == 200);
+    co_await peer.settle(2s);
+    asked.push_back(peer.get("/a"));
+    co_await peer.settle();
+    CHECK(peer.answers[asked.back()].ended);
+    co_return 0;
+  });
+}
+
 namespace {
 
 /// Frames that ask for nothing, many of them, after the preface.
