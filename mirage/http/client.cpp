@@ -42,16 +42,19 @@ std::optional<Url> redirect_of(const ResponseHead& head, const Url& from) noexce
   return location ? from.resolve(*location) : std::nullopt;
 }
 
-bool follow(ClientRequest& request, std::uint16_t status, bool same_origin, bool streamed) noexcept {
+bool follow(ClientRequest& request, std::uint16_t status, bool same_origin, bool& spent) noexcept {
   const bool to_get = (status == 303 && request.method != "HEAD" && request.method != "GET") ||
                       ((status == 301 || status == 302) && request.method == "POST");
   if (to_get) {
     request.method = "GET";
     request.body.clear();
     request.expect_continue = false;
-    request.headers.remove("content-type");
-    request.headers.remove("content-encoding");
-  } else if (streamed) {
+    spent = false;
+    for (const std::string_view gone : {"content-type", "content-encoding", "content-language", "content-location",
+                                        "content-digest", "digest", "last-modified"}) {
+      request.headers.remove(gone);  // said of the content
+    }
+  } else if (spent) {
     return false;
   }
   if (!same_origin) {

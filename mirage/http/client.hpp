@@ -12,9 +12,9 @@ namespace mirage::http {
 /// Where a redirect leads: the next URL, or nothing when the response is none that is followed.
 [[nodiscard]] std::optional<Url> redirect_of(const ResponseHead& head, const Url& from) noexcept;
 /// Makes `request` that which follows a redirect with `status` (RFC 9110 sections 15.4.2 to 15.4.9): 303 turns all but
-/// HEAD into GET, 301 and 302 turn POST into GET; what was meant for one origin is not told to another. False: the body
-/// cannot be sent again.
-[[nodiscard]] bool follow(ClientRequest& request, std::uint16_t status, bool same_origin, bool streamed) noexcept;
+/// HEAD into GET, 301 and 302 turn POST into GET; what was meant for one origin is not told to another. `spent`: there
+/// is a body that cannot be sent again. False: it would have to be.
+[[nodiscard]] bool follow(ClientRequest& request, std::uint16_t status, bool same_origin, bool& spent) noexcept;
 
 /// The connector must outlive it.
 template <Connector C>
@@ -31,7 +31,7 @@ class Client {
   Task<Result<ClientResponse, ClientError>> fetch(std::string_view text, ClientRequest request = {}) {
     std::optional<Url> url = Url::parse(text);
     if (!url) co_return Failure{ClientError::bad_url};
-    const bool streamed = request.source != nullptr;
+    bool spent = request.source != nullptr;
     for (unsigned redirects = 0;; ++redirects) {
       auto response = co_await ask(*url, request);
       if (!response) co_return response;
@@ -39,9 +39,8 @@ class Client {
       if (!next) co_return response;
       const std::uint16_t status = response->status();
       co_await response->end();
-      co_await drain(*response);
-      if (redirects == pool_.options().maximum_redirects ||
-          !follow(request, status, url->same_origin(*next), streamed)) {
+      (void)co_await within(drain_patience, drain(*response));
+      if (redirects == pool_.options().maximum_redirects || !follow(request, status, url->same_origin(*next), spent)) {
         co_return Failure{ClientError::too_many_redirects};
       }
       url = next;
@@ -49,13 +48,14 @@ class Client {
   }
 
  private:
+  static constexpr Duration drain_patience = 1s;
   Task<Result<ClientResponse, ClientError>> ask(const Url& url, ClientRequest& request) {
     const auto origin = HostPort::of(url.host(), url.port());
     if (!origin) co_return Failure{ClientError::bad_url};
     co_return co_await pool_.ask(*origin, url.target(), url.authority(), request);
   }
 
-  /// Reads what a redirect says to people, so that the connection can be kept; not much of it.
+  /// Reads what a redirect says to people, so that the connection can be kept; not much of it, and not for long.
   Task<Result<void, ClientError>> drain(ClientResponse& response) {
     std::size_t total = 0;
     while (total < FlowBody<typename C::Flow>::maximum_skip) {

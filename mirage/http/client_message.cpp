@@ -64,14 +64,18 @@ bool parse_response_head(std::string_view head, std::string_view method, Respons
   std::string_view line;
   if (!take_line(head, line) || !parse_status_line(line, out)) return false;
   FramingFields seen;
+  unsigned upgrades = 0;
   while (true) {
     if (!take_line(head, line)) return false;
     if (line.empty()) break;
     const auto header = parse_field(line);
     if (!header || !out.fields.push_back(*header)) return false;
     if (!seen.take(*header)) return false;
-    if (equals_ignoring_case(header->name, "upgrade")) out.upgrade = header->value;
+    if (!equals_ignoring_case(header->name, "upgrade")) continue;
+    out.upgrade = header->value;
+    ++upgrades;
   }
+  if (out.status == 101 && upgrades > 1) return false;  // one over the other: nobody has asked for that
   return head.empty() && conclude(method, seen, out);
 }
 

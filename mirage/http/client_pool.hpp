@@ -202,6 +202,33 @@ class ClientPool final : public ConnectionOwner<typename D::Flow, typename D::Or
     }
   }
 
+  /// The queue is full: of those who wait for the origin that most wait for the last one makes room for who asks for
+  /// another, so that an origin that hangs keeps nobody from the rest. False when no other is waited for by more.
+  bool displace(const Origin& origin) noexcept {
+    Asking* last = nullptr;
+    std::size_t most = count_in(waiters_, origin) + 1;
+    // Who hangs has filled the queue: it is found among the first.
+    std::array<const Origin*, 4> counted{&origin};
+    std::size_t next = 1;
+    for (Asking* each = waiters_.front(); each != nullptr && next != counted.size(); each = waiters_.next(*each)) {
+      if (std::ranges::any_of(counted, [each](const Origin* one) { return one != nullptr && *one == each->origin; })) {
+        continue;
+      }
+      counted[next++] = &each->origin;
+      const std::size_t count = count_in(waiters_, each->origin);
+      if (count <= most) continue;
+      most = count;
+      last = each;
+    }
+    if (last == nullptr) return false;
+    for (Asking* each = last; each != nullptr; each = waiters_.next(*each)) {
+      if (each->origin == last->origin) last = each;
+    }
+    last->unlink();
+    last->turn.notify_all();  // unserved
+    return true;
+  }
+
   [[nodiscard]] std::size_t count_of(const Origin& origin) noexcept {
     return count_in(idle_, origin) + count_in(busy_, origin) + count_in(opening_, origin);
   }
@@ -222,8 +249,7 @@ class ClientPool final : public ConnectionOwner<typename D::Flow, typename D::Or
   Task<Result<C*, ClientError>> acquire(const Origin& origin, bool fresh) {
     Asking self{origin, fresh};
     if (!serve(self)) {
-      // However many wait for an origin that hangs, as many places are left to others.
-      if (waiting_ + count_in(waiters_, origin) >= options_.maximum_waiting) co_return Failure{ClientError::busy};
+      if (waiting_ >= options_.maximum_waiting && !displace(origin)) co_return Failure{ClientError::busy};
       waiters_.push_back(self);
       ++waiting_;
       const auto waited = co_await within(options_.waiting_timeout, wait_for_turn(self));

@@ -201,7 +201,7 @@ TEST_CASE("a connection that becomes free as the time of who waits is over is no
   }
 }
 
-TEST_CASE("who waits for an origin that hangs leaves places in the queue to others") {
+TEST_CASE("who waits for an origin that hangs gives way to others when the queue is full, who came last first") {
   World world{{.maximum_per_origin = 1, .maximum_waiting = 8, .waiting_timeout = 5s}};
   TestServer second{world.shard, world.tcp, world.app};
   with(world, [&second](World& w) -> Task<void> {
@@ -211,10 +211,13 @@ TEST_CASE("who waits for an origin that hangs leaves places in the queue to othe
     Scope clients{w.shard};
     for (int i = 0; i < 20; ++i) REQUIRE(clients.spawn(take_turn(w, "http://h:1/slow", "x", hung)));
     co_await sleep(1ms);
-    CHECK(hung.size() / 3 == 20 - 1 - 4);  // refused at once: half of the places are taken
-    for (const std::string_view name : {"a", "b"}) REQUIRE(clients.spawn(take_turn(w, "http://h:2/", name, other)));
+    CHECK(hung.size() / 3 == 20 - 1 - 8);  // refused at once: all places are taken, and nobody else wants one
+    for (const std::string_view name : {"a", "b", "c"}) {
+      REQUIRE(clients.spawn(take_turn(w, "http://h:2/", name, other)));
+    }
     co_await sleep(1s);
-    CHECK(other == "a b ");
+    CHECK(other == "a b c ");
+    CHECK(hung.size() / 3 == 20 - 1 - 8 + 2);  // "a" has not waited
     clients.cancel();
     co_await clients.join();
     scope.cancel();

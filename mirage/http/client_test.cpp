@@ -129,6 +129,61 @@ TEST_CASE("redirects, RFC 9110 section 15.4") {
   for (std::size_t i = 0; i < expected.size(); ++i) CHECK(world.app.seen[i] == expected[i]);
 }
 
+TEST_CASE("what a redirect says to people is not waited for") {
+  World world;
+  auto trickle = [](Shard&, PipeTcp& tcp) -> Task<void> {
+    auto listener = tcp.listen(2, {});
+    auto flow = co_await listener->accept();
+    if (!flow) co_return;
+    std::string_view text = "HTTP/1.1 302 Found\r\nLocation: http://h:1/\r\nContent-Length: 1000\r\n\r\n";
+    for (int i = 0; i < 100 && co_await flow->write(SliceList{Slice::from_static(text)}); ++i, text = ".") {
+      (void)co_await sleep(30s);
+    }
+  };
+  with(world, [&trickle](World& w) -> Task<void> {
+    Scope scope{w.shard};
+    REQUIRE(scope.spawn(trickle(w.shard, w.tcp)));
+    co_await sleep(1ms);
+    const Time before = w.shard.now();
+    const auto response = co_await w.client.fetch("http://h:2/");
+    REQUIRE(response);
+    CHECK(response->status() == 200);
+    CHECK(w.shard.now() - before < 5s);
+    CHECK(w.client.pool().connections() == 1);
+    scope.cancel();
+    co_await scope.join();
+  });
+}
+
+TEST_CASE("what a redirect has no use for is no hindrance to the next one, RFC 9110 sections 15.4 and 15.4.4") {
+  World world;
+  with(world, [](World& w) -> Task<void> {
+    ClientRequest post;
+    post.method = "POST";
+    post.source = std::make_unique<Uploaded>(w.shard, 3000);
+    const auto response = co_await w.client.fetch("http://h:1/to/3?/to/2?/seen", std::move(post));
+    REQUIRE(response);
+    CHECK(response->status() == 200);
+    ClientRequest put;
+    put.method = "PUT";
+    put.source = std::make_unique<Uploaded>(w.shard, 3000);
+    CHECK((co_await w.client.fetch("http://h:1/to/2?/again", std::move(put))).error_or(ClientError::busy) ==
+          ClientError::too_many_redirects);
+  });
+  CHECK(world.app.seen ==
+        std::vector<std::string>{"POST /to/3?/to/2?/seen", "GET /to/2?/seen", "GET /seen", "PUT /to/2?/again"});
+  ClientRequest request;
+  request.method = "POST";
+  for (const std::string_view name : {"Content-Type", "Content-Encoding", "Content-Language", "Content-Location",
+                                      "Content-Digest", "Last-Modified", "Accept"}) {
+    REQUIRE(request.headers.add(name, std::string_view{"x"}));
+  }
+  bool spent = true;
+  REQUIRE(follow(request, 303, true, spent));
+  CHECK(request.headers.text() == "Accept: x\r\n");
+  CHECK_FALSE(spent);
+}
+
 TEST_CASE("bodies stream both ways at once, and neither side runs ahead of the other") {
   for (const bool known : {false, true}) {
     World world{{}, {.maximum_body = UINT64_MAX, .listen = {}}};
@@ -326,6 +381,7 @@ TEST_CASE("heads of answers are as strictly read as those of requests, RFC 9112 
         "HTTP/1.1 200 OK\nContent-Length: 5\r\n\r\n", "HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
         "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", "HTTP/1.1 200 OK\r\nX: y\r\n z\r\n\r\n",
         "HTTP/1.1 101 S\r\nUpgrade: websocket\r\n\r\n",
+        "HTTP/1.1 101 S\r\nUpgrade: h2c\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
         "HTTP/1.1 101 S\r\nUpgrade: websocket\r\nConnection: close\r\n\r\n"}) {
     CHECK(framing(bad) == "refused");
   }

@@ -171,13 +171,14 @@ class Connection {
   }
 
   /// Answers an error and ends the connection: after a bad head nothing that follows can be trusted.
-  Step refuse(std::uint16_t status, Method method = Method::get) noexcept {
+  Step refuse(std::uint16_t status) noexcept {
     ++counters_.refused;
     const Response response = Response::text(status, "request refused\n");
     const Delivery delivery{.framing = Delivery::Framing::length, .length = response.body.byte_count()};
+    const bool without_body = link_.input.text().starts_with("HEAD ");
     const bool said = append_head(link_.output, response, delivery, date_.get(shard())) &&
-                      (method == Method::head || link_.output.append(response.body[0]));
-    if (options_.access_log != nullptr) log({}, status, response.body.byte_count(), shard().now());
+                      (without_body || link_.output.append(response.body[0]));
+    if (options_.access_log != nullptr) log({}, status, without_body ? 0 : delivery.length, shard().now());
     return said ? Step::finish : Step::no_memory;
   }
 
@@ -205,7 +206,7 @@ class Connection {
     Request& request = exchange->request;
     request.peer = link_.flow.peer();
     if (const auto parsed = parse_head(link_.input.text().substr(0, head_size), request); !parsed) {
-      return refuse(status_of(parsed.error()), request.method);
+      return refuse(status_of(parsed.error()));
     }
     ++counters_.requests;
     // Nobody could serve a tunnel: handlers never see the flow.
@@ -295,7 +296,7 @@ class Connection {
   /// Only to a protocol that the client asked for, and not in the middle of a body (RFC 9110 section 7.8).
   static bool switches(const Request& request, const Response& response, const FlowBody<F>& body) noexcept {
     return response.status == 101 && response.upgrade && !body.unread() &&
-           list_contains(request.upgrade, response.upgrade->protocol());
+           request.asks_for(response.upgrade->protocol());
   }
 
   Task<Step> upgrade(const Request& request, Response& response, const FlowBody<F>& body, Time started) {
@@ -329,39 +330,26 @@ class Connection {
   /// head goes out with the first, unless that is not there yet (events, a slow backend).
   Task<Step> stream(BodySource& source, const Delivery& delivery, std::uint64_t& sent) {
     const Step incomplete = delivery.framing == Delivery::Framing::close ? Step::broken : Step::failed;
-    const bool chunked = delivery.framing == Delivery::Framing::chunked;
-    const std::uint64_t limit = delivery.framing == Delivery::Framing::length ? delivery.length : UINT64_MAX;
+    const bool known = delivery.framing == Delivery::Framing::length;
+    BodyWriter writer{link_.output, known ? std::optional{delivery.length} : std::nullopt,
+                      delivery.framing == Delivery::Framing::chunked};
     auto pulling = link_.attend(source.next());
-    std::size_t said = 0;  // slices of the piece that is there
     while (true) {
       const bool pulled = co_await pulling.wait();
       if (pulled) {
-        const auto* const part = pulling.value();
-        if (part == nullptr || !*part) co_return incomplete;
-        if ((*part)->empty()) break;
-        if (said == 0) {
-          // More than announced would be taken for the next response.
-          if ((*part)->byte_count() > limit - sent) co_return incomplete;
-          sent += (*part)->byte_count();
-          if (chunked && !append_chunk_size(link_.output, (*part)->byte_count())) co_return incomplete;
-        }
-        for (; said != (*part)->size() && (said == 0 || link_.output.has_room()); ++said) {
-          if (!link_.output.append((**part)[said])) co_return incomplete;
-        }
-        if (said == (*part)->size()) {
-          if (chunked && !link_.output.append("\r\n")) co_return incomplete;
-          said = 0;
-        }
+        const auto* const piece = pulling.value();
+        if (piece == nullptr || !*piece || !writer.accepts(**piece)) co_return incomplete;
+        if ((*piece)->empty()) break;
+        const bool appended = writer.append(**piece);
+        sent = writer.sent();
+        if (!appended) co_return incomplete;
       }
       const Step flushed = co_await link_.flush();
       if (!pulled) continue;  // if that failed, the source's next piece is the last
       if (flushed != Step::go_on) co_return incomplete;
-      if (said == 0) pulling.begin(source.next());
+      if (writer.whole()) pulling.begin(source.next());
     }
-    if (chunked && !append_last_chunk(link_.output, delivery.trailers ? source.trailers() : nullptr)) {
-      co_return incomplete;
-    }
-    co_return delivery.framing == Delivery::Framing::length&& sent != limit ? incomplete : Step::go_on;
+    co_return writer.finish(delivery.trailers ? &source : nullptr) ? Step::go_on : incomplete;
   }
 
   const ServerOptions& options_;

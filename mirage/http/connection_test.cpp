@@ -77,13 +77,27 @@ TEST_CASE("oversized heads and bodies are refused") {
 }
 
 TEST_CASE("what is refused of HEAD has no content either, RFC 9110 section 9.3.2") {
-  for (const std::string_view method : {"HEAD", "GET"}) {
-    Script script;
-    script.input.push_back(std::string{method} + " / HTTP/1.1\r\n\r\n");
-    Echo echo;
-    const std::string answer = converse(echo, script);
-    CHECK(answer.starts_with("HTTP/1.1 400 "));
-    CHECK(answer.ends_with("\r\n\r\n") == (method == "HEAD"));
+  struct Sizes final : AccessLog {
+    void record(const AccessRecord& record) noexcept override { last = record.body_bytes; }
+    std::uint64_t last = 99;
+  };
+  struct Refused {
+    std::string rest;
+    std::string_view status;
+  };
+  for (const Refused& refused : {Refused{" / HTTP/1.1\r\n\r\n", "400"},
+                                 Refused{" / HTTP/1.1\r\nHost: a\r\nContent-Length: 2000000\r\n\r\n", "413"},
+                                 Refused{" / HTTP/1.1\r\nX: " + std::string(9000, 'x'), "431"}}) {
+    for (const std::string_view method : {"HEAD", "GET"}) {
+      Script script;
+      script.input.push_back(std::string{method} + refused.rest);
+      Echo echo;
+      Sizes sizes;
+      const std::string answer = converse(echo, script, {.listen = {}, .access_log = &sizes});
+      CHECK(answer.substr(9, 3) == refused.status);
+      CHECK(answer.ends_with("\r\n\r\n") == (method == "HEAD"));
+      CHECK(sizes.last == (method == "HEAD" ? 0 : 16));
+    }
   }
 }
 

@@ -37,7 +37,7 @@ struct ClientOptions {
   std::uint64_t maximum_body = UINT64_MAX;  ///< bytes of an answer that read() hands out
   std::uint32_t maximum_connections = 64;   ///< at once, idle ones included
   std::uint32_t maximum_per_origin = 8;
-  std::uint32_t maximum_waiting = 256;  ///< for a connection to become free; for one origin as many as are left at most
+  std::uint32_t maximum_waiting = 256;  ///< for a connection to become free, of all origins together
   std::uint32_t maximum_tunnels = 64;   ///< connections that have changed their protocol: not counted above
   std::uint8_t maximum_redirects = 5;
   Duration connect_timeout = 10s;
@@ -226,7 +226,7 @@ class ClientConnection final : public Exchange, public ListNode<> {
   [[nodiscard]] bool start_sending(ClientRequest& request) noexcept {
     rest_ = request.body;
     source_ = std::move(request.source);
-    limit_ = request.source_length_known ? std::optional{request.source_length} : std::nullopt;
+    announced_ = request.source_length_known ? std::optional{request.source_length} : std::nullopt;
     sent_ = source_ == nullptr && rest_.empty();
     if (!sent_ && request.expect_continue) go_ahead_.wait_at_most(shard(), options_.continue_timeout);
     return sent_ || sending_.spawn(send_body(*this));
@@ -256,24 +256,19 @@ class ClientConnection final : public Exchange, public ListNode<> {
   }
 
   Task<Step> send_source() {
-    const std::uint64_t limit = limit_.value_or(UINT64_MAX);
-    std::uint64_t total = 0;
+    BodyWriter writer{upload_, announced_, !announced_};
     while (true) {
-      auto part = co_await source_->next();
-      source_failed_ = !part || part->byte_count() > limit - total || (part->empty() && limit_ && total != limit);
+      const auto piece = co_await source_->next();
+      source_failed_ = !piece || !writer.accepts(*piece);
       if (source_failed_) co_return Step::failed;
-      if (part->empty()) break;
-      total += part->byte_count();
-      if (!limit_ && !append_chunk_size(upload_, part->byte_count())) co_return Step::no_memory;
-      for (const Slice& slice : *part) {
-        if (!upload_.has_room() && co_await write(upload_.take()) != Step::go_on) co_return Step::failed;
-        if (!upload_.append(slice)) co_return Step::no_memory;
-      }
-      if (!limit_ && !upload_.append("\r\n")) co_return Step::no_memory;
-      if (co_await write(upload_.take()) != Step::go_on) co_return Step::failed;
+      if (piece->empty()) break;
+      do {
+        if (!writer.append(*piece)) co_return Step::no_memory;
+        if (co_await write(upload_.take()) != Step::go_on) co_return Step::failed;
+      } while (!writer.whole());
     }
-    if (limit_) co_return Step::go_on;
-    co_return append_last_chunk(upload_, source_->trailers()) ? co_await write(upload_.take()) : Step::no_memory;
+    if (!writer.finish(source_.get())) co_return Step::no_memory;
+    co_return co_await write(upload_.take());
   }
 
   // Receiving
@@ -337,7 +332,7 @@ class ClientConnection final : public Exchange, public ListNode<> {
   Output upload_;
   SliceList rest_;
   std::unique_ptr<BodySource> source_;
-  std::optional<std::uint64_t> limit_;
+  std::optional<std::uint64_t> announced_;  // its length
   Scope sending_;
   FlowTunnel<F> tunnel_;
   GoAhead go_ahead_;

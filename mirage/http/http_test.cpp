@@ -82,13 +82,33 @@ TEST_CASE("malformed and smuggling heads are refused") {
   CHECK(error("GET / HTTP/1.1\r\nHost: u@h\r\n\r\n") == ParseError::bad_header);
 }
 
+TEST_CASE("a host is a name or an address, with or without a port, RFC 3986 section 3.2.2") {
+  const auto host = [](std::string_view value) {
+    return parse("GET / HTTP/1.1\r\nHost: " + std::string{value} + "\r\n\r\n").has_value();
+  };
+  for (const std::string_view good : {"", "a", "a.example", "a:", "a:80", "10.0.0.1:8080",
+                                      "%41-._~!$&'()*+,;=", "[::1]", "[::1]:80", "[::ffff:1.2.3.4]:", "[v1.a:b]"}) {
+    CAPTURE(good);
+    CHECK(host(good));
+  }
+  for (const std::string_view bad : {"a:b", "a:80:81", "a:80a", "::1", "[::1", "::1]", "[::1]x", "[::1]80", "a[::1]",
+                                     "a]", "[", "[]", "[[::1]]", "[::1]:8x", "[a/b]", "a b"}) {
+    CAPTURE(bad);
+    CHECK_FALSE(host(bad));
+  }
+  // RFC 9110 section 4.2.1: that of a URI is not empty.
+  CHECK(parse("GET http://:80/ HTTP/1.1\r\nHost: a\r\n\r\n").error_or(ParseError{99}) == ParseError::bad_target);
+}
+
 TEST_CASE("the authority is that of the absolute-form, else Host; Upgrade counts when Connection says so") {
   CHECK(parse("GET / HTTP/1.1\r\nHost: h:8080\r\n\r\n")->authority == "h:8080");
   CHECK(parse("GET http://x:1/ HTTP/1.1\r\nHost: h\r\n\r\n")->authority == "x:1");
-  CHECK(parse("GET / HTTP/1.1\r\nHost: h\r\nConnection: x, Upgrade\r\nUpgrade: websocket\r\n\r\n")->upgrade ==
-        "websocket");
-  CHECK(parse("GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\r\n")->upgrade.empty());
-  CHECK(parse("GET / HTTP/1.0\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")->upgrade.empty());
+  const auto asks = [](std::string_view head) { return parse(head)->asks_for("websocket"); };
+  CHECK(asks("GET / HTTP/1.1\r\nHost: h\r\nConnection: x, Upgrade\r\nUpgrade: WebSocket\r\n\r\n"));
+  CHECK(asks("GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nUpgrade: h2c, x\r\n\r\n"));
+  CHECK_FALSE(asks("GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: web\r\nUpgrade: socket\r\n\r\n"));
+  CHECK_FALSE(asks("GET / HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\n\r\n"));
+  CHECK_FALSE(asks("GET / HTTP/1.0\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"));
   CHECK(parse("GET / HTTP/1.1\r\nHost: h\r\nTE: gzip, trailers\r\n\r\n")->takes_trailers);
 }
 

@@ -15,6 +15,8 @@ Method parse_method(std::string_view text) noexcept {
   return Method::other;
 }
 
+bool has_no_host(std::string_view authority) noexcept { return authority.empty() || authority.starts_with(':'); }
+
 bool parse_target(Request& request) noexcept {
   std::string_view target = request.target;
   bool absolute = false;
@@ -35,7 +37,7 @@ bool parse_target(Request& request) noexcept {
     const auto end = target.find_first_of("/?", scheme.size());
     request.authority = target.substr(scheme.size(), end == std::string_view::npos ? end : end - scheme.size());
     // An empty host and userinfo are errors (RFC 9110 sections 4.2.1, 4.2.4).
-    if (request.authority.empty() || !is_authority(request.authority)) return false;
+    if (has_no_host(request.authority) || !is_authority(request.authority)) return false;
     target = end == std::string_view::npos ? std::string_view{"/"} : target.substr(end);
     absolute = true;
     break;
@@ -71,7 +73,7 @@ struct Gathered {
   FramingFields framing;
   unsigned hosts = 0;
   std::string_view host;
-  std::string_view upgrade;
+  bool upgrade = false;
 };
 
 Result<void, ParseError> interpret(const Header& header, Request& request, Gathered& seen) noexcept {
@@ -88,7 +90,7 @@ Result<void, ParseError> interpret(const Header& header, Request& request, Gathe
     if (!equals_ignoring_case(header.value, "100-continue")) return Failure{ParseError::unknown_expectation};
     request.expects_continue = true;
   } else if (equals_ignoring_case(header.name, "upgrade")) {
-    seen.upgrade = header.value;
+    seen.upgrade = true;
   } else if (equals_ignoring_case(header.name, "te")) {
     request.takes_trailers |= list_contains(header.value, "trailers");
   }
@@ -113,15 +115,21 @@ Result<void, ParseError> conclude(Request& request, const Gathered& seen) noexce
   // RFC 9112 section 3.2.2: the absolute-form's authority counts, whatever Host says.
   if (request.authority.empty()) request.authority = seen.host;
   request.keep_alive = !seen.framing.close() && (!old || seen.framing.keep_alive());
-  if (seen.framing.upgrade() && !old) request.upgrade = seen.upgrade;
+  if (seen.framing.upgrade() && !old) request.may_upgrade = seen.upgrade;
   return {};
 }
 
 }  // namespace
 
 bool is_authority(std::string_view text) noexcept {
-  constexpr CharacterSet characters = CharacterSet{"-._~!$&'()*+,;=:%[]"}.and_alphanumeric();
-  return characters.contains_all(text);
+  constexpr CharacterSet name = CharacterSet{"-._~!$&'()*+,;=%"}.and_alphanumeric();
+  constexpr CharacterSet literal = CharacterSet{"-._~!$&'()*+,;=:"}.and_alphanumeric();
+  std::string_view host = text;
+  while (!host.empty() && host.back() >= '0' && host.back() <= '9') host.remove_suffix(1);
+  host = host.ends_with(':') ? host.substr(0, host.size() - 1) : text;  // digits behind a colon are a port
+  const bool bracketed = host.size() > 2 && host.starts_with('[') && host.ends_with(']');
+  if (bracketed) host = host.substr(1, host.size() - 2);
+  return (bracketed ? literal : name).contains_all(host);
 }
 
 std::string_view to_string(Version version) noexcept {
@@ -134,6 +142,14 @@ std::optional<std::string_view> Request::header(std::string_view name) const noe
     if (equals_ignoring_case(field.name, name)) return field.value;
   }
   return std::nullopt;
+}
+
+bool Request::asks_for(std::string_view protocol) const noexcept {
+  if (!may_upgrade) return false;
+  for (const Header& field : headers()) {
+    if (equals_ignoring_case(field.name, "upgrade") && list_contains(field.value, protocol)) return true;
+  }
+  return false;
 }
 
 std::uint16_t status_of(ParseError error) noexcept {

@@ -31,8 +31,8 @@ struct Request {
   std::string_view query;   ///< after "?", without it
   /// Host and port that the client named: of the absolute-form, else of Host (RFC 9112 section 3.3); may be empty.
   std::string_view authority;
-  /// The protocols asked for by Upgrade (RFC 9110 section 7.8); empty unless Connection says so too.
-  std::string_view upgrade;
+  /// There is an Upgrade, and Connection says that it is meant for us (RFC 9110 section 7.8); see asks_for().
+  bool may_upgrade = false;
   Version version = Version::http_1_1;
   bool keep_alive = true;
   bool expects_continue = false;
@@ -44,6 +44,8 @@ struct Request {
   [[nodiscard]] std::span<const Header> headers() const noexcept { return fields.all(); }
   /// The first field of that name.
   [[nodiscard]] std::optional<std::string_view> header(std::string_view name) const noexcept;
+  /// Whether the client would change to `protocol`: its Upgrade lines are one list (RFC 9110 section 5.3).
+  [[nodiscard]] bool asks_for(std::string_view protocol) const noexcept;
 };
 
 /// Why a head was refused; status() is the answer to send before closing.
@@ -70,7 +72,8 @@ enum class ParseError : std::uint8_t {
 /// no obs-fold (RFC 9112 section 2.2, 5.1, 5.2), exactly one Host (RFC 9112 section 3.2).
 [[nodiscard]] Result<void, ParseError> parse_head(std::string_view head, Request& request) noexcept;
 
-/// Characters of uri-host and port (RFC 3986 section 3.2.2): others are how hosts are forged (RFC 9112 section 3.2).
+/// uri-host [":" port], the host perhaps empty (RFC 3986 section 3.2.2): others are how hosts are forged (RFC 9112
+/// section 3.2).
 [[nodiscard]] bool is_authority(std::string_view text) noexcept;
 
 /// Percent-decodes `path` into `out`; nothing when malformed, too long, when it holds a NUL or

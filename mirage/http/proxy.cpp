@@ -58,12 +58,15 @@ bool is_hop_by_hop(std::string_view name, std::string_view connection) noexcept 
   return list_contains(connection, name);
 }
 
-std::string_view choose_upgrade(std::string_view asked, std::string_view allowed) noexcept {
-  while (!asked.empty()) {
-    const auto comma = asked.find(',');
-    const std::string_view one = trim(asked.substr(0, comma));
-    if (list_contains(allowed, one)) return one;
-    asked = comma == std::string_view::npos ? std::string_view{} : asked.substr(comma + 1);
+std::string_view choose_upgrade(std::span<const Header> fields, std::string_view allowed) noexcept {
+  for (const Header& field : fields) {
+    if (!equals_ignoring_case(field.name, "upgrade")) continue;
+    for (std::string_view asked = field.value; !asked.empty();) {
+      const auto comma = asked.find(',');
+      const std::string_view one = trim(asked.substr(0, comma));
+      if (list_contains(allowed, one)) return one;
+      asked = comma == std::string_view::npos ? std::string_view{} : asked.substr(comma + 1);
+    }
   }
   return {};
 }
@@ -85,20 +88,37 @@ std::string_view origin_target(const Request& request, BufferPool& pool, Slice& 
   return memory.text();
 }
 
+namespace {
+
+/// The same by every Connection line of `head`.
+bool ends_here(std::string_view name, std::span<const Header> head) noexcept {
+  return is_hop_by_hop(name, {}) || std::ranges::any_of(head, [name](const Header& header) {
+           return equals_ignoring_case(header.name, "connection") && is_hop_by_hop(name, header.value);
+         });
+}
+
+}  // namespace
+
 bool copy_end_to_end(HeaderBlock& to, std::span<const Header> from, BufferPool& pool) noexcept {
   std::size_t size = 1024;  // room for what a proxy adds
   for (const Header& header : from) size += header.name.size() + header.value.size() + 4;
   if (!to.enlarge(pool, size)) return false;
-  const auto named = [from](std::string_view name) {
-    return std::ranges::any_of(from, [name](const Header& header) {
-      return equals_ignoring_case(header.name, "connection") && is_hop_by_hop(name, header.value);
-    });
-  };
   for (const Header& header : from) {
-    if (is_hop_by_hop(header.name, {}) || named(header.name)) continue;
+    if (ends_here(header.name, from)) continue;
     // Host is the backend's; the framing is each side's own.
     if (equals_ignoring_case(header.name, "host") || equals_ignoring_case(header.name, "expect")) continue;
     (void)to.add(header.name, header.value);
+  }
+  return true;
+}
+
+bool copy_trailers(HeaderBlock& to, FieldLines from, std::span<const Header> head, BufferPool& pool) noexcept {
+  // As they came: a line may have been written with less white space than ours.
+  std::size_t size = 0;
+  for (const Header field : from) size += field.name.size() + field.value.size() + 4;
+  if (size > HeaderBlock::capacity && !to.enlarge(pool, size)) return false;
+  for (const Header field : from) {
+    if (!ends_here(field.name, head)) (void)to.add(field.name, field.value);
   }
   return true;
 }
@@ -174,7 +194,8 @@ bool add_forwarded(HeaderBlock& to, const Request& request) noexcept {
     if (!to.add("Max-Forwards", std::uint64_t{hops_of(*limit).value_or(1) - 1})) return false;
   }
   return to.add("X-Forwarded-For", chain.view()) &&
-         (request.authority.size() > 255 || to.add("X-Forwarded-Host", request.authority)) &&
+         (request.authority.empty() || request.authority.size() > 255 ||
+          to.add("X-Forwarded-Host", request.authority)) &&
          to.add("X-Forwarded-Proto", std::string_view{"http"}) && to.add("Via", via(request.version));
 }
 
@@ -231,8 +252,8 @@ Task<Result<SliceList, BodyError>> ForwardedBody::next() noexcept {
 }
 
 const HeaderBlock* ForwardedBody::trailers() noexcept {
-  for (const Header field : body_.trailers()) (void)trailers_.add(field.name, field.value);
-  return &trailers_;
+  const bool copied = copy_trailers(trailers_, body_.trailers(), request_.headers(), shard_.buffers());
+  return copied ? &trailers_ : nullptr;
 }
 
 Task<Result<SliceList, BodyError>> RelayedBody::next() noexcept {
@@ -242,8 +263,9 @@ Task<Result<SliceList, BodyError>> RelayedBody::next() noexcept {
 }
 
 const HeaderBlock* RelayedBody::trailers() noexcept {
-  for (const Header field : response_.body().trailers()) (void)trailers_.add(field.name, field.value);
-  return &trailers_;
+  const bool copied =
+      copy_trailers(trailers_, response_.body().trailers(), response_.head().headers(), shard_.buffers());
+  return copied ? &trailers_ : nullptr;
 }
 
 Task<Result<void, FlowError>> RelayedTunnel::run(Tunnel& tunnel) noexcept {
@@ -260,9 +282,13 @@ Task<Result<void, FlowError>> RelayedTunnel::run(Tunnel& tunnel) noexcept {
 bool relay(Shard& shard, const Request& request, ClientResponse& response, Backend& backend,
            const ProxyOptions& options, Response& ours) noexcept {
   const ResponseHead& head = response.head();
-  ours.status = head.status;
+  ours.status = head.status > 599 ? 502 : head.status;  // RFC 9110 section 15: what is none counts as an error
   if (!copy_end_to_end(ours.headers, head.headers(), shard.buffers())) return false;
   (void)ours.headers.add("Via", via(head.version));
+  if (head.status == 426) {  // which must say to what (RFC 9110 section 15.5.22), as far as we pass it on
+    const std::string_view protocol = choose_upgrade(head.headers(), options.upgrades);
+    if (!protocol.empty()) (void)ours.headers.add_upgrade(protocol);
+  }
   if (head.status == 101) {
     ours.upgrade.reset(new (std::nothrow) RelayedTunnel(std::move(response), backend, options.tunnel_idle_timeout));
     return ours.upgrade != nullptr;

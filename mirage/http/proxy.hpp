@@ -38,13 +38,16 @@ struct ProxyOptions {
 /// Whether a field concerns one connection only (RFC 9110 section 7.6.1): those that `connection` names, and those
 /// known.
 [[nodiscard]] bool is_hop_by_hop(std::string_view name, std::string_view connection) noexcept;
-/// Of the protocols `asked` for the first that is in the list `allowed`; empty: none.
-[[nodiscard]] std::string_view choose_upgrade(std::string_view asked, std::string_view allowed) noexcept;
+/// Of the protocols that the Upgrade lines in `fields` name the first that is in the list `allowed`; empty: none.
+[[nodiscard]] std::string_view choose_upgrade(std::span<const Header> fields, std::string_view allowed) noexcept;
 /// The target as a server of the origin is asked for it (RFC 9112 sections 3.2.1, 3.2.4). `memory` holds it where the
 /// absolute-form has no path but a query. Empty: no memory.
 [[nodiscard]] std::string_view origin_target(const Request& request, BufferPool& pool, Slice& memory) noexcept;
 /// Copies the fields that go on to the other side; false when there is no room for them in `pool`.
 [[nodiscard]] bool copy_end_to_end(HeaderBlock& to, std::span<const Header> from, BufferPool& pool) noexcept;
+/// The same of a trailer section, whose message has the fields `head`.
+[[nodiscard]] bool copy_trailers(HeaderBlock& to, FieldLines from, std::span<const Header> head,
+                                 BufferPool& pool) noexcept;
 /// How a TRACE or OPTIONS that goes no further (RFC 9110 section 7.6.2) is answered; 0: it goes on.
 [[nodiscard]] std::uint16_t status_here(const Request& request) noexcept;
 /// Fields that tell the backend about the client: X-Forwarded-For (continued), -Host, -Proto, and Via; and how far a
@@ -58,8 +61,8 @@ struct ProxyOptions {
 /// The request's body on its way to the backend.
 class ForwardedBody final : public BodySource {
  public:
-  ForwardedBody(Shard& shard, Body& body, const UploadLimits& limits) noexcept
-      : shard_(shard), body_(body), limits_(limits), patience_(limits.patience) {}
+  ForwardedBody(Shard& shard, const Request& request, Body& body, const UploadLimits& limits) noexcept
+      : shard_(shard), request_(request), body_(body), limits_(limits), patience_(limits.patience) {}
   [[nodiscard]] Shard& shard() noexcept { return shard_; }
   /// Waits for the first bytes, or the end, before anything is taken from a backend.
   Task<Result<void, BodyError>> begin() noexcept;
@@ -69,6 +72,7 @@ class ForwardedBody final : public BodySource {
  private:
   Task<Result<SliceList, BodyError>> read() noexcept;
   Shard& shard_;
+  const Request& request_;
   Body& body_;
   UploadLimits limits_;
   Duration patience_;  // what is left of it
@@ -198,10 +202,12 @@ class Proxy {
   [[nodiscard]] bool prepare(const Request& request, Body& body, ClientRequest& forward) noexcept {
     forward.method = request.method_text;
     // With a body the protocol would change somewhere within it: RFC 9110 section 7.8 lets a server ignore such a wish.
-    if (!request.framing.has_body()) forward.upgrade = choose_upgrade(request.upgrade, options_.upgrades);
+    if (request.may_upgrade && !request.framing.has_body()) {
+      forward.upgrade = choose_upgrade(request.headers(), options_.upgrades);
+    }
     forward.expect_continue = request.expects_continue;
     if (request.framing.has_body()) {
-      forward.source.reset(new (std::nothrow) ForwardedBody(shard(), body, options_.uploads));
+      forward.source.reset(new (std::nothrow) ForwardedBody(shard(), request, body, options_.uploads));
       if (!forward.source) return false;
       forward.source_length_known = !request.framing.chunked;
       forward.source_length = request.framing.content_length;

@@ -120,6 +120,26 @@ TEST_CASE("trailers go on with the body, RFC 9110 section 6.5") {
   CHECK(count(answer, "trailer ") == 1);
 }
 
+TEST_CASE("trailers that concern one connection go no further, RFC 9110 section 7.6.1") {
+  ProxyWorld world{"0.0.0.1:1"};
+  Script script;
+  script.input.emplace_back(
+      "PUT / HTTP/1.1\r\nHost: f\r\nConnection: X-Hop\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Sum: 6\r\n"
+      "X-Hop: 1\r\nKeep-Alive: 1\r\n\r\n");
+  const std::string asked = through(world, script);
+  CHECK(count(asked, "trailer X-Sum: 6\n") == 1);
+  CHECK(count(asked, "trailer ") == 1);
+  ProxyWorld other{"0.0.0.1:1"};
+  Script back;
+  back.input.emplace_back("GET / HTTP/1.1\r\nHost: f\r\nTE: trailers\r\n\r\n");
+  // One line is more than what a block of fields holds by itself.
+  const std::string sum = "X-Sum: " + std::string(700, '6') + "\r\n";
+  const std::string answer = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: X-Hop\r\n\r\n0\r\n" + sum +
+                             "X-Hop: 1\r\nProxy-Connection: 1\r\n\r\n";
+  Stubborn backend{other.shard_, answer};
+  CHECK(through(other, backend, back).ends_with("\r\n\r\n0\r\n" + sum + "\r\n"));
+}
+
 TEST_CASE("a body that trickles is given up, and its backend is not blamed") {
   ProxyWorld world{"0.0.0.1:1"};
   for (int round = 0; round < 3; ++round) {
@@ -262,6 +282,46 @@ TEST_CASE("a request with a body changes no protocol, and a backend that says so
   CHECK(through(world, backend, script).starts_with("HTTP/1.1 502 "));
   CHECK(count(backend.request, "Upgrade") == 0);
   CHECK(world.backends.all()[0].active == 0);
+}
+
+TEST_CASE("Upgrade lines are one list, RFC 9110 section 5.3; a 426 says what to change to, section 15.5.22") {
+  ProxyWorld world{"0.0.0.1:1"};
+  Script script;
+  script.input.emplace_back(
+      "GET / HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nUpgrade: h2c\r\n\r\n");
+  CHECK(count(through(world, script), "Upgrade: websocket\n") == 1);
+  for (const std::string_view protocol : {"h2c, websocket", "h2c"}) {
+    ProxyWorld other{"0.0.0.1:1"};
+    Script plain;
+    plain.input.emplace_back("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    const std::string answer =
+        "HTTP/1.1 426 Upgrade Required\r\nConnection: upgrade\r\nUpgrade: " + std::string{protocol} +
+        "\r\nContent-Length: 0\r\n\r\n";
+    Stubborn backend{other.shard_, answer};
+    const std::string got = through(other, backend, plain);
+    CHECK(got.starts_with("HTTP/1.1 426 "));
+    CHECK(count(got, "Upgrade: websocket\r\nConnection: upgrade\r\n") == (protocol == "h2c" ? 0 : 1));
+    CHECK(count(got, "h2c") == 0);
+  }
+}
+
+TEST_CASE("a status that is none counts as a server's error, RFC 9110 section 15") {
+  ProxyWorld world{"0.0.0.1:1"};
+  Script script;
+  script.input.emplace_back("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+  Stubborn backend{world.shard_, "HTTP/1.1 999 No\r\nContent-Length: 2\r\n\r\nno"};
+  const std::string answer = through(world, backend, script);
+  CHECK(answer.starts_with("HTTP/1.1 502 "));
+  CHECK(answer.ends_with("\r\n\r\nno"));
+}
+
+TEST_CASE("nothing is said of a host that the client has not named") {
+  ProxyWorld world{"0.0.0.1:1"};
+  Script script;
+  script.input.emplace_back("GET / HTTP/1.0\r\n\r\n");
+  const std::string answer = through(world, script);
+  CHECK(count(answer, "X-Forwarded-For: ::\n") == 1);
+  CHECK(count(answer, "X-Forwarded-Host") == 0);
 }
 
 TEST_CASE("HEAD has the length that the backend says, or none, RFC 9110 section 8.6") {

@@ -300,16 +300,34 @@ bool append_switch_head(Output& out, const Response& response, std::string_view 
          out.append(fields) && out.append("\r\n");
 }
 
-bool append_last_chunk(Output& out, const HeaderBlock* trailers) noexcept {
-  const std::string_view fields = trailers == nullptr ? std::string_view{} : trailers->text();
-  return out.reserve(fields.size() + 5) && out.append("0\r\n") && out.append(fields) && out.append("\r\n");
+bool BodyWriter::accepts(const SliceList& piece) const noexcept {
+  if (!announced_ || !whole()) return true;
+  return piece.empty() ? sent_ == *announced_ : piece.byte_count() <= *announced_ - sent_;
 }
 
-bool append_chunk_size(Output& out, std::size_t size) noexcept {
-  Text<24> line;
-  line.writer().append_unsigned(size, 16);
-  line.writer().append("\r\n");
-  return out.append(line.view());
+bool BodyWriter::append(const SliceList& piece) noexcept {
+  if (whole()) {
+    sent_ += piece.byte_count();
+    if (chunked_) {
+      Text<24> line;
+      line.writer().append_unsigned(piece.byte_count(), 16);
+      line.writer().append("\r\n");
+      if (!out_.append(line.view())) return false;
+    }
+  }
+  for (; said_ != piece.size() && (whole() || out_.has_room()); ++said_) {
+    if (!out_.append(piece[said_])) return false;
+  }
+  if (said_ != piece.size()) return true;
+  said_ = 0;
+  return !chunked_ || out_.append("\r\n");
+}
+
+bool BodyWriter::finish(BodySource* source) noexcept {
+  if (!chunked_) return true;
+  const HeaderBlock* const trailers = source == nullptr ? nullptr : source->trailers();
+  const std::string_view fields = trailers == nullptr ? std::string_view{} : trailers->text();
+  return out_.reserve(fields.size() + 5) && out_.append("0\r\n") && out_.append(fields) && out_.append("\r\n");
 }
 
 }  // namespace mirage::http

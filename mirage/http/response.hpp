@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string_view>
 
 #include <mirage/async/scope.hpp>
@@ -126,9 +127,31 @@ struct Delivery {
                                std::string_view date) noexcept;
 /// Status line and header section of "101 Switching Protocols" (RFC 9110 section 15.2.2).
 [[nodiscard]] bool append_switch_head(Output& out, const Response& response, std::string_view date) noexcept;
-/// The end of a chunked body, with trailers unless nullptr.
-[[nodiscard]] bool append_last_chunk(Output& out, const HeaderBlock* trailers) noexcept;
-/// The line in front of a chunk.
-[[nodiscard]] bool append_chunk_size(Output& out, std::size_t size) noexcept;
+
+/// Writes a streamed body behind its head: piece after piece, of each as much at a time as the output has room for.
+class BodyWriter {
+ public:
+  /// `announced`: the length that the head says. Without one the body is chunked, or ends with the connection.
+  BodyWriter(Output& out, std::optional<std::uint64_t> announced, bool chunked) noexcept
+      : out_(out), announced_(announced), chunked_(chunked) {}
+  /// Whether `piece` may come next: no more than was announced, which would be taken for the next message, and no end
+  /// (a piece of nothing) before all of that.
+  [[nodiscard]] bool accepts(const SliceList& piece) const noexcept;
+  /// Precondition: accepts(piece). To be called again with the same piece, once the output has been written, until
+  /// whole(). False for want of memory.
+  [[nodiscard]] bool append(const SliceList& piece) noexcept;
+  [[nodiscard]] bool whole() const noexcept { return said_ == 0; }
+  /// The end, with the trailers that `source` has unless nullptr. False for want of memory.
+  [[nodiscard]] bool finish(BodySource* source) noexcept;
+  /// Bytes of the pieces that append() was given.
+  [[nodiscard]] std::uint64_t sent() const noexcept { return sent_; }
+
+ private:
+  Output& out_;
+  std::optional<std::uint64_t> announced_;
+  bool chunked_;
+  std::uint64_t sent_ = 0;
+  std::size_t said_ = 0;  // slices of the piece that append() has not done with
+};
 
 }  // namespace mirage::http

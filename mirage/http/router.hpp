@@ -77,8 +77,10 @@ class Router {
     MethodSet allowed;
     for (const Route<App>& route : routes_) {
       parameters.clear();
-      if (!match_path(route.pattern, *path, parameters)) continue;
+      const bool all = *path == "*";  // OPTIONS of all that there is (RFC 9110 section 9.3.7)
+      if (!all && !match_path(route.pattern, *path, parameters)) continue;
       allowed.add(route.method);
+      if (all) continue;
       if (route.method != request.method && (route.method != Method::get || request.method != Method::head)) continue;
       if (route.plain != nullptr) co_return (app_.*route.plain)(request, parameters, body);
       co_return co_await (app_.*route.async)(request, parameters, body);

@@ -239,6 +239,9 @@ TEST_CASE("a router answers 404, 405 with Allow, OPTIONS and HEAD by its table")
   const std::string options = route("OPTIONS /user");
   CHECK(options.starts_with("HTTP/1.1 204 "));
   CHECK(count(options, "Allow: GET, HEAD, OPTIONS\r\n") == 1);
+  const std::string all = route("OPTIONS *");
+  CHECK(all.starts_with("HTTP/1.1 204 "));
+  CHECK(count(all, "Allow: GET, HEAD, PUT, DELETE, OPTIONS\r\n") == 1);
 }
 
 namespace {

@@ -36,7 +36,7 @@ std::int64_t cost_of(const nghttp2_frame& frame) noexcept {
     case NGHTTP2_HEADERS:
       return 0;  // bounded by maximum_streams, and by what resets cost
     case NGHTTP2_DATA:
-      return frame.hd.length == 0 && (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) == 0 ? 5 : 0;
+      return frame.hd.length == frame.data.padlen && (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) == 0 ? 5 : 0;
     case NGHTTP2_WINDOW_UPDATE:
       return 1;
     default:
@@ -146,8 +146,13 @@ struct Callbacks {
     return 0;
   }
 
-  static int on_frame_sent(nghttp2_session*, const nghttp2_frame* frame, void* user) noexcept {
+  static int on_frame_sent(nghttp2_session* session, const nghttp2_frame* frame, void* user) noexcept {
     Session& own = self(user);
+    const bool message = frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA;
+    Stream* const of = message ? stream(session, frame->hd.stream_id) : nullptr;
+    if (of != nullptr && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0 && !std::exchange(of->answered_, true)) {
+      ++own.answered_count_;
+    }
     // Peers earn what they get; a reset that they made us send costs as much as one of theirs.
     if (frame->hd.type == NGHTTP2_DATA) own.credit_ = std::min(own.credit_ + 4, Session::maximum_credit);
     if (frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code != NGHTTP2_NO_ERROR) own.spend(10);

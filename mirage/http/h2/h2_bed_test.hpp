@@ -51,6 +51,21 @@ struct Duplex final : BodySource {
   Endless answer;
 };
 
+/// A short answer that something has to end for behind it, which takes a second.
+struct Tail final : BodySource {
+  explicit Tail(Shard& s) : shard_(s), scope(s) { REQUIRE(scope.spawn(rest(s))); }
+  Shard& shard() { return shard_; }
+  static Task<void> rest(Shard&) { (void)co_await sleep(1s); }
+  Task<Result<SliceList, BodyError>> next() noexcept override {
+    if (std::exchange(said, true)) co_return SliceList{};
+    co_return SliceList{Slice::from_static(std::string_view{"tail"})};
+  }
+  Scope* stop() noexcept override { return &scope; }
+  Shard& shard_;
+  Scope scope;
+  bool said = false;
+};
+
 /// Ten bytes, ten times, with time between them.
 struct Events final : BodySource {
   explicit Events(Shard& s) : shard_(s) {}
@@ -88,6 +103,7 @@ struct App {
       response.body.clear();
       response.source = std::make_unique<Mirror>(shard_, body);
     }
+    if (request.path == "/tail") response.source = std::make_unique<Tail>(shard_);
     if (request.path == "/events") response.source = std::make_unique<Events>(shard_);
     if (request.path == "/426") {
       response.status = 426;

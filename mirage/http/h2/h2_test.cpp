@@ -43,6 +43,39 @@ TEST_CASE("one application serves both versions on one port, RFC 9113 section 3.
   CHECK(world.counters().streams == 2);
 }
 
+TEST_CASE("what begins as the preface does may go on in as many pieces as one read brings") {
+  World world;
+  with(world, [](World& w, Peer&) -> Task<int> {
+    auto flow = co_await w.tcp.connect(Endpoint{{}, 1});
+    CHECK(co_await flow->write(SliceList{Slice::from_static(std::string_view{"P"})}));
+    co_await sleep(1ms);
+    for (const char c :
+         std::string_view{"OST / HTTP/1.1\r\nHost: b\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"}) {
+      CHECK(co_await flow->write(SliceList{w.shard.buffers().copy(as_bytes(std::string_view{&c, 1}))}));
+    }
+    const auto text = co_await flow->read();
+    REQUIRE(text);
+    REQUIRE_FALSE(text->empty());
+    CHECK((*text)[0].text().starts_with("HTTP/1.1 200 OK\r\n"));
+    co_return 0;
+  });
+  CHECK(world.app.seen == std::vector<std::string>{"POST / HTTP/1.1 b"});
+}
+
+TEST_CASE("what is refused of HEAD has no content either, RFC 9110 section 9.3.2") {
+  World world;
+  with(world, [](World& w, Peer& peer) -> Task<int> {
+    const std::string large(9000, 'x');
+    const auto id =
+        peer.ask({{":method", "HEAD"}, {":scheme", "http"}, {":path", "/"}, {":authority", "a"}, {"x", large}});
+    co_await peer.settle();
+    CHECK(peer.answers[id].fields[":status"] == "431");
+    CHECK(peer.answers[id].ended);
+    CHECK(w.counters().resets == 0);  // nghttp2 takes content for an error
+    co_return 0;
+  });
+}
+
 TEST_CASE("the end of the server is said: GOAWAY, RFC 9113 section 6.8") {
   World world;
   std::uint32_t goaway = nothing;
@@ -127,6 +160,16 @@ TEST_CASE("a body comes in as it is read, with trailers both ways, RFC 9113 sect
     CHECK(peer.answers[id].ended);
     co_return 0;
   });
+}
+
+TEST_CASE("trailers that fill a block to its end are trailers, too") {
+  TestEnvironment environment;
+  Shard shard{environment};
+  for (std::size_t left = 0; left < 4; ++left) {
+    h2::Head head;
+    head.add(shard.buffers(), "x", std::string(frame_capacity - std::string_view{"x: \r\n"}.size() - left, 'y'), 8000);
+    CHECK(head.take_fields().tailroom() >= 2);  // for the empty line that ends a section
+  }
 }
 
 TEST_CASE("a handler knows whether there is a body, also when all of it came with the head") {
@@ -286,6 +329,27 @@ TEST_CASE("streams are bounded until their handlers have returned, whatever the 
   });
 }
 
+TEST_CASE("a stream that has its answer counts no more, whatever its handler still does, RFC 9113 section 5.1.2") {
+  World world;
+  with(world, [](World& w, Peer& peer) -> Task<int> {
+    co_await peer.settle();
+    std::vector<std::int32_t> asked;
+    for (int round = 0; round < 3; ++round) {
+      for (int i = 0; i < 100; ++i) asked.push_back(peer.get("/tail"));
+      co_await peer.settle(1ms);
+      for (int i = 0; i < 100; ++i)
+        CHECK(peer.answers[asked[static_cast<std::size_t>(round * 100 + i)]].ended == round < 2);
+    }
+    CHECK(w.counters().refused == 100);  // such handlers are bounded, too
+    CHECK(w.app.seen.size() == 200);
+    co_await peer.settle(2s);
+    asked.push_back(peer.get("/a"));
+    co_await peer.settle();
+    CHECK(peer.answers[asked.back()].ended);
+    co_return 0;
+  });
+}
+
 namespace {
 
 /// Frames that ask for nothing, many of them, after the preface.
@@ -316,6 +380,7 @@ TEST_CASE("floods are answered with ENHANCE_YOUR_CALM and counted, RFC 9113 sect
   flood(frame(NGHTTP2_SETTINGS, 0, 0, ""));
   flood(frame(NGHTTP2_WINDOW_UPDATE, 0, 0, std::string_view{"\0\0\0\1", 4}));
   flood(frame(NGHTTP2_DATA, 0, 1, ""));
+  flood(frame(NGHTTP2_DATA, NGHTTP2_FLAG_PADDED, 1, std::string_view{"\2\0\0", 3}));  // nothing but padding
   // Priorities of old (RFC 9218 section 2.1) and what is unknown (section 4.1) are skipped: nothing to pay for.
   flood(frame(NGHTTP2_PRIORITY, 0, 5, std::string_view{"\0\0\0\0\1", 5}), false);
   flood(frame(0xee, 0, 0, ""), false);

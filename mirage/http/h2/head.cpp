@@ -31,7 +31,8 @@ void Head::add(BufferPool& pool, std::string_view name, std::string_view value, 
   // RFC 9113 section 6.5.2: 32 bytes on top for each field; more than what a line takes on top of it.
   size_ += name.size() + value.size() + 32;
   too_large_ = too_large_ || size_ > maximum;
-  if (too_large_ || starved_ || !make_room(pool, name.size() + value.size() + 4)) return;
+  constexpr std::size_t punctuation = std::string_view{": \r\n\r\n"}.size();  // the end of a section, too
+  if (too_large_ || starved_ || !make_room(pool, name.size() + value.size() + punctuation)) return;
   if (name.starts_with(':')) {
     constexpr std::array<std::string_view, pseudo_count> names{":method", ":path", ":authority"};
     const auto found = std::ranges::find(names, name);

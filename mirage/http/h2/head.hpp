@@ -19,6 +19,7 @@ class Head {
   /// Bytes of the section, as section 6.5.2 counts them.
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   [[nodiscard]] bool asks_for_tunnel() const noexcept { return pseudo(method) == "CONNECT"; }
+  [[nodiscard]] bool asks_for_head() const noexcept { return pseudo(method) == "HEAD"; }
   /// An empty line included; empty for want of memory, or when there is no method or path. Several cookie fields become
   /// one (section 8.2.3), Host is that of :authority (section 8.3.1); one that says otherwise stays, a second Host that
   /// the parser refuses.

@@ -8,16 +8,23 @@
 
 namespace mirage::http::h2 {
 
+/// What a client that knows begins with, as far as it is no line of HTTP/1.1 (RFC 9113 section 3.4).
+inline constexpr std::string_view preface = "PRI * HTTP/2.0\r\n";
+
 /// A flow whose first bytes have been looked at.
 template <Flow F>
 class Preread {
  public:
   explicit Preread(F flow) noexcept : flow_(std::move(flow)) {}
-  /// What is read before the flow goes on.
-  void put_back(SliceList early) noexcept { early_ = std::move(early); }
+  /// What is read before the flow goes on: the first `matched` bytes of the preface, then `early`.
+  void put_back(std::size_t matched, SliceList early) noexcept {
+    matched_ = matched;
+    early_ = std::move(early);
+  }
   [[nodiscard]] F& flow() noexcept { return flow_; }
 
   Task<Result<SliceList, FlowError>> read() {
+    if (matched_ != 0) co_return SliceList{Slice::from_static(preface.substr(0, std::exchange(matched_, 0)))};
     if (!early_.empty()) co_return std::move(early_);
     co_return co_await flow_.read();
   }
@@ -34,6 +41,7 @@ class Preread {
 
  private:
   F flow_;
+  std::size_t matched_ = 0;
   SliceList early_;
 };
 
@@ -64,31 +72,25 @@ class EitherConnection {
   }
 
  private:
-  /// Whether what comes begins as the preface does, as far as it is no line of HTTP/1.1 (RFC 9113 section 3.4).
+  /// Whether what comes begins as the preface does.
   Task<Result<bool, FlowError>> detect() {
-    static constexpr std::string_view preface = "PRI * HTTP/2.0\r\n";
-    static_assert(preface.size() <= SliceList::capacity);  // however small the pieces are
-    SliceList early;
-    std::size_t matched = 0;
-    while (matched < preface.size()) {
+    for (std::size_t matched = 0;;) {
       auto received = co_await flow_.flow().read();
       if (!received) co_return Failure{received.error()};
-      if (received->empty()) break;
-      bool differs = false;
+      std::size_t place = matched;
+      bool same = !received->empty();
       for (const Slice& slice : *received) {
-        const std::string_view rest = preface.substr(matched);
+        const std::string_view rest = preface.substr(place);
         const std::string_view piece = slice.text().substr(0, rest.size());
-        differs = differs || !rest.starts_with(piece);
-        matched += piece.size();
-        if (!early.push_back(slice)) co_return Failure{FlowError::no_memory};
+        same = same && rest.starts_with(piece);
+        place += piece.size();
       }
-      if (differs) break;
-      if (matched < preface.size()) continue;
-      flow_.put_back(std::move(early));
-      co_return true;
+      if (!same || place == preface.size()) {
+        flow_.put_back(matched, *std::move(received));
+        co_return same;
+      }
+      matched = place;
     }
-    flow_.put_back(std::move(early));
-    co_return false;
   }
 
   Preread<F> flow_;

@@ -106,6 +106,7 @@ void Session::release(Stream& stream) noexcept {
   }
   stream.unlink();
   --stream_count_;
+  answered_count_ -= stream.answered_ ? 1 : 0;
   delete &stream;
   if (streams_.empty()) rest();
 }
@@ -199,7 +200,8 @@ void Session::calm() noexcept {
 }
 
 Stream* Session::open(std::int32_t id) noexcept {
-  if (stream_count_ >= options_.maximum_streams) return nullptr;
+  const std::uint32_t maximum = options_.maximum_streams;
+  if (stream_count_ >= maximum + std::min(answered_count_, maximum)) return nullptr;
   auto* made = new (std::nothrow) Stream(*this, id);
   if (made == nullptr) return nullptr;
   streams_.push_back(*made);

@@ -4,8 +4,8 @@
 //
 // Everything that a peer can make us do without asking for anything has a price (Session::spend): resets
 // (CVE-2023-44487 and those that it makes us send), SETTINGS, PING, empty DATA. Who cannot pay gets GOAWAY
-// with ENHANCE_YOUR_CALM. A stream counts against maximum_streams until its handler has returned, also when it was
-// reset.
+// with ENHANCE_YOUR_CALM. A stream counts against maximum_streams until it has its answer or its handler has returned,
+// also when it was reset; of those whose handlers are about to return behind an answer there may be as many again.
 #pragma once
 
 #include <new>
@@ -102,9 +102,10 @@ class Stream final : public Body, public ListNode<> {
   bool begun_ = false;          // the header section is complete
   bool expects_continue_ = false;
   bool received_ = false;
-  bool lost_ = false;  // some of what was received has not been kept: no end of it is the message's
-  bool last_ = false;  // nothing follows out_
-  bool sent_ = false;  // the end of the body has gone to the output
+  bool lost_ = false;      // some of what was received has not been kept: no end of it is the message's
+  bool last_ = false;      // nothing follows out_
+  bool sent_ = false;      // the end of the body has gone to the output
+  bool answered_ = false;  // the end of the answer has
   bool closed_ = false;
 };
 
@@ -198,6 +199,7 @@ class Session : private Timer {
   nghttp2_session* session_ = nullptr;
   List<Stream> streams_;
   std::uint32_t stream_count_ = 0;
+  std::uint32_t answered_count_ = 0;  // of those
   std::size_t memory_ = 0;
   WaitQueue work_;
   Time idle_deadline_ = never;

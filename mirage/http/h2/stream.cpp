@@ -10,6 +10,7 @@ Shard& Stream::shard() noexcept { return session_.shard(); }
 
 std::uint16_t Stream::parse(Request& request) noexcept {
   request.version = Version::http_2;
+  if (head_.asks_for_head()) request.method = Method::head;  // a refusal has no content either
   if (head_.too_large()) return 431;
   if (head_.asks_for_tunnel()) return 501;  // which nobody could serve
   text_ = head_.to_text(shard().buffers());

@@ -84,7 +84,7 @@ AcceptText accept_text(std::string_view key) noexcept {
 
 Response accept(const Request& request, std::unique_ptr<Upgrade> session, std::string_view protocol) noexcept {
   if (request.method != Method::get) return refuse(405, "a WebSocket begins with GET\n");
-  if (!list_contains(request.upgrade, "websocket")) {
+  if (!request.asks_for("websocket")) {
     Response response = refuse(426, "this is a WebSocket\n");
     (void)response.headers.add_upgrade("websocket");
     return response;

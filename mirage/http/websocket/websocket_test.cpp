@@ -107,6 +107,7 @@ TEST_CASE("the opening handshake, RFC 6455 sections 1.3 and 4.2") {
   const std::string good = answer("", "");
   CHECK(count(good, "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n") == 1);
   CHECK(count(good, "Upgrade: websocket\r\n") == 1);
+  CHECK(answer("Upgrade: websocket", "Upgrade: websocket\r\nUpgrade: h2c").starts_with("HTTP/1.1 101 "));
   CHECK(answer("GET", "PUT").starts_with("HTTP/1.1 405 "));
   CHECK(answer("Version: 13", "Version: 12").starts_with("HTTP/1.1 426 "));
   CHECK(count(answer("Version: 13", "Version: 12"), "Sec-WebSocket-Version: 13\r\n") == 1);
