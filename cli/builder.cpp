@@ -56,25 +56,12 @@ std::string tail(const std::string& text, std::size_t limit) {
   return text.size() <= limit ? text : "...\n" + text.substr(text.size() - limit);
 }
 
-/// What the compiler says about coroutines of a kind does not say what is wrong with them.
-std::string mend_for(const std::string& output) {
-  if (output.contains("implicitly-deleted default constructor") && output.contains("'Promise<")) {
-    return "A task's frame lies in its shard: one parameter must carry that, such as `const Keys& keys` or "
-           "`mirage::Shard& shard` (doc/application.md).";
-  }
-  if (output.contains("no matching function for call to 'within'")) {
-    return "within() limits a task: what it is to limit must be a function that returns one (doc/application.md).";
-  }
-  return {};
-}
-
 /// Runs a step of the build: its output is seen on a terminal, or when it fails.
 void run_step(const Common& common, const Words& words, const std::string& what, const fs::path& folder = {}) {
   const auto done = run_shown(common, words, what, folder);
   if (done.status == 0) return;
-  const std::string mend = mend_for(done.output);
   throw Error("", std::format("{} failed:\n{}{}", what, tail(done.output, 6000), tail(done.errors, 3000)),
-              mend.empty() ? std::format("The command was: {}", plan::shell_line(words)) : mend);
+              std::format("The command was: {}", plan::shell_line(words)));
 }
 
 std::string find_sysroot(const Common& common, const Project& project, const std::string& architecture) {

@@ -225,6 +225,54 @@ TEST_CASE("within() keeps what was complete although a shorter time within it ha
   CHECK(late.sent);
 }
 
+TEST_CASE("within() limits operations that are no tasks, as they stand") {
+  VirtualEnvironment environment;
+  Shard shard{environment};
+  Channel<int, 1> channel;
+  Late late{shard, channel, Time{10ms}};
+  shard.add_poller(late);
+  auto body = [](Shard&, Channel<int, 1>& c) -> Task<int> {
+    CHECK_FALSE(co_await within(1ms, c.receive()));
+    auto operation = c.receive();
+    const auto value = co_await within(10ms, operation);
+    CHECK(co_await within(1h, sleep(1ms)) == WaitStatus::done);
+    co_return value ? value->value_or(-1) : -2;
+  };
+  CHECK(run(shard, body(shard, channel)) == 42);
+  CHECK(shard.timers().armed() == 0);
+  CHECK(environment.now < Time{1s});
+}
+
+TEST_CASE("within() an operation keeps what was complete when the time ran out, and heeds who gives up the task") {
+  VirtualEnvironment environment;
+  Shard shard{environment};
+  Channel<int, 1> channel;
+  Late late{shard, channel, Time{1ms}};
+  shard.add_poller(late);
+  auto keep = [](Shard&, Channel<int, 1>& c) -> Task<int> {
+    const auto value = co_await within(1ms, c.receive());
+    co_return value ? value->value_or(-1) : -2;
+  };
+  CHECK(run(shard, keep(shard, channel)) == 42);
+  auto give_up = [](Shard& s) -> Task<int> {
+    auto waiting = [](Shard&) -> Task<int> {
+      const auto slept = co_await within(1h, sleep(2h));
+      // The task itself is cancelled, and so is what it waits for next.
+      co_return slept && *slept == WaitStatus::cancelled&& co_await sleep(2h) == WaitStatus::cancelled ? 1 : 0;
+    };
+    Scope scope{s};
+    int result = -1;
+    CHECK(scope.spawn(
+        [](Shard&, Task<int> task, int& out) -> Task<void> { out = co_await std::move(task); }(s, waiting(s), result)));
+    co_await sleep(1ms);
+    scope.cancel();
+    co_await scope.join();
+    co_return result;
+  };
+  CHECK(run(shard, give_up(shard)) == 1);
+  CHECK(shard.timers().armed() == 0);
+}
+
 TEST_CASE("within() times out when a scope below it was cut short") {
   VirtualEnvironment environment;
   Shard shard{environment};

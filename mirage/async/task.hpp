@@ -43,6 +43,13 @@ class PromiseBase {
   explicit PromiseBase(Arguments&... arguments) noexcept {
     context_.shard = &find_shard(arguments...);
   }
+  /// Else it does not compile, and the compiler says why.
+  template <class... Arguments>
+  explicit PromiseBase(Arguments&...) noexcept {
+    static_assert((CarriesShard<Arguments> || ...),
+                  "a task's frame lies in its shard: one of the coroutine's parameters must carry that, such as "
+                  "`const Keys& keys` or `mirage::Shard& shard` (doc/application.md)");
+  }
   PromiseBase(const PromiseBase&) = delete;
   PromiseBase& operator=(const PromiseBase&) = delete;
 
