@@ -122,14 +122,20 @@ Result<void, ParseError> conclude(Request& request, const Gathered& seen) noexce
 }  // namespace
 
 bool is_authority(std::string_view text) noexcept {
-  constexpr CharacterSet name = CharacterSet{"-._~!$&'()*+,;=%"}.and_alphanumeric();
-  constexpr CharacterSet literal = CharacterSet{"-._~!$&'()*+,;=:"}.and_alphanumeric();
-  std::string_view host = text;
-  while (!host.empty() && host.back() >= '0' && host.back() <= '9') host.remove_suffix(1);
-  host = host.ends_with(':') ? host.substr(0, host.size() - 1) : text;  // digits behind a colon are a port
-  const bool bracketed = host.size() > 2 && host.starts_with('[') && host.ends_with(']');
-  if (bracketed) host = host.substr(1, host.size() - 2);
-  return (bracketed ? literal : name).contains_all(host);
+  // A name has no colon in it, which would begin the port; an address may name its zone (RFC 6874).
+  constexpr CharacterSet characters = CharacterSet{"-._~!$&'()*+,;=%"}.and_alphanumeric();
+  const char* at = text.begin();
+  const bool literal = at != text.end() && *at == '[';
+  if (literal) ++at;
+  const char* const host = at;
+  while (at != text.end() && (characters.contains(*at) || (literal && *at == ':'))) ++at;
+  if (literal && (at == host || at == text.end() || *at++ != ']')) return false;
+  if (at == text.end()) return true;
+  if (*at != ':') return false;
+  while (++at != text.end()) {
+    if (*at < '0' || *at > '9') return false;
+  }
+  return true;
 }
 
 std::string_view to_string(Version version) noexcept {

@@ -184,7 +184,7 @@ class Ip {
   /// False when the interface's limit for answers that a stranger can provoke is reached. One for each: whoever floods
   /// one network takes no errors from another (RFC 1812 4.3.2.8, RFC 4443 2.4 (f)).
   [[nodiscard]] bool may_answer(std::uint16_t interface) noexcept {
-    return interfaces_[interface]->errors.allow(shard_.now(), shard_.random().below(RateLimit::token_choices));
+    return interfaces_[interface]->errors.allow(shard_.now(), shard_.random().next_u32() % 2 * 2);
   }
   /// Sends an ICMP message of the path's version: its header as given but for the checksum, then the data. Whether it
   /// is on its way.

@@ -12,8 +12,8 @@ class RateLimit {
  public:
   /// On average one per `interval`, up to `burst` at once.
   constexpr RateLimit(Duration interval, std::uint32_t burst) noexcept : interval_(interval), burst_(burst) {}
-  /// `tokens` is what this one costs, 0, 1 or 2 by chance. Were it always 1, who shares the bucket with others could
-  /// tell by what is left to him what they were answered, so which ports are open to them (CVE-2020-25705).
+  /// `tokens` is what this one costs, none or two by chance. Were it always one, who shares the bucket with others
+  /// could tell by what is left to him what they were answered, so which ports are open to them (CVE-2020-25705).
   [[nodiscard]] constexpr bool allow(Time now, std::uint32_t tokens) noexcept {
     // `full_` is when the bucket is full again; each token moves it one interval on.
     const Time start = full_ < now ? now : full_;
@@ -21,7 +21,6 @@ class RateLimit {
     full_ = start + interval_ * tokens;
     return true;
   }
-  static constexpr std::uint32_t token_choices = 3;
 
  private:
   Duration interval_;

@@ -97,12 +97,13 @@ std::span<char* const> split(const char* line, std::span<char*> words) noexcept 
 
 /// In regions as large as they can be; what none is left for stays unused. False when there is no memory at all.
 bool add_memory(std::span<std::byte> memory) noexcept {
-  bool any = false;
-  for (std::size_t size = 0; !memory.empty(); memory = memory.subspan(size), any = true) {
-    size = std::min(memory.size(), Heap::largest_region);
+  const std::size_t all = memory.size();
+  while (!memory.empty()) {
+    const std::size_t size = std::min(memory.size(), Heap::largest_region);
     if (!state.heap.add_region(memory.first(size))) break;
+    memory = memory.subspan(size);
   }
-  return any;
+  return memory.size() != all;
 }
 
 void set_up_memory(const BootInfo& boot, std::uint64_t key) noexcept {
