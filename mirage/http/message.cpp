@@ -129,7 +129,10 @@ bool is_authority(std::string_view text) noexcept {
   if (literal) ++at;
   const char* const host = at;
   while (at != text.end() && (characters.contains(*at) || (literal && *at == ':'))) ++at;
-  if (literal && (at == host || at == text.end() || *at++ != ']')) return false;
+  if (literal) {
+    if (at == host || at == text.end() || *at != ']') return false;
+    ++at;
+  }
   if (at == text.end()) return true;
   if (*at != ':') return false;
   while (++at != text.end()) {
