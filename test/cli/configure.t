@@ -116,7 +116,7 @@ What was configured is remembered.
             mirage_base
             mirage_device_offload
             mirage_http
-            mirage_machine_x86_64
+            mirage_machine_x86_64_processor
             mirage_net
             mirage_net_dhcp
             mirage_net_dhcp6

@@ -37,13 +37,17 @@ LAYERS = {
     "mirage/store": DEVICE,
     "mirage/syslog": DEVICE,
     "mirage/runtime": ["mirage/base"],
-    "mirage/machine": ["mirage/base", "mirage/runtime"],
+    # In every ring; the rest of the machine is for ring 0, and puts functions in place of libc's.
+    "mirage/machine/x86_64/processor": [],
+    "mirage/machine": ["mirage/base", "mirage/runtime", "mirage/machine/x86_64/processor"],
     # Puts a packed image back before there is anything else, on any target and machine.
     "mirage/unpack": ["mirage/base"],
     # What spt and hvt share, not a target: Solo5's ABI (data layouts only, for tenders too) and the device code over it.
     "mirage/target/solo5": ["mirage/base", "mirage/async", "mirage/module"],
     "mirage/target": ["mirage/target/solo5", "mirage/base", "mirage/async", "mirage/module", "mirage/device/virtio", "mirage/runtime",
-                      "mirage/machine", "mirage/unpack"],
+                      "mirage/machine", "mirage/machine/x86_64/processor", "mirage/unpack"],
+    "mirage/target/spt": ["mirage/target/solo5", "mirage/base", "mirage/async", "mirage/module", "mirage/runtime",
+                          "mirage/machine/x86_64/processor"],
     "tender": ["mirage/base", "mirage/target/solo5"],
     "config": ["mirage/base"],
     # `mirage store` runs the stores on the host, and the devices that are layers of images.

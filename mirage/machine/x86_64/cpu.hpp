@@ -5,19 +5,9 @@
 #include <cstddef>
 #include <cstdint>
 
+#include <mirage/machine/x86_64/processor/cpuid.hpp>
+
 namespace mirage::machine {
-
-struct CpuidResult {
-  std::uint32_t eax = 0, ebx = 0, ecx = 0, edx = 0;
-};
-
-[[nodiscard]] inline CpuidResult cpuid(std::uint32_t leaf, std::uint32_t subleaf = 0) noexcept {
-  CpuidResult result;
-  asm volatile("cpuid"
-               : "=a"(result.eax), "=b"(result.ebx), "=c"(result.ecx), "=d"(result.edx)
-               : "a"(leaf), "c"(subleaf));
-  return result;
-}
 
 [[nodiscard]] inline std::uint64_t read_msr(std::uint32_t index) noexcept {
   std::uint32_t low = 0;
@@ -107,20 +97,5 @@ inline void halt_until_interrupt() noexcept { asm volatile("sti; hlt; cli" ::: "
 /// Enables x87, SSE and whatever of AVX and AVX-512 the processor has (CR0, CR4.OSFXSR, OSXMMEXCPT, OSXSAVE, XCR0).
 /// SSE must work already when the compiler may use it, so start-up assembly has to set OSFXSR itself.
 void enable_vector_units() noexcept;
-
-/// Fills `out` from RDSEED, else RDRAND, with the vendors' retry counts; false when the processor has neither, or it
-/// fails for good, or returns a constant (a known fault of some parts).
-class HardwareEntropy {
- public:
-  HardwareEntropy() noexcept;
-  [[nodiscard]] bool available() const noexcept { return seed_ || random_; }
-  [[nodiscard]] const char* name() const noexcept { return seed_ ? "rdseed" : random_ ? "rdrand" : "no"; }
-  [[nodiscard]] bool fill(std::byte* out, std::size_t size) const noexcept;
-
- private:
-  [[nodiscard]] bool next(std::uint64_t& value) const noexcept;
-  bool seed_ = false;
-  bool random_ = false;
-};
 
 }  // namespace mirage::machine

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: ISC
+#include <mirage/machine/x86_64/processor/entropy.hpp>
 #include <mirage/runtime/panic.hpp>
 #include <mirage/runtime/platform.hpp>
 #include <mirage/target/hvt/environment.hpp>

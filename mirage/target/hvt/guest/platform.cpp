@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include <mirage/machine/x86_64/fault.hpp>
+#include <mirage/machine/x86_64/processor/entropy.hpp>
 #include <mirage/runtime/platform.hpp>
 #include <mirage/target/hvt/guest/boot.hpp>
 

@@ -4,7 +4,7 @@
 #include <array>
 #include <cstring>
 
-#include <mirage/machine/x86_64/cpu.hpp>
+#include <mirage/machine/x86_64/processor/entropy.hpp>
 #include <mirage/runtime/platform.hpp>
 #include <mirage/target/spt/guest/boot.hpp>
 #include <mirage/target/spt/guest/system_call.hpp>

@@ -4,6 +4,7 @@
 
 #include <mirage/base/text.hpp>
 #include <mirage/machine/x86_64/cpu.hpp>
+#include <mirage/machine/x86_64/processor/entropy.hpp>
 #include <mirage/runtime/platform.hpp>
 #include <mirage/target/virtio/guest/entropy.hpp>
 #include <mirage/target/virtio/guest/state.hpp>
