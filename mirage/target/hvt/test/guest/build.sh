@@ -10,7 +10,7 @@ libraries=$folder/libraries
 [ -e "$libraries/build.ninja" ] || cmake -S "$root/mirage" -B "$libraries" -G Ninja -DCMAKE_BUILD_TYPE=None \
   -DCMAKE_TOOLCHAIN_FILE="$root/cmake/guest-x86_64.cmake" \
   $(command -v ccache >/dev/null && echo -DCMAKE_CXX_COMPILER_LAUNCHER=ccache) >/dev/null
-names="target_hvt target_solo5 machine_x86_64 runtime async base"
+names="target_hvt target_solo5 machine_x86_64 machine_x86_64_processor runtime async base"
 log=$(ninja -C "$libraries" $(printf 'mirage_%s ' $names) 2>&1) || { echo "$log"; exit 1; }
 for source in "$here"/*.cpp; do
   image=$folder/guest-$(basename "$source" .cpp)
