@@ -32,7 +32,7 @@ struct IpOptions {
   std::uint8_t time_to_live = 64;  ///< RFC 1700's recommendation; also the hop limit
   ReassemblyOptions reassembly{};
   Duration error_interval = 10ms;        ///< ICMP errors on each interface: one per interval of time on average,
-  std::uint32_t error_burst = 50;        ///< and this many at once
+  std::uint32_t error_burst = 50;        ///< and this many at once, on average
   RedirectFunction redirects = nullptr;  ///< takes redirects; null: they are ignored
 };
 

@@ -10,7 +10,7 @@ namespace mirage::net::ip {
 
 class RateLimit {
  public:
-  /// On average one per `interval`, up to `burst` at once.
+  /// One per `interval`, and `burst` at once: both on average.
   constexpr RateLimit(Duration interval, std::uint32_t burst) noexcept : interval_(interval), burst_(burst) {}
   /// `tokens` is what this one costs, none or two by chance. Were it always one, who shares the bucket with others
   /// could tell by what is left to him what they were answered, so which ports are open to them (CVE-2020-25705).
